@@ -1,0 +1,62 @@
+"""What caused the work that runs now: it travels from the request through every message to the last consumer."""
+
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+
+from apps.core.ids import new_id
+
+_TRACEPARENT = re.compile(r"^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$")
+
+
+@dataclass(frozen=True)
+class MessageContext:
+    """Ids that a published message inherits.
+
+    `correlation_id` is one for everything that a request set off; `causation_id` is the message being handled;
+    `traceparent` is the W3C trace context (https://www.w3.org/TR/trace-context/).
+    """
+
+    correlation_id: UUID
+    causation_id: UUID | None
+    traceparent: str
+
+
+_current: ContextVar[MessageContext | None] = ContextVar("message_context", default=None)
+
+
+def new_traceparent() -> str:
+    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+
+
+def is_traceparent(text: str) -> bool:
+    return bool(_TRACEPARENT.match(text))
+
+
+def current_context() -> MessageContext:
+    """The context of the work that runs now; outside any, a fresh one for a chain that starts here."""
+    return _current.get() or MessageContext(correlation_id=new_id(), causation_id=None, traceparent=new_traceparent())
+
+
+@contextmanager
+def message_context(
+    *, correlation_id: UUID, causation_id: UUID | None = None, traceparent: str = ""
+) -> Iterator[MessageContext]:
+    """Everything published inside the block belongs to the given chain."""
+    context = MessageContext(
+        correlation_id=correlation_id,
+        causation_id=causation_id,
+        traceparent=traceparent if is_traceparent(traceparent) else new_traceparent(),
+    )
+    token = _current.set(context)
+    try:
+        with structlog.contextvars.bound_contextvars(correlation_id=str(correlation_id)):
+            yield context
+    finally:
+        _current.reset(token)

@@ -1,0 +1,41 @@
+"""Gives every request its id and its place in a causal chain."""
+
+import re
+from collections.abc import Callable
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+
+from apps.core.context import message_context
+from apps.core.ids import new_id
+
+_ACCEPTED_ID = re.compile(r"^[A-Za-z0-9_-]{8,64}$")
+
+
+def request_id_of(request: HttpRequest) -> str:
+    """The id that the gateway gave, or the one made here; on every answer and log line."""
+    value: str = request.META.get("HTTP_X_REQUEST_ID", "")
+    return value
+
+
+class RequestContextMiddleware:
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if not _ACCEPTED_ID.match(request_id_of(request)):
+            request.META["HTTP_X_REQUEST_ID"] = new_id().hex
+        with message_context(
+            correlation_id=_correlation_id(request_id_of(request)),
+            traceparent=request.META.get("HTTP_TRACEPARENT", ""),
+        ):
+            response = self.get_response(request)
+        response["X-Request-ID"] = request_id_of(request)
+        return response
+
+
+def _correlation_id(request_id: str) -> UUID:
+    try:
+        return UUID(request_id)
+    except ValueError:
+        return new_id()

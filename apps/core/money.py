@@ -1,0 +1,56 @@
+"""Amounts of money and of assets: Decimal, always with what they are amounts of."""
+
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from typing import Any
+
+from django.db import models
+
+MAX_DIGITS = 30
+DECIMAL_PLACES = 10
+
+
+def money_field(**options: Any) -> "models.DecimalField[Any, Any]":
+    """A column for an amount or a price: 20 digits before the point, 10 after."""
+    return models.DecimalField(max_digits=MAX_DIGITS, decimal_places=DECIMAL_PLACES, **options)
+
+
+def plain(value: Decimal) -> str:
+    """Fixed-point text, as Kraken wants it: never an exponent, no trailing zeros."""
+    text = format(value, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def quantize(value: Decimal, decimals: int, *, rounding: str = ROUND_HALF_EVEN) -> Decimal:
+    return value.quantize(Decimal(1).scaleb(-decimals), rounding=rounding)
+
+
+def round_down(value: Decimal, decimals: int) -> Decimal:
+    return quantize(value, decimals, rounding=ROUND_FLOOR)
+
+
+def round_up(value: Decimal, decimals: int) -> Decimal:
+    return quantize(value, decimals, rounding=ROUND_CEILING)
+
+
+@dataclass(frozen=True, order=False)
+class Money:
+    """An amount of one asset. Sums of different assets are refused."""
+
+    amount: Decimal
+    asset: str
+
+    def __add__(self, other: "Money") -> "Money":
+        self._same(other)
+        return Money(self.amount + other.amount, self.asset)
+
+    def __sub__(self, other: "Money") -> "Money":
+        self._same(other)
+        return Money(self.amount - other.amount, self.asset)
+
+    def _same(self, other: "Money") -> None:
+        if self.asset != other.asset:
+            raise ValueError(f"{self.asset} and {other.asset} cannot be added.")
+
+    def __str__(self) -> str:
+        return f"{plain(self.amount)} {self.asset}"

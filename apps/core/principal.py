@@ -1,0 +1,71 @@
+"""Who is calling, from a signed token alone: no service but the user service holds a key that signs, or the accounts."""
+
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework_simplejwt.authentication import JWTStatelessUserAuthentication
+from rest_framework_simplejwt.models import TokenUser
+
+
+class Role(StrEnum):
+    """Roles that a token may carry (docs/api.md)."""
+
+    TRADER = "trader"
+    SUPPORT = "support"
+    AUDITOR = "auditor"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+
+class Principal(TokenUser):
+    """The caller. Its facts are the token's claims, as they were when it was signed."""
+
+    @cached_property
+    def user_id(self) -> UUID:
+        return UUID(str(self.token["user_id"]))
+
+    @cached_property
+    def session_id(self) -> UUID | None:
+        claim = self.token.get("sid")
+        return UUID(claim) if claim else None
+
+    @cached_property
+    def roles(self) -> frozenset[Role]:
+        return frozenset(Role(role) for role in self.token.get("roles", ()) if role in set(Role))
+
+    def has_role(self, *roles: Role) -> bool:
+        return not self.roles.isdisjoint(roles)
+
+
+class PrincipalAuthentication(JWTStatelessUserAuthentication):
+    """Bearer tokens, verified by signature, issuer, audience and expiry."""
+
+    def authenticate_header(self, request: Request) -> str:
+        return 'Bearer realm="api"'
+
+
+def principal_of(request: Request) -> Principal:
+    """The authenticated caller of a view that requires one."""
+    user: Any = request.user
+    assert isinstance(user, Principal)
+    return user
+
+
+class IsTrader(BasePermission):
+    message = "This needs the role trader."
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        return isinstance(request.user, Principal) and request.user.has_role(Role.TRADER, Role.ADMIN)
+
+
+class PrincipalAuthenticationScheme(OpenApiAuthenticationExtension):
+    target_class = "apps.core.principal.PrincipalAuthentication"
+    name = "bearer"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}

@@ -1,0 +1,12 @@
+from django.apps import AppConfig
+
+
+class EventsConfig(AppConfig):
+    name = "apps.events"
+    label = "events"
+    db_schema = "events"
+
+    def ready(self) -> None:
+        from apps.events.catalogue import load_catalogue
+
+        load_catalogue()

@@ -1,0 +1,41 @@
+"""The published language: one class for every event, command and status message of the platform."""
+
+import importlib
+import pkgutil
+
+from apps.events.catalogue.message import (
+    Command,
+    Declaration,
+    Event,
+    InvalidPayload,
+    Message,
+    Priority,
+    Status,
+    Transport,
+    UnknownMessage,
+    all_messages,
+    message_class,
+    slot_of,
+)
+
+__all__ = [
+    "Command",
+    "Declaration",
+    "Event",
+    "InvalidPayload",
+    "Message",
+    "Priority",
+    "Status",
+    "Transport",
+    "UnknownMessage",
+    "all_messages",
+    "load_catalogue",
+    "message_class",
+    "slot_of",
+]
+
+
+def load_catalogue() -> None:
+    """Imports every module of this package: a registry that imports fill is empty until something imports them."""
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")

@@ -1,0 +1,33 @@
+"""Health, readiness and metrics: the same in every service."""
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
+from django.views import View
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from apps.ops.health import readiness
+
+
+class LiveView(View):
+    """The process runs. No dependency is touched."""
+
+    def get(self, request: HttpRequest) -> JsonResponse:
+        return JsonResponse({"status": "live", "service": settings.SERVICE})
+
+
+class ReadyView(View):
+    """200 when the service can serve, with what is down by name; 503 when it cannot."""
+
+    def get(self, request: HttpRequest) -> JsonResponse:
+        can_serve, body = readiness(now=timezone.now())
+        return JsonResponse({"service": settings.SERVICE, **body}, status=200 if can_serve else 503)
+
+
+class MetricsView(View):
+    """Prometheus metrics of this process. The gateway does not route it."""
+
+    def get(self, request: HttpRequest, *args: Any) -> HttpResponse:
+        return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)

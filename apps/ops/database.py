@@ -1,0 +1,88 @@
+"""Makes the database as service_common.database_roles describes it: schemas, login roles, grants, partitions."""
+
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+from psycopg2 import sql
+
+from service_common.database_roles import ALL_TABLES, OWNER_SEARCH_PATH, ROLES, SCHEMAS, DatabaseRole, Grant
+
+# Roles belong to the whole cluster: two set-ups at once would trip over each other.
+_SETUP_LOCK = 7_262_013
+
+
+def ensure_schemas_and_roles() -> None:
+    """Creates what is missing and sets the passwords. Needs the owner's login with CREATEROLE."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [_SETUP_LOCK])
+        try:
+            for schema in SCHEMAS:
+                _run(cursor, "CREATE SCHEMA IF NOT EXISTS {}", sql.Identifier(schema))
+            for role in ROLES.values():
+                _ensure_role(cursor, role)
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [_SETUP_LOCK])
+
+
+def apply_grants() -> None:
+    """Gives each role exactly what the table says, after taking everything away."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [_SETUP_LOCK])
+        try:
+            for role in ROLES.values():
+                _apply_role(cursor, role)
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [_SETUP_LOCK])
+
+
+def ensure_partitions() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT events.ensure_partitions()")
+
+
+def _ensure_role(cursor: Any, role: DatabaseRole) -> None:
+    cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role.name])
+    verb = "ALTER" if cursor.fetchone() else "CREATE"
+    secret = getattr(settings.ENVIRONMENT, f"db_password_{role.name}")
+    if secret is None:
+        _run(cursor, verb + " ROLE {} LOGIN", sql.Identifier(role.name))
+    else:
+        _run(
+            cursor,
+            verb + " ROLE {} LOGIN PASSWORD {}",
+            sql.Identifier(role.name),
+            sql.Literal(secret.get_secret_value()),
+        )
+
+
+def _apply_role(cursor: Any, role: DatabaseRole) -> None:
+    name = sql.Identifier(role.name)
+    for schema in OWNER_SEARCH_PATH:
+        _run(cursor, "REVOKE ALL ON ALL TABLES IN SCHEMA {} FROM {}", sql.Identifier(schema), name)
+        _run(cursor, "REVOKE ALL ON SCHEMA {} FROM {}", sql.Identifier(schema), name)
+    for schema in role.search_path:
+        _run(cursor, "GRANT USAGE ON SCHEMA {} TO {}", sql.Identifier(schema), name)
+        _run(cursor, "GRANT USAGE ON ALL SEQUENCES IN SCHEMA {} TO {}", sql.Identifier(schema), name)
+    for grant in role.grants:
+        _apply_grant(cursor, grant, name)
+    if role.publishes:
+        _run(cursor, "GRANT EXECUTE ON FUNCTION events.append_event TO {}", name)
+    if "audit" in role.search_path:
+        _run(cursor, "GRANT EXECUTE ON FUNCTION events.ensure_partitions TO {}", name)
+
+
+def _apply_grant(cursor: Any, grant: Grant, role: sql.Identifier) -> None:
+    privileges = sql.SQL(grant.privileges)
+    schema = sql.Identifier(grant.schema)
+    if grant.table == ALL_TABLES:
+        _run(cursor, "GRANT {} ON ALL TABLES IN SCHEMA {} TO {}", privileges, schema, role)
+    elif grant.columns:
+        columns = sql.SQL(", ").join(map(sql.Identifier, grant.columns))
+        _run(cursor, "GRANT {} ({}) ON {}.{} TO {}", privileges, columns, schema, sql.Identifier(grant.table), role)
+    else:
+        _run(cursor, "GRANT {} ON {}.{} TO {}", privileges, schema, sql.Identifier(grant.table), role)
+
+
+def _run(cursor: Any, statement: str, *parts: sql.Composable) -> None:
+    cursor.execute(sql.SQL(statement).format(*parts).as_string(cursor.connection))

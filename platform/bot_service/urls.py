@@ -1,0 +1,3 @@
+from service_common.urls import common_urls
+
+urlpatterns = common_urls()

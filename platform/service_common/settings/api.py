@@ -1,0 +1,57 @@
+"""The REST API: principals from signed tokens, one error shape, cursors, the OpenAPI document."""
+
+from datetime import timedelta
+from typing import Any
+
+from service_common.environment import Environment
+
+TITLES = {
+    "user": ("Muckard user service", "Accounts, tokens, sessions and onboarding."),
+    "kraken": ("Muckard kraken service", "Exchange keys, market data, bots, their commands, status and trades."),
+    "bot": ("Muckard bot service", "Health, readiness and metrics of the bots' workers."),
+    "staff": ("Muckard platform", "Every public endpoint of the platform."),
+    "paper": ("Muckard paper exchange", "A Kraken-compatible exchange for paper trading."),
+}
+
+
+def rest_framework(env: Environment, service: str) -> dict[str, Any]:
+    title, description = TITLES[service]
+    return {
+        "REST_FRAMEWORK": {
+            "DEFAULT_AUTHENTICATION_CLASSES": ["apps.core.principal.PrincipalAuthentication"],
+            "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+            "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+            "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+            "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+            "DEFAULT_PAGINATION_CLASS": "apps.core.api.pagination.NewestFirstPagination",
+            "EXCEPTION_HANDLER": "apps.core.api.errors.exception_handler",
+            "COERCE_DECIMAL_TO_STRING": True,
+            "UNAUTHENTICATED_USER": None,
+        },
+        "SPECTACULAR_SETTINGS": {
+            "TITLE": title,
+            "DESCRIPTION": description,
+            "VERSION": "1.0.0",
+            "OAS_VERSION": "3.1.1",
+            "SERVE_INCLUDE_SCHEMA": False,
+            "COMPONENT_SPLIT_REQUEST": True,
+            "SCHEMA_PATH_PREFIX": "/api/v1",
+        },
+        "SIMPLE_JWT": _tokens(env),
+    }
+
+
+def _tokens(env: Environment) -> dict[str, Any]:
+    # Asymmetric: only the user service holds the private key, everyone verifies with the public one.
+    return {
+        "ALGORITHM": "ES256",
+        "SIGNING_KEY": env.jwt_private_key.get_secret_value() if env.jwt_private_key else "",
+        "VERIFYING_KEY": env.jwt_public_key.get_secret_value() if env.jwt_public_key else "",
+        "ACCESS_TOKEN_LIFETIME": timedelta(minutes=10),
+        "REFRESH_TOKEN_LIFETIME": timedelta(days=14),
+        "ISSUER": "muckard",
+        "AUDIENCE": "muckard-api",
+        "LEEWAY": 5,
+        "UPDATE_LAST_LOGIN": False,
+        "TOKEN_USER_CLASS": "apps.core.principal.Principal",
+    }

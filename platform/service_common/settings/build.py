@@ -1,0 +1,80 @@
+"""One function that puts the concerns together for a service."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from service_common.environment import InvalidEnvironment, environment
+from service_common.settings import api, cache, database, logs
+
+ROOT = Path(__file__).resolve().parents[3]
+
+# Django's own apps that simplejwt's token classes need. Only the user service and the staff site have their tables.
+DJANGO_APPS = ["django.contrib.contenttypes", "django.contrib.auth"]
+LIBRARY_APPS = ["rest_framework", "drf_spectacular", "django_structlog"]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "apps.core.middleware.RequestContextMiddleware",
+    "django_structlog.middlewares.RequestMiddleware",
+    "django.middleware.common.CommonMiddleware",
+]
+
+
+def service_settings(
+    *, service: str, project: str, apps: list[str], middleware: list[str] | None = None, **more: Any
+) -> dict[str, Any]:
+    """The Django settings of one service. Ends the process with one sentence where the environment is not usable."""
+    env = environment(service)
+    try:
+        secret_key = _secret_key(service)
+        return {
+            "ENVIRONMENT": env,
+            "SERVICE": service,
+            "BASE_DIR": ROOT,
+            "SECRET_KEY": secret_key,
+            "DEBUG": False,
+            "ALLOWED_HOSTS": list(env.allowed_hosts),
+            "INSTALLED_APPS": [*DJANGO_APPS, *LIBRARY_APPS, "apps.core", "apps.events", *apps, "apps.ops"],
+            "MIDDLEWARE": [*MIDDLEWARE, *(middleware or [])],
+            "ROOT_URLCONF": f"{project}.urls",
+            "WSGI_APPLICATION": f"{project}.wsgi.application",
+            "USE_TZ": True,
+            "TIME_ZONE": "UTC",
+            "LANGUAGE_CODE": "en-us",
+            "DEFAULT_AUTO_FIELD": "django.db.models.BigAutoField",
+            "APPEND_SLASH": False,
+            "DATA_UPLOAD_MAX_MEMORY_SIZE": 256 * 1024,
+            "SECURE_CONTENT_TYPE_NOSNIFF": True,
+            "DATABASES": {"default": database.database(env, service)},
+            "TEMPLATES": [
+                {
+                    "BACKEND": "django.template.backends.django.DjangoTemplates",
+                    "APP_DIRS": True,
+                    "OPTIONS": {
+                        "context_processors": [
+                            "django.template.context_processors.request",
+                            "django.contrib.auth.context_processors.auth",
+                            "django.contrib.messages.context_processors.messages",
+                        ]
+                    },
+                }
+            ],
+            "MARKET_DATA": env.market_data,
+            "MARKET_CANDLE_SECONDS": env.market_candle_seconds,
+            "MARKET_START_CANDLE": env.market_start_candle,
+            "MARKET_SEED": env.market_seed,
+            **cache.caches(env),
+            **api.rest_framework(env, service),
+            **logs.logging(env, service),
+            **more,
+        }
+    except InvalidEnvironment as error:
+        sys.exit(str(error))
+
+
+def _secret_key(service: str) -> str:
+    env = environment(service)
+    if env.environment != "production" and env.secret_key is None:
+        return "not-a-secret: development only, long enough for every algorithm"
+    return env.secret("secret_key", needed_for="signing sessions and cursors")

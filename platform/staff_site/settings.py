@@ -1,0 +1,37 @@
+"""The staff site: Django admin over every app. It owns the migrations run."""
+
+from service_common.settings import service_settings
+
+globals().update(
+    service_settings(
+        service="staff",
+        project="staff_site",
+        apps=[
+            "django.contrib.admin",
+            "django.contrib.sessions",
+            "django.contrib.messages",
+            "django.contrib.staticfiles",
+            "apps.audit",
+            "apps.exchange",
+            "apps.accounts",
+            "apps.onboarding",
+            "apps.vault",
+            "apps.market",
+            "apps.paper",
+            "apps.bots",
+            "apps.trading",
+        ],
+        middleware=[
+            "whitenoise.middleware.WhiteNoiseMiddleware",
+            "django.contrib.sessions.middleware.SessionMiddleware",
+            "django.middleware.csrf.CsrfViewMiddleware",
+            "django.contrib.auth.middleware.AuthenticationMiddleware",
+            "django.contrib.messages.middleware.MessageMiddleware",
+            "django.middleware.clickjacking.XFrameOptionsMiddleware",
+        ],
+        AUTH_USER_MODEL="accounts.User",
+        STATIC_URL="/static/",
+        STATIC_ROOT=".local/static",
+        WHITENOISE_USE_FINDERS=True,
+    )
+)

@@ -1,0 +1,28 @@
+"""Lets tests talk to the servers of the profile `test`, which `make test` or `make servers-test` has started.
+
+Loaded by pytest before Django's settings. What the environment already says is kept.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+_EXPORT = re.compile(r"^export (\w+)=(?P<quote>['\"]?)(.*)(?P=quote)$")
+
+
+def _profile_environment() -> dict[str, str]:
+    command = [sys.executable, str(ROOT / "dev" / "stack.py"), "env", "--profile", "test"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    if result.returncode != 0:
+        sys.exit(f"The test servers are not there: run `make servers-test` first.\n{result.stderr.strip()}")
+    matches = (_EXPORT.match(line) for line in result.stdout.splitlines())
+    return {match[1]: match[3] for match in matches if match}
+
+
+for name, value in _profile_environment().items():
+    os.environ.setdefault(name, value)
+os.environ["MUCKARD_ENVIRONMENT"] = "test"
+os.environ.setdefault("NO_PROXY", "127.0.0.1,localhost")
