@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from apps.events.catalogue.kraken import Mode
-from apps.events.catalogue.message import Command, Priority, Status
+from apps.events.catalogue.message import Command, Priority, Signal, Status
 from apps.events.catalogue.trading import Side
 
 
@@ -90,3 +90,11 @@ class BotError(Status, name="bot.error", aggregate="bot", key="bot_id", priority
     message: str
     is_final: bool
     failed_at: datetime
+
+
+class TickBot(Signal, name="bot.tick", aggregate="bot", key="bot_id"):
+    """A run is due: look at the market, decide, and look after its orders."""
+
+    bot_id: UUID
+    run_id: UUID
+    due_at: datetime

@@ -144,6 +144,18 @@ class Status(Message):
         cls.declaration = Declaration(name, version, Transport.RABBITMQ, name, aggregate, key, priority)
 
 
+class Signal(Message):
+    """A nudge from one background process to the workers: straight to its queue, never stored, and worthless soon.
+
+    It announces no state and decides nothing alone: a lost one is replaced by the next. Everything else is an Event,
+    a Command or a Status.
+    """
+
+    def __init_subclass__(cls, *, name: str, aggregate: str, key: str, version: int = 1) -> None:
+        super().__init_subclass__()
+        cls.declaration = Declaration(name, version, Transport.RABBITMQ, name, aggregate, key)
+
+
 def message_class(name: str, version: int = 1) -> type[Message]:
     """The class of a published message. Raises UnknownMessage."""
     try:

@@ -32,13 +32,13 @@ class CandleSeries:
     source: str
     synthetic: bool
     fingerprint: str
-    times: array[int]
-    opens: array[int]
-    highs: array[int]
-    lows: array[int]
-    closes: array[int]
-    volumes: array[int]
-    trades: array[int]
+    times: "array[int]"
+    opens: "array[int]"
+    highs: "array[int]"
+    lows: "array[int]"
+    closes: "array[int]"
+    volumes: "array[int]"
+    trades: "array[int]"
 
     def __len__(self) -> int:
         return len(self.times)

@@ -1,0 +1,94 @@
+"""The order book around the market's price, made up from what is known at that moment.
+
+Recorded candles hold no book. This one is deterministic: a spread, a hundred levels a side, sizes from the volume of the
+candle before (the current one's is not known yet). What takers took stays gone until the next candle: levels are eaten
+from the best outwards, so one number a side tells what is left.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from apps.paper.market.path import STEPS
+from apps.paper.market.replay import Replay
+
+LEVELS = 100
+_HALF_SPREAD = 20_000  # the best level is price/20000 away: a spread of one basis point
+_GAP = 10_000  # levels follow one another by price/10000
+_MASK = (1 << 64) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Price in ticks, volume in lots."""
+
+    price: int
+    volume: int
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Lots that takers have taken from each side of the book in the candle with this index."""
+
+    candle: int = -1
+    asks: int = 0
+    bids: int = 0
+
+    def within(self, candle: int) -> "Taken":
+        """What still counts in that candle: a new candle brings new liquidity."""
+        return self if self.candle == candle else Taken(candle)
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """Both sides, best level first, without what was taken already."""
+
+    asks: tuple[Level, ...]
+    bids: tuple[Level, ...]
+
+
+def book_at(replay: Replay, step: int, taken: Taken) -> Book:
+    candle = step // STEPS
+    taken = taken.within(candle)
+    return Book(
+        asks=tuple(_left(_levels(replay, step, side=1), taken.asks)),
+        bids=tuple(_left(_levels(replay, step, side=-1), taken.bids)),
+    )
+
+
+def touch_at(replay: Replay, step: int) -> tuple[int, int]:
+    """Best bid and ask in ticks of the untouched book, also where no volume stands behind them."""
+    price = replay.price_at(step)
+    half_spread = max(1, price // _HALF_SPREAD)
+    return max(1, price - half_spread), price + half_spread
+
+
+def _levels(replay: Replay, step: int, side: int) -> Iterator[Level]:
+    price = replay.price_at(step)
+    candle = step // STEPS
+    known = replay.series.candle(max(0, candle - 1))
+    best = touch_at(replay, step)[1 if side > 0 else 0]
+    gap = max(1, price // _GAP)
+    for rank in range(LEVELS):
+        level_price = best + side * gap * rank
+        if level_price < 1:
+            return
+        # About 0.2 % of an hour's trade at the best level, growing outwards, each level half to one and a half of that.
+        jitter = 500 + _mixed(known.time * 2 + (side > 0), rank) % 1001
+        volume = known.volume * (10 + rank) * jitter // 5_000_000
+        yield Level(level_price, volume)
+
+
+def _left(levels: Iterator[Level], taken: int) -> Iterator[Level]:
+    for level in levels:
+        gone = min(taken, level.volume)
+        taken -= gone
+        if level.volume > gone:
+            yield Level(level.price, level.volume - gone)
+
+
+def _mixed(a: int, b: int) -> int:
+    """A well-mixed 64-bit number from two (the finaliser of SplitMix64)."""
+    z = (a * 0x9E3779B97F4A7C15 + b * 0xBF58476D1CE4E5B9) & _MASK
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
+    return z ^ (z >> 31)

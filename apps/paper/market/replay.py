@@ -1,0 +1,89 @@
+"""Where the market stands: a pure function of the wall clock, so that every process and every restart agree.
+
+Two times must not be mixed up. Market time is when a candle was recorded; wall time is now. Orders, trades and
+deadlines live in wall time, candles in market time.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from apps.paper.market import path
+from apps.paper.market.candles import Candle, CandleSeries
+from apps.paper.market.path import STEPS
+
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayClock:
+    """Started once, at `started_at` (aware UTC) with the candle `start_candle`; a candle lasts `candle_seconds`."""
+
+    started_at: datetime
+    start_candle: int
+    candle_seconds: float
+
+    @property
+    def start_step(self) -> int:
+        return self.start_candle * STEPS
+
+    @property
+    def _candle_microseconds(self) -> int:
+        return max(STEPS, round(self.candle_seconds * 1_000_000))
+
+    def step_at(self, now: datetime) -> int:
+        """Steps since the series' first candle; a clock before the start reads as the start."""
+        elapsed = (now - self.started_at) // _MICROSECOND
+        return self.start_step + max(0, elapsed) * STEPS // self._candle_microseconds
+
+    def time_of(self, step: int) -> datetime:
+        """The first moment of the step, in wall time."""
+        microseconds = -(-(step - self.start_step) * self._candle_microseconds // STEPS)
+        return self.started_at + timedelta(microseconds=microseconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A series in motion."""
+
+    series: CandleSeries
+    clock: ReplayClock
+
+    @property
+    def last_step(self) -> int:
+        return len(self.series) * STEPS - 1
+
+    def step_at(self, now: datetime) -> int:
+        return min(self.clock.step_at(now), self.last_step)
+
+    def has_ended(self, now: datetime) -> bool:
+        return self.clock.step_at(now) > self.last_step
+
+    def time_of(self, step: int) -> datetime:
+        return self.clock.time_of(step)
+
+    @property
+    def ends_at(self) -> datetime:
+        return self.clock.time_of(self.last_step + 1)
+
+    def candle_of(self, step: int) -> Candle:
+        return self.series.candle(step // STEPS)
+
+    def price_at(self, step: int) -> int:
+        """The market's price at a step, in ticks."""
+        return path.price_at(self.candle_of(step), step % STEPS)
+
+    def volume_at(self, step: int) -> int:
+        """What the market traded in the step, in lots."""
+        return path.volume_at(self.candle_of(step), step % STEPS)
+
+    def market_time_at(self, step: int) -> int:
+        """Market time as a Unix second."""
+        return self.candle_of(step).time + self.series.interval_seconds * (step % STEPS) // STEPS
+
+    def seen(self, first: int, step: int, *, ended: bool = False) -> Iterator[Candle]:
+        """Candles from index `first` as known at `step`: closed ones whole, the forming one as far as it went."""
+        current = step // STEPS
+        for index in range(first, current):
+            yield self.series.candle(index)
+        yield self.series.candle(current) if ended else path.forming(self.series.candle(current), step % STEPS)
