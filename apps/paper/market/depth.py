@@ -1,8 +1,8 @@
 """The order book around the market's price, made up from what is known at that moment.
 
-Recorded candles hold no book. This one is deterministic: a spread, a hundred levels a side, sizes from the volume of the
-candle before (the current one's is not known yet). What takers took stays gone until the next candle: levels are eaten
-from the best outwards, so one number a side tells what is left.
+Recorded candles hold no book. This one is deterministic: a spread, a hundred levels a side, sizes from the volume of
+the candle before (the current one's is not known yet). What takers took stays gone until the next candle: levels are
+eaten from the best outwards, so one number a side tells what is left.
 """
 
 from collections.abc import Iterator

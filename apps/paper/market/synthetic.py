@@ -1,4 +1,4 @@
-"""A generated market for where no recorded one is given. It is marked synthetic, and every answer that can say so does."""
+"""A generated market for where no recorded one is given; it is marked synthetic, and answers that can say so do."""
 
 import math
 import random

@@ -1,0 +1,1 @@
+"""The matching engine: orders, fills, fees and postings as pure decisions. It knows no database and no clock."""

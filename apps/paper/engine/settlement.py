@@ -1,0 +1,70 @@
+"""What happens to resting orders while the market moves.
+
+An order fills as maker, at its limit, in every step in which the market trades strictly beyond the limit: a touch does
+not fill, for others were queued before. All resting orders of a side share a tenth of what the market trades in the
+step, best price first, then oldest. Orders meet the market, not one another.
+
+The outcome depends on the steps alone, not on how often or when they are worked through.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from apps.paper.engine.orders import Fill, Liquidity, Side, WorkingOrder
+from apps.paper.market.path import STEPS
+from apps.paper.market.replay import Replay
+
+PARTICIPATION = 10  # resting orders get one part in ten of the market's volume
+
+
+def settle(
+    orders: Iterable[WorkingOrder], replay: Replay, *, after_step: int, through_step: int, now: datetime
+) -> list[Fill]:
+    """Works the steps after `after_step` up to and including `through_step`; fills come in the order of time.
+
+    Orders whose end came by `now` are ended with what they have.
+    """
+    orders = list(orders)
+    resting = sorted((order for order in orders if order.status.is_live), key=_priority)
+    fills: list[Fill] = []
+    step = after_step + 1
+    while step <= through_step and resting:
+        candle_end = step // STEPS * STEPS + STEPS - 1
+        if _may_trade(resting, replay, step // STEPS):
+            for current in range(step, min(candle_end, through_step) + 1):
+                fills += _fill_step(resting, replay, current)
+            resting = [order for order in resting if order.status.is_live]
+        step = candle_end + 1
+    for order in orders:
+        if order.status.is_live and order.ends_at is not None and order.ends_at <= now:
+            order.end(order.ends_as, reason=order.ends_because, at=order.ends_at)
+    return fills
+
+
+def _priority(order: WorkingOrder) -> tuple[int, datetime, int]:
+    ticks = order.limit_ticks
+    return (-ticks if order.side is Side.BUY else ticks, order.queued_at, order.number)
+
+
+def _may_trade(resting: list[WorkingOrder], replay: Replay, candle: int) -> bool:
+    low, high = replay.series.lows[candle], replay.series.highs[candle]
+    return any(low < o.limit_ticks if o.side is Side.BUY else high > o.limit_ticks for o in resting)
+
+
+def _fill_step(resting: list[WorkingOrder], replay: Replay, step: int) -> list[Fill]:
+    price = replay.price_at(step)
+    at = replay.time_of(step)
+    available = dict.fromkeys(Side, replay.volume_at(step) // PARTICIPATION)
+    fills = []
+    for order in resting:
+        if not order.status.is_live or (order.ends_at is not None and order.ends_at <= at):
+            continue
+        limit = order.limit_ticks
+        traded_through = price < limit if order.side is Side.BUY else price > limit
+        lots = min(available[order.side], order.pair.lots(order.remaining))
+        if traded_through and lots and order.limit is not None:
+            available[order.side] -= lots
+            fills.append(
+                order.fill(price=order.limit, volume=order.pair.volume(lots), liquidity=Liquidity.MAKER, at=at)
+            )
+    return fills
