@@ -1,0 +1,133 @@
+"""The starter's commands."""
+
+import argparse
+import os
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from types import FrameType
+
+from dev import commands, environment, install, lifecycle, processes, secrets
+from dev.errors import Cancelled, StackError
+from dev.locks import lock
+from dev.profile import Profile, load
+from dev.progress import say, show_failure
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command. 0 when it did what it says, 1 with a sentence when not, 130 after Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        environment.refuse_unknown(os.environ)
+        profile = load(options.profile, os.environ, options.port_offset)
+        command: Callable[[Profile, argparse.Namespace], int] = options.command
+        return command(profile, options)
+    except StackError as error:
+        show_failure(error)
+        return 1
+    except (KeyboardInterrupt, Cancelled):
+        say("  Interrupted. What this call had started is stopped; the next run goes on from here.")
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="dev/stack.py", description="The local stack of this checkout.")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--profile", default="run", help="run (default), test, or a name of your own")
+    common.add_argument("--port-offset", type=int, help="for a name of your own: added to every port of `run`")
+    chosen = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, command, text in (
+        ("install", _install, "install what is missing: packages, .venv, Kafka"),
+        ("servers", _servers, "start PostgreSQL, RabbitMQ, Redis and Kafka and wait until they answer"),
+        ("stop", _stop, "stop every process of the profile"),
+        ("status", _status, "what runs; exit code 1 where a server is down"),
+        ("env", _env, "print the environment that talks to this profile, for eval"),
+    ):
+        chosen.add_parser(name, parents=[common], help=text).set_defaults(command=command)
+    logs = chosen.add_parser("logs", parents=[common], help="the end of every log, or of one")
+    logs.add_argument("name", nargs="?")
+    logs.add_argument("--lines", type=int, default=20)
+    logs.set_defaults(command=_logs)
+    return parser
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _prepare(profile: Profile) -> None:
+    """What every command that starts something needs first."""
+    profile.create()
+    secrets.create(profile)
+    install.install(frozenset(server.name for server in lifecycle.local_servers(profile)))
+    secrets.create_key_pairs(profile)
+
+
+def _install(profile: Profile, options: argparse.Namespace) -> int:
+    _prepare(profile)
+    say("  Everything is installed.")
+    return 0
+
+
+def _servers(profile: Profile, options: argparse.Namespace) -> int:
+    began_at = time.monotonic()
+    with lock(profile.folder / "lock", "starting servers"):
+        _prepare(profile)
+        started: list[str] = []
+        try:
+            lifecycle.start_servers(profile, started)
+        except BaseException:
+            commands.reset()
+            lifecycle.stop_servers(profile, started)
+            raise
+    say(f"  The servers of profile {profile.name} are ready after {time.monotonic() - began_at:.1f} s.")
+    return 0
+
+
+def _stop(profile: Profile, options: argparse.Namespace) -> int:
+    with lock(profile.folder / "lock", "stopping"):
+        lifecycle.stop_servers(profile)
+        left = processes.running(profile)
+        processes.stop(left, first=signal.SIGTERM, seconds=5.0)
+        left = processes.running(profile)
+    if left:
+        raise StackError(f"These do not end: {', '.join(f'{each.name} (pid {each.pid})' for each in left)}.")
+    say(f"  Nothing of profile {profile.name} runs.")
+    return 0
+
+
+def _status(profile: Profile, options: argparse.Namespace) -> int:
+    profile.create()
+    secrets.create(profile)
+    return 0 if lifecycle.show_status(profile) else 1
+
+
+def _env(profile: Profile, options: argparse.Namespace) -> int:
+    profile.create()
+    secrets.create(profile)
+    for name, value in environment.contract(profile, os.environ).items():
+        say(f"export {name}={shlex.quote(value)}")
+    return 0
+
+
+def _logs(profile: Profile, options: argparse.Namespace) -> int:
+    found = sorted(profile.logs.glob("*.log"))
+    wanted = [path for path in found if options.name in (None, path.stem)]
+    if not wanted:
+        names = ", ".join(path.stem for path in found) or "none yet"
+        raise StackError(f"Profile {profile.name} has no such log; there are: {names}.")
+    for path in wanted:
+        say(f"==> {path}")
+        lines = path.read_text(errors="replace").splitlines()
+        say("\n".join(lines[-options.lines :]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,182 @@
+"""Servers of a profile up and down: all at once, each asked until it answers, and what was begun undone on failure."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+
+from dev import commands, environment, install, ports, processes, secrets
+from dev.errors import Cancelled, StackError
+from dev.profile import ROOT, Profile
+from dev.progress import say, step
+from dev.servers import SERVERS
+from dev.servers.server import Launch, Server
+
+POLL_SECONDS = 0.05
+EXTERNAL_SECONDS = 10.0
+BEFORE_LAST = ("epmd",)
+
+
+def local_servers(profile: Profile) -> list[Server]:
+    """The servers that this profile starts itself: those that no URL in the environment names."""
+    found = environment.addresses(profile, os.environ)
+    return [server for server in SERVERS if found[server.name].is_local]
+
+
+def start_servers(profile: Profile, started: list[str]) -> None:
+    """Brings up what does not run yet and waits until all of them answer. Adds to `started` what this call began."""
+    found = environment.addresses(profile, os.environ)
+    up = {process.name for process in processes.running(profile)}
+    absent = [server for server in local_servers(profile) if server.name not in up]
+    begun = [name for server in absent for name in server.ports]
+    mapper = [server.before_name for server in absent if server.before_name and server.before_name not in up]
+    ports.refuse_busy(profile, [*begun, *mapper])
+    jobs: list[Callable[[], None]] = []
+    for server in SERVERS:
+        if not found[server.name].is_local:
+            jobs.append(_asker(server, found[server.name].url))
+        elif server in absent:
+            jobs.append(_starter(profile, server, found[server.name].url, started, mapper))
+        else:
+            jobs.append(_asker(server, found[server.name].url, running=True))
+    in_parallel(jobs)
+
+
+def stop_servers(profile: Profile, names: Sequence[str] | None = None) -> None:
+    """Ends the servers (all, or those named), the port mapper last. Says nothing where none runs."""
+    wanted = [server for server in SERVERS if names is None or server.name in names]
+    jobs = [lambda server=server: _stop(profile, server) for server in wanted if _is_up(profile, server)]  # type: ignore[misc]
+    in_parallel(jobs)
+
+
+def in_parallel(jobs: Sequence[Callable[[], None]]) -> None:
+    """Runs all jobs at once. The first failure, or Ctrl-C, makes the others give up, and is raised when they have."""
+    if not jobs:
+        return
+    with ThreadPoolExecutor(max_workers=len(jobs)) as pool:
+        futures = [pool.submit(job) for job in jobs]
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+        finally:
+            if any(not future.done() or future.exception() for future in futures):
+                commands.cancel_all()
+    failures = [error for error in (future.exception() for future in futures) if error is not None]
+    for error in sorted(failures, key=lambda each: isinstance(each, Cancelled)):
+        raise error
+
+
+def ask(server: str, url: str, seconds: float) -> "subprocess.Popen[str]":
+    """Starts the probe of a server (dev/probe.py); its exit code says whether the server answered."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    probe = subprocess.Popen(
+        [install.PYTHON, "-m", "dev.probe", server, str(seconds)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=ROOT,
+        env=clean,
+        start_new_session=True,
+    )
+    assert probe.stdin is not None
+    probe.stdin.write(url)
+    probe.stdin.close()
+    probe.stdin = None
+    return probe
+
+
+def _starter(profile: Profile, server: Server, url: str, started: list[str], mapper: list[str]) -> Callable[[], None]:
+    def job() -> None:
+        with step(f"Starting {server.title}") as current:
+            server.prepare(profile)
+            if commands.is_cancelled():
+                raise Cancelled
+            started.append(server.name)
+            if server.before is not None and server.before_name in mapper:
+                _launch(profile, server.before_name, server.before(profile))
+            process = _launch(profile, server.name, server.launch(profile))
+            _wait(profile, server, url, server.start_seconds, process)
+            current.result = f"{server.title} answers on {environment.where(url)}"
+
+    return job
+
+
+def _asker(server: Server, url: str, *, running: bool = False) -> Callable[[], None]:
+    """For a server that is there already: ours from an earlier call, or one that a URL names."""
+
+    def job() -> None:
+        whose = "runs already" if running else f"is given by {environment.SERVER_URLS[server.name]}"
+        with step(f"Asking {server.title}, which {whose}") as current:
+            _wait(None, server, url, EXTERNAL_SECONDS, None)
+            current.result = f"{server.title} {whose}, on {environment.where(url)}"
+
+    return job
+
+
+def _launch(profile: Profile, name: str, launch: Launch) -> "subprocess.Popen[bytes]":
+    return processes.spawn(
+        profile, name, launch.command, environment=launch.environment, folder=launch.folder, user=launch.user
+    )
+
+
+def _wait(
+    profile: Profile | None, server: Server, url: str, seconds: float, process: "subprocess.Popen[bytes] | None"
+) -> None:
+    log = profile.log(server.name) if profile else None
+    probe = ask(server.name, url, seconds)
+    try:
+        while probe.poll() is None:
+            if commands.is_cancelled():
+                raise Cancelled
+            if process is not None and process.poll() is not None:
+                raise StackError(
+                    f"{server.title} ended while it was starting (exit code {process.returncode}).",
+                    log=log,
+                    advice="the log says why; `make clean` removes this checkout's data and starts from nothing",
+                )
+            time.sleep(POLL_SECONDS)
+    finally:
+        if probe.poll() is None:
+            probe.kill()
+        text = probe.communicate()[0].strip()
+    if probe.returncode:
+        given = environment.SERVER_URLS[server.name]
+        raise StackError(
+            f"{server.title} on {environment.where(url)} does not answer within {seconds:.0f} s: {text[-300:]}",
+            log=log,
+            advice="the log says why; `make stop` ends what hangs" if profile else f"start it, or correct or unset {given}",
+        )
+
+
+def _is_up(profile: Profile, server: Server) -> bool:
+    return any(process.name in server.names() for process in processes.running(profile))
+
+
+def _stop(profile: Profile, server: Server) -> None:
+    with step(f"Stopping {server.title}") as current:
+        own = [process for process in processes.running(profile) if process.name == server.name]
+        numbers = {process.pid for process in own}
+        # The one that its package calls the server: not its children, and not the script around it.
+        heads = [process for process in own if process.program == server.program and _is_head(process, numbers, own)]
+        killed = processes.stop(heads, first=server.stop_signal, seconds=server.stop_seconds)
+        rest = [process for process in processes.running(profile) if process.name in server.names()]
+        processes.wait_until_gone([process for process in rest if process.name == server.name], 2.0)
+        rest = [process for process in processes.running(profile) if process.name in server.names()]
+        processes.stop(rest, first=signal.SIGKILL, seconds=5.0)
+        current.result = f"{server.title} has stopped" + (" (it had to be killed)" if killed else "")
+
+
+def _is_head(process: processes.OwnProcess, numbers: set[int], own: Sequence[processes.OwnProcess]) -> bool:
+    parent = next((other for other in own if other.pid == process.parent), None)
+    return process.parent not in numbers or (parent is not None and parent.program != process.program)
+
+
+def show_status(profile: Profile) -> bool:
+    """One line a server: whether it runs. Returns whether all do."""
+    up = {process.name: process.pid for process in reversed(processes.running(profile))}
+    for server in local_servers(profile):
+        port = profile.ports[server.ports[0]]
+        say(f"  {server.title:<18} {'127.0.0.1:' + str(port):<18} " + (f"pid {up[server.name]}" if server.name in up else "down"))
+    return all(server.name in up for server in local_servers(profile))

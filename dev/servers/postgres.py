@@ -1,0 +1,168 @@
+"""PostgreSQL of a profile: 127.0.0.1 only, scram passwords, no socket file, data below the profile's folder."""
+
+import hashlib
+import os
+import pwd
+import shutil
+import signal
+import stat
+from pathlib import Path
+
+from dev import commands, secrets
+from dev.errors import StackError
+from dev.profile import ROOT, Profile
+from dev.servers.server import Launch, Server
+
+PACKAGED = Path("/usr/lib/postgresql")
+OLDEST_MAJOR = 14
+# The account of the distribution's package: PostgreSQL refuses to run as root.
+ACCOUNT = "postgres"
+
+
+def base(profile: Profile) -> Path:
+    """The folder that holds the data. As root in a checkout that ACCOUNT may not enter: one below /var/tmp."""
+    inside = profile.folder / "postgres"
+    if os.geteuid() != 0 or _may_enter(profile.folder):
+        return inside
+    checkout = hashlib.sha256(str(ROOT).encode()).hexdigest()[:12]
+    return Path("/var/tmp") / f"muckard-{checkout}" / profile.name / "postgres"  # noqa: S108 - a name of our own, 0700
+
+
+def programs(major: str | None = None) -> Path | None:
+    """The folder of initdb and postgres: the newest that is installed, or that of one major version."""
+    found = [path.parent for path in PACKAGED.glob("*/bin/postgres") if path.parent.parent.name.isdigit()]
+    usable = [path for path in found if int(path.parent.name) >= OLDEST_MAJOR]
+    if major is not None:
+        usable = [path for path in usable if path.parent.name == major]
+    return max(usable, key=lambda path: int(path.parent.name), default=None)
+
+
+def prepare(profile: Profile) -> None:
+    """Makes the cluster and the database, aside, and puts them in place whole."""
+    data = base(profile) / "data"
+    if (data / "PG_VERSION").is_file():
+        _forget_dead(data)
+        return
+    folder, user = _programs(None), _user()
+    fresh = base(profile) / "data.new"
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True, mode=0o700)
+    password = fresh.with_name("password")
+    password.write_text(secrets.read(profile, "servers", "postgres_password"))
+    password.chmod(0o600)
+    if user:
+        shutil.chown(fresh, user)
+        shutil.chown(password, user)
+    log = profile.log("postgres-initdb")
+    log.unlink(missing_ok=True)
+    try:
+        code = commands.run_logged(
+            [
+                str(folder / "initdb"),
+                f"--pgdata={fresh}",
+                "--username=muckard",
+                f"--pwfile={password}",
+                "--auth=scram-sha-256",
+                "--encoding=UTF8",
+                "--locale=C.UTF-8",
+                "--no-sync",
+            ],
+            log,
+            folder=fresh,
+            user=user,
+        )
+        if code == 0:
+            code = commands.run_logged(
+                [str(folder / "postgres"), "--single", "-D", str(fresh), "template1"],
+                log,
+                folder=fresh,
+                user=user,
+                text="CREATE DATABASE muckard\n",
+            )
+    finally:
+        password.unlink(missing_ok=True)
+    if code:
+        raise StackError("PostgreSQL's data folder could not be made.", log=log, advice="see the log above")
+    fresh.replace(data)
+
+
+def launch(profile: Profile) -> Launch:
+    data = base(profile) / "data"
+    folder = _programs((data / "PG_VERSION").read_text().strip())
+    settings = {
+        "port": str(profile.ports["postgres"]),
+        "listen_addresses": "127.0.0.1",
+        "unix_socket_directories": "",
+        "max_connections": "200",
+        "shared_buffers": "128MB",
+        "timezone": "UTC",
+        "log_timezone": "UTC",
+        "log_line_prefix": "%m [%p] %q%u@%d %a ",
+        "log_lock_waits": "on",
+    }
+    if profile.is_for_tests:
+        settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+    options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+    return Launch(
+        command=(str(folder / "postgres"), "-D", str(data), *options),
+        folder=data,
+        environment={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"},
+        user=_user(),
+    )
+
+
+def _user() -> str | None:
+    if os.geteuid() != 0:
+        return None
+    try:
+        return pwd.getpwnam(ACCOUNT).pw_name
+    except KeyError:
+        raise StackError(
+            f"PostgreSQL refuses to run as root, and the account {ACCOUNT!r} of its package is missing.",
+            advice="reinstall the package postgresql-common, or run this as another user",
+        ) from None
+
+
+def _programs(major: str | None) -> Path:
+    found = programs(major)
+    if found is None:
+        wanted = f"PostgreSQL {major}, which made this profile's data," if major else "PostgreSQL"
+        raise StackError(f"{wanted} is not installed below {PACKAGED}.", advice="install it, or run `make clean`")
+    return found
+
+
+def _may_enter(folder: Path) -> bool:
+    """Whether every folder from the root down to this one lets ACCOUNT through."""
+    try:
+        account = pwd.getpwnam(ACCOUNT).pw_uid
+    except KeyError:
+        account = -1
+    for each in (folder, *folder.parents):
+        if each.exists():
+            status = each.stat()
+            mine = status.st_uid == account and status.st_mode & stat.S_IXUSR
+            if not (mine or status.st_mode & stat.S_IXOTH):
+                return False
+    return True
+
+
+def _forget_dead(data: Path) -> None:
+    """A killed server leaves its number behind; if the number went to another program, PostgreSQL would wait for it."""
+    note = data / "postmaster.pid"
+    if note.is_file():
+        first = (note.read_text().splitlines() or [""])[0].strip()
+        program = Path(f"/proc/{first}/comm")
+        if not first.isdigit() or not program.is_file() or program.read_text().strip() != "postgres":
+            note.unlink()
+
+
+SERVER = Server(
+    name="postgres",
+    title="PostgreSQL",
+    ports=("postgres",),
+    prepare=prepare,
+    launch=launch,
+    program="postgres",
+    # Fast: clients are cut off, transactions roll back.
+    stop_signal=signal.SIGINT,
+)
