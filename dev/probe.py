@@ -50,6 +50,7 @@ def rabbitmq(url: str) -> None:
     try:
         connection.connect()
         connection.channel().close()
+        connection.close()
     except (amqp.exceptions.AccessRefused, amqp.exceptions.NotAllowed) as error:
         raise Refused(str(error)) from None
     finally:

@@ -14,7 +14,7 @@ from dev.servers.server import Launch, Server
 
 PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 
-# Definitions name the user at every start: a password that was made anew is taken over.
+# The user is made at the first start, with the data; the password is kept beside it.
 CONFIGURATION = """\
 listeners.tcp.default = 127.0.0.1:{port}
 management.tcp.ip = 127.0.0.1
@@ -32,6 +32,7 @@ vm_memory_calculation_strategy = rss
 disk_free_limit.absolute = 200MB
 log.console = true
 log.console.level = info
+log.console.use_colors = off
 log.file = false
 collect_statistics_interval = 5000
 """
@@ -79,6 +80,8 @@ def _environment(profile: Profile) -> dict[str, str]:
         "HOME": str(home),
         "ERL_EPMD_PORT": str(profile.ports["epmd"]),
         "ERL_EPMD_ADDRESS": "127.0.0.1",
+        # Spares the shell script around Erlang, whose traps hide a signal's outcome. It changes nothing else.
+        "RUNNING_UNDER_SYSTEMD": "1",
         "RABBITMQ_NODENAME": "rabbit@localhost",
         "RABBITMQ_DIST_PORT": str(profile.ports["rabbitmq_dist"]),
         "RABBITMQ_MNESIA_BASE": str(home / "data"),
@@ -97,7 +100,6 @@ SERVER = Server(
     ports=("rabbitmq", "rabbitmq_management", "rabbitmq_dist"),
     prepare=prepare,
     launch=launch,
-    # The shell script around it would start another Erlang to stop this one.
     program="beam.smp",
     stop_signal=signal.SIGTERM,
     start_seconds=90.0,
