@@ -1,4 +1,4 @@
-"""Expected failures. A class answers three questions: the HTTP status, whether a retry may help, whether it is final."""
+"""Expected failures. A class answers three questions: the HTTP status, whether a retry may help, and its code."""
 
 from typing import Any, ClassVar
 

@@ -1,4 +1,4 @@
-"""Who is calling, from a signed token alone: no service but the user service holds a key that signs, or the accounts."""
+"""Who is calling, from a signed token alone: only the user service holds the accounts and the key that signs."""
 
 from enum import StrEnum
 from functools import cached_property

@@ -66,6 +66,8 @@ def _apply_role(cursor: Any, role: DatabaseRole) -> None:
         _run(cursor, "GRANT USAGE ON ALL SEQUENCES IN SCHEMA {} TO {}", sql.Identifier(schema), name)
     for grant in role.grants:
         _apply_grant(cursor, grant, name)
+    for group in role.member_of:
+        _run(cursor, "GRANT {} TO {}", sql.Identifier(group), name)
     if role.publishes:
         _run(cursor, "GRANT EXECUTE ON FUNCTION events.append_event TO {}", name)
     if "audit" in role.search_path:
@@ -77,6 +79,8 @@ def _apply_grant(cursor: Any, grant: Grant, role: sql.Identifier) -> None:
     schema = sql.Identifier(grant.schema)
     if grant.table == ALL_TABLES:
         _run(cursor, "GRANT {} ON ALL TABLES IN SCHEMA {} TO {}", privileges, schema, role)
+    elif not _exists(cursor, grant):
+        return
     elif grant.columns:
         columns = sql.SQL(", ").join(map(sql.Identifier, grant.columns))
         _run(cursor, "GRANT {} ({}) ON {}.{} TO {}", privileges, columns, schema, sql.Identifier(grant.table), role)
@@ -86,3 +90,8 @@ def _apply_grant(cursor: Any, grant: Grant, role: sql.Identifier) -> None:
 
 def _run(cursor: Any, statement: str, *parts: sql.Composable) -> None:
     cursor.execute(sql.SQL(statement).format(*parts).as_string(cursor.connection))
+
+
+def _exists(cursor: Any, grant: Grant) -> bool:
+    cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [f"{grant.schema}.{grant.table}"])
+    return bool(cursor.fetchone()[0])

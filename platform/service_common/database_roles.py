@@ -3,7 +3,7 @@
 `manage.py setup_database` makes the database so; docs/architecture.md shows the same as a table.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 OWNER_SEARCH_PATH = ("users", "kraken", "bots", "paper", "events", "audit")
 SCHEMAS = OWNER_SEARCH_PATH
@@ -32,7 +32,7 @@ class DatabaseRole:
     search_path: tuple[str, ...]
     grants: tuple[Grant, ...]
     publishes: bool = False
-    may_create_tables_in: tuple[str, ...] = field(default=())
+    member_of: tuple[str, ...] = ()
 
 
 def _writes(*schemas: str) -> tuple[Grant, ...]:
@@ -127,6 +127,8 @@ ROLES: dict[str, DatabaseRole] = {
                 Grant("events", "process_heartbeat", WRITE),
             ),
             publishes=True,
+            # The sealer must see how old the oldest open transaction is.
+            member_of=("pg_read_all_stats",),
         ),
         DatabaseRole(
             "staff_site",

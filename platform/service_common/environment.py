@@ -124,8 +124,8 @@ class Environment(BaseSettings):
         value: SecretStr | None = getattr(self, name)
         if value is None or not value.get_secret_value():
             raise InvalidEnvironment(
-                f"The secret {PREFIX}{name.upper()} is missing; it is needed for {needed_for}. Set the variable, or put "
-                f"it into a file named {PREFIX.lower()}{name} below {PREFIX}SECRETS_DIR."
+                f"The secret {PREFIX}{name.upper()} is missing; it is needed for {needed_for}. Set the variable, or "
+                f"put it into a file named {PREFIX.lower()}{name} below {PREFIX}SECRETS_DIR."
             )
         return value.get_secret_value()
 
@@ -142,13 +142,21 @@ def refuse_unknown_variables(names: list[str]) -> None:
             raise InvalidEnvironment(f"The environment variable {name} is unknown.{hint}")
 
 
+def _secret_folders(service: str) -> list[Path]:
+    """Where this process finds its secrets: what all share, its service's, and those of the database role it takes."""
+    root = os.environ.get(f"{PREFIX}SECRETS_DIR")
+    if not root:
+        return []
+    if os.environ.get(f"{PREFIX}ENVIRONMENT") == "test":  # the test process stands for every service
+        return sorted(folder for folder in Path(root).iterdir() if folder.is_dir())
+    names = ("common", service, os.environ.get(f"{PREFIX}DB_ROLE", ""))
+    return [Path(root) / name for name in names if name and (Path(root) / name).is_dir()]
+
+
 def read_environment(service: str) -> Environment:
     """The environment of one service. Raises InvalidEnvironment with a sentence a person can act on."""
     refuse_unknown_variables(list(os.environ))
-    folder = os.environ.get(f"{PREFIX}SECRETS_DIR")
-    folders = [
-        path for path in (Path(folder or ".") / "common", Path(folder or ".") / service) if folder and path.is_dir()
-    ]
+    folders = _secret_folders(service)
     try:
         return Environment(_secrets_dir=folders or None)  # type: ignore[call-arg]
     except ValidationError as error:

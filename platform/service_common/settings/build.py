@@ -66,7 +66,7 @@ def service_settings(
             "MARKET_SEED": env.market_seed,
             **cache.caches(env),
             **api.rest_framework(env, service),
-            **logs.logging(env, service),
+            **logs.logging(env),
             **more,
         }
     except InvalidEnvironment as error:

@@ -35,7 +35,14 @@ def database(env: Environment, service: str) -> dict[str, Any]:
         "OPTIONS": {
             "connect_timeout": 3,
             "application_name": f"muckard-{service}",
-            "options": f"-c search_path={','.join(search_path)} -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s",
+            "options": " ".join(
+                f"-c {setting}"
+                for setting in (
+                    f"search_path={','.join(search_path)}",
+                    "lock_timeout=10s",
+                    "idle_in_transaction_session_timeout=60s",
+                )
+            ),
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "keepalives_count": 3,

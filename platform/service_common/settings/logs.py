@@ -18,7 +18,7 @@ SHARED_PROCESSORS: list[Any] = [
 ]
 
 
-def logging(env: Environment, service: str) -> dict[str, Any]:
+def logging(env: Environment) -> dict[str, Any]:
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -1,0 +1,86 @@
+"""Signed checkpoints: the size and root of the tree as a C2SP signed note (https://c2sp.org/tlog-checkpoint).
+
+Whoever keeps old notes can prove that nothing sealed by them was changed since, without trusting the database.
+"""
+
+import base64
+import hashlib
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
+from apps.core.errors import PlatformError
+
+ORIGIN = "muckard/audit"
+_ED25519 = b"\x01"
+
+
+class InvalidCheckpoint(PlatformError):
+    """A note is malformed or its signature is not the platform's."""
+
+    code = "invalid_checkpoint"
+    http_status = 422
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    tree_size: int
+    root: bytes
+
+    @property
+    def text(self) -> str:
+        return f"{ORIGIN}\n{self.tree_size}\n{base64.b64encode(self.root).decode()}\n"
+
+
+def signing_key(pem: str) -> Ed25519PrivateKey:
+    key = load_pem_private_key(pem.encode(), password=None)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise InvalidCheckpoint("MUCKARD_AUDIT_SIGNING_KEY must be an Ed25519 key: openssl genpkey -algorithm ed25519")
+    return key
+
+
+def public_key(pem: str) -> Ed25519PublicKey:
+    key = load_pem_public_key(pem.encode())
+    if not isinstance(key, Ed25519PublicKey):
+        raise InvalidCheckpoint("The audit public key must be an Ed25519 key.")
+    return key
+
+
+def sign(checkpoint: Checkpoint, key: Ed25519PrivateKey) -> str:
+    """The signed note: text, empty line, one signature line."""
+    signature = key_id(key.public_key()) + key.sign(checkpoint.text.encode())
+    return f"{checkpoint.text}\n— {ORIGIN} {base64.b64encode(signature).decode()}\n"
+
+
+def open_note(note: str, key: Ed25519PublicKey) -> Checkpoint:
+    """The checkpoint of a note whose signature holds. Raises InvalidCheckpoint."""
+    try:
+        text, _, signature_line = note.partition("\n\n")
+        origin, size, root = text.split("\n")
+        dash, name, encoded = signature_line.strip().split(" ")
+        signature = base64.b64decode(encoded, validate=True)
+        checkpoint = Checkpoint(tree_size=int(size), root=base64.b64decode(root, validate=True))
+    except ValueError:
+        raise InvalidCheckpoint("This is not a signed checkpoint.") from None
+    if (origin, dash, name) != (ORIGIN, "—", ORIGIN) or signature[:4] != key_id(key):
+        raise InvalidCheckpoint("The checkpoint was signed by another key or for another log.")
+    try:
+        key.verify(signature[4:], checkpoint.text.encode())
+    except InvalidSignature:
+        raise InvalidCheckpoint(
+            f"The signature of the checkpoint at size {checkpoint.tree_size} does not hold."
+        ) from None
+    return checkpoint
+
+
+def key_id(key: Ed25519PublicKey) -> bytes:
+    """The four bytes that name a key in a signed note (https://c2sp.org/signed-note)."""
+    raw = key.public_bytes(Encoding.Raw, PublicFormat.Raw)
+    return hashlib.sha256(ORIGIN.encode() + b"\n" + _ED25519 + raw).digest()[:4]

@@ -1,0 +1,33 @@
+"""Writes a signed bundle of events that verifies offline."""
+
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from apps.audit import bundle, checkpoints
+from apps.audit.filters import add_arguments, filter_of
+from apps.core.errors import PlatformError
+
+
+class Command(BaseCommand):
+    help = "Exports events as a signed zip file that verifies without our database: python verify_bundle.py FILE."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--output", type=Path, required=True, metavar="FILE.zip")
+        add_arguments(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        pem = settings.ENVIRONMENT.secret("audit_signing_key", needed_for="signing the bundle")
+        try:
+            exported = bundle.export(
+                filters=filter_of(options),
+                path=options["output"],
+                key=checkpoints.signing_key(pem),
+                now=timezone.now(),
+            )
+        except PlatformError as error:
+            raise CommandError(error.message) from None
+        self.stdout.write(f"Wrote {exported.path}: {exported.events} events, {exported.sealed} of them sealed.")

@@ -1,0 +1,60 @@
+"""Proves the event store whole, or names the first place where it is not."""
+
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from rich.console import Console
+from rich.table import Table
+
+from apps.audit import checkpoints, verification
+from apps.audit.verify_bundle import BundleDoesNotVerify, verify_bundle
+
+
+class Command(BaseCommand):
+    help = "Recomputes every hash chain and Merkle checkpoint, and names the first divergence. Exit status 1 if any."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--archive", type=Path, metavar="FOLDER", help="where archive_events put old months")
+        parser.add_argument("--witness", type=Path, metavar="FILE", help="signed checkpoints kept outside the database")
+        parser.add_argument(
+            "--bundle", type=Path, metavar="FILE", help="verify this exported bundle instead; no database"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        pem = settings.ENVIRONMENT.secret("audit_public_key", needed_for="checking the checkpoints' signatures")
+        if options["bundle"]:
+            self._verify_bundle(options["bundle"], pem.encode())
+            return
+        console = Console(file=self.stdout, highlight=False)
+        with Console(stderr=True).status("Verifying ...") as status:
+            verdict = verification.verify(
+                public_key=checkpoints.public_key(pem),
+                archive_folder=options["archive"],
+                witness=options["witness"],
+                progress=lambda step, done: status.update(f"Verifying {step}: {done:,} events"),
+            )
+        table = Table(show_header=False)
+        for name, value in (
+            ("events", verdict.events),
+            ("aggregates (hash chains)", verdict.aggregates),
+            ("sealed events", verdict.sealed),
+            ("signed checkpoints", verdict.checkpoints),
+            ("not sealed yet", verdict.unsealed),
+        ):
+            table.add_row(name, f"{value:,}")
+        console.print(table)
+        if verdict.is_whole:
+            console.print("The event store is whole.")
+            return
+        for divergence in verdict.divergences:
+            console.print(str(divergence), markup=False)
+        raise CommandError(f"The event store is NOT whole. First divergence: {verdict.divergences[0]}", returncode=1)
+
+    def _verify_bundle(self, path: Path, key: bytes) -> None:
+        try:
+            manifest = verify_bundle(path, key)
+        except BundleDoesNotVerify as error:
+            raise CommandError(f"NOT VERIFIED: {error}", returncode=1) from None
+        self.stdout.write(f"VERIFIED: {manifest['events']} events, {manifest['sealed']} of them sealed.")

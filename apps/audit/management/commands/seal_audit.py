@@ -1,0 +1,42 @@
+"""Seals the event store: Merkle checkpoints, signed, and months of partitions ahead of time."""
+
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import connection
+from django.utils import timezone
+
+from apps.audit import checkpoints, services
+from apps.events.heartbeats import beat
+from apps.events.loop import run_until_stopped
+
+IDLE_SECONDS = 5.0
+
+
+class Command(BaseCommand):
+    help = "Seals settled events into signed Merkle checkpoints, until stopped."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--once", action="store_true", help="seal what there is, then end")
+        parser.add_argument("--witness", type=Path, help="a file outside the database that gets every signed note too")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        pem = settings.ENVIRONMENT.secret("audit_signing_key", needed_for="sealing the audit log")
+        key = checkpoints.signing_key(pem)
+
+        def step() -> float:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT events.ensure_partitions()")
+            sealed = services.seal(key=key, now=timezone.now(), witness=options["witness"])
+            beat("sealer", "up", f"{services.sealed_size()} events sealed")
+            if sealed:
+                self.stdout.write(f"Sealed {sealed.events} events.")
+            return 0.0 if sealed and sealed.events == services.BATCH else IDLE_SECONDS
+
+        if options["once"]:
+            while step() == 0.0:
+                pass
+        else:
+            run_until_stopped(step)
