@@ -1,0 +1,45 @@
+"""A small event store that is sealed with a key of its own."""
+
+from collections.abc import Iterator
+from uuid import UUID, uuid4
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.db import connection, transaction
+from django.utils import timezone
+
+from apps.audit import services
+from apps.events.catalogue.user import UserUpdated
+from apps.events.services import publish
+
+
+@pytest.fixture
+def key() -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.generate()
+
+
+@pytest.fixture
+def users() -> list[UUID]:
+    """Three users with four events each."""
+    ids = [uuid4() for _ in range(3)]
+    for _ in range(4):
+        for user_id in ids:
+            with transaction.atomic():
+                publish(UserUpdated(user_id=user_id, changed=("name",)), now=timezone.now())
+    return ids
+
+
+@pytest.fixture
+def sealed(users: list[UUID], key: Ed25519PrivateKey) -> list[UUID]:
+    services.seal(key=key, now=timezone.now())
+    return users
+
+
+@pytest.fixture
+def _as_superuser() -> Iterator[None]:
+    """Somebody who can switch the triggers off: what the seals are there to expose."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET session_replication_role = replica")
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute("SET session_replication_role = origin")
