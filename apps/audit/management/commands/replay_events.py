@@ -1,0 +1,108 @@
+"""Replays events: to the screen, to a file of JSON lines, or into a projection that is rebuilt from nothing."""
+
+import getpass
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from apps.audit.filters import EventFilter, add_arguments, filter_of
+from apps.audit.replay import sources
+from apps.audit.replay.run import replay
+from apps.audit.replay.targets import JsonLines, Lines, Rebuild, Target
+from apps.core.errors import PlatformError
+from apps.events.catalogue.topics import RETENTION
+from apps.events.envelope import Envelope
+from apps.events.projections import Projection, all_projections, projection
+
+
+class Command(BaseCommand):
+    help = "Replays events from Kafka (90 days) or the event store (for ever; commands and status messages too)."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        add_arguments(parser)
+        parser.add_argument("--source", choices=["auto", "kafka", "store"], default="auto",
+                            help="auto: Kafka within its 90 days, the event store beyond and for projections")  # fmt: skip
+        parser.add_argument("--archive", type=Path, metavar="FOLDER", help="where archive_events put old months")
+        parser.add_argument("--jsonl", type=Path, metavar="FILE", help="write JSON lines; - for standard output")
+        parser.add_argument("--into", metavar="PROJECTION", help="rebuild this projection from nothing")
+        parser.add_argument("--rate", type=float, metavar="N", help="at most N events a second")
+        parser.add_argument("--dry-run", action="store_true", help="count what would be replayed, and do nothing")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            self._replay(options)
+        except PlatformError as error:
+            raise CommandError(error.message) from None
+
+    def _replay(self, options: dict[str, Any]) -> None:
+        filters = filter_of(options)
+        rebuilt = _projection(options["into"])
+        if rebuilt is not None and filters != EventFilter():
+            raise CommandError("--into rebuilds from nothing, so it takes all events: leave the filters out.")
+        source = _source(options, filters)
+        envelopes = _envelopes(source, filters, options["archive"])
+        if options["dry_run"]:
+            count = sum(1 for _ in envelopes)
+            self.stdout.write(f"{count} events would be replayed from {source}. Nothing was done.")
+            return
+        with ExitStack() as stack:
+            target = self._target(options, rebuilt, stack)
+            progress = _progress_bar(stack) if not isinstance(target, Lines) else lambda _events: None
+            if rebuilt is not None:
+                rebuilt.start_over()
+            replayed = replay(
+                envelopes,
+                target=target,
+                source=source,
+                filters=filters,
+                operator=getpass.getuser(),
+                events_per_second=options["rate"],
+                clock=timezone.now,
+                progress=progress,
+            )
+        self.stderr.write(f"Replayed {replayed.events} events from {source}. Replay {replayed.replay_id}.")
+
+    def _target(self, options: dict[str, Any], rebuilt: Projection | None, stack: ExitStack) -> Target:
+        if rebuilt is not None:
+            return Rebuild(rebuilt)
+        if options["jsonl"] is None:
+            return Lines(self.stdout.write)
+        if str(options["jsonl"]) == "-":
+            return JsonLines(self.stdout._out)  # the wrapper would add a second end to each line
+        return JsonLines(stack.enter_context(options["jsonl"].open("w")))
+
+
+def _projection(name: str | None) -> Projection | None:
+    if name is None:
+        return None
+    found = projection(name)
+    if found is None:
+        known = ", ".join(sorted(item.name for item in all_projections())) or "none"
+        raise CommandError(f"There is no projection {name!r}. Known: {known}.")
+    return found
+
+
+def _source(options: dict[str, Any], filters: EventFilter) -> str:
+    if options["source"] != "auto":
+        return str(options["source"])
+    beyond_retention = filters.since is not None and filters.since < timezone.now() - RETENTION
+    return "store" if options["into"] or beyond_retention or not filters.topics() else "kafka"
+
+
+def _envelopes(source: str, filters: EventFilter, archive_folder: Path | None) -> Iterator[Envelope]:
+    if source == "kafka":
+        return sources.from_kafka(filters)
+    return sources.from_store(filters, archive_folder=archive_folder)
+
+
+def _progress_bar(stack: ExitStack) -> Callable[[int], None]:
+    columns = (TextColumn("Replaying"), BarColumn(), MofNCompleteColumn(), TextColumn("events"), TimeElapsedColumn())
+    bar = stack.enter_context(Progress(*columns, console=Console(stderr=True), transient=True))
+    task = bar.add_task("replay", total=None)
+    return lambda events: bar.update(task, completed=events)

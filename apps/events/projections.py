@@ -1,0 +1,44 @@
+"""Named projections: read models that can be rebuilt from nothing by a replay of their consumer group's events."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.utils.module_loading import autodiscover_modules
+
+from apps.events.models import DeadLetter, InboxEntry
+
+
+@dataclass(frozen=True)
+class Projection:
+    """`clear` empties the read model's tables; `group` names the consumers that fill them."""
+
+    name: str
+    group: str
+    clear: Callable[[], None]
+
+    @transaction.atomic
+    def start_over(self) -> None:
+        """Forgets everything: the read model, which events it has seen, and which it could not handle."""
+        self.clear()
+        InboxEntry.objects.filter(consumer=self.group).delete()
+        DeadLetter.objects.filter(consumer=self.group).delete()
+
+
+_projections: dict[str, Projection] = {}
+
+
+def register_projection(name: str, *, group: str, clear: Callable[[], None]) -> Projection:
+    """Declares a projection, in an app's `projections.py`."""
+    _projections[name] = Projection(name, group, clear)
+    return _projections[name]
+
+
+def all_projections() -> list[Projection]:
+    autodiscover_modules("projections")
+    return list(_projections.values())
+
+
+def projection(name: str) -> Projection | None:
+    """The projection of that name, or None."""
+    return next((item for item in all_projections() if item.name == name), None)
