@@ -42,6 +42,7 @@ def base64_key() -> str:
 # file name: (folders that hold it, what makes it)
 SHARED: Mapping[str, tuple[tuple[str, ...], Callable[[], str]]] = {
     "muckard_vault_key": (("kraken", "bot"), base64_key),
+    "muckard_mfa_key": (("user", "staff"), base64_key),
     "muckard_service_token_key": (("kraken", "paper"), hexadecimal_key),
     "muckard_flower_password": (("bot",), password),
     **{f"muckard_db_password_{role}": ((folder, "owner"), password) for role, folder in ROLES.items()},
@@ -51,7 +52,9 @@ SHARED: Mapping[str, tuple[tuple[str, ...], Callable[[], str]]] = {
     "erlang_cookie": (("servers",), password),
 }
 # The same name in every folder, each with a value of its own
-PER_SERVICE: Mapping[str, Callable[[], str]] = {"muckard_secret_key": password}
+# The paper exchange is not the vault: it seals the API secrets of its accounts with a key of its own.
+# The paper exchange seals its accounts' API secrets with a key of its own: it is not the vault, and the vault is not it.
+PRIVATE: Mapping[tuple[str, str], Callable[[], str]] = {("paper", "muckard_vault_key"): base64_key}
 # (private key's folder and name, public key's folder and name, kind)
 KEY_PAIRS = (
     (("user", "muckard_jwt_private_key"), ("common", "muckard_jwt_public_key"), "ec"),
@@ -82,6 +85,9 @@ def create(profile: Profile) -> None:
             path = profile.secrets / service / name
             if not path.is_file():
                 _keep(path, make())
+    for (folder, name), make in PRIVATE.items():
+        if not (profile.secrets / folder / name).is_file():
+            _keep(profile.secrets / folder / name, make())
 
 
 def create_key_pairs(profile: Profile) -> None:

@@ -40,7 +40,7 @@ class Market(models.Model):
     pair = models.CharField(max_length=12, primary_key=True)
     fingerprint = models.CharField(max_length=80)
     started_at = models.DateTimeField()
-    start_candle = models.IntegerField()
+    start_step = models.BigIntegerField()
     candle_seconds = models.FloatField()
     settled_step = models.BigIntegerField()
     taken_candle = models.IntegerField(default=-1)

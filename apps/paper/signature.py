@@ -1,7 +1,7 @@
 """Kraken's request signature.
 
-``API-Sign = base64(HMAC-SHA512(base64-decoded secret, path + SHA-256(nonce + body)))``, with the body exactly as it came
-over the wire. Source: Kraken's "Spot REST authentication" guide.
+``API-Sign = base64(HMAC-SHA512(base64-decoded secret, path + SHA-256(nonce + body)))``, with the body exactly as it was
+sent. Source: Kraken's "Spot REST authentication" guide.
 """
 
 import base64
@@ -18,3 +18,8 @@ def sign(*, secret: str, path: str, nonce: str, body: bytes) -> str:
 def is_signed(signature: str, *, secret: str, path: str, nonce: str, body: bytes) -> bool:
     expected = sign(secret=secret, path=path, nonce=nonce, body=body)
     return hmac.compare_digest(expected.encode(), signature.encode("utf-8", "replace"))
+
+
+def key_digest(key: str) -> str:
+    """Stands for whatever was sent as a key, where the text itself should not be kept."""
+    return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()

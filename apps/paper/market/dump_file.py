@@ -139,7 +139,7 @@ class _Rows:
 def _scaled(whole: str, fraction: str | None, decimals: int) -> int:
     """The number times 10**decimals, rounded half up."""
     if not fraction:
-        return int(whole) * 10**decimals
+        return int(whole + "0" * decimals)
     if len(fraction) <= decimals:
         return int(whole + fraction.ljust(decimals, "0"))
     return int(whole + fraction[:decimals]) + (fraction[decimals] >= "5")

@@ -17,15 +17,11 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class ReplayClock:
-    """Started once, at `started_at` (aware UTC) with the candle `start_candle`; a candle lasts `candle_seconds`."""
+    """Started at `started_at` (aware UTC) on the step `start_step`; a candle lasts `candle_seconds` of wall time."""
 
     started_at: datetime
-    start_candle: int
+    start_step: int
     candle_seconds: float
-
-    @property
-    def start_step(self) -> int:
-        return self.start_candle * STEPS
 
     @property
     def _candle_microseconds(self) -> int:

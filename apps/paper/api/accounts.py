@@ -1,0 +1,112 @@
+"""The platform's own side of the exchange: opening accounts, and what market plays. Not part of Kraken's surface."""
+
+from decimal import Decimal
+from typing import Any
+
+from django.utils import timezone
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.authentication import BaseAuthentication, get_authorization_header
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from apps.core import service_token
+from apps.core.errors import NotAuthenticated
+from apps.paper import services
+from apps.paper.api.endpoints.market_data import Scene, market_facts
+from apps.paper.engine.fees import DEFAULT_SCHEDULE, SCHEDULES
+from apps.paper.market.listing import listed_markets
+
+AUDIENCE = "paper"
+
+
+class CallingService:
+    """Another service of the platform, proved by its token."""
+
+    is_authenticated = True
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class ServiceTokenAuthentication(BaseAuthentication):
+    """``Authorization: Bearer <service token>`` with the audience "paper"."""
+
+    def authenticate(self, request: Request) -> tuple[CallingService, None]:
+        scheme, _, token = get_authorization_header(request).decode("latin-1").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise NotAuthenticated("Send a service token: Authorization: Bearer <token>.")
+        return CallingService(service_token.verify(token, audience=AUDIENCE)), None
+
+    def authenticate_header(self, request: Request) -> str:
+        return 'Bearer realm="paper"'
+
+
+class ServiceTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = "apps.paper.api.accounts.ServiceTokenAuthentication"
+    name = "serviceToken"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+
+
+class AccountCreateRequest(serializers.Serializer[Any]):
+    owner_id = serializers.UUIDField()
+    label = serializers.CharField(max_length=80, default="paper")  # type: ignore[assignment]
+    deposits = serializers.DictField(
+        child=serializers.DecimalField(
+            max_digits=22, decimal_places=10, min_value=Decimal(0), max_value=Decimal("1000000000000")
+        ),
+        default=dict,
+    )
+    fee_schedule = serializers.ChoiceField(choices=list(SCHEDULES), default=DEFAULT_SCHEDULE)
+
+
+class AccountCreated(serializers.Serializer[Any]):
+    account_id = serializers.UUIDField()
+    api_key = serializers.CharField()
+    api_secret = serializers.CharField()
+    permissions = serializers.ListField(child=serializers.CharField())
+
+
+class AccountCreateView(APIView):
+    """Opens an account with play money. The same owner and label are answered alike, and opened once."""
+
+    authentication_classes = [ServiceTokenAuthentication]
+    permission_classes = [IsAuthenticated]
+
+    @extend_schema(request=AccountCreateRequest, responses={201: AccountCreated})
+    def post(self, request: Request) -> Response:
+        body = AccountCreateRequest(data=request.data)
+        body.is_valid(raise_exception=True)
+        wanted = body.validated_data
+        opened = services.account_open(
+            owner_id=wanted["owner_id"],
+            label=wanted["label"],
+            deposits=wanted["deposits"],
+            schedule=wanted["fee_schedule"],
+            now=timezone.now(),
+        )
+        answer = AccountCreated(
+            {
+                "account_id": opened.account.id,
+                "api_key": opened.api_key.key,
+                "api_secret": opened.api_secret,
+                "permissions": opened.api_key.permissions,
+            }
+        )
+        return Response(answer.data, status=201)
+
+
+class MarketListView(APIView):
+    """What the exchange replays: source, whether it is synthetic, and how far it has come."""
+
+    authentication_classes = []
+    permission_classes = []
+
+    @extend_schema(responses={200: serializers.ListSerializer(child=serializers.DictField())})
+    def get(self, request: Request) -> Response:
+        return Response({"markets": [market_facts(Scene(series.pair)) for series in listed_markets().values()]})

@@ -1,0 +1,35 @@
+"""Who calls: key, signature over the raw body, nonce, in Kraken's order."""
+
+from datetime import datetime
+
+from django.http import HttpRequest
+
+from apps.paper import selectors, services
+from apps.paper.api.params import Params
+from apps.paper.errors import InvalidKey, InvalidNonce, InvalidSignature, TemporaryLockout
+from apps.paper.models import ApiKey
+from apps.paper.signature import is_signed
+
+
+def authenticate(request: HttpRequest, params: Params, *, now: datetime) -> ApiKey:
+    """The key of a signed call, whose nonce is used up hereby.
+
+    Raises InvalidKey, InvalidSignature, InvalidNonce, or TemporaryLockout after too many of the first two.
+    """
+    key = request.headers.get("API-Key", "")
+    if selectors.key_is_locked(key, now=now):
+        raise TemporaryLockout
+    nonce = params.text("nonce")
+    api_key = selectors.key_find(key)
+    if api_key is None:
+        services.key_failure_record(key=key, now=now)
+        raise InvalidKey
+    if nonce is None:
+        raise InvalidNonce
+    signature = request.headers.get("API-Sign", "")
+    secret = services.key_secret(api_key)
+    if not is_signed(signature, secret=secret, path=request.path, nonce=nonce, body=request.body):
+        services.key_failure_record(key=key, now=now)
+        raise InvalidSignature
+    services.nonce_use(key=key, nonce=nonce, now=now)
+    return api_key

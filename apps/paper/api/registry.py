@@ -1,0 +1,39 @@
+"""The methods of the wire surface, by name. A new method is a function with one of the two decorators."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from apps.paper.api.params import Params
+from apps.paper.models import ApiKey
+
+PublicMethod = Callable[[Params], Any]
+PrivateMethod = Callable[[ApiKey, Params], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Private:
+    """`permissions`: any one of them suffices; none are needed where it is empty."""
+
+    call: PrivateMethod
+    permissions: frozenset[str]
+
+
+PUBLIC: dict[str, PublicMethod] = {}
+PRIVATE: dict[str, Private] = {}
+
+
+def public(name: str) -> Callable[[PublicMethod], PublicMethod]:
+    def register(call: PublicMethod) -> PublicMethod:
+        PUBLIC[name] = call
+        return call
+
+    return register
+
+
+def private(name: str, *permissions: str) -> Callable[[PrivateMethod], PrivateMethod]:
+    def register(call: PrivateMethod) -> PrivateMethod:
+        PRIVATE[name] = Private(call, frozenset(permissions))
+        return call
+
+    return register

@@ -1,0 +1,46 @@
+"""Which markets this process replays, from its settings. Files are read and checked once, before any answer."""
+
+from functools import cache
+from pathlib import Path
+
+from django.conf import settings
+
+from apps.paper.errors import MalformedCandleFile, UnreadableCandleFile
+from apps.paper.instruments import CATALOGUE
+from apps.paper.market.candles import CandleSeries
+from apps.paper.market.dump_file import load_candles
+from apps.paper.market.path import STEPS
+from apps.paper.market.synthetic import generate_candles
+
+SYNTHETIC_PAIRS = ("XBTUSD", "ETHUSD")
+
+
+def listed_markets() -> dict[str, CandleSeries]:
+    """Series by altname. MARKET_DATA is a candle file, a folder of them (``*.csv``), or nothing: then all is generated.
+
+    Raises MalformedCandleFile or UnreadableCandleFile with the sentence to show.
+    """
+    return _listed(Path(settings.MARKET_DATA) if settings.MARKET_DATA else None, settings.MARKET_SEED)
+
+
+@cache
+def _listed(path: Path | None, seed: int) -> dict[str, CandleSeries]:
+    if path is None:
+        return {name: generate_candles(CATALOGUE[name], seed=seed) for name in SYNTHETIC_PAIRS}
+    files = sorted(path.glob("*.csv")) if path.is_dir() else [path]
+    if not files:
+        raise UnreadableCandleFile(f"The folder {path} holds no candle file (*.csv).")
+    markets: dict[str, CandleSeries] = {}
+    for file in files:
+        series = load_candles(file)
+        if series.pair.altname in markets:
+            other = markets[series.pair.altname].source
+            raise MalformedCandleFile(file, None, f"{other} holds candles of {series.pair.altname} already")
+        markets[series.pair.altname] = series
+    return markets
+
+
+def start_step(series: CandleSeries) -> int:
+    """Where a market begins: after MARKET_START_CANDLE candles of history, at most half of the series."""
+    candle: int = max(1, min(settings.MARKET_START_CANDLE, len(series) // 2))
+    return candle * STEPS

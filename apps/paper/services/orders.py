@@ -1,0 +1,263 @@
+"""Orders: placed, amended, canceled. Each is one transaction on a settled floor: all of it happens, or nothing."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from django.db import transaction
+
+from apps.paper import ids, selectors
+from apps.paper.engine.arrival import CancelReason, arrive
+from apps.paper.engine.fees import fee_schedule
+from apps.paper.engine.orders import ZERO, Fill, OrderType, Side, Status, TimeInForce, WorkingOrder
+from apps.paper.engine.rules import (
+    OrderTerms,
+    check_cost,
+    check_deadline,
+    check_price,
+    check_terms,
+    check_times,
+    check_volume,
+)
+from apps.paper.errors import (
+    ClientOrderIdInUse,
+    InsufficientFunds,
+    InvalidArguments,
+    InvalidOrder,
+    MarketInCancelOnlyMode,
+    OrdersLimitExceeded,
+    PostOnlyOrder,
+    UnknownAssetPair,
+    UnknownOrder,
+)
+from apps.paper.market.listing import listed_markets
+from apps.paper.models import LIVE, Account, Order
+from apps.paper.services.floor import ORDER_FIELDS, Clock, Floor, LockedMarket, open_floor, working_order
+
+MAX_OPEN_ORDERS = 80  # per account and pair: Kraken's Intermediate tier
+
+
+@transaction.atomic
+def account_settle(*, account_id: UUID, clock: Clock) -> None:
+    """Lets everything happen to the account's resting orders that the market did by now."""
+    pairs = selectors.live_pairs(account_id)
+    if pairs:
+        open_floor(pairs=pairs, account_id=None, clock=clock).save()
+
+
+def order_check(*, terms: OrderTerms, clock: Clock) -> None:
+    """What ``validate=true`` does: the rules, not the funds. Raises the KrakenRefusal that placing would raise."""
+    check_terms(terms)
+    if terms.pair.altname not in listed_markets():
+        raise UnknownAssetPair
+    check_times(terms, clock())
+
+
+@transaction.atomic
+def order_place(*, account_id: UUID, terms: OrderTerms, clock: Clock) -> Order:
+    """Places an order; what can trade at once has traded when this returns.
+
+    Raises a KrakenRefusal, after which nothing has changed.
+    """
+    order_check(terms=terms, clock=clock)
+    pairs = selectors.live_pairs(account_id) | {terms.pair.altname}
+    floor = open_floor(pairs=pairs, account_id=account_id, clock=clock)
+    market = floor.markets[terms.pair.altname]
+    check_times(terms, floor.now)
+    _refuse_what_the_market_refuses(terms, market)
+    _refuse_what_the_account_refuses(account_id, terms)
+
+    order = _new_order(floor.books.accounts[account_id], terms, floor.now)
+    working = working_order(order)
+    fills = arrive(working, market.book(), time_in_force=terms.time_in_force, post_only=terms.post_only, at=floor.now)
+    _refuse_beyond_funds(floor, working, fills, held_before=ZERO)
+    _write(floor, market, order, working, fills)
+    return order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amendment:
+    """What to change of a live order: its volume (total, filled included) or its limit; None leaves it."""
+
+    volume: Decimal | None = None
+    limit: Decimal | None = None
+    post_only: bool = False
+    deadline: datetime | None = None
+
+
+@transaction.atomic
+def order_amend(*, account_id: UUID, reference: str, by_client_id: bool, amendment: Amendment, clock: Clock) -> Order:
+    """Changes a live order in place; its `amend_id` names the change.
+
+    More volume or a new price costs the place in the queue; a volume not above what is filled ends the order. Raises a
+    KrakenRefusal, after which nothing has changed.
+    """
+    if amendment.volume is None and amendment.limit is None:
+        raise InvalidArguments
+    floor, order = _floor_of(account_id, reference, by_client_id, clock)
+    market = floor.markets[order.pair]
+    working = working_order(order)
+    held_before = order.held
+    fills = _amend(floor, market, working, amendment, is_post_only=amendment.post_only or order.post_only)
+    if working.reason == CancelReason.POST_ONLY:
+        raise PostOnlyOrder
+    _refuse_beyond_funds(floor, working, fills, held_before=held_before)
+    order.amend_id = ids.amend_id()
+    _write(floor, market, order, working, fills)
+    return order
+
+
+def _amend(
+    floor: Floor, market: LockedMarket, working: WorkingOrder, amendment: Amendment, *, is_post_only: bool
+) -> list[Fill]:
+    limit = working.limit if amendment.limit is None else amendment.limit
+    volume = working.volume if amendment.volume is None else amendment.volume
+    assert limit is not None, "a live order has a limit"
+    if volume <= working.filled:
+        working.end(Status.CANCELED, reason=CancelReason.REDUCED, at=floor.now)
+        return []
+    check_price(working.pair, limit)
+    check_volume(working.pair, volume)
+    check_cost(working.pair, volume, limit)
+    check_deadline(amendment.deadline, floor.now)
+    if market.has_ended:
+        raise MarketInCancelOnlyMode
+    is_repriced = limit != working.limit
+    if is_repriced or volume > working.volume:
+        working.queued_at = floor.now
+    working.volume, working.limit = volume, limit
+    if not is_repriced:
+        return []
+    return arrive(working, market.book(), time_in_force=TimeInForce.GTC, post_only=is_post_only, at=floor.now)
+
+
+@transaction.atomic
+def order_cancel(*, account_id: UUID, reference: str, by_client_id: bool, clock: Clock) -> int:
+    """Cancels the order with this txid or client order id, or every order with this userref. Returns how many.
+
+    Raises UnknownOrder where no live order has it, InvalidOrder where it cannot be a reference at all.
+    """
+    matching = selectors.live_orders_matching(account_id, reference, by_client_id=by_client_id)
+    if matching is None:
+        raise InvalidOrder
+    pairs = {order.pair for order in matching}
+    canceled = _cancel(account_id, pairs, {order.id for order in matching}, clock)
+    if not canceled:
+        raise UnknownOrder
+    return canceled
+
+
+@transaction.atomic
+def orders_cancel_all(*, account_id: UUID, clock: Clock) -> int:
+    """Cancels every live order of the account. Returns how many there were."""
+    return _cancel(account_id, selectors.live_pairs(account_id), None, clock)
+
+
+@transaction.atomic
+def dead_man_set(*, account_id: UUID, timeout_seconds: int, clock: Clock) -> tuple[datetime, datetime | None]:
+    """Sets, renews or (0) lifts the time after which all orders end. Returns now and that time.
+
+    Fires once: orders placed after it are not touched.
+    """
+    floor = open_floor(pairs=selectors.live_pairs(account_id), account_id=account_id, clock=clock)
+    account = floor.books.accounts[account_id]
+    account.cancel_all_at = floor.now + timedelta(seconds=timeout_seconds) if timeout_seconds else None
+    account.save(update_fields=["cancel_all_at"])
+    floor.save()
+    return floor.now, account.cancel_all_at
+
+
+def _cancel(account_id: UUID, pairs: set[str], order_ids: set[int] | None, clock: Clock) -> int:
+    if not pairs:
+        return 0
+    floor = open_floor(pairs=pairs, account_id=account_id, clock=clock)
+    live = Order.objects.filter(account_id=account_id, pair__in=floor.markets, status__in=LIVE).select_related(
+        "account"
+    )
+    orders = list(live if order_ids is None else live.filter(id__in=order_ids))
+    for order in orders:
+        working = working_order(order)
+        working.end(Status.CANCELED, reason=CancelReason.USER, at=floor.now)
+        floor.books.update(order, working)
+    Order.objects.bulk_update(orders, ORDER_FIELDS)
+    floor.save()
+    return len(orders)
+
+
+def _floor_of(account_id: UUID, reference: str, by_client_id: bool, clock: Clock) -> tuple[Floor, Order]:
+    """The floor of the one live order meant, and the order as it stands there."""
+    matching = selectors.live_orders_matching(account_id, reference, by_client_id=by_client_id)
+    if matching is None:
+        raise InvalidOrder
+    if len(matching) != 1:
+        raise UnknownOrder
+    floor = open_floor(pairs={matching[0].pair}, account_id=account_id, clock=clock)
+    order = Order.objects.select_related("account").filter(id=matching[0].id, status__in=LIVE).first()
+    if order is None or order.pair not in floor.markets:
+        raise UnknownOrder
+    return floor, order
+
+
+def _new_order(account: Account, terms: OrderTerms, now: datetime) -> Order:
+    volume_usd = selectors.volume_30_days(account.id, now=now)
+    tier = fee_schedule(account.fee_schedule).tier(volume_usd)
+    return Order(
+        txid=ids.order_txid(),
+        account=account,
+        pair=terms.pair.altname,
+        side=terms.side.value,
+        kind=terms.kind.value,
+        time_in_force=terms.time_in_force.value,
+        volume=terms.volume,
+        limit_price=terms.limit,
+        post_only=terms.post_only,
+        oflags=terms.oflags,
+        userref=terms.userref,
+        cl_ord_id=terms.cl_ord_id,
+        taker_rate=tier.taker,
+        maker_rate=tier.maker,
+        filled=ZERO,
+        taker_notional=ZERO,
+        maker_notional=ZERO,
+        held=ZERO,
+        status=Status.PENDING.value,
+        opened_at=now,
+        queued_at=now,
+        expires_at=terms.expires_at,
+    )
+
+
+def _refuse_what_the_market_refuses(terms: OrderTerms, market: LockedMarket) -> None:
+    if market.has_ended:
+        raise MarketInCancelOnlyMode
+    if terms.kind is OrderType.MARKET:
+        check_cost(terms.pair, terms.volume, terms.pair.price(market.replay.price_at(market.step)))
+
+
+def _refuse_what_the_account_refuses(account_id: UUID, terms: OrderTerms) -> None:
+    live = Order.objects.filter(account_id=account_id, status__in=LIVE)
+    if terms.cl_ord_id is not None and live.filter(cl_ord_id=terms.cl_ord_id).exists():
+        raise ClientOrderIdInUse
+    if terms.kind is OrderType.LIMIT and live.filter(pair=terms.pair.altname).count() >= MAX_OPEN_ORDERS:
+        raise OrdersLimitExceeded
+
+
+def _refuse_beyond_funds(floor: Floor, working: WorkingOrder, fills: list[Fill], *, held_before: Decimal) -> None:
+    """What the fills cost and the rest holds must be there, beyond what the order held before."""
+    if working.side is Side.BUY:
+        spent = sum((fill.cost + fill.fee for fill in fills), ZERO)
+    else:
+        spent = sum((fill.volume for fill in fills), ZERO)
+    needed = spent + working.held - held_before
+    if needed > floor.books.free(working.account_id, working.held_asset.code):
+        raise InsufficientFunds
+
+
+def _write(floor: Floor, market: LockedMarket, order: Order, working: WorkingOrder, fills: list[Fill]) -> None:
+    floor.books.update(order, working)
+    order.save()
+    for fill in fills:
+        floor.books.book(order, fill)
+    market.take(fills)
+    floor.save()
