@@ -52,8 +52,8 @@ SHARED: Mapping[str, tuple[tuple[str, ...], Callable[[], str]]] = {
     "erlang_cookie": (("servers",), password),
 }
 # The same name in every folder, each with a value of its own
+PER_SERVICE: Mapping[str, Callable[[], str]] = {"muckard_secret_key": password}
 # The paper exchange is not the vault: it seals the API secrets of its accounts with a key of its own.
-# The paper exchange seals its accounts' API secrets with a key of its own: it is not the vault, and the vault is not it.
 PRIVATE: Mapping[tuple[str, str], Callable[[], str]] = {("paper", "muckard_vault_key"): base64_key}
 # (private key's folder and name, public key's folder and name, kind)
 KEY_PAIRS = (
