@@ -5,11 +5,10 @@ import os
 import shlex
 import signal
 import sys
-import time
 from collections.abc import Callable, Sequence
 from types import FrameType
 
-from dev import commands, environment, install, lifecycle, processes, secrets
+from dev import environment, gateway, lifecycle, run, secrets, supervisor
 from dev.errors import Cancelled, StackError
 from dev.locks import lock
 from dev.profile import Profile, load
@@ -45,11 +44,19 @@ def _parser() -> argparse.ArgumentParser:
     for name, command, text in (
         ("install", _install, "install what is missing: packages, .venv, Kafka"),
         ("servers", _servers, "start PostgreSQL, RabbitMQ, Redis and Kafka and wait until they answer"),
+        ("check-gateway", _check_gateway, "render nginx's configuration and let nginx check it"),
         ("stop", _stop, "stop every process of the profile"),
         ("status", _status, "what runs; exit code 1 where a server is down"),
         ("env", _env, "print the environment that talks to this profile, for eval"),
     ):
         chosen.add_parser(name, parents=[common], help=text).set_defaults(command=command)
+    whole = chosen.add_parser("run", parents=[common], help="start everything and stay until Ctrl-C")
+    whole.add_argument("--detach", action="store_true", help="leave everything up and come back")
+    whole.set_defaults(command=_run)
+    test = chosen.add_parser("test", parents=[common], help="start the servers, run pytest, stop what was started")
+    test.add_argument("--keep", action="store_true", help="leave the servers up")
+    test.add_argument("arguments", nargs="*", help="for pytest, after --; all tests where none are given")
+    test.set_defaults(command=_test, profile="test")
     logs = chosen.add_parser("logs", parents=[common], help="the end of every log, or of one")
     logs.add_argument("name", nargs="?")
     logs.add_argument("--lines", type=int, default=20)
@@ -57,58 +64,50 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
+def _interrupt(_: int, __: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _prepare(profile: Profile) -> None:
-    """What every command that starts something needs first."""
-    profile.create()
-    secrets.create(profile)
-    install.install(frozenset(server.name for server in lifecycle.local_servers(profile)))
-    secrets.create_key_pairs(profile)
-
-
-def _install(profile: Profile, options: argparse.Namespace) -> int:
-    _prepare(profile)
+def _install(profile: Profile, _: argparse.Namespace) -> int:
+    run.prepare(profile)
     say("  Everything is installed.")
     return 0
 
 
-def _servers(profile: Profile, options: argparse.Namespace) -> int:
-    began_at = time.monotonic()
-    with lock(profile.folder / "lock", "starting servers"):
-        _prepare(profile)
-        started: list[str] = []
-        try:
-            lifecycle.start_servers(profile, started)
-        except BaseException:
-            commands.reset()
-            lifecycle.stop_servers(profile, started)
-            raise
-    say(f"  The servers of profile {profile.name} are ready after {time.monotonic() - began_at:.1f} s.")
+def _servers(profile: Profile, _: argparse.Namespace) -> int:
+    with run.starting(profile, "starting servers") as started:
+        run.servers(profile, started)
     return 0
 
 
-def _stop(profile: Profile, options: argparse.Namespace) -> int:
+def _run(profile: Profile, options: argparse.Namespace) -> int:
+    return run.platform(profile, detach=options.detach)
+
+
+def _test(profile: Profile, options: argparse.Namespace) -> int:
+    return run.tests(profile, options.arguments, keep=options.keep)
+
+
+def _stop(profile: Profile, _: argparse.Namespace) -> int:
     with lock(profile.folder / "lock", "stopping"):
-        lifecycle.stop_servers(profile)
-        left = processes.running(profile)
-        processes.stop(left, first=signal.SIGTERM, seconds=5.0)
-        left = processes.running(profile)
-    if left:
-        raise StackError(f"These do not end: {', '.join(f'{each.name} (pid {each.pid})' for each in left)}.")
+        run.stop(profile)
     say(f"  Nothing of profile {profile.name} runs.")
     return 0
 
 
-def _status(profile: Profile, options: argparse.Namespace) -> int:
+def _check_gateway(profile: Profile, _: argparse.Namespace) -> int:
+    say(f"  nginx accepts {gateway.write(profile, os.environ)}")
+    return 0
+
+
+def _status(profile: Profile, _: argparse.Namespace) -> int:
     profile.create()
     secrets.create(profile)
-    return 0 if lifecycle.show_status(profile) else 1
+    servers, applications = lifecycle.show_status(profile), supervisor.show_status(profile)
+    return 0 if servers and applications else 1
 
 
-def _env(profile: Profile, options: argparse.Namespace) -> int:
+def _env(profile: Profile, _: argparse.Namespace) -> int:
     profile.create()
     secrets.create(profile)
     for name, value in environment.contract(profile, os.environ).items():

@@ -42,6 +42,8 @@ def run_logged(
 ) -> int:
     """Runs a program to its end and returns its exit code; what it prints is added to `log`.
 
+    `environment` is the whole of it, this process's own where none is given.
+
     Raises Cancelled where the whole run was given up. A program that must not be cut in the middle (dpkg) is waited
     for instead.
     """
@@ -55,7 +57,7 @@ def run_logged(
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=dict(os.environ) | dict(environment or {}),
+            env=dict(environment if environment is not None else os.environ),
             cwd=folder,
             start_new_session=True,
             user=account.pw_uid if account else None,

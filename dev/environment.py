@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from dev import secrets
+from dev import gateway, secrets
 from dev.errors import StackError
 from dev.profile import APPLICATION_PORTS, PORTS, ROOT, SERVER_PORTS, Profile, variable
 
@@ -18,7 +18,8 @@ SERVER_URLS = {
     "redis": "REDIS_URL",
     "kafka": "KAFKA_BOOTSTRAP_SERVERS",
 }
-SERVER_VARIABLES = frozenset(variable(name) for name in SERVER_PORTS)
+# Read by the starter and the gateway only; to an application they would be unknown.
+STARTER_VARIABLES = gateway.VARIABLES | {variable(name) for name in SERVER_PORTS}
 _TYPED = ROOT / "platform" / "service_common" / "environment.py"
 
 
@@ -41,8 +42,8 @@ def refuse_unknown(environ: Mapping[str, str]) -> None:
 
 
 def known_variables() -> frozenset[str]:
-    """What the applications read (the typed environment is the one list of it), and the ports of our servers."""
-    return frozenset(_application_variables() | {variable(name) for name in PORTS})
+    """What the applications read (the typed environment is the one list of it), and what the starter reads."""
+    return frozenset(_application_variables() | STARTER_VARIABLES | {variable(name) for name in PORTS})
 
 
 def addresses(profile: Profile, environ: Mapping[str, str]) -> dict[str, ServerAddress]:
@@ -68,7 +69,7 @@ def contract(profile: Profile, environ: Mapping[str, str]) -> dict[str, str]:
 
 def for_processes(profile: Profile, environ: Mapping[str, str]) -> dict[str, str]:
     """The whole environment of a process: the caller's, less what is for the starter only, and the contract."""
-    kept = {name: value for name, value in environ.items() if name not in SERVER_VARIABLES}
+    kept = {name: value for name, value in environ.items() if name not in STARTER_VARIABLES}
     return kept | contract(profile, environ) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'platform'}", "PYTHONUNBUFFERED": "1"}
 
 

@@ -92,7 +92,10 @@ def _install_packages(packages: list[str]) -> None:
 def _become_root(packages: list[str]) -> list[str]:
     if os.geteuid() == 0:
         return []
-    if shutil.which("sudo") and subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False).returncode == 0:
+    if (
+        shutil.which("sudo")
+        and subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False).returncode == 0
+    ):
         return ["sudo", "-n"]
     raise StackError(
         f"Packages are missing and this user may not install them: {', '.join(packages)}.",
@@ -101,13 +104,23 @@ def _become_root(packages: list[str]) -> list[str]:
 
 
 def _apt(become_root: list[str], arguments: list[str], failure: str, *, may_be_interrupted: bool) -> None:
-    # In a session of its own and waited for: a dpkg that is cut in the middle leaves the machine to be repaired by hand.
-    command = [*become_root, "env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C", "apt-get", "-o", "DPkg::Lock::Timeout=300"]
+    # In a session of its own and waited for: a dpkg cut off in the middle leaves a machine to be repaired by hand.
+    command = [
+        *become_root,
+        "env",
+        "DEBIAN_FRONTEND=noninteractive",
+        "LC_ALL=C",
+        "apt-get",
+        "-o",
+        "DPkg::Lock::Timeout=300",
+    ]
     if commands.run_logged([*command, *arguments], APT_LOG, may_be_interrupted=may_be_interrupted):
         log = APT_LOG.read_text(errors="replace")
         advice = "check the network and this machine's package sources, then run the same command again"
         if "dpkg --configure -a" in log:
-            advice = "an earlier installation was cut off: run `dpkg --configure -a` as root, then the same command again"
+            advice = (
+                "an earlier installation was cut off: run `dpkg --configure -a` as root, then the same command again"
+            )
         raise StackError(failure, log=APT_LOG, advice=advice)
 
 
@@ -148,7 +161,9 @@ def _install_venv() -> None:
         if underway.exists() or not _has_pip():
             clear = ["--clear"] if VENV.exists() else []
             if commands.run_logged([sys.executable, "-m", "venv", *clear, str(VENV)], PIP_LOG):
-                raise StackError("The Python environment .venv could not be made.", log=PIP_LOG, advice="see the log above")
+                raise StackError(
+                    "The Python environment .venv could not be made.", log=PIP_LOG, advice="see the log above"
+                )
         underway.touch()
         command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--require-hashes"]
         if commands.run_logged([*command, "-r", str(REQUIREMENTS)], PIP_LOG):

@@ -4,10 +4,11 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from functools import partial
 
-from dev import commands, environment, install, ports, processes, secrets
+from dev import commands, environment, install, ports, processes
 from dev.errors import Cancelled, StackError
 from dev.profile import ROOT, Profile
 from dev.progress import say, step
@@ -16,7 +17,6 @@ from dev.servers.server import Launch, Server
 
 POLL_SECONDS = 0.05
 EXTERNAL_SECONDS = 10.0
-BEFORE_LAST = ("epmd",)
 
 
 def local_servers(profile: Profile) -> list[Server]:
@@ -25,30 +25,42 @@ def local_servers(profile: Profile) -> list[Server]:
     return [server for server in SERVERS if found[server.name].is_local]
 
 
-def start_servers(profile: Profile, started: list[str]) -> None:
-    """Brings up what does not run yet and waits until all of them answer. Adds to `started` what this call began."""
-    found = environment.addresses(profile, os.environ)
+def refuse_busy_ports(profile: Profile) -> None:
+    """Raises StackError where another program holds a port that a server needs and does not have yet."""
     up = {process.name for process in processes.running(profile)}
     absent = [server for server in local_servers(profile) if server.name not in up]
-    begun = [name for server in absent for name in server.ports]
-    mapper = [server.before_name for server in absent if server.before_name and server.before_name not in up]
-    ports.refuse_busy(profile, [*begun, *mapper])
-    jobs: list[Callable[[], None]] = []
-    for server in SERVERS:
-        if not found[server.name].is_local:
-            jobs.append(_asker(server, found[server.name].url))
-        elif server in absent:
-            jobs.append(_starter(profile, server, found[server.name].url, started, mapper))
+    mappers = [server.before_name for server in absent if server.before_name and server.before_name not in up]
+    ports.refuse_busy(profile, [*(name for server in absent for name in server.ports), *mappers])
+
+
+def start_servers(profile: Profile, started: list[str], then: Mapping[str, Callable[[], None]] | None = None) -> None:
+    """Brings up what does not run yet and waits until all of them answer. Adds to `started` what this call began.
+
+    `then` says what to do as soon as one of them answers, while the others are still on their way.
+    """
+    found = environment.addresses(profile, os.environ)
+    up = {process.name for process in processes.running(profile)}
+    refuse_busy_ports(profile)
+
+    def bring_up(server: Server) -> None:
+        address = found[server.name]
+        if not address.is_local:
+            _ask_until_it_answers(server, address.url, f"is given by {environment.SERVER_URLS[server.name]}")
+        elif server.name in up:
+            _ask_until_it_answers(server, address.url, "runs already")
         else:
-            jobs.append(_asker(server, found[server.name].url, running=True))
-    in_parallel(jobs)
+            started.append(server.name)
+            _start(profile, server, address.url, with_mapper=server.before_name not in up)
+        if then and server.name in then:
+            then[server.name]()
+
+    in_parallel([partial(bring_up, server) for server in SERVERS])
 
 
 def stop_servers(profile: Profile, names: Sequence[str] | None = None) -> None:
     """Ends the servers (all, or those named), the port mapper last. Says nothing where none runs."""
     wanted = [server for server in SERVERS if names is None or server.name in names]
-    jobs = [lambda server=server: _stop(profile, server) for server in wanted if _is_up(profile, server)]  # type: ignore[misc]
-    in_parallel(jobs)
+    in_parallel([partial(_stop, profile, server) for server in wanted if _is_up(profile, server)])
 
 
 def in_parallel(jobs: Sequence[Callable[[], None]]) -> None:
@@ -87,32 +99,23 @@ def ask(server: str, url: str, seconds: float) -> "subprocess.Popen[str]":
     return probe
 
 
-def _starter(profile: Profile, server: Server, url: str, started: list[str], mapper: list[str]) -> Callable[[], None]:
-    def job() -> None:
-        with step(f"Starting {server.title}") as current:
-            server.prepare(profile)
-            if commands.is_cancelled():
-                raise Cancelled
-            started.append(server.name)
-            if server.before is not None and server.before_name in mapper:
-                _launch(profile, server.before_name, server.before(profile))
-            process = _launch(profile, server.name, server.launch(profile))
-            _wait(profile, server, url, server.start_seconds, process)
-            current.result = f"{server.title} answers on {environment.where(url)}"
-
-    return job
+def _start(profile: Profile, server: Server, url: str, *, with_mapper: bool) -> None:
+    with step(f"Starting {server.title}") as current:
+        server.prepare(profile)
+        if commands.is_cancelled():
+            raise Cancelled
+        if server.before is not None and with_mapper:
+            _launch(profile, server.before_name, server.before(profile))
+        process = _launch(profile, server.name, server.launch(profile))
+        _wait(profile, server, url, server.start_seconds, process)
+        current.result = f"{server.title} answers on {environment.where(url)}"
 
 
-def _asker(server: Server, url: str, *, running: bool = False) -> Callable[[], None]:
+def _ask_until_it_answers(server: Server, url: str, whose: str) -> None:
     """For a server that is there already: ours from an earlier call, or one that a URL names."""
-
-    def job() -> None:
-        whose = "runs already" if running else f"is given by {environment.SERVER_URLS[server.name]}"
-        with step(f"Asking {server.title}, which {whose}") as current:
-            _wait(None, server, url, EXTERNAL_SECONDS, None)
-            current.result = f"{server.title} {whose}, on {environment.where(url)}"
-
-    return job
+    with step(f"Asking {server.title}, which {whose}") as current:
+        _wait(None, server, url, EXTERNAL_SECONDS, None)
+        current.result = f"{server.title} {whose}, on {environment.where(url)}"
 
 
 def _launch(profile: Profile, name: str, launch: Launch) -> "subprocess.Popen[bytes]":
@@ -146,7 +149,9 @@ def _wait(
         raise StackError(
             f"{server.title} on {environment.where(url)} does not answer within {seconds:.0f} s: {text[-300:]}",
             log=log,
-            advice="the log says why; `make stop` ends what hangs" if profile else f"start it, or correct or unset {given}",
+            advice="the log says why; `make stop` ends what hangs"
+            if profile
+            else f"start it, or correct or unset {given}",
         )
 
 
@@ -178,5 +183,8 @@ def show_status(profile: Profile) -> bool:
     up = {process.name: process.pid for process in reversed(processes.running(profile))}
     for server in local_servers(profile):
         port = profile.ports[server.ports[0]]
-        say(f"  {server.title:<18} {'127.0.0.1:' + str(port):<18} " + (f"pid {up[server.name]}" if server.name in up else "down"))
+        say(
+            f"  {server.title:<18} {'127.0.0.1:' + str(port):<18} "
+            + (f"pid {up[server.name]}" if server.name in up else "down")
+        )
     return all(server.name in up for server in local_servers(profile))

@@ -90,7 +90,7 @@ def answers(server: str, url: str, seconds: float) -> str | None:
             PROBES[server](url)
         except Refused as error:
             return str(error)
-        except Exception as error:  # noqa: BLE001 - a client library of three brokers: any failure is "not yet"
+        except Exception as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
         else:
             return None

@@ -25,7 +25,7 @@ POLL_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class OwnProcess:
-    """A running process of a profile. `started` (clock ticks since boot) tells it from a later one of the same number."""
+    """A running process of a profile. `started` (ticks since boot) tells it from a later one of the same number."""
 
     pid: int
     parent: int
@@ -118,6 +118,11 @@ def stop(processes: Sequence[OwnProcess], *, first: signal.Signals, seconds: flo
     return left
 
 
+def stop_all(profile: Profile) -> None:
+    """Whatever still runs of the profile, politely first."""
+    stop(running(profile), first=signal.SIGTERM, seconds=5.0)
+
+
 def wait_until_gone(processes: Sequence[OwnProcess], seconds: float) -> list[OwnProcess]:
     """Those that still run after `seconds`."""
     deadline = time.monotonic() + seconds
@@ -175,5 +180,3 @@ def _stat(pid: int) -> _Stat | None:
     program, _, rest = text.partition("(")[2].rpartition(")")
     fields = rest.split()
     return _Stat(program=program, state=fields[0], parent=int(fields[1]), started=int(fields[19]))
-
-

@@ -1,4 +1,4 @@
-"""A profile is one stack of this checkout: its folder below .local/ and its ports. `run` and `test` live side by side."""
+"""A profile is one stack of this checkout, with a folder below .local/ and ports of its own: `run`, `test` …"""
 
 import json
 import os
@@ -119,7 +119,9 @@ def _offset(name: str, offset: int | None) -> int:
     if offset is None and known is None:
         raise StackError(f"The profile {name} is new: say where its ports begin, for example --port-offset 2000.")
     if offset is not None and known not in (None, offset):
-        raise StackError(f"The profile {name} has --port-offset {known}; stop it and remove {note.parent} to change that.")
+        raise StackError(
+            f"The profile {name} has --port-offset {known}; stop it and remove {note.parent} to change that."
+        )
     return int(offset if offset is not None else known or 0)
 
 

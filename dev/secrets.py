@@ -51,10 +51,12 @@ SHARED: Mapping[str, tuple[tuple[str, ...], Callable[[], str]]] = {
     "redis_password": (("servers",), password),
     "erlang_cookie": (("servers",), password),
 }
-# The same name in every folder, each with a value of its own
-PER_SERVICE: Mapping[str, Callable[[], str]] = {"muckard_secret_key": password}
-# The paper exchange is not the vault: it seals the API secrets of its accounts with a key of its own.
-PRIVATE: Mapping[tuple[str, str], Callable[[], str]] = {("paper", "muckard_vault_key"): base64_key}
+# (folder, file name): a value of its own, even where another folder has the same name
+PRIVATE: Mapping[tuple[str, str], Callable[[], str]] = {
+    **{(service, "muckard_secret_key"): password for service in SERVICES},
+    # The paper exchange is not the vault: it seals the API secrets of its accounts with a key of its own.
+    ("paper", "muckard_vault_key"): base64_key,
+}
 # (private key's folder and name, public key's folder and name, kind)
 KEY_PAIRS = (
     (("user", "muckard_jwt_private_key"), ("common", "muckard_jwt_public_key"), "ec"),
@@ -80,11 +82,6 @@ def create(profile: Profile) -> None:
         known = next((path.read_text() for path in paths if path.is_file()), None) or make()
         for path in paths:
             _keep(path, known)
-    for service in SERVICES:
-        for name, make in PER_SERVICE.items():
-            path = profile.secrets / service / name
-            if not path.is_file():
-                _keep(path, make())
     for (folder, name), make in PRIVATE.items():
         if not (profile.secrets / folder / name).is_file():
             _keep(profile.secrets / folder / name, make())

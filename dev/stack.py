@@ -24,8 +24,8 @@ if sys.version_info < OLDEST:
     other = newer_python()
     if other is None:
         sys.exit(
-            "This needs Python %d.%d or newer; %s is Python %d.%d. Install one (Debian 12, Ubuntu 24.04 and later "
-            "bring it as python3) and run the command again." % (OLDEST + (sys.executable,) + tuple(sys.version_info[:2]))  # noqa: UP031, RUF005
+            "This needs Python {}.{} or newer; {} is Python {}.{}. Install one (Debian 12, Ubuntu 24.04 and later "
+            "bring it as python3) and run the command again.".format(*OLDEST, sys.executable, *sys.version_info[:2])
         )
     os.execv(other, [other, *sys.argv])  # noqa: S606
 

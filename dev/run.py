@@ -1,0 +1,145 @@
+"""The starter's commands as stories: what is brought up in which order, and what is undone when it fails."""
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from dev import applications, commands, environment, install, lifecycle, processes, secrets, supervisor
+from dev.errors import StackError
+from dev.locks import lock
+from dev.profile import ROOT, Profile
+from dev.progress import say, step
+
+ALL_TESTS = ("tests/unit", "tests/integration", "tests/acceptance")
+
+
+@contextmanager
+def starting(profile: Profile, doing: str) -> Iterator[list[str]]:
+    """Yields the list of what this call has started; stops just that where the block fails or is interrupted."""
+    profile.create()
+    started: list[str] = []
+    with lock(profile.folder / "lock", doing):
+        try:
+            yield started
+        except BaseException:
+            commands.reset()
+            stop(profile, started)
+            raise
+
+
+def prepare(profile: Profile, refuse_busy: Sequence[Callable[[Profile], None]] = ()) -> None:
+    """What every command that starts something needs first. A port that is taken is said before anything is done."""
+    profile.create()
+    secrets.create(profile)
+    for refuse in refuse_busy:
+        refuse(profile)
+    install.install(frozenset(server.name for server in lifecycle.local_servers(profile)))
+    secrets.create_key_pairs(profile)
+
+
+def servers(profile: Profile, started: list[str]) -> None:
+    """The servers and nothing else."""
+    began_at = time.monotonic()
+    prepare(profile, [lifecycle.refuse_busy_ports])
+    lifecycle.start_servers(profile, started)
+    say(f"  The servers of profile {profile.name} are ready after {time.monotonic() - began_at:.1f} s.")
+
+
+def platform(profile: Profile, *, detach: bool) -> int:
+    """Everything, in the order in which one needs the other; stays until Ctrl-C unless `detach`."""
+    began_at = time.monotonic()
+    with starting(profile, "starting the platform") as started:
+        prepare(profile, [lifecycle.refuse_busy_ports, supervisor.refuse_busy_ports])
+        lifecycle.start_servers(profile, started, then={"postgres": lambda: set_up_database(profile)})
+        declare_topology(profile)
+        if not supervisor.is_up(profile):
+            started.append(applications.SUPERVISOR)
+            supervisor.start(profile)
+        supervisor.wait_until_ready(profile)
+        say(f"  The platform is ready after {time.monotonic() - began_at:.1f} s.")
+    show_addresses(profile)
+    if detach or not started:
+        return 0
+    try:
+        say("  Ctrl-C stops it.")
+        supervisor.watch(profile)
+        say("  circus has ended; stopping the rest.")
+        return 1
+    finally:
+        commands.reset()
+        with lock(profile.folder / "lock", "stopping"):
+            stop(profile, started)
+
+
+def tests(profile: Profile, arguments: Sequence[str], *, keep: bool) -> int:
+    """The servers, then pytest. What this call started is stopped, whatever became of the tests."""
+    with starting(profile, "starting servers for tests") as started:
+        servers(profile, started)
+    try:
+        command = [str(install.VENV / "bin" / "pytest"), *(arguments or ALL_TESTS)]
+        given = environment.for_processes(profile, os.environ)
+        # As the tests make their own paths: ours would hide a module that is not importable from there.
+        given.pop("PYTHONPATH")
+        return subprocess.run(command, cwd=ROOT, env=given, check=False).returncode
+    finally:
+        commands.reset()
+        if not keep:
+            with lock(profile.folder / "lock", "stopping"):
+                stop(profile, [applications.SUPERVISOR, *started])
+
+
+def stop(profile: Profile, names: Sequence[str] | None = None) -> None:
+    """Ends the applications, then the servers: all of the profile, or those named. Raises StackError for what stays."""
+    if names is None or applications.SUPERVISOR in names:
+        supervisor.stop(profile)
+    lifecycle.stop_servers(profile, names)
+    if names is not None:
+        return
+    processes.stop_all(profile)
+    left = processes.running(profile)
+    if left:
+        raise StackError(f"These do not end: {', '.join(f'{each.name} (pid {each.pid})' for each in left)}.")
+
+
+def set_up_database(profile: Profile) -> None:
+    with step("Setting up the database") as current:
+        passwords = {
+            path.name.upper(): path.read_text().strip()
+            for path in (profile.secrets / "owner").glob("muckard_db_password_*")
+        }
+        _manage(
+            profile, "setup_database", {"MUCKARD_DB_ROLE": "owner", **passwords}, "The database could not be set up."
+        )
+        current.result = "The database is up to date"
+
+
+def declare_topology(profile: Profile) -> None:
+    with step("Declaring topics, exchanges and queues") as current:
+        _manage(profile, "declare_topology", {}, "Topics and queues could not be declared.")
+        current.result = "Topics, exchanges and queues are declared"
+
+
+def show_addresses(profile: Profile) -> None:
+    gateway = f"http://127.0.0.1:{profile.ports['gateway']}"
+    say()
+    for title, address in (
+        ("Gateway", f"{gateway}/health"),
+        ("API documentation", f"{gateway}/api/docs/user/ and {gateway}/api/docs/kraken/"),
+        ("Staff site", f"{gateway}/admin/"),
+        ("Flower", f"http://127.0.0.1:{profile.ports['flower']}"),
+        ("Logs", f"{profile.logs.relative_to(ROOT)}/"),
+    ):
+        say(f"  {title:<18} {address}")
+    say(f"  {'':<18} Flower: operator / {secrets.read(profile, 'bot', 'muckard_flower_password')}")
+    say()
+
+
+def _manage(profile: Profile, command: str, more: dict[str, str], failure: str) -> None:
+    """One of the platform's own commands, run to its end."""
+    log = profile.log(command)
+    log.unlink(missing_ok=True)
+    given = environment.for_processes(profile, os.environ) | {"SERVICE": "staff"} | more
+    if commands.run_logged([str(install.PYTHON), "manage.py", command], log, environment=given, folder=ROOT):
+        raise StackError(failure, log=log, advice="the log says why")
