@@ -1,0 +1,90 @@
+"""Which function handles which message for which group."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar, overload
+
+from django.utils.module_loading import autodiscover_modules
+
+from apps.events.catalogue import Event, Message, Status, Transport
+from apps.events.envelope import Envelope
+
+M = TypeVar("M", bound=Message)
+Handler = Callable[[Any, Envelope], None]
+H = TypeVar("H", bound=Handler)
+
+
+class DuplicateHandler(TypeError):
+    """Two functions of one group want the same message."""
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A handler, and whether it does something outside our database that a replay must not repeat."""
+
+    handler: Handler
+    has_outside_effects: bool
+
+
+_registered: dict[str, dict[tuple[str, int], Registration]] = {}
+
+
+@overload
+def consumes(
+    message: type[M], /, *, group: str, has_outside_effects: bool = ...
+) -> Callable[[Callable[[M, Envelope], None]], Callable[[M, Envelope], None]]: ...
+@overload
+def consumes(*messages: type[Message], group: str, has_outside_effects: bool = ...) -> Callable[[H], H]: ...
+def consumes(*messages: type[Message], group: str, has_outside_effects: bool = False) -> Callable[[Any], Any]:
+    """Registers the handler of one or more messages for a consumer group.
+
+    It is called as handler(message, envelope) in the transaction that records the event as handled, so it neither
+    removes duplicates nor opens transactions. Raising means: again later, and after the last try a dead letter.
+    `has_outside_effects` keeps replayed events away from it.
+    """
+    for message in messages:
+        if not issubclass(message, Event | Status):
+            raise TypeError(f"{message.__name__} is neither an Event nor a Status: nobody consumes it in a group.")
+
+    def register(handler: Handler) -> Handler:
+        registrations = _registered.setdefault(group, {})
+        for message in messages:
+            identity = (message.declaration.name, message.declaration.version)
+            known = registrations.get(identity)
+            if known is not None and _name_of(known.handler) != _name_of(handler):
+                raise DuplicateHandler(f"{identity[0]} has two handlers in {group}; call one from the other.")
+            registrations[identity] = Registration(handler, has_outside_effects)
+        return handler
+
+    return register
+
+
+def load_consumers() -> None:
+    """Imports the consumers.py of every installed app: the registry is empty until something does."""
+    autodiscover_modules("consumers")
+
+
+def groups() -> list[str]:
+    """The groups of the apps that are installed here. Call load_consumers() first."""
+    return sorted(_registered)
+
+
+def registrations_for(group: str) -> dict[tuple[str, int], Registration]:
+    return _registered.get(group, {})
+
+
+def handlers_for(group: str) -> dict[tuple[str, int], Handler]:
+    """The handlers of a group by the message's name and version."""
+    return {identity: registration.handler for identity, registration in registrations_for(group).items()}
+
+
+def topics_of(group: str) -> list[str]:
+    """The Kafka topics that a group has to read."""
+    from apps.events.catalogue import message_class
+
+    declarations = (message_class(name, version).declaration for name, version in registrations_for(group))
+    return sorted({each.destination for each in declarations if each.transport is Transport.KAFKA})
+
+
+def _name_of(handler: Handler) -> tuple[str, str]:
+    return handler.__module__, getattr(handler, "__qualname__", repr(handler))

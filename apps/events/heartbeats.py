@@ -1,0 +1,45 @@
+"""How background processes say that they live and what they see of their broker. Readiness reads the rows."""
+
+import os
+import socket
+import time
+from typing import Literal
+
+from django.db import connection
+
+State = Literal["up", "down"]
+
+# A beat that says nothing new is written at most this often.
+SECONDS_BETWEEN_BEATS = 1.0
+
+_UPSERT = """
+INSERT INTO process_heartbeat (name, host, pid, state, detail, beat_at) VALUES (%s, %s, %s, %s, %s, now())
+ON CONFLICT (name) DO UPDATE SET host = excluded.host, pid = excluded.pid, state = excluded.state,
+    detail = excluded.detail, beat_at = excluded.beat_at
+"""
+
+_written: dict[str, tuple[State, float]] = {}
+
+
+def beat(name: str, state: State, detail: str = "") -> None:
+    """Says that `name` lives and whether what it works with is there; `detail` is for a person.
+
+    Call it as often as you like: an unchanged state is written about once a second. Raises DatabaseError.
+    """
+    state_before, written_at = _written.get(name, (None, 0.0))
+    now = time.monotonic()
+    if state == state_before and now - written_at < SECONDS_BETWEEN_BEATS:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(_UPSERT, [name, socket.gethostname(), os.getpid(), state, detail[:500]])
+    _written[name] = (state, now)
+
+
+def retire(name: str) -> None:
+    """Takes the row away: for a process that ends for good, so that nobody reports it as silent."""
+    _written.pop(name, None)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "DELETE FROM process_heartbeat WHERE name = %s AND host = %s AND pid = %s",
+            [name, socket.gethostname(), os.getpid()],
+        )
