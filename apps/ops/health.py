@@ -3,10 +3,13 @@
 Brokers are never probed in a request. Background processes write what they see of theirs into a heartbeat row.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import requests
+from django.conf import settings
 from django.core.cache import cache
 from django.db import DatabaseError, connection
 
@@ -41,6 +44,30 @@ def readiness(*, now: datetime) -> tuple[bool, dict[str, Any]]:
         "dependencies": [asdict(state) for state in states],
         "as_of": now.isoformat(),
     }
+
+
+def platform_health(*, now: datetime) -> tuple[bool, dict[str, Any]]:
+    """The whole platform's state: every HTTP service asked for its liveness, everything else as in `readiness`."""
+    env = settings.ENVIRONMENT
+    services = {"user": env.user_port, "kraken": env.kraken_port, "bot": env.bot_port, "paper": env.paper_port}
+    with ThreadPoolExecutor(len(services)) as pool:
+        states = list(pool.map(_service, services.keys(), services.values()))
+    can_serve, body = readiness(now=now)
+    down = [state.name for state in states if state.state != "up"]
+    body["dependencies"] = [asdict(state) for state in states] + body["dependencies"]
+    body["degraded"] = down + body["degraded"]
+    if can_serve and body["degraded"]:
+        body["status"] = "degraded"
+    return can_serve, body
+
+
+def _service(name: str, port: int) -> DependencyState:
+    host = getattr(settings.ENVIRONMENT, f"{name}_host")
+    try:
+        answer = requests.get(f"http://{host}:{port}/health/live", timeout=1.0)
+    except requests.RequestException:
+        return DependencyState(f"{name} service", "down", "It does not answer.")
+    return DependencyState(f"{name} service", "up" if answer.status_code == 200 else "down")
 
 
 def _database() -> DependencyState:

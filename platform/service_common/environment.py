@@ -61,9 +61,14 @@ class Environment(BaseSettings):
 
     # Addresses
     public_url: str = "http://127.0.0.1:8080"
+    mail_from: str = "Muckard <no-reply@localhost>"
     paper_exchange_url: str = "http://127.0.0.1:8010"
     kraken_url: str = "https://api.kraken.com"
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1", "localhost")
+    user_host: str = "127.0.0.1"
+    kraken_host: str = "127.0.0.1"
+    bot_host: str = "127.0.0.1"
+    paper_host: str = "127.0.0.1"
     gateway_port: int = Field(8080, ge=1, le=65535)
     user_port: int = Field(8000, ge=1, le=65535)
     kraken_port: int = Field(8001, ge=1, le=65535)
@@ -77,10 +82,14 @@ class Environment(BaseSettings):
     jwt_private_key: SecretStr | None = None
     jwt_public_key: SecretStr | None = None
     vault_key: SecretStr | None = None
+    mfa_key: SecretStr | None = None
+    smtp_url: SecretStr | None = None
     service_token_key: SecretStr | None = None
     audit_signing_key: SecretStr | None = None
     audit_public_key: SecretStr | None = None
     flower_password: SecretStr | None = None
+    demo_password: SecretStr | None = None
+    admin_password: SecretStr | None = None
     db_role: str | None = None
     db_password_user_service: SecretStr | None = None
     db_password_kraken_service: SecretStr | None = None

@@ -1,3 +1,15 @@
-from service_common.urls import common_urls
+from django.contrib import admin
+from django.urls import path
 
-urlpatterns = common_urls()
+from apps.ops.api.views import PlatformHealthView
+from service_common.urls import common_urls, handler400, handler404, handler500
+
+__all__ = ["handler400", "handler404", "handler500", "urlpatterns"]
+
+admin.site.site_header = admin.site.site_title = "Muckard"
+
+urlpatterns = [
+    *common_urls(),
+    path("health/platform", PlatformHealthView.as_view()),
+    path("admin/", admin.site.urls),
+]

@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.views import View
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from apps.ops.health import readiness
+from apps.ops.health import platform_health, readiness
 
 
 class LiveView(View):
@@ -24,6 +24,14 @@ class ReadyView(View):
     def get(self, request: HttpRequest) -> JsonResponse:
         can_serve, body = readiness(now=timezone.now())
         return JsonResponse({"service": settings.SERVICE, **body}, status=200 if can_serve else 503)
+
+
+class PlatformHealthView(View):
+    """The whole platform in one answer: what the gateway serves as /health."""
+
+    def get(self, request: HttpRequest) -> JsonResponse:
+        can_serve, body = platform_health(now=timezone.now())
+        return JsonResponse(body, status=200 if can_serve else 503)
 
 
 class MetricsView(View):

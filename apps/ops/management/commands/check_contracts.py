@@ -31,7 +31,9 @@ class Command(BaseCommand):
             if options["write"]:
                 path.write_bytes(content)
             elif not path.exists() or path.read_bytes() != content:
-                problems.append(f"{path.name} is not up to date: run `manage.py check_contracts --write`, and commit it.")
+                problems.append(
+                    f"{path.name} is not up to date: run `manage.py check_contracts --write`, and commit it."
+                )
         if problems:
             raise CommandError("\n".join(problems))
         self.stdout.write("Contracts are up to date.")
