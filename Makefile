@@ -1,11 +1,64 @@
-STACK = python3 dev/stack.py
-.PHONY: servers servers-test stop
+# Everything goes through one starter, which installs what is missing: dev/stack.py, standard library only.
+PYTHON ?= python3
+STACK := $(PYTHON) dev/stack.py
+BIN := .venv/bin
+PROFILE ?= run
 
-servers:
-	@$(STACK) servers
+.DEFAULT_GOAL := help
+.PHONY: help run up stop status logs test check lint format types servers servers-test stop-test lock bench chaos clean
 
-servers-test:
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ## start everything, walk the whole path once, stay up until Ctrl-C
+	@$(STACK) run --profile $(PROFILE)
+
+up: ## as run, but come back and leave everything up (make stop ends it)
+	@$(STACK) run --profile $(PROFILE) --detach
+
+stop: ## stop every process of the platform
+	@$(STACK) stop --profile $(PROFILE)
+
+status: ## what runs
+	@$(STACK) status --profile $(PROFILE)
+
+logs: ## the end of every log, or of one: make logs NAME=relay
+	@$(STACK) logs --profile $(PROFILE) $(NAME)
+
+test: ## unit, integration and acceptance tests on real servers (ARGS="-k name", KEEP=1 leaves the servers up)
+	@$(STACK) test $(if $(KEEP),--keep) $(if $(ARGS),-- $(ARGS))
+
+check: ## lint, format, types, dependencies, migrations, documents, gateway
+	@$(STACK) check --profile test
+
+lint: ## ruff: what it finds
+	@$(BIN)/ruff check .
+
+format: ## ruff: format and mend what it can
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+types: ## mypy --strict
+	@MUCKARD_ENVIRONMENT=test $(BIN)/mypy
+
+servers: ## PostgreSQL, RabbitMQ, Redis and Kafka only
+	@$(STACK) servers --profile $(PROFILE)
+
+servers-test: ## the servers of the tests, left up
 	@$(STACK) servers --profile test
 
-stop:
-	@$(STACK) stop
+stop-test: ## stop the servers of the tests
+	@$(STACK) stop --profile test
+
+lock: ## pin requirements/*.in anew, with hashes
+	@for name in base dev; do echo "  $$name.txt"; $(BIN)/uv pip compile --upgrade --quiet --generate-hashes --no-emit-index-url \
+	  --no-emit-find-links --python-version 3.11 requirements/$$name.in -o requirements/$$name.txt || exit 1; done
+
+bench: ## benchmarks: prints figures
+	@$(STACK) test -- -s -m bench tests/bench
+
+chaos: ## kills and freezes servers and processes, many rounds
+	@$(STACK) test -- -s -m chaos tests
+
+clean: ## stop everything and remove data, logs and secrets of this checkout
+	@$(STACK) clean --profile run
+	@$(STACK) clean --profile test

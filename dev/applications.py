@@ -99,7 +99,7 @@ _SUPERVISOR = """\
 [circus]
 endpoint = ipc://control.sock
 pubsub_endpoint = ipc://events.sock
-check_delay = 0.5
+check_delay = 1
 warmup_delay = 0
 statsd = False
 """

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
 
-from dev import environment, gateway, lifecycle, run, secrets, supervisor
+from dev import applications, checks, environment, lifecycle, run, secrets, supervisor
 from dev.errors import Cancelled, StackError
 from dev.locks import lock
 from dev.profile import Profile, load
@@ -44,12 +44,15 @@ def _parser() -> argparse.ArgumentParser:
     for name, command, text in (
         ("install", _install, "install what is missing: packages, .venv, Kafka"),
         ("servers", _servers, "start PostgreSQL, RabbitMQ, Redis and Kafka and wait until they answer"),
-        ("check-gateway", _check_gateway, "render nginx's configuration and let nginx check it"),
-        ("stop", _stop, "stop every process of the profile"),
+        ("check", _check, "run every check of the tree: lint, types, dependencies, documents, gateway"),
+        ("clean", _clean, "stop the profile and remove its data, logs and secrets"),
         ("status", _status, "what runs; exit code 1 where a server is down"),
         ("env", _env, "print the environment that talks to this profile, for eval"),
     ):
         chosen.add_parser(name, parents=[common], help=text).set_defaults(command=command)
+    stop = chosen.add_parser("stop", parents=[common], help="stop every process of the profile")
+    stop.add_argument("--applications", action="store_true", help="leave the servers up")
+    stop.set_defaults(command=_stop)
     whole = chosen.add_parser("run", parents=[common], help="start everything and stay until Ctrl-C")
     whole.add_argument("--detach", action="store_true", help="leave everything up and come back")
     whole.set_defaults(command=_run)
@@ -88,23 +91,31 @@ def _test(profile: Profile, options: argparse.Namespace) -> int:
     return run.tests(profile, options.arguments, keep=options.keep)
 
 
-def _stop(profile: Profile, _: argparse.Namespace) -> int:
+def _stop(profile: Profile, options: argparse.Namespace) -> int:
     with lock(profile.folder / "lock", "stopping"):
-        run.stop(profile)
-    say(f"  Nothing of profile {profile.name} runs.")
+        run.stop(profile, [applications.SUPERVISOR] if options.applications else None)
+    say(f"  Nothing of profile {profile.name} runs." if not options.applications else "  The servers stay up.")
     return 0
 
 
-def _check_gateway(profile: Profile, _: argparse.Namespace) -> int:
-    say(f"  nginx accepts {gateway.write(profile, os.environ)}")
+def _check(profile: Profile, _: argparse.Namespace) -> int:
+    profile.create()
+    return checks.run(profile)
+
+
+def _clean(profile: Profile, _: argparse.Namespace) -> int:
+    with lock(profile.folder / "lock", "cleaning"):
+        run.stop(profile)
+        run.remove_data(profile)
+    say(f"  The data, logs and secrets of profile {profile.name} are gone.")
     return 0
 
 
 def _status(profile: Profile, _: argparse.Namespace) -> int:
     profile.create()
     secrets.create(profile)
-    servers, applications = lifecycle.show_status(profile), supervisor.show_status(profile)
-    return 0 if servers and applications else 1
+    statuses = [lifecycle.show_status(profile), supervisor.show_status(profile)]
+    return 0 if all(statuses) else 1
 
 
 def _env(profile: Profile, _: argparse.Namespace) -> int:

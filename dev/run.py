@@ -1,6 +1,7 @@
 """The starter's commands as stories: what is brought up in which order, and what is undone when it fails."""
 
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +12,7 @@ from dev.errors import StackError
 from dev.locks import lock
 from dev.profile import ROOT, Profile
 from dev.progress import say, step
+from dev.servers import postgres
 
 ALL_TESTS = ("tests/unit", "tests/integration", "tests/acceptance")
 
@@ -101,6 +103,16 @@ def stop(profile: Profile, names: Sequence[str] | None = None) -> None:
     left = processes.running(profile)
     if left:
         raise StackError(f"These do not end: {', '.join(f'{each.name} (pid {each.pid})' for each in left)}.")
+
+
+def remove_data(profile: Profile) -> None:
+    """All that a profile keeps, but for its lock. Kafka's jars and the venv are everybody's and stay."""
+    shutil.rmtree(postgres.base(profile), ignore_errors=True)
+    for path in profile.folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != "lock":
+            path.unlink()
 
 
 def set_up_database(profile: Profile) -> None:
