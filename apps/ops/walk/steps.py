@@ -1,0 +1,125 @@
+"""The steps of the walk, and the clock that times them."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from apps.ops.walk.client import Json, PlatformClient, WalkFailed
+
+POLL_SECONDS = 0.25
+
+# A paper bot that reacts quickly, so that there is something to see.
+BOT = {
+    "name": "Guided walk",
+    "pair": "XBTUSD",
+    "strategy": "sma_cross",
+    "parameters": {"fast": 3, "slow": 8},
+    "interval_minutes": 60,
+    "quote_budget": "1000",
+}
+
+KEY_LABEL = "Guided walk"
+
+
+@dataclass
+class Narrator:
+    """Says one line a step: how long after the start, what, its id."""
+
+    write: Callable[[str], None]
+    _began: float = field(default_factory=time.monotonic)
+
+    def say(self, what: str, identifier: str = "") -> None:
+        seconds = time.monotonic() - self._began
+        self.write(f"{seconds:7.2f} s  {what:<44} {identifier}".rstrip())
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
+
+
+@dataclass(frozen=True)
+class Walked:
+    """What the walk leaves behind. `first_trade_seconds` counts from the request that starts the bot."""
+
+    bot: Json
+    status: Json
+    trades: list[Json]
+    first_trade_seconds: float
+
+
+def walk(
+    client: PlatformClient, narrator: Narrator, *, email: str, password: str, trades: int, at_most_seconds: float
+) -> Walked:
+    """From registering to stopping the bot again. Raises WalkFailed with the step that went wrong."""
+    health = client.get("/health")
+    narrator.say(f"the gateway answers: {health['status']}")
+
+    client.post("/api/v1/auth/register", {"email": email, "password": password, "name": "Demo trader"})
+    narrator.say("registered", email)
+    tokens = client.post("/api/v1/auth/login", {"email": email, "password": password})
+    client.token = tokens["access"]
+    narrator.say("logged in, with a token that only public keys verify")
+
+    key = _paper_account(client)
+    narrator.say("paper exchange account", key["id"])
+    bot = client.post("/api/v1/bot", {**BOT, "credential_id": key["id"]})
+    narrator.say(f"bot created: {bot['strategy']} on {bot['pair']}", bot["id"])
+
+    path = f"/api/v1/bot/{bot['id']}"
+    started_at = time.monotonic()
+    command = client.post(f"{path}/start")
+    narrator.say("start accepted (202)", command["id"])
+    receipt = _until(lambda: client.get(f"{path}/commands/{command['id']}"), _is_over, "the start's receipt", 20)
+    _must_be_done(receipt)
+    narrator.say(f"bot.start ran in the bot service, attempt {receipt['attempts']}")
+    status = _until(lambda: client.get(f"{path}/status"), lambda body: body["state"] == "running", "running", 20)
+    narrator.say("status says running", str(status.get("run_id", "")))
+
+    page = _until(lambda: client.get(f"{path}/trades"), lambda body: bool(body["results"]), "the first trade", 60)
+    first_trade_seconds = time.monotonic() - started_at
+    narrator.say("first trade in the API", page["results"][-1]["trade_id"])
+    seen = {trade["trade_id"] for trade in page["results"]}
+    deadline = time.monotonic() + at_most_seconds
+    while len(seen) < trades and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+        page = client.get(f"{path}/trades")
+        for trade in reversed(page["results"]):
+            if trade["trade_id"] not in seen:
+                seen.add(trade["trade_id"])
+                narrator.say(f"{trade['side']} {trade['volume']} at {trade['price']}", trade["trade_id"])
+
+    stop = client.post(f"{path}/stop")
+    narrator.say("stop accepted (202)", stop["id"])
+    _must_be_done(_until(lambda: client.get(f"{path}/commands/{stop['id']}"), _is_over, "the stop's receipt", 30))
+    status = _until(lambda: client.get(f"{path}/status"), lambda body: body["state"] == "stopped", "stopped", 20)
+    narrator.say("status says stopped")
+    return Walked(bot, status, client.get(f"{path}/trades")["results"], first_trade_seconds)
+
+
+def _paper_account(client: PlatformClient) -> Json:
+    for key in client.get("/api/v1/kraken/keys")["results"]:
+        if key["label"] == KEY_LABEL and key["state"] == "active":
+            found: Json = key
+            return found
+    return client.post("/api/v1/kraken/connect", {"label": KEY_LABEL, "mode": "paper"})
+
+
+def _is_over(receipt: Json) -> bool:
+    return receipt["state"] in ("done", "failed", "dropped")
+
+
+def _must_be_done(receipt: Json) -> None:
+    if receipt["state"] != "done":
+        raise WalkFailed(f"The command {receipt['id']} ended as {receipt['state']}: {receipt.get('reason', '')}")
+
+
+def _until(read: Callable[[], Json], holds: Callable[[Json], Any], what: str, at_most_seconds: float) -> Json:
+    deadline = time.monotonic() + at_most_seconds
+    while True:
+        body = read()
+        if holds(body):
+            return body
+        if time.monotonic() > deadline:
+            raise WalkFailed(f"Waited {at_most_seconds:.0f} s for {what}; the last answer was {body}.")
+        time.sleep(POLL_SECONDS)
