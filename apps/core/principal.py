@@ -60,7 +60,8 @@ class IsTrader(BasePermission):
     message = "This needs the role trader."
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        return isinstance(request.user, Principal) and request.user.has_role(Role.TRADER, Role.ADMIN)
+        caller: Any = request.user
+        return isinstance(caller, Principal) and caller.has_role(Role.TRADER, Role.ADMIN)
 
 
 class PrincipalAuthenticationScheme(OpenApiAuthenticationExtension):

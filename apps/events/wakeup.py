@@ -23,7 +23,7 @@ def channel_of(transport: str) -> str:
 
 
 @cache
-def _client() -> "redis.Redis[bytes]":
+def _client() -> redis.Redis:
     return redis.Redis.from_url(settings.ENVIRONMENT.redis_url, socket_connect_timeout=0.1, socket_timeout=0.1)
 
 

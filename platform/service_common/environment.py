@@ -167,7 +167,7 @@ def read_environment(service: str) -> Environment:
     refuse_unknown_variables(list(os.environ))
     folders = _secret_folders(service)
     try:
-        return Environment(_secrets_dir=folders or None)  # type: ignore[call-arg]
+        return Environment(_secrets_dir=folders or None)
     except ValidationError as error:
         first = error.errors()[0]
         field = str(first["loc"][0])

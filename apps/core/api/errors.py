@@ -79,7 +79,7 @@ def _of_framework(exception: Exception) -> Answer | None:
         case exceptions.ValidationError():
             return Answer(400, "malformed", "Some fields are missing or not valid.", {"fields": exception.detail})
         case exceptions.Throttled():
-            seconds = math.ceil(exception.wait or 1)
+            seconds = math.ceil(getattr(exception, "wait", None) or 1)
             message = f"Too many requests. Try again in {seconds} s."
             return Answer(429, "too_many_requests", message, {}, {"Retry-After": str(seconds)})
         case exceptions.PermissionDenied() | PermissionDenied():

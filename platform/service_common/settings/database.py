@@ -13,6 +13,7 @@ OWNER = "owner"
 def database(env: Environment, service: str) -> dict[str, Any]:
     """The `default` database. MUCKARD_DB_ROLE=owner (the migrations run) logs in as DATABASE_URL says."""
     url = urlsplit(env.database_url)
+    search_path: tuple[str, ...]
     role_name = env.db_role or (OWNER if env.environment == "test" else ROLE_OF_SERVICE[service])
     if role_name == OWNER:
         user, password, search_path = unquote(url.username or ""), unquote(url.password or ""), OWNER_SEARCH_PATH

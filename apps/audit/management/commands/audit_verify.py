@@ -1,7 +1,7 @@
 """Proves the event store whole, or names the first place where it is not."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -27,7 +27,7 @@ class Command(BaseCommand):
         if options["bundle"]:
             self._verify_bundle(options["bundle"], pem.encode())
             return
-        console = Console(file=self.stdout, highlight=False)
+        console = Console(file=cast(TextIO, self.stdout), highlight=False)
         with Console(stderr=True).status("Verifying ...") as status:
             verdict = verification.verify(
                 public_key=checkpoints.public_key(pem),

@@ -4,7 +4,7 @@ import getpass
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
@@ -74,7 +74,7 @@ class Command(BaseCommand):
         if options["jsonl"] is None:
             return Lines(self.stdout.write)
         if str(options["jsonl"]) == "-":
-            return JsonLines(self.stdout._out)  # the wrapper would add a second end to each line
+            return JsonLines(cast(TextIO, self.stdout._out))  # the wrapper would add a second end to each line
         return JsonLines(stack.enter_context(options["jsonl"].open("w")))
 
 

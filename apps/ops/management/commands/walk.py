@@ -1,6 +1,6 @@
 """Walks the platform's main path as a client, then shows what it left behind: trades, equity, Kafka offsets, proof."""
 
-from typing import Any
+from typing import Any, TextIO, cast
 from uuid import UUID
 
 from django.conf import settings
@@ -27,7 +27,7 @@ class Command(BaseCommand):
         parser.add_argument("--seconds", type=float, default=45.0, help="or after so long")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        console = Console(file=self.stdout, highlight=False, width=120)
+        console = Console(file=cast(TextIO, self.stdout), highlight=False, width=120)
         client = PlatformClient(options["gateway"] or settings.ENVIRONMENT.public_url)
         password = settings.ENVIRONMENT.secret("demo_password", needed_for="the demo log-in")
         narrator = Narrator(lambda line: console.print(line, markup=False))
