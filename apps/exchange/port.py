@@ -1,0 +1,107 @@
+"""The port to an exchange: everything that trades speaks to this. One adapter speaks to Kraken; a fake is for tests.
+
+An instance belongs to one thread. No method may be called inside a database transaction.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from apps.events.catalogue.kraken import Mode
+from apps.exchange.instrument import Instrument
+from apps.exchange.types import (
+    Balance,
+    Cancellation,
+    ExchangeOrder,
+    ExchangeTrade,
+    FeeRates,
+    KeyInfo,
+    Ohlc,
+    OrderBook,
+    OrderRequest,
+    ServerStatus,
+    Submission,
+    Ticker,
+)
+
+
+class Credential(Protocol):
+    """What signs private calls. Never log it."""
+
+    @property
+    def mode(self) -> Mode: ...
+    @property
+    def api_key(self) -> str: ...
+    @property
+    def api_secret(self) -> str: ...
+
+
+class MarketData(Protocol):
+    """What everyone may read. Every method raises ExchangeUnavailable, ExchangeRateLimited or UnknownPair.
+
+    A pair may be given as altname (XBTUSD), code (XXBTZUSD) or symbol (BTC/USD).
+    """
+
+    @property
+    def mode(self) -> Mode: ...
+
+    def server_status(self) -> ServerStatus: ...
+
+    def instruments(self) -> list[Instrument]: ...
+
+    def instrument(self, pair: str) -> Instrument: ...
+
+    def ticker(self, pair: str) -> Ticker: ...
+
+    def ohlc(self, pair: str, interval_minutes: int, since: datetime | None = None) -> Ohlc:
+        """Up to 720 closed candles, after `since` where given. Raises ExchangeRefused for an interval not offered."""
+        ...
+
+    def order_book(self, pair: str, depth: int = 25) -> OrderBook: ...
+
+
+class Exchange(MarketData, Protocol):
+    """An account on an exchange.
+
+    Reads raise ExchangeUnavailable, ExchangeRateLimited, KeyInvalid, KeyLocked, KeyLacksPermission, ExchangeRefused or
+    NotSent, and may be repeated.
+    """
+
+    def balances(self) -> dict[str, Balance]:
+        """By asset code; assets without a balance are missing."""
+        ...
+
+    def open_orders(self, cl_ord_id: str | None = None) -> list[ExchangeOrder]:
+        """Live orders, oldest first."""
+        ...
+
+    def closed_orders(self, cl_ord_id: str | None = None, start: datetime | None = None) -> list[ExchangeOrder]:
+        """Ended orders, opened or closed after `start`, oldest first; all pages. Raises HistoryTooLong."""
+        ...
+
+    def orders(self, txids: Sequence[str]) -> dict[str, ExchangeOrder]:
+        """By txid; what the exchange does not know is missing, which is not proof that it never existed."""
+        ...
+
+    def trades_of(self, trade_ids: Sequence[str]) -> dict[str, ExchangeTrade]:
+        """By trade id; unknown ones are missing."""
+        ...
+
+    def trades_history(self, start: datetime | None = None) -> list[ExchangeTrade]:
+        """Fills after `start`, oldest first; all pages. Raises HistoryTooLong."""
+        ...
+
+    def submit(self, order: OrderRequest) -> Submission:
+        """Places an order; writes it to the socket once or not at all.
+
+        Raises OutcomeUnknown where it may have been placed, NotSent where it certainly was not.
+        """
+        ...
+
+    def cancel(self, *, txid: str | None = None, cl_ord_id: str | None = None) -> Cancellation:
+        """Cancels one order, by exactly one of the ids. Safe to repeat. Raises as reads do."""
+        ...
+
+    def key_info(self) -> KeyInfo: ...
+
+    def trade_volume(self, pair: str) -> FeeRates: ...
