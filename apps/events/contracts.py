@@ -8,7 +8,7 @@ from typing import Any
 from apps.events.catalogue import Message, Transport, all_messages
 from apps.events.catalogue.message import Command, Signal, Status
 from apps.events.catalogue.topics import TOPICS
-from apps.events.topology.rabbitmq import queue_arguments
+from apps.events.topology import rabbitmq
 
 SCHEMA_FOLDER = Path(__file__).parent / "schemas"
 _REFERENCE = "#/components/schemas/{model}"
@@ -48,8 +48,8 @@ def changed_shapes() -> Iterator[str]:
         if not path.exists():
             yield f"{path.name} is missing: freeze the shape with `manage.py check_contracts --write`."
         elif json.loads(path.read_text()) != schema_of(message):
-            declaration = message.declaration
-            yield f"{declaration.name} v{declaration.version} is not what was published: give the new shape a new version."
+            name = f"{message.declaration.name} v{message.declaration.version}"
+            yield f"{name} is not what was published: give the new shape a new version."
 
 
 def freeze_new_shapes() -> None:
@@ -127,13 +127,15 @@ def _channels() -> Json:
                 }
             },
         }
+    arguments = {queue.name: queue.arguments for queue in rabbitmq.queues()}
     for message in all_messages():
         if message.declaration.transport is Transport.RABBITMQ:
-            channels[message.declaration.destination] = _queue_channel(message)
+            queue = message.declaration.destination
+            channels[queue] = _queue_channel(message, arguments[queue])
     return channels
 
 
-def _queue_channel(message: type[Message]) -> Json:
+def _queue_channel(message: type[Message], arguments: Json) -> Json:
     queue = message.declaration.destination
     return {
         "address": queue,
@@ -147,7 +149,7 @@ def _queue_channel(message: type[Message]) -> Json:
             }
         },
         "x-priority": message.declaration.priority.value,
-        "x-queue-arguments": queue_arguments(message),
+        "x-queue-arguments": arguments,
     }
 
 
