@@ -1,6 +1,7 @@
 """The staff site: Django admin over every app. It owns the migrations run."""
 
 from service_common.settings import service_settings
+from service_common.settings.accounts import account_settings
 
 globals().update(
     service_settings(
@@ -29,7 +30,7 @@ globals().update(
             "django.contrib.messages.middleware.MessageMiddleware",
             "django.middleware.clickjacking.XFrameOptionsMiddleware",
         ],
-        AUTH_USER_MODEL="accounts.User",
+        **account_settings("staff"),
         STATIC_URL="/static/",
         STATIC_ROOT=".local/static",
         WHITENOISE_USE_FINDERS=True,

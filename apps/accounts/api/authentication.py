@@ -1,0 +1,31 @@
+"""The user service knows more than the token says: whether its session still lives."""
+
+from typing import Any
+
+from django.utils import timezone
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework_simplejwt.exceptions import InvalidToken
+from rest_framework_simplejwt.tokens import Token
+
+from apps.accounts import selectors
+from apps.core.principal import PrincipalAuthentication
+
+
+class LiveSessionAuthentication(PrincipalAuthentication):
+    """As everywhere, and the token's session lives: here a log-out counts at once, not when the token expires."""
+
+    def get_user(self, validated_token: Token) -> Any:
+        principal: Any = super().get_user(validated_token)
+        if principal.session_id is None or not selectors.session_is_live(
+            session_id=principal.session_id, user_id=principal.user_id, now=timezone.now()
+        ):
+            raise InvalidToken("The session has ended.")
+        return principal
+
+
+class LiveSessionScheme(OpenApiAuthenticationExtension):
+    target_class = "apps.accounts.api.authentication.LiveSessionAuthentication"
+    name = "bearer"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}

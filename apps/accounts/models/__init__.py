@@ -1,0 +1,17 @@
+"""Accounts. Personal data stays here: events carry ids alone."""
+
+from apps.accounts.models.mail import OutgoingMail
+from apps.accounts.models.security import LoginGuard, MfaDevice, OneTimeToken, RecoveryCode
+from apps.accounts.models.session import UserSession
+from apps.accounts.models.user import STAFF_ROLES, User
+
+__all__ = [
+    "STAFF_ROLES",
+    "LoginGuard",
+    "MfaDevice",
+    "OneTimeToken",
+    "OutgoingMail",
+    "RecoveryCode",
+    "User",
+    "UserSession",
+]

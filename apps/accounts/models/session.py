@@ -1,0 +1,55 @@
+"""Log-ins that are still good."""
+
+from uuid import UUID
+
+from django.db import models
+
+from apps.accounts.models.user import User
+from apps.core.ids import new_id
+
+
+class UserSession(models.Model):
+    """One log-in, and the family of refresh tokens that came of it: exactly one of them is good at any time.
+
+    Only a digest of that token's id is kept. A session ends by `revoked_at` or at `expires_at`, whichever comes first.
+    """
+
+    class Method(models.TextChoices):
+        PASSWORD = "password"  # noqa: S105  (a name)
+        PASSWORD_AND_OTP = "password_and_otp"  # noqa: S105  (a name)
+
+    class Ending(models.TextChoices):
+        LOGGED_OUT = "logged_out", "Logged out"
+        ENDED_BY_USER = "ended_by_user", "Ended by the user from another session"
+        ENDED_BY_STAFF = "ended_by_staff", "Ended by staff"
+        TOKEN_REPLAYED = "token_replayed", "A refresh token was used twice"
+        PASSWORD_CHANGED = "password_changed", "The password was changed"
+        ACCESS_CHANGED = "access_changed", "Roles were changed, or the account was disabled"
+
+    id: "models.UUIDField[UUID, UUID]" = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="sessions")
+    token_digest = models.BinaryField(max_length=32)
+    previous_digest = models.BinaryField(max_length=32, null=True)
+    rotated_at = models.DateTimeField(null=True)
+    method = models.CharField(max_length=20, choices=Method)
+    created_at = models.DateTimeField()
+    last_used_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    address = models.GenericIPAddressField(null=True)
+    user_agent = models.CharField(max_length=200, blank=True)
+    revoked_at = models.DateTimeField(null=True)
+    revoked_reason = models.CharField(max_length=20, choices=Ending, blank=True)
+
+    class Meta:
+        db_table = "user_session"
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(revoked_at=None, revoked_reason="")
+                | (models.Q(revoked_at__isnull=False) & ~models.Q(revoked_reason="")),
+                name="user_session_ended_for_a_reason",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["user", "-created_at"], name="user_session_of_user"),
+            models.Index(fields=["expires_at"], name="user_session_expiry"),
+        ]

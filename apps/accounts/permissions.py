@@ -1,0 +1,26 @@
+"""What each role may do on the staff site. One table, so that it can be read and tested at a glance."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from apps.core.principal import Role
+
+EVERYTHING: Final = "*"
+
+# role: what it may change, as "app.action_model" or EVERYTHING. Each staff role sees everything that the site shows.
+MAY_CHANGE: Final[dict[Role, frozenset[str]]] = {
+    Role.ADMIN: frozenset({EVERYTHING}),
+    Role.SUPPORT: frozenset({"accounts.change_user", "accounts.change_usersession"}),
+    Role.OPERATOR: frozenset({"events.change_deadletter", "events.change_parkedkey", "events.change_outboxrow"}),
+    Role.AUDITOR: frozenset(),
+}
+
+
+def roles_allow(roles: Iterable[str], permission: str) -> bool:
+    """Whether one of the roles grants a Django permission such as `accounts.change_user`."""
+    action = permission.rpartition(".")[2].partition("_")[0]
+    return any(action == "view" or not granted.isdisjoint({EVERYTHING, permission}) for granted in _granted(roles))
+
+
+def _granted(roles: Iterable[str]) -> Iterable[frozenset[str]]:
+    return (MAY_CHANGE[Role(role)] for role in roles if role in MAY_CHANGE)

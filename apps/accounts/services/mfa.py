@@ -1,0 +1,154 @@
+"""Two-factor log-in: one-time passwords by time (RFC 6238), and recovery codes for the day the telephone is lost."""
+
+import base64
+import hmac
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import pyotp
+from django.conf import settings
+from django.db import transaction
+
+from apps.accounts.errors import MfaAlreadyEnabled, MfaNotSetUp, OtpWrong, PasswordWrong
+from apps.accounts.models import MfaDevice, OutgoingMail, RecoveryCode, User
+from apps.accounts.services.mail import mail_queue
+from apps.accounts.tokens import digest_of
+from apps.core.crypto import Sealed, seal, unseal, vault_key
+from apps.events.catalogue.user import UserUpdated
+from apps.events.services import publish
+
+ISSUER = "Muckard"
+STEP_SECONDS = 30
+DIGITS = 6
+RECOVERY_CODES = 10
+
+# One step either way, for clocks that differ.
+_DRIFT = (0, -1, 1)
+
+
+@dataclass(frozen=True, repr=False)
+class MfaSetup:
+    """What the authenticator app needs; `otpauth_uri` is what its QR code holds."""
+
+    secret: str
+    otpauth_uri: str
+
+
+@transaction.atomic
+def mfa_set_up(*, user_id: UUID, password: str, now: datetime) -> MfaSetup:
+    """Makes a new secret. Nothing is required at log-in until it is confirmed.
+
+    Raises PasswordWrong, MfaAlreadyEnabled.
+    """
+    user = _locked(user_id, password)
+    if MfaDevice.objects.filter(user=user).exclude(confirmed_at=None).exists():
+        raise MfaAlreadyEnabled()
+    secret = pyotp.random_base32()
+    sealed = seal(secret.encode(), key=_key(), owner=user.id.bytes)
+    MfaDevice.objects.update_or_create(
+        user=user,
+        defaults={
+            "nonce": sealed.nonce,
+            "ciphertext": sealed.ciphertext,
+            "wrapped_key": sealed.wrapped_key,
+            "created_at": now,
+            "confirmed_at": None,
+            "last_step": 0,
+        },
+    )
+    uri = pyotp.TOTP(secret).provisioning_uri(name=user.email, issuer_name=ISSUER)
+    return MfaSetup(secret=secret, otpauth_uri=uri)
+
+
+@transaction.atomic
+def mfa_confirm(*, user_id: UUID, otp: str, now: datetime) -> list[str]:
+    """Switches two-factor log-in on and returns the recovery codes, which are shown this once.
+
+    Raises MfaNotSetUp, MfaAlreadyEnabled, OtpWrong.
+    """
+    device = MfaDevice.objects.select_for_update().select_related("user").filter(user_id=user_id).first()
+    if device is None:
+        raise MfaNotSetUp()
+    if device.confirmed_at is not None:
+        raise MfaAlreadyEnabled()
+    if not _accept(device, otp, now):
+        raise OtpWrong()
+    device.confirmed_at = now
+    device.save(update_fields=["confirmed_at"])
+    codes = [_new_recovery_code() for _ in range(RECOVERY_CODES)]
+    RecoveryCode.objects.filter(user_id=user_id).delete()
+    RecoveryCode.objects.bulk_create(RecoveryCode(user_id=user_id, digest=_digest(code)) for code in codes)
+    _announce(device.user, OutgoingMail.Kind.MFA_ENABLED, now)
+    return codes
+
+
+@transaction.atomic
+def mfa_disable(*, user_id: UUID, password: str, otp: str, now: datetime) -> None:
+    """Switches it off. Raises PasswordWrong, MfaNotSetUp, OtpWrong."""
+    user = _locked(user_id, password)
+    if not mfa_is_enabled(user_id=user_id):
+        raise MfaNotSetUp()
+    if not otp_redeem(user_id=user_id, otp=otp, now=now):
+        raise OtpWrong()
+    MfaDevice.objects.filter(user=user).delete()
+    RecoveryCode.objects.filter(user=user).delete()
+    _announce(user, OutgoingMail.Kind.MFA_DISABLED, now)
+
+
+def mfa_is_enabled(*, user_id: UUID) -> bool:
+    return MfaDevice.objects.filter(user_id=user_id, confirmed_at__isnull=False).exists()
+
+
+@transaction.atomic
+def otp_redeem(*, user_id: UUID, otp: str, now: datetime) -> bool:
+    """Whether this is a good one-time password or recovery code of the user's. A good one is used up."""
+    device = MfaDevice.objects.select_for_update().filter(user_id=user_id, confirmed_at__isnull=False).first()
+    if device is None:
+        return False
+    if len(otp) == DIGITS:
+        return _accept(device, otp, now)
+    return RecoveryCode.objects.filter(user_id=user_id, digest=_digest(otp), used_at=None).update(used_at=now) == 1
+
+
+def _accept(device: MfaDevice, otp: str, now: datetime) -> bool:
+    totp = pyotp.TOTP(_secret_of(device), digits=DIGITS, interval=STEP_SECONDS)
+    current = int(now.timestamp()) // STEP_SECONDS
+    for step in (current + drift for drift in _DRIFT):
+        # A step that was used, or an earlier one, never counts again: a code read over a shoulder is worth nothing.
+        if step > device.last_step and hmac.compare_digest(totp.generate_otp(step).encode(), otp.encode()):
+            device.last_step = step
+            device.save(update_fields=["last_step"])
+            return True
+    return False
+
+
+def _secret_of(device: MfaDevice) -> str:
+    sealed = Sealed(bytes(device.nonce), bytes(device.ciphertext), bytes(device.wrapped_key))
+    return unseal(sealed, key=_key(), owner=device.user_id.bytes).decode()
+
+
+def _locked(user_id: UUID, password: str) -> User:
+    user = User.objects.select_for_update().get(pk=user_id)
+    if not user.check_password(password):
+        raise PasswordWrong()
+    return user
+
+
+def _announce(user: User, kind: OutgoingMail.Kind, now: datetime) -> None:
+    publish(UserUpdated(user_id=user.id, changed=("mfa",)), now=now)
+    mail_queue(kind=kind, email=user.email, now=now)
+
+
+def _new_recovery_code() -> str:
+    text = base64.b32encode(secrets.token_bytes(10)).decode().lower()
+    return "-".join(text[start : start + 4] for start in range(0, len(text), 4))
+
+
+def _digest(code: str) -> bytes:
+    return digest_of(code.strip().lower().replace("-", "").replace(" ", ""))
+
+
+def _key() -> bytes:
+    return vault_key(settings.ENVIRONMENT.secret("mfa_key", needed_for="one-time passwords at log-in"))

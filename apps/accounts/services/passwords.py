@@ -1,0 +1,63 @@
+"""Changing a password, and setting a new one after the old was forgotten."""
+
+from datetime import datetime
+from uuid import UUID
+
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from apps.accounts.errors import PasswordTooWeak, PasswordWrong
+from apps.accounts.models import OneTimeToken, OutgoingMail, User, UserSession
+from apps.accounts.services.guard import guard_lift
+from apps.accounts.services.mail import mail_queue
+from apps.accounts.services.one_time import token_redeem
+from apps.accounts.services.sessions import sessions_end_all
+from apps.events.catalogue.user import UserUpdated
+from apps.events.services import publish
+
+
+def password_require_strong(password: str, *, user: User) -> None:
+    """Raises PasswordTooWeak with a sentence for each rule that the password breaks."""
+    try:
+        validate_password(password, user=user)
+    except ValidationError as error:
+        raise PasswordTooWeak(" ".join(error.messages), rules=list(error.messages)) from None
+
+
+@transaction.atomic
+def password_change(
+    *, user_id: UUID, session_id: UUID | None, current_password: str, new_password: str, now: datetime
+) -> None:
+    """Changes the password and ends every session but the one that asks. Raises PasswordWrong, PasswordTooWeak."""
+    user = User.objects.select_for_update().get(pk=user_id)
+    if not user.check_password(current_password):
+        raise PasswordWrong()
+    _set(user, new_password, now, spare=session_id)
+
+
+def password_forgot(*, email: str, now: datetime) -> None:
+    """Asks for a mail with a token. Does the same for an address without an account, so that nothing can be told."""
+    mail_queue(kind=OutgoingMail.Kind.RESET_PASSWORD, email=email, now=now)
+
+
+@transaction.atomic
+def password_reset(*, token: str, new_password: str, now: datetime) -> None:
+    """Sets a new password with a mailed token and ends every session. Two-factor log-in stays as it is.
+
+    Raises TokenNotValid, PasswordTooWeak; the token is still good after the latter.
+    """
+    user = token_redeem(token=token, purpose=OneTimeToken.Purpose.RESET_PASSWORD, now=now)
+    _set(user, new_password, now)
+    if user.email_verified_at is None:  # the token has just come back from that address
+        User.objects.filter(pk=user.pk).update(email_verified_at=now)
+
+
+def _set(user: User, password: str, now: datetime, *, spare: UUID | None = None) -> None:
+    password_require_strong(password, user=user)
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    sessions_end_all(user_id=user.id, ending=UserSession.Ending.PASSWORD_CHANGED, now=now, spare=spare)
+    guard_lift(email=user.email)
+    publish(UserUpdated(user_id=user.id, changed=("password",)), now=now)
+    mail_queue(kind=OutgoingMail.Kind.PASSWORD_CHANGED, email=user.email, now=now)

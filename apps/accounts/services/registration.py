@@ -1,0 +1,58 @@
+"""Opening an account."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.contrib.auth.hashers import make_password
+from django.db import IntegrityError, transaction
+
+from apps.accounts.models import OutgoingMail, User
+from apps.accounts.services.mail import mail_queue
+from apps.accounts.services.passwords import password_require_strong
+from apps.core.ids import new_id
+from apps.core.principal import Role
+from apps.events.catalogue.user import UserCreated
+from apps.events.services import publish
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What the caller is told: the same for a new address and for one that is taken, where `id` names nobody."""
+
+    id: UUID
+    email: str
+    name: str
+    time_zone: str
+    roles: list[str]
+    created_at: datetime
+
+
+def user_register(*, email: str, password: str, name: str, now: datetime) -> Registration:
+    """Opens an account for a trader, or tells the owner of the address that somebody tried. `email` is normalised.
+
+    The two look alike from outside, in the answer and in what they cost: the hash is made either way.
+    Raises PasswordTooWeak.
+    """
+    user = User(id=new_id(), email=email, name=name, roles=[Role.TRADER.value], created_at=now)
+    password_require_strong(password, user=user)
+    user.password = make_password(password)
+    with transaction.atomic():
+        if _insert(user):
+            publish(UserCreated(user_id=user.id, roles=tuple(user.roles), created_at=now), now=now)
+            mail_queue(kind=OutgoingMail.Kind.VERIFY_EMAIL, email=email, now=now)
+        else:
+            mail_queue(kind=OutgoingMail.Kind.ADDRESS_TAKEN, email=email, now=now)
+    return Registration(user.id, email, name, user.time_zone, user.roles, now)
+
+
+def _insert(user: User) -> bool:
+    """False where the address is taken; of two requests at once the database lets one in."""
+    try:
+        with transaction.atomic():
+            user.save(force_insert=True)
+    except IntegrityError:
+        if not User.objects.filter(email=user.email).exists():
+            raise
+        return False
+    return True

@@ -1,0 +1,74 @@
+"""What staff do to accounts."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth.hashers import make_password
+from django.db import transaction
+
+from apps.accounts.errors import NotOnYourself, RoleNotYours
+from apps.accounts.models import User, UserSession
+from apps.accounts.services.passwords import password_require_strong
+from apps.accounts.services.profile import user_apply
+from apps.accounts.services.sessions import sessions_end_all
+from apps.core.errors import NotFound
+from apps.core.ids import new_id
+from apps.core.principal import Role
+from apps.events.catalogue.user import UserCreated, UserUpdated
+from apps.events.services import publish
+
+ADMIN_ONLY = frozenset({"roles", "is_active"})
+
+
+@transaction.atomic
+def user_update_by_staff(
+    *, user_id: UUID, changes: dict[str, Any], staff_id: UUID, staff_roles: frozenset[Role], now: datetime
+) -> User:
+    """Changes name, time zone, roles or `is_active` of an account. New roles, or none, end its sessions.
+
+    Raises NotFound, RoleNotYours (roles and `is_active` are the admin's), NotOnYourself.
+    """
+    if Role.ADMIN not in staff_roles and not ADMIN_ONLY.isdisjoint(changes):
+        raise RoleNotYours("Only an admin may change roles or disable an account.")
+    user = User.objects.select_for_update().filter(pk=user_id).first()
+    if user is None:
+        raise NotFound("There is no such account.")
+    if Role.ADMIN not in staff_roles and user.is_staff and user.id != staff_id:
+        raise RoleNotYours("Only an admin may change an account of staff.")
+    if "roles" in changes:
+        changes = {**changes, "roles": sorted(set(changes["roles"]))}
+    changed = user_apply(user, changes)
+    if not ADMIN_ONLY.isdisjoint(changed):
+        if user.id == staff_id:
+            raise NotOnYourself()
+        sessions_end_all(user_id=user.id, ending=UserSession.Ending.ACCESS_CHANGED, now=now)
+    if changed:
+        publish(UserUpdated(user_id=user.id, changed=changed), now=now)
+    return user
+
+
+@transaction.atomic
+def staff_create(*, email: str, password: str, role: Role, name: str, now: datetime) -> tuple[User, bool]:
+    """Opens an account for staff, or gives an existing one the role and this password. `email` is normalised.
+
+    Returns the account and whether it is new. Raises PasswordTooWeak.
+    """
+    user = User.objects.select_for_update().filter(email=email).first()
+    if user is None:
+        user = User(id=new_id(), email=email, name=name, roles=[role.value], email_verified_at=now, created_at=now)
+        password_require_strong(password, user=user)
+        user.password = make_password(password)
+        user.save(force_insert=True)
+        publish(UserCreated(user_id=user.id, roles=tuple(user.roles), created_at=now), now=now)
+        return user, True
+
+    changes: dict[str, Any] = {"roles": sorted({*user.roles, role.value}), "is_active": True}
+    if not user.check_password(password):
+        password_require_strong(password, user=user)
+        changes["password"] = make_password(password)
+    changed = user_apply(user, changes)
+    if changed:
+        sessions_end_all(user_id=user.id, ending=UserSession.Ending.ACCESS_CHANGED, now=now)
+        publish(UserUpdated(user_id=user.id, changed=changed), now=now)
+    return user, False

@@ -1,0 +1,151 @@
+"""Signs the platform's tokens (ES256) and reads the refresh tokens that come back.
+
+Access tokens are verified by every service from the public key alone (apps.core.principal); refresh tokens mean
+something only here, where the sessions are.
+"""
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any
+from uuid import UUID, uuid4
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+from django.conf import settings
+from rest_framework_simplejwt.backends import TokenBackend
+from rest_framework_simplejwt.exceptions import TokenError
+from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
+
+from apps.accounts.errors import RefreshRefused
+
+_COORDINATE_BYTES = 32
+
+
+@dataclass(frozen=True, repr=False)
+class TokenPair:
+    """What a client gets for logging in. Never logged: it has no repr."""
+
+    access: str
+    refresh: str
+    session_id: UUID
+
+
+@dataclass(frozen=True)
+class RefreshClaims:
+    session_id: UUID
+    token_digest: bytes
+
+
+class _SigningBackend(TokenBackend):
+    """Adds the key's id to the header, so that a verifier with several keys knows which one to take."""
+
+    def __init__(self, signing_key: str, verifying_key: str) -> None:
+        options = settings.SIMPLE_JWT
+        super().__init__(
+            options["ALGORITHM"],
+            signing_key,
+            verifying_key,
+            options["AUDIENCE"],
+            options["ISSUER"],
+            leeway=options["LEEWAY"],
+        )
+        self.key_id = key_id(public_key_of(signing_key))
+
+    def encode(self, payload: dict[str, Any]) -> str:
+        claims = {**payload, "aud": self.audience, "iss": self.issuer}
+        return jwt.encode(claims, self.prepared_signing_key, self.algorithm, headers={"kid": self.key_id})
+
+
+class SignedAccessToken(AccessToken):
+    """simplejwt's, with a key id."""
+
+    def get_token_backend(self) -> TokenBackend:
+        return _backend(settings.SIMPLE_JWT["SIGNING_KEY"], settings.SIMPLE_JWT["VERIFYING_KEY"])
+
+
+class SignedRefreshToken(RefreshToken):
+    """As SignedAccessToken."""
+
+    def get_token_backend(self) -> TokenBackend:
+        return _backend(settings.SIMPLE_JWT["SIGNING_KEY"], settings.SIMPLE_JWT["VERIFYING_KEY"])
+
+
+def new_token_id() -> str:
+    return uuid4().hex
+
+
+def digest_of(secret: str) -> bytes:
+    """What is stored of a random secret: enough to recognise it, too little to use it."""
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def mint(
+    *, user_id: UUID, roles: list[str], session_id: UUID, refresh_id: str, refresh_expires_at: datetime, now: datetime
+) -> TokenPair:
+    """An access token that carries the roles of the moment, and the session's one good refresh token."""
+    access = SignedAccessToken()
+    access.set_iat(at_time=now)
+    access.set_exp(from_time=now)
+    refresh = SignedRefreshToken()
+    refresh.set_iat(at_time=now)
+    refresh.payload["exp"] = int(refresh_expires_at.timestamp())
+    refresh.payload["jti"] = refresh_id
+    for token in (access, refresh):
+        token["user_id"] = str(user_id)
+        token["sid"] = str(session_id)
+    access["roles"] = sorted(roles)
+    return TokenPair(access=str(access), refresh=str(refresh), session_id=session_id)
+
+
+def read_refresh(token: str) -> RefreshClaims:
+    """What a refresh token says. Raises RefreshRefused where it is forged, expired or of another kind."""
+    try:
+        claims = SignedRefreshToken(token)  # type: ignore[arg-type]  # simplejwt's annotation; it decodes text
+        return RefreshClaims(session_id=UUID(claims["sid"]), token_digest=digest_of(claims["jti"]))
+    except (TokenError, KeyError, ValueError, AttributeError):
+        raise RefreshRefused() from None
+
+
+def public_jwks() -> dict[str, list[dict[str, str]]]:
+    """The public key as a JSON Web Key Set (RFC 7517)."""
+    key = _public_key(settings.SIMPLE_JWT["VERIFYING_KEY"])
+    return {"keys": [{**_members(key), "use": "sig", "alg": settings.SIMPLE_JWT["ALGORITHM"], "kid": key_id(key)}]}
+
+
+def key_id(key: EllipticCurvePublicKey) -> str:
+    """The JWK thumbprint (RFC 7638): whoever has the key can compute its id."""
+    canonical = json.dumps(_members(key), sort_keys=True, separators=(",", ":"))
+    return _base64url(hashlib.sha256(canonical.encode()).digest())
+
+
+def public_key_of(private_pem: str) -> EllipticCurvePublicKey:
+    key = load_pem_private_key(private_pem.encode(), password=None).public_key()
+    assert isinstance(key, EllipticCurvePublicKey)
+    return key
+
+
+@cache
+def _backend(signing_key: str, verifying_key: str) -> _SigningBackend:
+    return _SigningBackend(signing_key, verifying_key)
+
+
+@cache
+def _public_key(pem: str) -> EllipticCurvePublicKey:
+    key = load_pem_public_key(pem.encode())
+    assert isinstance(key, EllipticCurvePublicKey)
+    return key
+
+
+def _members(key: EllipticCurvePublicKey) -> dict[str, str]:
+    numbers = key.public_numbers()
+    x, y = (_base64url(number.to_bytes(_COORDINATE_BYTES)) for number in (numbers.x, numbers.y))
+    return {"crv": "P-256", "kty": "EC", "x": x, "y": y}
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
