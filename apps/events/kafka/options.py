@@ -1,0 +1,68 @@
+"""What every Kafka client of ours has in common."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.conf import settings
+from kafka.net.compat import KafkaNetClient
+
+from apps.core.errors import DependencyUnavailable
+
+# The protocol spoken until a connection has told what the broker can. Saying it keeps constructors from blocking for
+# half a minute where the broker is down.
+API_VERSION = (3, 9)
+
+REQUEST_TIMEOUT_MS = 10_000
+# Not the library's 30 s: work has to go on soon after the broker is back.
+LONGEST_RECONNECT_PAUSE_MS = 2_000
+CONNECT_TIMEOUT_MS = 4_000
+
+
+class BrokerUnavailable(DependencyUnavailable):
+    """Kafka does not answer."""
+
+    code = "kafka_unavailable"
+
+
+def network_client(**configs: Any) -> Any:
+    """The library's network client, with a limit for connecting that its public options do not offer."""
+    return KafkaNetClient(
+        socket_connection_setup_timeout_ms=CONNECT_TIMEOUT_MS,
+        socket_connection_setup_timeout_max_ms=CONNECT_TIMEOUT_MS,
+        **configs,
+    )
+
+
+@contextmanager
+def nothing_left_behind() -> Iterator[dict[str, Any]]:
+    """Yields options for a client's constructor; where that fails, its thread and sockets are closed.
+
+    The library leaves a thread and four file descriptors behind at every failed attempt.
+    """
+    made: list[Any] = []
+
+    def remembered(**configs: Any) -> Any:
+        made.append(network_client(**configs))
+        return made[-1]
+
+    try:
+        yield {"kafka_client": remembered}
+    except BaseException:
+        for client in made:
+            client.close()
+            client._net.stop()
+        raise
+
+
+def client_options(client_id: str) -> dict[str, Any]:
+    return {
+        "bootstrap_servers": list(settings.ENVIRONMENT.kafka_bootstrap_servers),
+        "client_id": client_id,
+        "api_version": API_VERSION,
+        "request_timeout_ms": REQUEST_TIMEOUT_MS,
+        "reconnect_backoff_ms": 50,
+        "reconnect_backoff_max_ms": LONGEST_RECONNECT_PAUSE_MS,
+        "retry_backoff_ms": 100,
+        "kafka_client": network_client,
+    }

@@ -1,0 +1,138 @@
+"""A producer that fails as a whole, so that nothing is ever sent after what could not be sent."""
+
+import threading
+import time
+from typing import Any
+
+import structlog
+from kafka import KafkaProducer
+from kafka.errors import IllegalStateError
+
+from apps.events.cloud_events import Headers
+from apps.events.kafka.options import BrokerUnavailable, client_options
+from apps.events.kafka.partitioner import RememberingPartitioner
+
+logger = structlog.get_logger(__name__)
+
+# Far beyond any outage. An idempotent producer of kafka-python 3.0 that lets one sent batch reach its time limit is
+# stuck for ever, also after the broker is back.
+DELIVERY_TIMEOUT_MS = 24 * 60 * 60 * 1000
+BATCH_BYTES = 256 * 1024
+LINGER_MS = 5
+MAX_REQUEST_BYTES = 1024 * 1024
+STOP_SECONDS = 3.0
+
+
+class EventProducer:
+    """An idempotent producer, from its making to its end. Its constructor never blocks.
+
+    The first record that fails for good ends it before another record of the same partition leaves: then `failure` is
+    set, all futures that are not acknowledged fail, and a new producer has to send them again.
+    """
+
+    def __init__(self, client_id: str, *, max_request_bytes: int = MAX_REQUEST_BYTES) -> None:
+        self.failure: BaseException | None = None
+        self._kafka = _Producer(
+            **client_options(client_id),
+            enable_idempotence=True,
+            acks="all",
+            delivery_timeout_ms=DELIVERY_TIMEOUT_MS,
+            max_block_ms=1_000,
+            max_request_size=max_request_bytes,
+            linger_ms=LINGER_MS,
+            batch_size=BATCH_BYTES,
+            partitioner=RememberingPartitioner(),
+            # A typo in a name must raise, not make a topic.
+            allow_auto_create_topics=False,
+            metrics_enabled=False,
+        )
+        self._fail_as_one = self._failed
+        self._question: Any = None
+        self._asked_at = 0.0
+
+    def send(self, topic: str, *, key: bytes, value: bytes, headers: Headers, timestamp_ms: int) -> Any:
+        """The future of the record. Only for topics that `knows`; raises KafkaError, TypeError, ValueError."""
+        future = self._kafka.send(topic, value, key, headers, timestamp_ms=timestamp_ms)
+        return future.add_errback(self._fail_as_one)
+
+    def knows(self, topic: str, *, seconds: float) -> bool:
+        """Whether the topic exists, asking the broker where needed. Raises BrokerUnavailable."""
+        metadata = self._kafka._metadata
+        if metadata.partitions_for_topic(topic) is not None:
+            return True
+        self._kafka._sender.add_topic(topic)
+        deadline = time.monotonic() + seconds
+        answers = 0
+        # The first answer may be to a question that was asked before the topic was added to it.
+        while answers < 2 and (left := deadline - time.monotonic()) > 0:
+            if self._ask(left):
+                answers += 1
+            if metadata.partitions_for_topic(topic) is not None:
+                return True
+        # Left among the topics it follows, a missing one would be asked for ten times a second, for ever.
+        metadata._topics.discard(topic)
+        if answers < 2:
+            raise BrokerUnavailable(f"Kafka did not answer within {seconds:g} s.")
+        return False
+
+    def answers(self, *, within_seconds: float) -> bool | None:
+        """Whether the broker answers at all: asks without waiting. None where an answer is still due in time."""
+        now = time.monotonic()
+        if self._question is None:
+            self._question, self._asked_at = self._request_metadata(), now
+            return None
+        if self._question.is_done:
+            succeeded = bool(self._question.succeeded() or _is_answer(self._question.exception))
+            self._question = None
+            return succeeded
+        return False if now - self._asked_at > within_seconds else None
+
+    @property
+    def has_lost_its_identity(self) -> bool:
+        """Whether the library is in the state from which it never sends again."""
+        manager = self._kafka._transaction_manager
+        return bool(manager._current_state.name == "READY" and not manager.has_producer_id())
+
+    def end(self) -> None:
+        """Stops the threads now. What is not acknowledged fails; no record leaves afterwards."""
+        self._kafka.close()
+
+    def _failed(self, error: BaseException) -> None:
+        # Runs in the sender's thread, before the failed partition is opened for its next batch.
+        if self.failure is None and not isinstance(error, IllegalStateError):
+            self.failure = error
+            self._kafka._sender.force_close()
+
+    def _ask(self, seconds: float) -> bool:
+        answered = threading.Event()
+        question = self._request_metadata()
+        question.add_both(lambda _: answered.set())
+        answered.wait(seconds)
+        if question.is_done and not question.succeeded() and not _is_answer(question.exception):
+            time.sleep(min(0.1, seconds))
+            return False
+        return bool(question.is_done)
+
+    def _request_metadata(self) -> Any:
+        question = self._kafka._metadata.request_update()
+        self._kafka._sender.wakeup()
+        return question
+
+
+def _is_answer(error: BaseException | None) -> bool:
+    """A broker that says what is wrong with a topic answers."""
+    return getattr(error, "errno", 0) > 0
+
+
+class _Producer(KafkaProducer):  # type: ignore[misc]
+    def close(self, timeout: float | None = None, null_logger: bool = False) -> None:
+        """Unlike the library's: never raises, always ends the thread, and leaves the library's logger alone."""
+        self._unregister_cleanup()
+        if getattr(self, "_closed", True):
+            return
+        self._closed = True
+        self._sender.force_close()
+        if threading.current_thread() is not self._sender:
+            self._sender.join(STOP_SECONDS)
+            if self._sender.is_alive():
+                logger.warning("A Kafka producer's thread does not end.", client_id=self.config["client_id"])
