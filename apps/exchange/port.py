@@ -76,7 +76,7 @@ class Exchange(MarketData, Protocol):
         ...
 
     def closed_orders(self, cl_ord_id: str | None = None, start: datetime | None = None) -> list[ExchangeOrder]:
-        """Ended orders, opened or closed after `start`, oldest first; all pages. Raises HistoryTooLong."""
+        """Ended orders, opened or closed after `start` (whole seconds), oldest first. Raises HistoryTooLong."""
         ...
 
     def orders(self, txids: Sequence[str]) -> dict[str, ExchangeOrder]:
@@ -88,7 +88,7 @@ class Exchange(MarketData, Protocol):
         ...
 
     def trades_history(self, start: datetime | None = None) -> list[ExchangeTrade]:
-        """Fills after `start`, oldest first; all pages. Raises HistoryTooLong."""
+        """Fills after `start` (whole seconds), oldest first. Raises HistoryTooLong."""
         ...
 
     def submit(self, order: OrderRequest) -> Submission:

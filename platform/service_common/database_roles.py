@@ -88,9 +88,10 @@ ROLES: dict[str, DatabaseRole] = {
                         "wrapped_key",
                         "key_id",
                         "state",
-                        "exchange_url",
                     ),
                 ),
+                # Whoever signs keeps count: a nonce must never be used twice with a key.
+                Grant("kraken", "exchange_nonce", WRITE),
             ),
             publishes=True,
         ),

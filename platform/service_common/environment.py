@@ -64,6 +64,8 @@ class Environment(BaseSettings):
     mail_from: str = "Muckard <no-reply@localhost>"
     paper_exchange_url: str = "http://127.0.0.1:8010"
     kraken_url: str = "https://api.kraken.com"
+    # Whose market data the API shows
+    market_source: Literal["paper", "live"] = "paper"
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1", "localhost")
     user_host: str = "127.0.0.1"
     kraken_host: str = "127.0.0.1"

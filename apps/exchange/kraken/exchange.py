@@ -1,0 +1,251 @@
+"""The adapter: the port's calls as Kraken's."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import structlog
+
+from apps.core.money import plain
+from apps.events.catalogue.kraken import Mode
+from apps.exchange.errors import ExchangeRefused, HistoryTooLong, OutcomeUnknown, UnknownPair
+from apps.exchange.instrument import Instrument
+from apps.exchange.kraken import answers, parsing
+from apps.exchange.kraken.client import Patience
+from apps.exchange.kraken.parsing import reading
+from apps.exchange.kraken.transport import Transport
+from apps.exchange.types import (
+    Accepted,
+    Balance,
+    Cancellation,
+    ExchangeOrder,
+    ExchangeTrade,
+    FeeRates,
+    KeyInfo,
+    Ohlc,
+    OrderBook,
+    OrderRequest,
+    ServerStatus,
+    Submission,
+    Ticker,
+)
+
+log = structlog.get_logger(__name__)
+
+PAGE = 50
+MAX_PAGES = 40
+# Kraken's limits of ids in one call
+MAX_ORDERS = 50
+MAX_TRADES = 20
+
+_UNKNOWN_IDS = "EGeneral:Invalid arguments:txid"
+
+Item = TypeVar("Item")
+
+
+class KrakenExchange:
+    """Kraken, or what speaks like Kraken. Implements :class:`apps.exchange.port.Exchange`."""
+
+    def __init__(
+        self, *, mode: Mode, url: str, api_key: str = "", api_secret: str = "", patience: Patience | None = None
+    ) -> None:
+        self.mode: Mode = mode
+        self._transport = Transport(
+            mode=mode, url=url, api_key=api_key, api_secret=api_secret, patience=patience or Patience()
+        )
+
+    def __repr__(self) -> str:
+        return f"<KrakenExchange {self.mode}>"
+
+    # --- market data
+
+    def server_status(self) -> ServerStatus:
+        result = self._transport.public("SystemStatus")
+        with reading("its status"):
+            return parsing.server_status(result)
+
+    def instruments(self) -> list[Instrument]:
+        result = self._transport.public("AssetPairs")
+        with reading("its pairs"):
+            return [parsing.instrument(code, row) for code, row in result.items()]
+
+    def instrument(self, pair: str) -> Instrument:
+        result = self._transport.public("AssetPairs", pair=pair)
+        with reading(f"the pair {pair}"):
+            code, row = next(iter(result.items()))
+            found = parsing.instrument(code, row)
+        if pair not in found.names:
+            raise UnknownPair(f"The exchange does not list {pair}.", pair=pair)
+        return found
+
+    def ticker(self, pair: str) -> Ticker:
+        result = self._transport.public("Ticker", pair=pair)
+        with reading(f"the ticker of {pair}"):
+            return parsing.ticker(pair, parsing.only_entry(result))
+
+    def ohlc(self, pair: str, interval_minutes: int, since: datetime | None = None) -> Ohlc:
+        params = {"pair": pair, "interval": str(interval_minutes)}
+        if since is not None:
+            params["since"] = str(int(since.timestamp()))
+        result = self._transport.public("OHLC", **params)
+        with reading(f"the candles of {pair}"):
+            return parsing.ohlc(result)
+
+    def order_book(self, pair: str, depth: int = 25) -> OrderBook:
+        result = self._transport.public("Depth", pair=pair, count=str(depth))
+        with reading(f"the order book of {pair}"):
+            return parsing.order_book(pair, parsing.only_entry(result))
+
+    # --- account
+
+    def balances(self) -> dict[str, Balance]:
+        result = self._transport.private("BalanceEx")
+        with reading("balances"):
+            return {asset: parsing.balance(asset, row) for asset, row in result.items()}
+
+    def open_orders(self, cl_ord_id: str | None = None) -> list[ExchangeOrder]:
+        result = self._transport.private("OpenOrders", trades="true", **_given(cl_ord_id=cl_ord_id))
+        with reading("open orders"):
+            return _oldest_first([parsing.order(txid, row) for txid, row in (result.get("open") or {}).items()])
+
+    def closed_orders(self, cl_ord_id: str | None = None, start: datetime | None = None) -> list[ExchangeOrder]:
+        params = {"trades": "true", "closetime": "both", **_given(cl_ord_id=cl_ord_id, start=_timestamp(start))}
+        pages = self._pages("ClosedOrders", "closed", params, parsing.order)
+        return _oldest_first(list(pages.values()))
+
+    def orders(self, txids: Sequence[str]) -> dict[str, ExchangeOrder]:
+        found: dict[str, ExchangeOrder] = {}
+        for part in _parts(txids, MAX_ORDERS):
+            found |= self._queried("QueryOrders", part, parsing.order, trades="true")
+        return found
+
+    def trades_of(self, trade_ids: Sequence[str]) -> dict[str, ExchangeTrade]:
+        found: dict[str, ExchangeTrade] = {}
+        for part in _parts(trade_ids, MAX_TRADES):
+            found |= self._queried("QueryTrades", part, parsing.trade)
+        return found
+
+    def trades_history(self, start: datetime | None = None) -> list[ExchangeTrade]:
+        pages = self._pages("TradesHistory", "trades", _given(start=_timestamp(start)), parsing.trade)
+        return sorted(pages.values(), key=lambda trade: (trade.executed_at, trade.trade_id))
+
+    def key_info(self) -> KeyInfo:
+        result = self._transport.private("GetApiKeyInfo")
+        with reading("the key"):
+            return parsing.key_info(result)
+
+    def trade_volume(self, pair: str) -> FeeRates:
+        result = self._transport.private("TradeVolume", pair=pair)
+        with reading(f"the fees of {pair}"):
+            return parsing.fee_rates(result)
+
+    # --- trading
+
+    def submit(self, order: OrderRequest) -> Submission:
+        envelope = self._transport.place("AddOrder", cl_ord_id=order.cl_ord_id, **_order_params(order))
+        if envelope.errors:
+            try:
+                return answers.refusal_of_placement(envelope.errors, cl_ord_id=order.cl_ord_id)
+            except OutcomeUnknown as unknown:
+                self._tell_of(unknown, envelope)
+                raise
+        result = envelope.result if isinstance(envelope.result, Mapping) else {}
+        txids = result.get("txid")
+        if not isinstance(txids, list) or len(txids) != 1 or not isinstance(txids[0], str):
+            in_doubt = OutcomeUnknown(
+                "It is not known whether the order was placed: the answer names no order.",
+                cl_ord_id=order.cl_ord_id,
+                is_alarming=True,
+            )
+            self._tell_of(in_doubt, envelope)
+            raise in_doubt
+        description = result.get("descr")
+        text = description.get("order") if isinstance(description, Mapping) else ""
+        return Accepted(txids[0], str(text or ""), envelope.warnings)
+
+    def cancel(self, *, txid: str | None = None, cl_ord_id: str | None = None) -> Cancellation:
+        if (txid is None) is (cl_ord_id is None):
+            raise ValueError("Give a txid or a cl_ord_id.")
+        try:
+            result = self._transport.private("CancelOrder", **_given(txid=txid, cl_ord_id=cl_ord_id))
+        except ExchangeRefused as refused:
+            if answers.is_gone((refused.exchange_error,)):
+                return Cancellation(0)
+            raise
+        with reading("a cancellation"):
+            return Cancellation(int(result["count"]))
+
+    # --- inside
+
+    def _tell_of(self, unknown: OutcomeUnknown, envelope: answers.Envelope) -> None:
+        """Loud where the exchange spoke in words that this adapter does not know."""
+        if unknown.is_alarming:
+            log.error("placement_answer_not_known", mode=self.mode, cl_ord_id=unknown.cl_ord_id, said=envelope.errors)
+
+    def _pages(
+        self, method: str, part: str, params: dict[str, str], parse: Callable[[str, Mapping[str, Any]], Item]
+    ) -> dict[str, Item]:
+        """All pages by id: a row that slipped to the next page meanwhile is there once."""
+        found: dict[str, Item] = {}
+        for page in range(MAX_PAGES):
+            result = self._transport.private(method, **params, ofs=str(page * PAGE))
+            with reading("the history"):
+                rows = result.get(part) or {}
+                found |= {key: parse(key, row) for key, row in rows.items()}
+            if len(rows) < PAGE:
+                return found
+        raise HistoryTooLong(f"There are more than {MAX_PAGES * PAGE} rows: ask for a later start.")
+
+    def _queried(
+        self, method: str, ids: Sequence[str], parse: Callable[[str, Mapping[str, Any]], Item], **params: str
+    ) -> dict[str, Item]:
+        """By id. Kraken refuses the whole call for one id that it does not have: then each half is asked alone."""
+        try:
+            result = self._transport.private(method, txid=",".join(ids), **params)
+        except ExchangeRefused as refused:
+            if not answers.is_gone((refused.exchange_error,)) and refused.exchange_error != _UNKNOWN_IDS:
+                raise
+            if len(ids) == 1:
+                return {}
+            middle = len(ids) // 2
+            first, second = ids[:middle], ids[middle:]
+            return self._queried(method, first, parse, **params) | self._queried(method, second, parse, **params)
+        with reading("the ids asked for"):
+            return {key: parse(key, row) for key, row in result.items()}
+
+
+def _order_params(order: OrderRequest) -> dict[str, str]:
+    """Fixed-point text only: a float would travel as 1e-05."""
+    params = {
+        "pair": order.pair,
+        "type": order.side.value,
+        "ordertype": order.order_type.value,
+        "volume": plain(order.volume),
+        # The fee in quote on either side, which is what the ledger and the events say it is.
+        "oflags": "post,fciq" if order.post_only else "fciq",
+        "deadline": order.deadline.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    }
+    if order.price is not None:
+        params["price"] = plain(order.price)
+        params["timeinforce"] = order.time_in_force.value
+    return params
+
+
+def _given(**params: str | None) -> dict[str, str]:
+    """Without what is None: a None would be signed and not sent."""
+    return {name: value for name, value in params.items() if value is not None}
+
+
+def _timestamp(at: datetime | None) -> str | None:
+    """Whole seconds, cut: rather a row too early than one too few."""
+    return None if at is None else str(int(at.timestamp()))
+
+
+def _parts(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    unique = list(dict.fromkeys(ids))
+    return (unique[begin : begin + size] for begin in range(0, len(unique), size))
+
+
+def _oldest_first(orders: list[ExchangeOrder]) -> list[ExchangeOrder]:
+    never = datetime.min.replace(tzinfo=UTC)
+    return sorted(orders, key=lambda order: (order.opened_at or never, order.txid))

@@ -1,0 +1,131 @@
+"""Sends calls and reads envelopes: reads are repeated where that may help, whatever changes something is sent once."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import requests
+import structlog
+from prometheus_client import Counter
+from urllib3.exceptions import NewConnectionError
+
+from apps.exchange.errors import ExchangeUnavailable, NotSent, OutcomeUnknown
+from apps.exchange.kraken.answers import (
+    Envelope,
+    UnreadableAnswer,
+    error_of_read,
+    is_passing,
+    read_envelope,
+)
+from apps.exchange.kraken.client import KrakenClient, Patience
+from apps.exchange.nonce import signing_turn
+
+log = structlog.get_logger(__name__)
+
+CALLS = Counter("exchange_calls_total", "Calls to exchanges by method and outcome.", ("mode", "method", "outcome"))
+
+# The calls that may be sent again. It is a list of what is allowed, so that a method added later is not repeated by
+# accident; nothing on it changes anything.
+REPEATABLE = frozenset(
+    {
+        "Time",
+        "SystemStatus",
+        "AssetPairs",
+        "Ticker",
+        "OHLC",
+        "Depth",
+        "BalanceEx",
+        "OpenOrders",
+        "ClosedOrders",
+        "QueryOrders",
+        "QueryTrades",
+        "TradesHistory",
+        "TradeVolume",
+        "GetApiKeyInfo",
+    }
+)
+PAUSES_SECONDS = (0.2, 0.8, 2.0)
+
+
+class Transport:
+    """One address, and at most one key."""
+
+    def __init__(self, *, mode: str, url: str, api_key: str, api_secret: str, patience: Patience) -> None:
+        self._mode = mode
+        self._api_key = api_key
+        self._attempts = patience.attempts
+        self._client = KrakenClient(url=url, api_key=api_key, api_secret=api_secret, patience=patience)
+
+    def public(self, method: str, **params: str) -> Any:
+        """The result of a public call. Raises what the port says that reads raise."""
+        return self._repeated(method, lambda: self._client.get(f"/0/public/{method}", params))
+
+    def private(self, method: str, **params: str) -> Any:
+        """The result of a signed call that is not a placement. Raises what the port says that reads raise."""
+
+        def send() -> requests.Response:
+            with signing_turn(self._api_key) as nonce:
+                return self._client.post_signed(f"/0/private/{method}", params, nonce=nonce)
+
+        return self._repeated(method, send)
+
+    def place(self, method: str, *, cl_ord_id: str, **params: str) -> Envelope:
+        """Sends a placement once. Raises NotSent where it certainly did not leave, else OutcomeUnknown."""
+        with signing_turn(self._api_key) as nonce:
+            try:
+                response = self._client.post_signed(
+                    f"/0/private/{method}", {**params, "cl_ord_id": cl_ord_id}, nonce=nonce, fresh=True
+                )
+            except requests.RequestException as error:
+                if never_left(error):
+                    self._count(method, "not_sent")
+                    raise NotSent("The exchange could not be reached; nothing was sent.") from error
+                raise self._in_doubt(method, cl_ord_id, f"No answer came ({type(error).__name__}).") from error
+            except Exception as error:
+                # Whatever it was, a worker's time limit for one: the request may be out.
+                raise self._in_doubt(method, cl_ord_id, f"It was interrupted ({type(error).__name__}).") from error
+        try:
+            envelope = read_envelope(response)
+        except UnreadableAnswer as unreadable:
+            raise self._in_doubt(method, cl_ord_id, f"The answer was {unreadable}.") from None
+        self._count(method, "refused" if envelope.errors else "ok")
+        return envelope
+
+    def _repeated(self, method: str, send: Callable[[], requests.Response]) -> Any:
+        attempts = self._attempts if method in REPEATABLE else 1
+        for attempt in range(attempts):
+            is_last = attempt == attempts - 1
+            try:
+                envelope = read_envelope(send())
+            except (requests.RequestException, UnreadableAnswer) as error:
+                self._count(method, "unavailable")
+                if is_last:
+                    raise ExchangeUnavailable(f"The exchange does not answer ({_short(error)}).") from error
+            else:
+                self._count(method, "refused" if envelope.errors else "ok")
+                if not envelope.errors:
+                    return envelope.result
+                if is_last or not is_passing(envelope.errors):
+                    raise error_of_read(envelope.errors)
+            time.sleep(PAUSES_SECONDS[min(attempt, len(PAUSES_SECONDS) - 1)])
+        raise AssertionError("unreachable")
+
+    def _in_doubt(self, method: str, cl_ord_id: str, why: str) -> OutcomeUnknown:
+        self._count(method, "unknown")
+        log.warning("placement_in_doubt", mode=self._mode, method=method, cl_ord_id=cl_ord_id, why=why)
+        return OutcomeUnknown(f"It is not known whether the order was placed. {why}", cl_ord_id=cl_ord_id)
+
+    def _count(self, method: str, outcome: str) -> None:
+        CALLS.labels(self._mode, method, outcome).inc()
+
+
+def never_left(error: requests.RequestException) -> bool:
+    """Whether no connection could be made at all: then not a byte of the request was written."""
+    if isinstance(error, requests.ConnectTimeout):
+        return True
+    cause: Any = error.args[0] if error.args else None
+    return isinstance(getattr(cause, "reason", cause), NewConnectionError)
+
+
+def _short(error: Exception) -> str:
+    return str(error) if isinstance(error, UnreadableAnswer) else type(error).__name__

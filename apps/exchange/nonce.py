@@ -1,0 +1,81 @@
+"""One writer a key: signing and sending happen in turns, over all processes, each turn with a nonce above the last.
+
+The order of arrival matters, not the order of creation, so the turn lasts until the answer is there. It is a
+session-level advisory lock of PostgreSQL: a process that dies lets go of it with its connection, and no transaction is
+open while the exchange thinks. (Behind a pooler in transaction mode such a lock means nothing: connect directly.)
+"""
+
+import hashlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+from django.db import DatabaseError, InterfaceError, connection
+
+from apps.exchange.errors import ExchangeCallInTransaction, NotSent
+
+log = structlog.get_logger(__name__)
+
+_ALLOCATE = """
+    INSERT INTO exchange_nonce (key_digest, last_nonce, used_at) VALUES (%s, %s, now())
+    ON CONFLICT (key_digest) DO UPDATE
+    SET last_nonce = GREATEST(EXCLUDED.last_nonce, exchange_nonce.last_nonce + 1), used_at = EXCLUDED.used_at
+    RETURNING last_nonce
+"""
+
+
+def key_digest(api_key: str) -> str:
+    """Stands for an API key where the key itself should not be kept."""
+    return hashlib.sha256(api_key.encode()).hexdigest()
+
+
+@contextmanager
+def signing_turn(api_key: str) -> Iterator[int]:
+    """The caller alone may sign with the key inside the block, once, with the nonce given: nanoseconds, or above.
+
+    Waits for other callers up to PostgreSQL's lock_timeout. Raises NotSent where no turn can be had, and
+    ExchangeCallInTransaction.
+    """
+    if connection.in_atomic_block:
+        raise ExchangeCallInTransaction("An exchange must not be called inside a database transaction.")
+    digest = key_digest(api_key)
+    lock = int.from_bytes(bytes.fromhex(digest)[:8], "big", signed=True)
+    try:
+        _execute("SELECT pg_advisory_lock(%s)", lock)
+    except (DatabaseError, InterfaceError) as error:
+        connection.close_if_unusable_or_obsolete()
+        raise NotSent("Other calls with this key are still under way.") from error
+    try:
+        yield _allocate(digest)
+    finally:
+        _release(lock)
+
+
+def nonce_forget(api_key: str) -> None:
+    """Drops the record of a key that is not going to be used again."""
+    _execute("DELETE FROM exchange_nonce WHERE key_digest = %s", key_digest(api_key))
+
+
+def _allocate(digest: str) -> int:
+    try:
+        return _execute(_ALLOCATE, digest, time.time_ns())
+    except (DatabaseError, InterfaceError) as error:
+        raise NotSent("No nonce could be drawn: the database does not answer.") from error
+
+
+def _release(lock: int) -> None:
+    """Never raises: the answer that came meanwhile must not be lost over it."""
+    try:
+        _execute("SELECT pg_advisory_unlock(%s)", lock)
+    except (DatabaseError, InterfaceError):
+        # The lock went with the session; a session that still lives is ended, and lets go of it.
+        log.warning("signing_turn_lost_its_session", exc_info=True)
+        connection.close()
+
+
+def _execute(statement: str, *parameters: str | int) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        row = cursor.fetchone() if cursor.description else None
+    return row[0] if row and isinstance(row[0], int) else 0
