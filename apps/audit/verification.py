@@ -16,7 +16,7 @@ from apps.audit.merkle import MerkleTree, leaf_hash
 from apps.audit.models import ArchivedPartition, SealedCheckpoint
 from apps.audit.records import COLUMNS
 
-_ALL_EVENTS = f"""
+ALL_EVENTS = f"""
     COPY (SELECT {COLUMNS} FROM events.event ORDER BY aggregate_type, aggregate_id, aggregate_seq, recorded_at)
     TO STDOUT WITH (NULL '')
 """  # noqa: S608
@@ -79,7 +79,7 @@ def _verify_chains(verdict: Verdict, archive_folder: Path | None, progress: Prog
         verifier.finish()
 
     with connection.cursor() as cursor:
-        cursor.cursor.copy_expert(_ALL_EVENTS, verifier)
+        cursor.cursor.copy_expert(ALL_EVENTS, verifier)
         heads = verifier.finish()
         cursor.execute(_HEADS)
         stored = {name.encode(): (sequence, bytes(digest)) for name, sequence, digest in cursor.fetchall()}
