@@ -5,11 +5,12 @@ The prefix is the one of the CloudEvents AMQP binding 1.0.2, section 3.1.3.1
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from apps.core.errors import PlatformError
+from apps.events.cloud_events import SEQUENCE_DIGITS, timestamp
 from apps.events.envelope import Envelope
 
 PREFIX = "cloudEvents_"
@@ -34,9 +35,9 @@ def headers_of(envelope: Envelope, *, attempt: int = 1) -> dict[str, Any]:
         f"{PREFIX}id": str(envelope.event_id),
         f"{PREFIX}type": envelope.event_type,
         f"{PREFIX}source": envelope.source,
-        f"{PREFIX}time": envelope.occurred_at.astimezone(UTC).isoformat(),
-        # As the extension demands, sequences compare as text.
-        f"{PREFIX}sequence": f"{envelope.aggregate_seq:020d}",
+        f"{PREFIX}time": timestamp(envelope.occurred_at),
+        f"{PREFIX}dataschema": f"urn:muckard:{envelope.event_type}:v{envelope.schema_version}",
+        f"{PREFIX}sequence": f"{envelope.aggregate_seq:0{SEQUENCE_DIGITS}d}",
         f"{PREFIX}partitionkey": str(envelope.aggregate_id),
         f"{PREFIX}schemaversion": str(envelope.schema_version),
         f"{PREFIX}correlationid": str(envelope.correlation_id),

@@ -80,7 +80,7 @@ def exchanges() -> list[ExchangeSpec]:
 def queues() -> list[QueueSpec]:
     """All queues, those first that others dead-letter to."""
     work = [queue for message in rabbitmq_messages() for queue in _queues_of(message)]
-    return [_failures(), *(_rung(seconds) for seconds in sorted(set(_rungs()))), *work]
+    return [_failures(), _dead(FAILURES), *(_rung(seconds) for seconds in sorted(set(_rungs()))), *work]
 
 
 def rabbitmq_messages() -> Iterator[type[Message]]:

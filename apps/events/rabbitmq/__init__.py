@@ -1,0 +1,23 @@
+"""Talking to RabbitMQ: connections whose every wait is bounded, confirmed publishing, messages as Celery reads them.
+
+Only background processes do this. A request writes to the outbox and never waits for a broker.
+"""
+
+from apps.events.rabbitmq.connection import BrokerUnavailable, TopologyMissing, connect, release
+from apps.events.rabbitmq.messages import Outgoing, outgoing_of, outgoing_signal
+from apps.events.rabbitmq.publisher import ConfirmedPublisher, Outcome, Verdict
+from apps.events.rabbitmq.signals import SignalSender
+
+__all__ = [
+    "BrokerUnavailable",
+    "ConfirmedPublisher",
+    "Outcome",
+    "Outgoing",
+    "SignalSender",
+    "TopologyMissing",
+    "Verdict",
+    "connect",
+    "outgoing_of",
+    "outgoing_signal",
+    "release",
+]
