@@ -7,10 +7,12 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from dev.errors import Cancelled
+from dev.progress import WAITING, say
 
 _cancelled = threading.Event()
 POLL_SECONDS = 0.05
@@ -42,7 +44,8 @@ def run_logged(
 ) -> int:
     """Runs a program to its end and returns its exit code; what it prints is added to `log`.
 
-    `environment` is the whole of it, this process's own where none is given.
+    `environment` is the whole of it, this process's own where none is given; a program that works for a profile is
+    given the profile's mark in it (processes.setup_environment).
 
     Raises Cancelled where the whole run was given up. A program that must not be cut in the middle (dpkg) is waited
     for instead.
@@ -68,14 +71,37 @@ def run_logged(
         assert child.stdin is not None
         child.stdin.write(text.encode())
         child.stdin.close()
-    while child.poll() is None:
-        if _cancelled.is_set() and may_be_interrupted:
+    try:
+        while child.poll() is None:
+            if _cancelled.is_set() and may_be_interrupted:
+                raise Cancelled
+            time.sleep(POLL_SECONDS)
+    except BaseException:
+        if may_be_interrupted:
             _end(child)
-            raise Cancelled
-        time.sleep(POLL_SECONDS)
+        else:
+            say(f"  {WAITING} Waiting for {command[0]} to end: it may not be cut off in the middle")
+            child.wait()
+        raise
     if _cancelled.is_set():
         raise Cancelled
     return child.returncode
+
+
+def in_parallel(jobs: Sequence[Callable[[], None]]) -> None:
+    """Runs all jobs at once. The first failure, or Ctrl-C, makes the others give up, and is raised when they have."""
+    if not jobs:
+        return
+    with ThreadPoolExecutor(max_workers=len(jobs)) as pool:
+        futures = [pool.submit(job) for job in jobs]
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+        finally:
+            if any(not future.done() or future.exception() for future in futures):
+                cancel_all()
+    failures = [error for error in (future.exception() for future in futures) if error is not None]
+    for error in sorted(failures, key=lambda each: isinstance(each, Cancelled)):
+        raise error
 
 
 def _end(child: "subprocess.Popen[bytes]") -> None:

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,12 +35,8 @@ def install(servers: frozenset[str]) -> None:
         packages = missing_packages(servers)
         if packages:
             _install_packages(packages)
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            tasks = [pool.submit(_install_venv)]
-            if "kafka" in servers and not jars.are_there():
-                tasks.append(pool.submit(_fetch_kafka))
-            for task in tasks:
-                task.result()
+        kafka = [_fetch_kafka] if "kafka" in servers and not jars.are_there() else []
+        commands.in_parallel([_install_venv, *kafka])
 
 
 def missing_packages(servers: frozenset[str]) -> list[str]:
@@ -160,7 +155,7 @@ def _install_venv() -> None:
     with step(f"Installing Python packages from {REQUIREMENTS.relative_to(ROOT)}") as current:
         if underway.exists() or not _has_pip():
             clear = ["--clear"] if VENV.exists() else []
-            if commands.run_logged([sys.executable, "-m", "venv", *clear, str(VENV)], PIP_LOG):
+            if commands.run_logged([_base_python(), "-m", "venv", *clear, str(VENV)], PIP_LOG):
                 raise StackError(
                     "The Python environment .venv could not be made.", log=PIP_LOG, advice="see the log above"
                 )
@@ -175,6 +170,11 @@ def _install_venv() -> None:
         stamp.write_text(wanted)
         underway.unlink()
         current.result = f"Installed Python packages from {REQUIREMENTS.relative_to(ROOT)}"
+
+
+def _base_python() -> str:
+    """Not the venv's own, which is removed before it is made anew."""
+    return str(getattr(sys, "_base_executable", "") or sys.executable)
 
 
 def _has_pip() -> bool:

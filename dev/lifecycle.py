@@ -5,18 +5,18 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import partial
 
 from dev import commands, environment, install, ports, processes
 from dev.errors import Cancelled, StackError
-from dev.profile import ROOT, Profile
+from dev.profile import ROOT, Profile, write_atomically
 from dev.progress import say, step
 from dev.servers import SERVERS
 from dev.servers.server import Launch, Server
 
 POLL_SECONDS = 0.05
-EXTERNAL_SECONDS = 10.0
+EXTERNAL_SECONDS = 5.0
+UNANSWERED_SECONDS = 3.0
 
 
 def local_servers(profile: Profile) -> list[Server]:
@@ -54,29 +54,13 @@ def start_servers(profile: Profile, started: list[str], then: Mapping[str, Calla
         if then and server.name in then:
             then[server.name]()
 
-    in_parallel([partial(bring_up, server) for server in SERVERS])
+    commands.in_parallel([partial(bring_up, server) for server in SERVERS])
 
 
 def stop_servers(profile: Profile, names: Sequence[str] | None = None) -> None:
     """Ends the servers (all, or those named), the port mapper last. Says nothing where none runs."""
     wanted = [server for server in SERVERS if names is None or server.name in names]
-    in_parallel([partial(_stop, profile, server) for server in wanted if _is_up(profile, server)])
-
-
-def in_parallel(jobs: Sequence[Callable[[], None]]) -> None:
-    """Runs all jobs at once. The first failure, or Ctrl-C, makes the others give up, and is raised when they have."""
-    if not jobs:
-        return
-    with ThreadPoolExecutor(max_workers=len(jobs)) as pool:
-        futures = [pool.submit(job) for job in jobs]
-        try:
-            wait(futures, return_when=FIRST_EXCEPTION)
-        finally:
-            if any(not future.done() or future.exception() for future in futures):
-                commands.cancel_all()
-    failures = [error for error in (future.exception() for future in futures) if error is not None]
-    for error in sorted(failures, key=lambda each: isinstance(each, Cancelled)):
-        raise error
+    commands.in_parallel([partial(_stop, profile, server) for server in wanted if _is_up(profile, server)])
 
 
 def ask(server: str, url: str, seconds: float) -> "subprocess.Popen[str]":
@@ -108,6 +92,7 @@ def _start(profile: Profile, server: Server, url: str, *, with_mapper: bool) -> 
             _launch(profile, server.before_name, server.before(profile))
         process = _launch(profile, server.name, server.launch(profile))
         _wait(profile, server, url, server.start_seconds, process)
+        write_atomically(profile.answered(server.name), f"{process.pid}\n")
         current.result = f"{server.title} answers on {environment.where(url)}"
 
 
@@ -165,12 +150,19 @@ def _stop(profile: Profile, server: Server) -> None:
         numbers = {process.pid for process in own}
         # The one that its package calls the server: not its children, and not the script around it.
         heads = [process for process in own if process.program == server.program and _is_head(process, numbers, own)]
-        killed = processes.stop(heads, first=server.stop_signal, seconds=server.stop_seconds)
+        seconds = server.stop_seconds if _has_answered(profile, server, heads) else UNANSWERED_SECONDS
+        killed = processes.stop(heads, first=server.stop_signal, seconds=seconds)
         rest = [process for process in processes.running(profile) if process.name in server.names()]
         processes.wait_until_gone([process for process in rest if process.name == server.name], 2.0)
         rest = [process for process in processes.running(profile) if process.name in server.names()]
         processes.stop(rest, first=signal.SIGKILL, seconds=5.0)
         current.result = f"{server.title} has stopped" + (" (it had to be killed)" if killed else "")
+
+
+def _has_answered(profile: Profile, server: Server, heads: Sequence[processes.OwnProcess]) -> bool:
+    """Whether this very process has answered; one that is cut off while it starts has nothing to save."""
+    note = profile.answered(server.name)
+    return note.is_file() and note.read_text().strip() in {str(head.pid) for head in heads}
 
 
 def _is_head(process: processes.OwnProcess, numbers: set[int], own: Sequence[processes.OwnProcess]) -> bool:

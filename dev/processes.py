@@ -20,6 +20,9 @@ from dev.profile import Profile
 MARK = "LOCAL_STACK_PROCESS"
 # These overwrite or drop their environment; each of them works in a folder of its profile instead.
 UNMARKED = frozenset({"postgres", "redis-server", "redis-check-rdb", "nginx"})
+# The name of helper programs (initdb, manage.py …): whoever holds the profile's lock ends those that an earlier
+# starter, which was killed, left behind.
+SETUP = "setup"
 POLL_SECONDS = 0.05
 
 
@@ -101,6 +104,16 @@ def spawn(
         )
 
 
+def setup_environment(profile: Profile, given: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a helper program that works for a profile."""
+    return {**given, MARK: mark(profile, SETUP)}
+
+
+def end_forgotten_helpers(profile: Profile) -> None:
+    """Ends helper programs of a starter that was killed. Only for who holds the profile's lock."""
+    stop(named(profile, SETUP), first=signal.SIGKILL, seconds=5.0)
+
+
 def mark(profile: Profile, name: str) -> str:
     return f"{profile.folder}:{name}"
 
@@ -131,6 +144,12 @@ def wait_until_gone(processes: Sequence[OwnProcess], seconds: float) -> list[Own
         time.sleep(POLL_SECONDS)
         left = [process for process in left if process.is_alive()]
     return left
+
+
+def runs(pid: int, program: str) -> bool:
+    """Whether a process of that number runs that program; one that has ended and was not yet collected does not."""
+    stat = _stat(pid)
+    return stat is not None and stat.state not in "ZX" and stat.program == program
 
 
 def _own(profile: Profile, pid: int) -> OwnProcess | None:
@@ -166,7 +185,8 @@ def _name_by_folder(profile: Profile, pid: int, program: str) -> str | None:
 def _folders(profile: Profile) -> Iterator[tuple[str, Path]]:
     from dev.servers import postgres
 
-    yield "postgres", postgres.base(profile)
+    yield "postgres", postgres.base(profile) / "data"
+    yield SETUP, postgres.base(profile) / "data.new"
     yield "redis", profile.folder / "redis"
     yield "gateway", profile.folder / "gateway"
 

@@ -63,6 +63,10 @@ class Profile:
     def log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
 
+    def answered(self, server: str) -> Path:
+        """Holds the number of the server's process that answered last; missing where none ever did."""
+        return self.folder / f"{server}.answered"
+
     def create(self) -> None:
         """The folder, with what a later call needs to know of this profile."""
         self.logs.mkdir(parents=True, exist_ok=True)

@@ -2,9 +2,10 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from dev import applications, commands, environment, install, lifecycle, processes, secrets, supervisor
@@ -14,6 +15,7 @@ from dev.profile import ROOT, Profile
 from dev.progress import say, step
 from dev.servers import postgres
 
+PATIENCE_SECONDS = 20.0
 ALL_TESTS = ("tests/unit", "tests/integration", "tests/acceptance")
 
 
@@ -23,12 +25,27 @@ def starting(profile: Profile, doing: str) -> Iterator[list[str]]:
     profile.create()
     started: list[str] = []
     with lock(profile.folder / "lock", doing):
+        processes.end_forgotten_helpers(profile)
         try:
             yield started
         except BaseException:
-            commands.reset()
-            stop(profile, started)
+            with _clearing_up():
+                stop(profile, started)
             raise
+
+
+@contextmanager
+def _clearing_up() -> Iterator[None]:
+    """A second Ctrl-C does not cut off what the first one asked for: it takes seconds and leaves nothing behind."""
+    commands.reset()
+    before = {
+        number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def prepare(profile: Profile, refuse_busy: Sequence[Callable[[Profile], None]] = ()) -> None:
@@ -70,8 +87,7 @@ def platform(profile: Profile, *, detach: bool) -> int:
         say("  circus has ended; stopping the rest.")
         return 1
     finally:
-        commands.reset()
-        with lock(profile.folder / "lock", "stopping"):
+        with _clearing_up(), lock(profile.folder / "lock", "stopping"):
             stop(profile, started)
 
 
@@ -84,12 +100,26 @@ def tests(profile: Profile, arguments: Sequence[str], *, keep: bool) -> int:
         given = environment.for_processes(profile, os.environ)
         # As the tests make their own paths: ours would hide a module that is not importable from there.
         given.pop("PYTHONPATH")
-        return subprocess.run(command, cwd=ROOT, env=given, check=False).returncode
+        return _run_to_its_end(command, given)
     finally:
-        commands.reset()
         if not keep:
-            with lock(profile.folder / "lock", "stopping"):
+            with _clearing_up(), lock(profile.folder / "lock", "stopping"):
                 stop(profile, [applications.SUPERVISOR, *started])
+
+
+def _run_to_its_end(command: Sequence[str], given: Mapping[str, str]) -> int:
+    """Runs a program in front of the user. Ctrl-C reaches it too: it gets the time to clear up after itself."""
+    child = subprocess.Popen(list(command), cwd=ROOT, env=dict(given))
+    try:
+        return child.wait()
+    except BaseException:
+        with _clearing_up():
+            try:
+                child.wait(timeout=PATIENCE_SECONDS)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+        raise
 
 
 def stop(profile: Profile, names: Sequence[str] | None = None) -> None:
@@ -152,6 +182,8 @@ def _manage(profile: Profile, command: str, more: dict[str, str], failure: str) 
     """One of the platform's own commands, run to its end."""
     log = profile.log(command)
     log.unlink(missing_ok=True)
-    given = environment.for_processes(profile, os.environ) | {"SERVICE": "staff"} | more
+    given = processes.setup_environment(
+        profile, environment.for_processes(profile, os.environ) | {"SERVICE": "staff"} | more
+    )
     if commands.run_logged([str(install.PYTHON), "manage.py", command], log, environment=given, folder=ROOT):
         raise StackError(failure, log=log, advice="the log says why")

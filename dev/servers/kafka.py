@@ -7,13 +7,14 @@ import signal
 import uuid
 from pathlib import Path
 
-from dev import commands, java
+from dev import commands, java, processes
 from dev.errors import StackError
 from dev.kafka import jars
 from dev.profile import Profile, write_atomically
 from dev.servers.server import Launch, Server
 
 NEEDED_MIB = 1024
+_ENVIRONMENT = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"}
 HEAP = ("-Xms256m", "-Xmx512m")
 QUIET = ("-Dorg.slf4j.simpleLogger.showDateTime=true", "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS")
 
@@ -67,7 +68,8 @@ def prepare(profile: Profile) -> None:
     log.unlink(missing_ok=True)
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A", 1)
     command = [*_java(), "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(formatting)]
-    if commands.run_logged(command, log, folder=folder(profile)):
+    given = processes.setup_environment(profile, _ENVIRONMENT)
+    if commands.run_logged(command, log, environment=given, folder=folder(profile)):
         raise StackError("Kafka's storage could not be formatted.", log=log, advice="see the log above")
     fresh.replace(data)
 
@@ -76,7 +78,7 @@ def launch(profile: Profile) -> Launch:
     return Launch(
         command=(*_java(), "kafka.Kafka", str(folder(profile) / "server.properties")),
         folder=folder(profile),
-        environment={"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"},
+        environment=_ENVIRONMENT,
     )
 
 

@@ -8,7 +8,7 @@ import signal
 import stat
 from pathlib import Path
 
-from dev import commands, secrets
+from dev import commands, processes, secrets
 from dev.errors import StackError
 from dev.profile import ROOT, Profile
 from dev.servers.server import Launch, Server
@@ -17,6 +17,7 @@ PACKAGED = Path("/usr/lib/postgresql")
 OLDEST_MAJOR = 14
 # The account of the distribution's package: PostgreSQL refuses to run as root.
 ACCOUNT = "postgres"
+_ENVIRONMENT = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}
 
 
 def base(profile: Profile) -> Path:
@@ -53,6 +54,7 @@ def prepare(profile: Profile) -> None:
     if user:
         shutil.chown(fresh, user)
         shutil.chown(password, user)
+    given = processes.setup_environment(profile, _ENVIRONMENT)
     log = profile.log("postgres-initdb")
     log.unlink(missing_ok=True)
     try:
@@ -68,6 +70,7 @@ def prepare(profile: Profile) -> None:
                 "--no-sync",
             ],
             log,
+            environment=given,
             folder=fresh,
             user=user,
         )
@@ -75,6 +78,7 @@ def prepare(profile: Profile) -> None:
             code = commands.run_logged(
                 [str(folder / "postgres"), "--single", "-D", str(fresh), "template1"],
                 log,
+                environment=given,
                 folder=fresh,
                 user=user,
                 text="CREATE DATABASE muckard\n",
@@ -101,12 +105,13 @@ def launch(profile: Profile) -> Launch:
         "log_lock_waits": "on",
     }
     if profile.is_for_tests:
-        settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        # A crash of the machine may cost the data; a killed server still loses no commit.
+        settings |= {"fsync": "off", "full_page_writes": "off"}
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     return Launch(
         command=(str(folder / "postgres"), "-D", str(data), *options),
         folder=data,
-        environment={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"},
+        environment=_ENVIRONMENT,
         user=_user(),
     )
 
@@ -147,12 +152,11 @@ def _may_enter(folder: Path) -> bool:
 
 
 def _forget_dead(data: Path) -> None:
-    """A killed server leaves its number behind; if the number went to another program, PostgreSQL would wait for it."""
+    """A killed server leaves its number behind, which stops the next one while another process has that number."""
     note = data / "postmaster.pid"
     if note.is_file():
         first = (note.read_text().splitlines() or [""])[0].strip()
-        program = Path(f"/proc/{first}/comm")
-        if not first.isdigit() or not program.is_file() or program.read_text().strip() != "postgres":
+        if not (first.isdigit() and processes.runs(int(first), "postgres")):
             note.unlink()
 
 

@@ -44,6 +44,9 @@ def folder(profile: Profile) -> Path:
 
 def prepare(profile: Profile) -> None:
     home = folder(profile)
+    if not profile.answered("rabbitmq").is_file():
+        # A first start that was cut off leaves half a database, and nothing in it that anybody wants.
+        shutil.rmtree(home / "data", ignore_errors=True)
     for name in ("data", "log"):
         (home / name).mkdir(parents=True, exist_ok=True)
     write_atomically(

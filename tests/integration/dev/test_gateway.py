@@ -1,0 +1,360 @@
+"""The gateway's configuration in a real nginx, before a service that says what it was asked."""
+
+import json
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from http.client import HTTPConnection, HTTPResponse
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from dev import gateway
+from dev import profile as profiles
+from dev.profile import PORTS, Profile
+
+ORIGIN = "https://app.example.org"
+
+
+class Service(BaseHTTPRequestHandler):
+    """Answers with its own name, the path, and the headers it was given."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        server: Any = self.server
+        server.asked.append(f"{self.command} {self.path}")
+        length = int(self.headers.get("Content-Length") or 0)
+        self.rfile.read(length)
+        if "/break" in self.path:
+            self.connection.shutdown(socket.SHUT_RDWR)
+            self.close_connection = True
+        elif self.path == "/api/v1/bot/stream":
+            self._stream()
+        else:
+            self._answer(server.name)
+
+    do_POST = do_PATCH = do_DELETE = do_OPTIONS = do_GET  # noqa: N815 - the names that http.server looks for
+
+    def log_message(self, *_: Any) -> None:
+        """pytest's output is not the place."""
+
+    def _answer(self, name: str) -> None:
+        schema = ' url: "/api/schema/"' if self.path.startswith("/api/docs/") else ""
+        body = json.dumps({"service": name, "path": self.path, "headers": dict(self.headers)}) + schema
+        busy = "/busy" in self.path
+        self.send_response(429 if busy else 200)
+        self.send_header("Content-Type", "text/html" if schema else "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("X-Request-ID", "from-the-service")
+        if busy:
+            self.send_header("Retry-After", "77")
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def _stream(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(b"data: first\n\n")
+        self.wfile.flush()
+        server: Any = self.server
+        server.may_end.wait(10)
+        self.close_connection = True
+
+
+@dataclass
+class Gateway:
+    profile: Profile
+    services: dict[str, Any] = field(default_factory=dict)
+
+    def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[HTTPResponse, bytes]:
+        connection = HTTPConnection("127.0.0.1", self.profile.ports["gateway"], timeout=10)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, path, body=body or None, headers=named)
+        response = connection.getresponse()
+        content = response.read()
+        connection.close()
+        return response, content
+
+    def error(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[HTTPResponse, dict[str, Any]]:
+        response, content = self.ask(method, path, body, **headers)
+        assert response.getheader("Content-Type") == "application/json"
+        error = json.loads(content)
+        assert set(error) == {"error"}
+        assert set(error["error"]) == {"code", "message", "details", "request_id"}
+        assert error["error"]["request_id"] == response.getheader("X-Request-ID")
+        return response, error["error"]
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    numbers = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return numbers
+
+
+Start = Callable[..., Gateway]
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+    """Starts nginx for a set of variables, with a service behind each upstream unless it is named as absent."""
+    ended: list[Callable[[], object]] = []
+    folder = tmp_path_factory.mktemp("gateway")
+    patch = pytest.MonkeyPatch()
+    patch.setattr(profiles, "LOCAL", folder)
+
+    def begin(name: str, environ: dict[str, str], absent: frozenset[str] = frozenset()) -> Gateway:
+        ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+        running = Gateway(Profile(name=name, ports=ports))
+        running.profile.create()
+        for service in gateway.SERVICES:
+            if service not in absent:
+                running.services[service] = _serve(service, ports[service], ended)
+        gateway.write(running.profile, environ)
+        process = subprocess.Popen(
+            gateway.command(running.profile, "-g", "daemon off;"), cwd=gateway.folder(running.profile)
+        )
+        ended.append(partial(_end, process))
+        _wait_for(ports["gateway"])
+        return running
+
+    yield begin
+    for end in reversed(ended):
+        end()
+    patch.undo()
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.send_signal(signal.SIGTERM)
+    process.wait(10)
+
+
+def _serve(name: str, port: int, ended: list[Callable[[], object]]) -> ThreadingHTTPServer:
+    server: Any = ThreadingHTTPServer(("127.0.0.1", port), Service)
+    server.name, server.asked, server.may_end = name, [], threading.Event()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    ended.append(lambda: (server.may_end.set(), server.shutdown(), server.server_close()))
+    return server  # type: ignore[no-any-return]
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + 5
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            assert time.monotonic() < deadline, "nginx does not listen"
+            time.sleep(0.02)
+        else:
+            return
+
+
+@pytest.fixture(scope="module")
+def running(start: Start) -> Gateway:
+    return start("open", {"MUCKARD_CORS_ORIGINS": ORIGIN, "MUCKARD_GATEWAY_AUTH_BURST": "1000"})
+
+
+@pytest.mark.parametrize(
+    ("path", "service", "asked"),
+    [
+        ("/.well-known/jwks.json", "user", "/.well-known/jwks.json"),
+        ("/api/v1/auth/login", "user", "/api/v1/auth/login"),
+        ("/api/v1/user/me", "user", "/api/v1/user/me"),
+        ("/api/v1/user", "user", "/api/v1/user"),
+        ("/api/v1/onboarding", "user", "/api/v1/onboarding"),
+        ("/api/v1/kraken/connect", "kraken", "/api/v1/kraken/connect"),
+        ("/api/v1/trading/pairs?limit=5", "kraken", "/api/v1/trading/pairs?limit=5"),
+        ("/api/v1/bot", "kraken", "/api/v1/bot"),
+        ("/api/v1/bot/1/start", "kraken", "/api/v1/bot/1/start"),
+        ("/admin/", "staff", "/admin/"),
+        ("/static/admin/css/base.css", "staff", "/static/admin/css/base.css"),
+        ("/health", "staff", "/health/platform"),
+        ("/health/user", "user", "/health/ready"),
+        ("/health/bot", "bot", "/health/ready"),
+        ("/health/paper/live", "paper", "/health/live"),
+        ("/api/schema/user/", "user", "/api/schema/"),
+        ("/api/schema/kraken/?format=json", "kraken", "/api/schema/?format=json"),
+    ],
+)
+def test_each_path_reaches_its_service(running: Gateway, path: str, service: str, asked: str) -> None:
+    response, content = running.ask("GET", path)
+
+    answer = json.loads(content)
+    assert response.status == 200
+    assert (answer["service"], answer["path"]) == (service, asked)
+
+
+@pytest.mark.parametrize(
+    "path", ["/metrics", "/", "/api/v1/botany", "/api/v1/nothing", "/health/redis", "/0/public/Time"]
+)
+def test_what_is_not_routed_is_not_there(running: Gateway, path: str) -> None:
+    asked_before = {name: len(service.asked) for name, service in running.services.items()}
+
+    response, error = running.error("GET", path)
+
+    assert response.status == 404
+    assert error["code"] == "not_found"
+    assert {name: len(service.asked) for name, service in running.services.items()} == asked_before
+
+
+def test_a_documentation_page_asks_for_the_document_behind_the_gateway(running: Gateway) -> None:
+    response, content = running.ask("GET", "/api/docs/kraken/", Accept_Encoding="gzip")
+
+    assert b'url: "/api/schema/kraken/"' in content
+    assert "cdn.jsdelivr.net" in (response.getheader("Content-Security-Policy") or "")
+
+
+def test_a_well_formed_request_id_is_kept_and_passed_on(running: Gateway) -> None:
+    response, content = running.ask("GET", "/api/v1/bot", X_Request_ID="abc-DEF_12345")
+
+    assert response.headers.get_all("X-Request-ID") == ["abc-DEF_12345"]
+    assert json.loads(content)["headers"]["X-Request-ID"] == "abc-DEF_12345"
+
+
+@pytest.mark.parametrize("sent", ["short", "x" * 65, 'quote"s-and-more', "with space in it"])
+def test_any_other_request_id_is_replaced(running: Gateway, sent: str) -> None:
+    response, content = running.ask("GET", "/api/v1/bot", X_Request_ID=sent)
+
+    made = response.getheader("X-Request-ID") or ""
+    assert len(made) == 32
+    assert json.loads(content)["headers"]["X-Request-ID"] == made
+
+
+def test_a_client_cannot_say_who_it_is(running: Gateway) -> None:
+    _, content = running.ask("GET", "/api/v1/bot", X_Forwarded_For="10.0.0.1", X_Real_IP="10.0.0.1")
+
+    headers = json.loads(content)["headers"]
+    assert headers["X-Forwarded-For"] == headers["X-Real-IP"] == "127.0.0.1"
+
+
+def test_every_answer_carries_the_security_headers_once(running: Gateway) -> None:
+    for path in ("/api/v1/bot", "/metrics"):
+        response, _ = running.ask("GET", path)
+
+        assert response.headers.get_all("X-Content-Type-Options") == ["nosniff"]
+        assert response.headers.get_all("X-Frame-Options") == ["DENY"]
+        assert response.headers.get_all("Referrer-Policy") == ["no-referrer"]
+        assert response.headers.get_all("Content-Security-Policy") == ["default-src 'none'; frame-ancestors 'none'"]
+        assert response.headers.get_all("Server") == ["nginx"]
+
+
+def test_a_listed_origin_may_ask(running: Gateway) -> None:
+    response, content = running.ask("OPTIONS", "/api/v1/bot", Origin=ORIGIN, Access_Control_Request_Method="POST")
+
+    assert (response.status, content) == (204, b"")
+    assert response.getheader("Access-Control-Allow-Origin") == ORIGIN
+    assert "Idempotency-Key" in (response.getheader("Access-Control-Allow-Headers") or "")
+    assert "PATCH" in (response.getheader("Access-Control-Allow-Methods") or "")
+    answer, _ = running.ask("GET", "/api/v1/bot", Origin=ORIGIN)
+    assert answer.getheader("Access-Control-Allow-Origin") == ORIGIN
+    assert "Location" in (answer.getheader("Access-Control-Expose-Headers") or "")
+    assert answer.getheader("Access-Control-Allow-Credentials") is None
+
+
+def test_another_origin_gets_no_leave(running: Gateway) -> None:
+    for method in ("OPTIONS", "GET"):
+        response, _ = running.ask(
+            method, "/api/v1/bot", Origin="https://evil.example", Access_Control_Request_Method="POST"
+        )
+
+        assert response.getheader("Access-Control-Allow-Origin") is None
+        assert response.getheader("Access-Control-Allow-Methods") is None
+        assert response.getheader("Vary") == "Origin"
+
+
+def test_a_body_above_the_limit_is_refused_before_a_service_sees_it(running: Gateway) -> None:
+    response, error = running.error("POST", "/api/v1/bot/large", b"x" * (256 * 1024 + 1))
+
+    assert response.status == 413
+    assert error["code"] == "request_too_large"
+    assert not [asked for asked in running.services["kraken"].asked if "large" in asked]
+
+
+def test_a_body_at_the_limit_passes(running: Gateway) -> None:
+    response, _ = running.ask("POST", "/api/v1/bot/whole", b"x" * (256 * 1024))
+
+    assert response.status == 200
+
+
+def test_a_service_that_says_when_to_come_back_is_passed_on(running: Gateway) -> None:
+    response, content = running.ask("GET", "/api/v1/trading/busy")
+
+    assert response.status == 429
+    assert response.headers.get_all("Retry-After") == ["77"]
+    assert json.loads(content)["service"] == "kraken"
+
+
+def test_a_post_whose_answer_is_lost_is_not_sent_again(running: Gateway) -> None:
+    running.ask("GET", "/api/v1/bot")
+    response, error = running.error("POST", "/api/v1/bot/break", b"{}")
+
+    assert response.status == 502
+    assert response.getheader("Retry-After") == "2"
+    assert error["code"] == "dependency_unavailable"
+    assert running.services["kraken"].asked.count("POST /api/v1/bot/break") == 1
+
+
+def test_a_stream_is_passed_on_as_it_comes(running: Gateway) -> None:
+    connection = HTTPConnection("127.0.0.1", running.profile.ports["gateway"], timeout=5)
+    connection.request("GET", "/api/v1/bot/stream")
+    response = connection.getresponse()
+
+    # The service has not ended its answer yet: a gateway that gathers it would let this time out.
+    assert response.readline() == b"data: first\n"
+    running.services["kraken"].may_end.set()
+    connection.close()
+
+
+def test_the_log_holds_no_query_and_no_header_with_a_secret(running: Gateway) -> None:
+    running.ask("GET", "/api/v1/user/me?token=hidden-in-query", Authorization="Bearer hidden-in-header")
+
+    log = running.profile.log("gateway-requests")
+    deadline = time.monotonic() + 5
+    while '"path":"/api/v1/user/me"' not in log.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert "hidden" not in log.read_text()
+    entries = [json.loads(line) for line in log.read_text().splitlines()]
+    assert {"time", "request_id", "method", "path", "status", "seconds"} <= set(entries[-1])
+
+
+def test_a_service_that_is_down_is_said_in_the_one_shape(start: Start) -> None:
+    partly = start("partly", {}, absent=frozenset({"kraken"}))
+
+    response, error = partly.error("GET", "/api/v1/bot")
+
+    assert response.status == 502
+    assert error["code"] == "dependency_unavailable"
+    assert partly.ask("GET", "/api/v1/user/me")[0].status == 200
+
+
+def test_too_many_requests_are_refused_and_log_in_earlier_than_the_rest(start: Start) -> None:
+    limits = {"MUCKARD_GATEWAY_AUTH_RATE": "1", "MUCKARD_GATEWAY_AUTH_BURST": "2"}
+    limited = start("limited", limits)
+
+    statuses = [limited.ask("POST", "/api/v1/auth/login", b"{}")[0].status for _ in range(6)]
+    response, error = limited.error("POST", "/api/v1/auth/login", b"{}")
+
+    # One at once, two that the burst lets through.
+    assert statuses[:3] == [200, 200, 200]
+    assert set(statuses[3:]) == {429}
+    assert response.getheader("Retry-After") == "1"
+    assert error["code"] == "too_many_requests"
+    assert limited.ask("GET", "/api/v1/bot")[0].status == 200
+    assert limited.services["user"].asked.count("POST /api/v1/auth/login") == 3
+
+
+def test_nothing_of_a_request_is_written_to_disk(running: Gateway) -> None:
+    written = [path for path in gateway.folder(running.profile).rglob("*") if path.is_file() and path.suffix != ".pid"]
+
+    assert written == [gateway.configuration_file(running.profile)]
