@@ -3,6 +3,8 @@
 from collections.abc import Collection
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from apps.events.envelope import Envelope
 from apps.events.models import CommandExecution, OutboxRow, ProcessHeartbeat, StoredEvent
 
@@ -68,3 +70,8 @@ def chain_list(*, correlation_ids: Collection[UUID], user_id: UUID, limit: int) 
     """What the given requests set off for a user, over all aggregates, in the order in which it was recorded."""
     rows = StoredEvent.objects.filter(correlation_id__in=correlation_ids, user_id=user_id)
     return [envelope_of(row) for row in rows.order_by("recorded_at", "aggregate_seq")[:limit]]
+
+
+def user_events(*, user_id: UUID) -> QuerySet[StoredEvent]:
+    """Everything that was ever published about what is a user's, to be paged by `recorded_at`."""
+    return StoredEvent.objects.filter(user_id=user_id)

@@ -25,7 +25,7 @@ class LiveSessionAuthentication(PrincipalAuthentication):
 
 class LiveSessionScheme(OpenApiAuthenticationExtension):
     target_class = "apps.accounts.api.authentication.LiveSessionAuthentication"
-    name = "bearer"
+    name = "bearer_of_live_session"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
         return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}

@@ -1,5 +1,7 @@
 """What the OpenAPI document says of errors: the one shape, by status."""
 
+from typing import Any
+
 from drf_spectacular.utils import OpenApiResponse
 from rest_framework import serializers
 
@@ -15,14 +17,14 @@ _MEANINGS = {
 }
 
 
-class ErrorSerializer(serializers.Serializer[None]):
+class ErrorSerializer(serializers.Serializer[Any]):
     code = serializers.CharField(help_text="For programs.")
     message = serializers.CharField(help_text="For people.")
     details = serializers.DictField()
     request_id = serializers.CharField()
 
 
-class ErrorBodySerializer(serializers.Serializer[None]):
+class ErrorBodySerializer(serializers.Serializer[Any]):
     error = ErrorSerializer()
 
 

@@ -1,0 +1,59 @@
+"""Two-factor log-in. Secrets and recovery codes are answered once and kept nowhere: no Idempotency-Key on those."""
+
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.accounts import services
+from apps.accounts.api import serializers
+from apps.accounts.api.throttles import PasswordGuard
+from apps.accounts.api.views.base import AccountView, tokens_response, valid
+from apps.core.api.idempotency import IdempotentMutations
+from apps.core.api.schema import error_responses
+from apps.core.principal import principal_of
+
+
+@extend_schema(tags=["Two-factor log-in"])
+class MfaSetUpView(AccountView):
+    throttle_classes = (PasswordGuard,)
+
+    @extend_schema(
+        request=serializers.MfaSetupSerializer,
+        responses={200: serializers.MfaSecretSerializer, **error_responses(401, 409, 422, 429)},
+    )
+    def post(self, request: Request) -> Response:
+        """Get a secret for an authenticator app. Nothing changes at log-in until it is confirmed."""
+        given = valid(serializers.MfaSetupSerializer, request)
+        setup = services.mfa_set_up(user_id=principal_of(request).user_id, **given, now=timezone.now())
+        return tokens_response(serializers.MfaSecretSerializer(setup).data)
+
+
+@extend_schema(tags=["Two-factor log-in"])
+class MfaConfirmView(AccountView):
+    throttle_classes = (PasswordGuard,)
+
+    @extend_schema(
+        request=serializers.MfaConfirmSerializer,
+        responses={200: serializers.RecoveryCodesSerializer, **error_responses(401, 409, 422, 429)},
+    )
+    def post(self, request: Request) -> Response:
+        """Switch it on with the app's first one-time password, and get the recovery codes."""
+        given = valid(serializers.MfaConfirmSerializer, request)
+        codes = services.mfa_confirm(user_id=principal_of(request).user_id, **given, now=timezone.now())
+        return tokens_response({"recovery_codes": codes})
+
+
+@extend_schema(tags=["Two-factor log-in"])
+class MfaDisableView(IdempotentMutations, AccountView):
+    throttle_classes = (PasswordGuard,)
+
+    @extend_schema(
+        request=serializers.MfaDisableSerializer,
+        responses={204: OpenApiResponse(description="Off; no body."), **error_responses(401, 409, 422, 429)},
+    )
+    def post(self, request: Request) -> Response:
+        """Switch it off, with the password and a one-time password or recovery code."""
+        given = valid(serializers.MfaDisableSerializer, request)
+        services.mfa_disable(user_id=principal_of(request).user_id, **given, now=timezone.now())
+        return Response(status=204)

@@ -1,0 +1,34 @@
+"""How far a user has come on the way to a first bot."""
+
+from django.db import models
+
+
+class Onboarding(models.Model):
+    """One a user. Its row is the lock that orders the steps."""
+
+    user_id = models.UUIDField(primary_key=True)
+    started_at = models.DateTimeField()
+    completed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "onboarding"
+
+
+class OnboardingStep(models.Model):
+    """A step that was done, with what the user said. Doing it again replaces the answer."""
+
+    class Name(models.TextChoices):
+        PROFILE = "profile"
+        TERMS = "terms"
+        RISK_PROFILE = "risk_profile"
+        EXCHANGE_KEY = "exchange_key"
+        FIRST_BOT = "first_bot"
+
+    onboarding = models.ForeignKey(Onboarding, on_delete=models.CASCADE, related_name="steps")
+    name = models.CharField(max_length=20, choices=Name)
+    answer = models.JSONField()
+    completed_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "onboarding_step"
+        constraints = [models.UniqueConstraint(fields=["onboarding", "name"], name="onboarding_step_once")]
