@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     stop.set_defaults(command=_stop)
     whole = chosen.add_parser("run", parents=[common], help="start everything and stay until Ctrl-C")
     whole.add_argument("--detach", action="store_true", help="leave everything up and come back")
+    whole.add_argument("--no-walk", action="store_true", help="do not act as a client when all is up")
     whole.set_defaults(command=_run)
     test = chosen.add_parser("test", parents=[common], help="start the servers, run pytest, stop what was started")
     test.add_argument("--keep", action="store_true", help="leave the servers up")
@@ -84,7 +85,7 @@ def _servers(profile: Profile, _: argparse.Namespace) -> int:
 
 
 def _run(profile: Profile, options: argparse.Namespace) -> int:
-    return run.platform(profile, detach=options.detach)
+    return run.platform(profile, detach=options.detach, with_walk=not options.no_walk)
 
 
 def _test(profile: Profile, options: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ import ast
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from dev import gateway, secrets
@@ -20,6 +21,8 @@ SERVER_URLS = {
 }
 # Read by the starter and the gateway only; to an application they would be unknown.
 STARTER_VARIABLES = gateway.VARIABLES | {variable(name) for name in SERVER_PORTS}
+# What the paper exchange replays where MARKET_DATA names nothing and this file is there; else it makes up a market.
+RECORDED_MARKET = ROOT.parent / "shared" / "data" / "kraken" / "XBTUSD_60_2018-2021.csv"
 _TYPED = ROOT / "platform" / "service_common" / "environment.py"
 
 
@@ -62,6 +65,9 @@ def contract(profile: Profile, environ: Mapping[str, str]) -> dict[str, str]:
         "MUCKARD_PAPER_EXCHANGE_URL": f"http://127.0.0.1:{profile.ports['paper']}",
     }
     variables |= {variable(name): str(profile.ports[name]) for name in APPLICATION_PORTS}
+    market = environ.get("MARKET_DATA") or (str(RECORDED_MARKET) if RECORDED_MARKET.is_file() else "")
+    if market:
+        variables["MARKET_DATA"] = str(Path(market).resolve())
     if found["rabbitmq"].is_local:
         variables["MUCKARD_RABBITMQ_MANAGEMENT_URL"] = management_url(profile)
     return variables

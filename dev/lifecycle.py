@@ -11,7 +11,7 @@ from dev import commands, environment, install, ports, processes
 from dev.errors import Cancelled, StackError
 from dev.profile import ROOT, Profile, write_atomically
 from dev.progress import say, step
-from dev.servers import SERVERS
+from dev.servers import SERVERS, kafka
 from dev.servers.server import Launch, Server
 
 POLL_SECONDS = 0.05
@@ -31,6 +31,13 @@ def refuse_busy_ports(profile: Profile) -> None:
     absent = [server for server in local_servers(profile) if server.name not in up]
     mappers = [server.before_name for server in absent if server.before_name and server.before_name not in up]
     ports.refuse_busy(profile, [*(name for server in absent for name in server.ports), *mappers])
+
+
+def refuse_too_little_memory(profile: Profile) -> None:
+    """Raises StackError where Kafka, which is not up yet, would not fit."""
+    up = {process.name for process in processes.running(profile)}
+    if any(server.name == "kafka" and server.name not in up for server in local_servers(profile)):
+        kafka.refuse_too_little_memory()
 
 
 def start_servers(profile: Profile, started: list[str], then: Mapping[str, Callable[[], None]] | None = None) -> None:

@@ -15,6 +15,7 @@ from dev.profile import ROOT, Profile
 from dev.progress import say, step
 from dev.servers import postgres
 
+SERVER_REFUSALS = (lifecycle.refuse_busy_ports, lifecycle.refuse_too_little_memory)
 PATIENCE_SECONDS = 20.0
 ALL_TESTS = ("tests/unit", "tests/integration", "tests/acceptance")
 
@@ -61,16 +62,17 @@ def prepare(profile: Profile, refuse_busy: Sequence[Callable[[Profile], None]] =
 def servers(profile: Profile, started: list[str]) -> None:
     """The servers and nothing else."""
     began_at = time.monotonic()
-    prepare(profile, [lifecycle.refuse_busy_ports])
+    prepare(profile, SERVER_REFUSALS)
     lifecycle.start_servers(profile, started)
     say(f"  The servers of profile {profile.name} are ready after {time.monotonic() - began_at:.1f} s.")
 
 
-def platform(profile: Profile, *, detach: bool) -> int:
-    """Everything, in the order in which one needs the other; stays until Ctrl-C unless `detach`."""
+def platform(profile: Profile, *, detach: bool, with_walk: bool) -> int:
+    """Everything, in the order in which one needs the other, then the walk; stays until Ctrl-C unless `detach`."""
     began_at = time.monotonic()
     with starting(profile, "starting the platform") as started:
-        prepare(profile, [lifecycle.refuse_busy_ports, supervisor.refuse_busy_ports])
+        prepare(profile, [*SERVER_REFUSALS, supervisor.refuse_busy_ports])
+        check_market(profile)
         lifecycle.start_servers(profile, started, then={"postgres": lambda: set_up_database(profile)})
         declare_topology(profile)
         if not supervisor.is_up(profile):
@@ -78,6 +80,8 @@ def platform(profile: Profile, *, detach: bool) -> int:
             supervisor.start(profile)
         supervisor.wait_until_ready(profile)
         say(f"  The platform is ready after {time.monotonic() - began_at:.1f} s.")
+        if with_walk:
+            walk(profile)
     show_addresses(profile)
     if detach or not started:
         return 0
@@ -145,21 +149,30 @@ def remove_data(profile: Profile) -> None:
             path.unlink()
 
 
+def check_market(profile: Profile) -> None:
+    """What the paper exchange will replay. Raises StackError with the line that is wrong in a malformed file."""
+    with step("Checking the market data") as current:
+        shown = _manage(profile, "check_market_data", "The market data cannot be used.", SERVICE="paper")
+        current.result = f"Market: {shown[-1]}"
+
+
 def set_up_database(profile: Profile) -> None:
     with step("Setting up the database") as current:
-        passwords = {
-            path.name.upper(): path.read_text().strip()
-            for path in (profile.secrets / "owner").glob("muckard_db_password_*")
-        }
-        _manage(
-            profile, "setup_database", {"MUCKARD_DB_ROLE": "owner", **passwords}, "The database could not be set up."
-        )
+        _manage(profile, "setup_database", "The database could not be set up.", MUCKARD_DB_ROLE="owner")
+        _manage(profile, "restart_market", "The market could not be restarted.", "--if-ended", SERVICE="paper")
         current.result = "The database is up to date"
+
+
+def walk(profile: Profile) -> None:
+    """Acts as a client of the platform, in front of the user. Raises StackError where the path is blocked."""
+    say()
+    if _run_to_its_end([str(install.PYTHON), "manage.py", "walk"], _platform_environment(profile)):
+        raise StackError("The walk did not reach its end.", advice=f"look into {profile.logs.relative_to(ROOT)}/")
 
 
 def declare_topology(profile: Profile) -> None:
     with step("Declaring topics, exchanges and queues") as current:
-        _manage(profile, "declare_topology", {}, "Topics and queues could not be declared.")
+        _manage(profile, "declare_topology", "Topics and queues could not be declared.")
         current.result = "Topics, exchanges and queues are declared"
 
 
@@ -174,16 +187,25 @@ def show_addresses(profile: Profile) -> None:
         ("Logs", f"{profile.logs.relative_to(ROOT)}/"),
     ):
         say(f"  {title:<18} {address}")
-    say(f"  {'':<18} Flower: operator / {secrets.read(profile, 'bot', 'muckard_flower_password')}")
+    for title, folder, name in (
+        ("trader demo@example.com", "staff", "muckard_demo_password"),
+        ("staff admin@example.com", "staff", "muckard_admin_password"),
+        ("Flower operator", "bot", "muckard_flower_password"),
+    ):
+        say(f"  {'Log-in':<18} {title} / {secrets.read(profile, folder, name)}")
     say()
 
 
-def _manage(profile: Profile, command: str, more: dict[str, str], failure: str) -> None:
-    """One of the platform's own commands, run to its end."""
+def _manage(profile: Profile, command: str, failure: str, *arguments: str, **variables: str) -> list[str]:
+    """One of the platform's own commands, run to its end; the lines that it printed."""
     log = profile.log(command)
     log.unlink(missing_ok=True)
-    given = processes.setup_environment(
-        profile, environment.for_processes(profile, os.environ) | {"SERVICE": "staff"} | more
-    )
-    if commands.run_logged([str(install.PYTHON), "manage.py", command], log, environment=given, folder=ROOT):
+    given = processes.setup_environment(profile, _platform_environment(profile) | variables)
+    called = [str(install.PYTHON), "manage.py", command, *arguments]
+    if commands.run_logged(called, log, environment=given, folder=ROOT):
         raise StackError(failure, log=log, advice="the log says why")
+    return log.read_text(encoding="utf-8", errors="replace").splitlines()[1:]
+
+
+def _platform_environment(profile: Profile) -> dict[str, str]:
+    return environment.for_processes(profile, os.environ) | {"SERVICE": "staff"}

@@ -1,6 +1,6 @@
 """Secrets of a profile: made once, kept in files that only this user can read, never printed.
 
-One folder a service: a process is given `common` and its own. `owner` is for the database setup.
+One folder a service or database role: a process is given `common` and its own. `owner` is for the database setup.
 """
 
 import base64
@@ -14,14 +14,14 @@ from dev.errors import StackError
 from dev.profile import ROOT, Profile, write_atomically
 
 SERVICES = ("user", "kraken", "bot", "staff", "paper")
-# The role that each process of a service logs in to PostgreSQL with
+# Each role that a process logs in to PostgreSQL with, and the folder of those that may
 ROLES = {
     "user_service": "user",
     "kraken_service": "kraken",
     "bot_service": "bot",
-    "relay": "staff",
-    "dispatcher": "staff",
-    "sealer": "staff",
+    "relay": "relay",
+    "dispatcher": "dispatcher",
+    "sealer": "sealer",
     "staff_site": "staff",
     "paper_exchange": "paper",
 }
@@ -45,6 +45,8 @@ SHARED: Mapping[str, tuple[tuple[str, ...], Callable[[], str]]] = {
     "muckard_mfa_key": (("user", "staff"), base64_key),
     "muckard_service_token_key": (("kraken", "paper"), hexadecimal_key),
     "muckard_flower_password": (("bot",), password),
+    "muckard_admin_password": (("staff",), password),
+    "muckard_demo_password": (("staff",), password),
     **{f"muckard_db_password_{role}": ((folder, "owner"), password) for role, folder in ROLES.items()},
     "postgres_password": (("servers",), password),
     "rabbitmq_password": (("servers",), password),

@@ -54,7 +54,6 @@ def folder(profile: Profile) -> Path:
 
 def prepare(profile: Profile) -> None:
     """Formats the storage aside and puts it in place whole; the configuration is written at every start."""
-    refuse_too_little_memory()
     data = folder(profile) / "data"
     write_atomically(folder(profile) / "server.properties", _configuration(profile, data))
     if (data / "meta.properties").is_file():
