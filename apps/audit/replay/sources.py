@@ -11,8 +11,9 @@ from apps.audit.filters import EventFilter
 from apps.audit.models import ArchivedPartition
 from apps.audit.records import COLUMNS, Record, parse_record
 from apps.core.errors import PlatformError
+from apps.events.cloud_events import from_kafka as envelope_of
 from apps.events.envelope import Envelope
-from apps.events.kafka import TopicReader, envelope_of_record
+from apps.events.kafka import TopicReader
 
 _ROWS_AT_ONCE = 2_000
 
@@ -28,7 +29,7 @@ def from_kafka(filters: EventFilter) -> Iterator[Envelope]:
     """What the topics hold now, of the last 90 days. Nothing that arrives meanwhile is waited for."""
     reader = TopicReader(sorted(filters.topics()), since=filters.since)
     for record in reader.records():
-        envelope = envelope_of_record(record)
+        envelope = envelope_of(record.headers, record.value)
         if filters.fits(envelope):
             yield envelope
 
@@ -44,12 +45,9 @@ def from_store(filters: EventFilter, *, archive_folder: Path | None = None) -> I
     # COPY's line form needs no second way of reading rows; a cursor on the server keeps memory flat.
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-        cursor.execute(
-            "DECLARE replay NO SCROLL CURSOR FOR "
-            f"SELECT {_line_expression()} FROM events.event WHERE {where} "  # noqa: S608
-            "ORDER BY recorded_at, aggregate_type, aggregate_id, aggregate_seq",
-            parameters,
-        )
+        select = f"SELECT {_line_expression()} FROM events.event WHERE {where} "  # noqa: S608
+        order = "ORDER BY recorded_at, aggregate_type, aggregate_id, aggregate_seq"
+        cursor.execute(f"DECLARE replay NO SCROLL CURSOR FOR {select} {order}", parameters)
         while True:
             cursor.execute(f"FETCH {_ROWS_AT_ONCE} FROM replay")
             rows = cursor.fetchall()

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any, Protocol, TextIO
 
+from apps.events.cloud_events import timestamp, to_json
 from apps.events.consumers import deliver
 from apps.events.envelope import Envelope
 from apps.events.projections import Projection
@@ -27,10 +27,8 @@ class Lines:
         self._write = write
 
     def take(self, envelope: Envelope) -> None:
-        self._write(
-            f"{_time(envelope.occurred_at)}  {envelope.event_type:<22} {envelope.source} #{envelope.aggregate_seq}  "
-            f"{envelope.payload.decode()}"
-        )
+        moment, place = timestamp(envelope.occurred_at), f"{envelope.source} #{envelope.aggregate_seq}"
+        self._write(f"{moment}  {envelope.event_type:<22} {place}  {envelope.payload.decode()}")
 
 
 class JsonLines:
@@ -42,7 +40,7 @@ class JsonLines:
         self._file = file
 
     def take(self, envelope: Envelope) -> None:
-        self._file.write(json.dumps(as_cloud_event(envelope), separators=(",", ":")) + "\n")
+        self._file.write(json.dumps(to_json(envelope), separators=(",", ":")) + "\n")
 
 
 class Rebuild:
@@ -54,29 +52,3 @@ class Rebuild:
 
     def take(self, envelope: Envelope) -> None:
         deliver(envelope, group=self._projection.group)
-
-
-def as_cloud_event(envelope: Envelope) -> dict[str, Any]:
-    """CloudEvents 1.0 JSON, with the extensions that records on Kafka carry."""
-    event: dict[str, Any] = {
-        "specversion": "1.0",
-        "id": str(envelope.event_id),
-        "type": envelope.event_type,
-        "source": envelope.source,
-        "time": _time(envelope.occurred_at),
-        "sequence": f"{envelope.aggregate_seq:020d}",
-        "partitionkey": str(envelope.aggregate_id),
-        "datacontenttype": "application/json",
-        "correlationid": str(envelope.correlation_id),
-        "traceparent": envelope.traceparent,
-        "data": json.loads(envelope.payload),
-    }
-    if envelope.causation_id:
-        event["causationid"] = str(envelope.causation_id)
-    if envelope.replay_id:
-        event["replayid"] = str(envelope.replay_id)
-    return event
-
-
-def _time(moment: datetime) -> str:
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

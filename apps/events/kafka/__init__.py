@@ -7,5 +7,6 @@ from apps.events.kafka.admin import admin_client
 from apps.events.kafka.consumer import event_consumer
 from apps.events.kafka.options import BrokerUnavailable
 from apps.events.kafka.producer import EventProducer
+from apps.events.kafka.reader import TopicReader
 
-__all__ = ["BrokerUnavailable", "EventProducer", "admin_client", "event_consumer"]
+__all__ = ["BrokerUnavailable", "EventProducer", "TopicReader", "admin_client", "event_consumer"]

@@ -26,8 +26,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         add_arguments(parser)
-        parser.add_argument("--source", choices=["auto", "kafka", "store"], default="auto",
-                            help="auto: Kafka within its 90 days, the event store beyond and for projections")  # fmt: skip
+        source_help = "auto: Kafka within its 90 days, the event store beyond and for projections"
+        parser.add_argument("--source", choices=["auto", "kafka", "store"], default="auto", help=source_help)
         parser.add_argument("--archive", type=Path, metavar="FOLDER", help="where archive_events put old months")
         parser.add_argument("--jsonl", type=Path, metavar="FILE", help="write JSON lines; - for standard output")
         parser.add_argument("--into", metavar="PROJECTION", help="rebuild this projection from nothing")

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from apps.audit.filters import EventFilter
-from apps.events.kafka import TopicReader, envelope_of_record
+from apps.events.cloud_events import from_kafka
+from apps.events.kafka import TopicReader
 from apps.ops.walk.client import Json, PlatformClient, WalkFailed
 from apps.ops.walk.steps import Narrator, walk
 
@@ -56,7 +57,7 @@ def _offsets(bot_id: UUID) -> dict[str, str]:
     filters = EventFilter(aggregate_type="bot", aggregate_id=bot_id, event_types=("bot.trade.executed",))
     found = {}
     for record in TopicReader(sorted(filters.topics())).records():
-        envelope = envelope_of_record(record)
+        envelope = from_kafka(record.headers, record.value)
         if filters.fits(envelope):
             trade_id = str(getattr(envelope.message(), "trade_id"))  # noqa: B009  (of BotTradeExecuted)
             found[trade_id] = f"{record.topic}/{record.partition}/{record.offset}"

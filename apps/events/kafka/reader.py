@@ -1,0 +1,77 @@
+"""Reads topics from a moment up to what they hold now, in no consumer group: for replays and reports."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+
+from apps.events.kafka.options import BrokerUnavailable, client_options, nothing_left_behind
+
+_SILENCE_SECONDS = 15.0
+_POLL_MS = 500
+
+
+class TopicReader:
+    """One pass over some topics. What arrives after the pass began is not waited for."""
+
+    def __init__(self, topics: list[str], *, since: datetime | None = None) -> None:
+        self._topics = topics
+        self._since = since
+
+    def records(self) -> Iterator[Any]:
+        """kafka-python's ConsumerRecord, in the order of each partition. Raises BrokerUnavailable."""
+        consumer = self._consumer()
+        try:
+            yield from self._pass(consumer)
+        except KafkaError as error:
+            raise BrokerUnavailable(f"Kafka stopped answering in the middle of a replay: {error}.") from None
+        finally:
+            consumer.close()
+
+    def _consumer(self) -> Any:
+        with nothing_left_behind() as safe:
+            return KafkaConsumer(
+                **(client_options("muckard-reader") | safe),
+                group_id=None,
+                enable_auto_commit=False,
+                allow_auto_create_topics=False,
+                metrics_enabled=False,
+            )
+
+    def _pass(self, consumer: Any) -> Iterator[Any]:
+        partitions = [
+            TopicPartition(topic, number)
+            for topic in self._topics
+            for number in sorted(consumer.partitions_for_topic(topic) or ())
+        ]
+        if not partitions:
+            raise BrokerUnavailable(f"Kafka does not answer, or has none of the topics {', '.join(self._topics)}.")
+        ends = consumer.end_offsets(partitions)
+        consumer.assign(partitions)
+        self._seek(consumer, partitions)
+        waiting = {partition for partition in partitions if consumer.position(partition) < ends[partition]}
+        silent_polls = 0
+        while waiting:
+            batch = consumer.poll(timeout_ms=_POLL_MS)
+            silent_polls = 0 if batch else silent_polls + 1
+            if silent_polls * _POLL_MS > _SILENCE_SECONDS * 1000:
+                raise BrokerUnavailable("Kafka stopped answering in the middle of a replay.")
+            for partition, records in batch.items():
+                yield from (record for record in records if record.offset < ends[partition])
+            waiting = {partition for partition in waiting if consumer.position(partition) < ends[partition]}
+
+    def _seek(self, consumer: Any, partitions: list[TopicPartition]) -> None:
+        if self._since is None:
+            consumer.seek_to_beginning(*partitions)
+            return
+        # A record's timestamp is the event's own time: none that is wanted lies before the first that is late enough.
+        moment = int(self._since.timestamp() * 1000)
+        found = consumer.offsets_for_times(dict.fromkeys(partitions, moment))
+        for partition in partitions:
+            offset = found.get(partition)
+            if offset is None:
+                consumer.seek_to_end(partition)
+            else:
+                consumer.seek(partition, offset.offset)
