@@ -1,0 +1,38 @@
+"""Tells one bad event from a fault that makes all events look bad: then setting them aside would hide the fault."""
+
+from collections import deque
+
+MAX_CONSECUTIVE = 10
+MAX_PART = 0.5
+# Below this many outcomes a part of them says nothing.
+MIN_OUTCOMES = 20
+REMEMBERED_OUTCOMES = 100
+
+
+class Breaker:
+    """Asked before an event is given up; told of everything that went well."""
+
+    def __init__(self, *, max_consecutive: int = MAX_CONSECUTIVE, max_part: float = MAX_PART) -> None:
+        self._max_consecutive = max_consecutive
+        self._max_part = max_part
+        self._consecutive = 0
+        self._given_up: deque[bool] = deque(maxlen=REMEMBERED_OUTCOMES)
+        self.is_open = False
+
+    def may_give_up(self, count: int = 1, *, of: int = 1) -> bool:
+        """Whether `count` of the `of` events at hand may be given up. If not, the breaker opens: stop, and tell."""
+        outcomes = len(self._given_up) + of
+        part = (sum(self._given_up) + count) / outcomes
+        too_many = outcomes >= MIN_OUTCOMES and part > self._max_part
+        self.is_open = too_many or self._consecutive + count >= self._max_consecutive
+        return not self.is_open
+
+    def gave_up(self, count: int = 1) -> None:
+        self._consecutive += count
+        self._given_up.extend([True] * count)
+
+    def succeeded(self, count: int = 1) -> None:
+        """Closes the breaker: things go well again."""
+        self._consecutive = 0
+        self._given_up.extend([False] * min(count, REMEMBERED_OUTCOMES))
+        self.is_open = False

@@ -1,0 +1,300 @@
+"""The relay's loop: fetch, send, wait for the acknowledgement, delete. Two batches are under way at a time, so that
+PostgreSQL and Kafka work at once; no transaction is open while Kafka is waited for."""
+
+import time
+from collections import deque
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError
+from kafka.errors import KafkaError
+
+from apps.events import heartbeats
+from apps.events.breaker import Breaker
+from apps.events.kafka import BrokerUnavailable, EventProducer
+from apps.events.leases import LeaseSet
+from apps.events.loop import DATABASE_ERRORS
+from apps.events.relay import metrics, parking, rows
+from apps.events.relay.batch import Batch
+from apps.events.relay.broker_watch import BrokerWatch
+from apps.events.relay.parking import Poison
+from apps.events.relay.poison import find_poison, is_poison, reason_of
+from apps.events.relay.rows import Record
+from apps.events.relay.shards import Shard
+from apps.events.wakeup import Waiter
+
+logger = structlog.get_logger(__name__)
+
+BATCHES_UNDER_WAY = 2
+BATCH_BYTES = 1024 * 1024
+
+BUSY_POLL_SECONDS = 0.02
+IDLE_POLL_SECONDS = 0.25
+IDLE_AFTER_SECONDS = 1.0
+# Short, so that leases are kept and an order to stop is heard.
+ACKNOWLEDGEMENT_SECONDS = 0.25
+STANDBY_SECONDS = 0.5
+PAUSE_SECONDS = 1.0
+BREAKER_PAUSE_SECONDS = 5.0
+SECONDS_BETWEEN_CHORES = 1.0
+# Nothing is sent that could not be acknowledged before the lease ends.
+LEAST_LEASE_SECONDS = 0.5
+FAREWELL_SECONDS = 5.0
+
+
+class Relay:
+    """One relay, for the slots of its shard that its leases give it. Make it and run it in one process."""
+
+    def __init__(
+        self, shard: Shard | None = None, *, batch_rows: int | None = None, lease_seconds: float | None = None
+    ) -> None:
+        environment = settings.ENVIRONMENT
+        self._shard = shard or Shard()
+        self._batch_rows = batch_rows or environment.relay_batch_rows
+        seconds = lease_seconds or environment.lease_seconds
+        self._leases = LeaseSet("relay.kafka", self._shard.slots, seconds=seconds)
+        self._producer: EventProducer | None = None
+        self._window: deque[Batch] = deque()
+        self._acknowledged: list[int] = []
+        self._parked: set[UUID] = set()
+        self._held: frozenset[int] = frozenset()
+        self._breaker = Breaker()
+        self._broker = BrokerWatch()
+        self._waiter = Waiter("kafka")
+        self._look = metrics.OutboxLook()
+        self._busy_at = 0.0
+        self._chores_at = 0.0
+        # Rows to send one by one, to tell which of a refused batch is the one.
+        self._careful = 0
+
+    def step(self) -> float:
+        """A little work. Returns the seconds until the next. Raises OperationalError where PostgreSQL is gone."""
+        try:
+            return self._step()
+        except DATABASE_ERRORS:
+            # The leases cannot be kept: what is not acknowledged now is sent again, by whoever holds them next.
+            self._give_up_window("database")
+            raise
+
+    def close(self) -> None:
+        """Waits a little for what is under way, hands the leases over and ends the producer."""
+        deadline = time.monotonic() + FAREWELL_SECONDS
+        for batch in self._window:
+            batch.wait(deadline - time.monotonic())
+        self._give_up_window(None)
+        self._waiter.close()
+        try:
+            self._delete_acknowledged()
+            self._leases.release()
+        except DatabaseError as error:
+            logger.warning("The leases could not be handed over; a standby waits for their end.", error=str(error))
+
+    def _step(self) -> float:
+        self._delete_acknowledged()
+        if not self._keep_leases():
+            return STANDBY_SECONDS
+        self._chores()
+        pause_seconds = 0.0
+        has_sent = False
+        try:
+            has_sent = self._has_room and self._send_next()
+        except BrokerUnavailable as error:
+            self._broker.failed(str(error))
+            pause_seconds = PAUSE_SECONDS
+        except KafkaError as error:
+            return self._recover(error)
+        if self._breaker.is_open:
+            pause_seconds = BREAKER_PAUSE_SECONDS
+        if pause_seconds and not self._window:
+            return pause_seconds
+        return self._settle(has_more=has_sent)
+
+    def _keep_leases(self) -> bool:
+        before, self._held = self._held, self._leases.keep()
+        if before - self._held and self._window:
+            self._give_up_window("lease_lost")
+        return bool(self._held)
+
+    @property
+    def _has_room(self) -> bool:
+        most = 1 if self._careful else BATCHES_UNDER_WAY
+        return len(self._window) < most and self._leases.safe_seconds_left > LEAST_LEASE_SECONDS
+
+    def _chores(self) -> None:
+        if time.monotonic() - self._chores_at < SECONDS_BETWEEN_CHORES:
+            return
+        self._chores_at = time.monotonic()
+        self._parked = parking.parked_keys()
+        metrics.parked_keys.set(len(self._parked))
+        self._look.look()
+        for slot in self._held:
+            metrics.lease_epoch.labels(shard=slot).set(self._leases.epoch(slot))
+        self._broker.ask(self._producer_made())
+        self._broker.beat()
+        heartbeats.beat(self._shard.process_name, "down" if self._breaker.is_open else "up", self._state_detail())
+        self._replace_stuck_producer()
+
+    def _state_detail(self) -> str:
+        if self._breaker.is_open:
+            return "Stopped: too many events in a row cannot be sent. See the log."
+        return f"{len(self._parked)} keys are parked: see manage.py parked_keys list." if self._parked else ""
+
+    def _producer_made(self) -> EventProducer:
+        if self._producer is None:
+            self._producer = EventProducer(f"muckard-{self._shard.process_name}")
+        return self._producer
+
+    def _send_next(self) -> bool:
+        """Fetches a batch and hands it to the producer. Whether there was one."""
+        records = self._fetch()
+        if not records:
+            return False
+        self._busy_at = time.monotonic()
+        producer = self._producer_made()
+        poison = find_poison(records, producer)
+        if poison and not self._park(poison, of=len(records)):
+            return False
+        # What is older than its key's poison may still go.
+        stopped_at = {each.record.key: each.record.row_id for each in reversed(poison)}
+        batch = Batch()
+        self._window.append(batch)
+        for record in records:
+            if record.value is None or record.row_id >= stopped_at.get(record.key, record.row_id + 1):
+                continue
+            try:
+                future = producer.send(
+                    record.topic,
+                    key=record.key.encode(),
+                    value=record.value,
+                    headers=record.headers,
+                    timestamp_ms=record.timestamp_ms,
+                )
+            except Exception as error:
+                if not is_poison(error):
+                    raise
+                stopped_at[record.key] = record.row_id
+                if not self._park([Poison(record, reason_of(error), str(error))], of=1):
+                    break
+            else:
+                batch.add(record, future)
+        return True
+
+    def _fetch(self) -> list[Record]:
+        under_way = [record.row_id for batch in self._window for record in batch.records]
+        records = rows.next_records(
+            slots=self._held,
+            limit=1 if self._careful else self._batch_rows,
+            under_way=under_way,
+            parked=self._parked,
+        )
+        size = 0
+        for index, record in enumerate(records):
+            size += len(record.value or b"")
+            if size > BATCH_BYTES and index:
+                return records[:index]
+        return records
+
+    def _settle(self, *, has_more: bool) -> float:
+        """Waits for the oldest batch and takes its rows out of the outbox. Returns the seconds until the next step."""
+        if not self._window:
+            self._wait_for_work()
+            return 0.0
+        if has_more and len(self._window) < BATCHES_UNDER_WAY and not self._careful:
+            return 0.0
+        oldest = self._window[0]
+        is_done = oldest.wait(ACKNOWLEDGEMENT_SECONDS if has_more else BUSY_POLL_SECONDS)
+        if self._producer is not None and self._producer.failure is not None:
+            return self._recover(self._producer.failure)
+        if is_done:
+            self._window.popleft()
+            self._finish(oldest)
+        return 0.0
+
+    def _finish(self, batch: Batch) -> None:
+        self._acknowledged += batch.acknowledged()
+        if batch.records:
+            self._broker.acknowledged()
+            self._breaker.succeeded(len(batch.records))
+            self._careful = max(0, self._careful - len(batch.records))
+            metrics.published.labels(result="acknowledged").inc(len(batch.records))
+            metrics.batch_seconds.observe(batch.age_seconds)
+        self._delete_acknowledged()
+
+    def _delete_acknowledged(self) -> None:
+        rows.delete_rows(self._acknowledged)
+        self._acknowledged = []
+
+    def _recover(self, error: BaseException) -> float:
+        """After a record failed: nothing behind it has left. Finds out whether it is poison; the rest is sent again."""
+        if self._producer is not None and self._producer.failure is not None:
+            error = self._producer.failure
+        refused = [each for batch in self._window for each in self._after_the_end(batch).refused()]
+        under_way = sum(len(batch.records) for batch in self._window)
+        self._give_up_window(reason_of(error))
+        self._delete_acknowledged()
+        metrics.published.labels(result="failed").inc(max(len(refused), 1))
+        if not is_poison(error):
+            self._broker.failed(f"{type(error).__name__}: {error}")
+            return PAUSE_SECONDS
+        culprits = {record.row_id: record for record, cause in refused if is_poison(cause)}
+        if len(culprits) == 1:
+            (culprit,) = culprits.values()
+            self._park([Poison(culprit, reason_of(error), str(error))], of=1)
+            return BREAKER_PAUSE_SECONDS if self._breaker.is_open else 0.0
+        logger.warning("Kafka refused a batch without saying which record it is; sending one by one.", error=str(error))
+        self._careful = under_way
+        return 0.0
+
+    def _after_the_end(self, batch: Batch) -> Batch:
+        if self._producer is not None:
+            self._producer.end()
+        batch.wait(1.0)
+        return batch
+
+    def _give_up_window(self, reason: str | None) -> None:
+        """Ends the producer, so that nothing leaves any more. What it has acknowledged is remembered for deletion."""
+        if self._producer is not None:
+            self._producer.end()
+            self._producer = None
+            if reason is not None:
+                metrics.rebuilds.labels(reason=reason).inc()
+                logger.warning("The Kafka producer is made anew.", reason=reason, batches_under_way=len(self._window))
+        for batch in self._window:
+            batch.wait(1.0)
+            self._acknowledged += batch.acknowledged()
+        self._window.clear()
+
+    def _replace_stuck_producer(self) -> None:
+        if self._producer is None:
+            return
+        oldest_seconds = self._window[0].age_seconds if self._window else 0.0
+        reason = self._broker.why_stuck(self._producer, oldest_seconds=oldest_seconds)
+        if reason is not None:
+            self._give_up_window(reason)
+
+    def _park(self, poison: list[Poison], *, of: int) -> bool:
+        """Parks the keys of what can never be sent. False, and nothing is parked, where that would be too much."""
+        first_of_key = {each.record.key: each for each in reversed(poison)}
+        was_open = self._breaker.is_open
+        may_park = self._breaker.may_give_up(len(first_of_key), of=of)
+        metrics.breaker_open.set(0 if may_park else 1)
+        if not may_park:
+            log = logger.warning if was_open else logger.critical
+            log(
+                "The relay stops: too many events in a row cannot be sent, so the fault is not theirs. Events wait in "
+                "the outbox, in order. Find the cause (is the topology declared?) and the relay goes on by itself.",
+                example=poison[0].detail,
+                reason=poison[0].reason,
+            )
+            return False
+        for each in reversed(first_of_key.values()):
+            parking.park(each)
+            metrics.parked.labels(reason=each.reason).inc()
+            self._parked.add(UUID(each.record.key))
+        self._breaker.gave_up(len(first_of_key))
+        return True
+
+    def _wait_for_work(self) -> None:
+        is_busy = time.monotonic() - self._busy_at < IDLE_AFTER_SECONDS
+        self._waiter.wait(BUSY_POLL_SECONDS if is_busy else IDLE_POLL_SECONDS)

@@ -1,0 +1,102 @@
+"""The outbox as the relay sees it: the next records, ready to send, and the rows that are done."""
+
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+from uuid import UUID
+
+from django.db import connection
+
+from apps.events.cloud_events import Headers, schema_attributes
+
+# The outbox is cut to the batch first: joined whole, a long backlog would be joined again for every batch.
+# Texts are made by PostgreSQL, which is faster at it than Python.
+_NEXT = """
+WITH batch AS MATERIALIZED (
+    SELECT id, event_id, recorded_at, destination, key FROM outbox
+     WHERE transport = 'kafka' AND next_attempt_at < 'infinity' AND slot = ANY(%(slots)s)
+       AND NOT (id = ANY(%(under_way)s)) AND NOT (key = ANY(%(parked)s))
+     ORDER BY id LIMIT %(limit)s
+)
+SELECT batch.id, batch.key::text, batch.destination, batch.event_id::text, e.event_type, e.schema_version,
+       '/' || e.aggregate_type || '/' || e.aggregate_id,
+       to_char(e.occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+       to_char(e.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+       (extract(epoch FROM e.recorded_at) * 1000)::bigint,
+       lpad(e.aggregate_seq::text, 20, '0'),
+       e.correlation_id::text, e.causation_id::text, e.user_id::text, e.traceparent, e.payload
+  FROM batch LEFT JOIN event e ON e.event_id = batch.event_id AND e.recorded_at = batch.recorded_at
+ ORDER BY batch.id
+"""
+
+_DELETE = "DELETE FROM outbox WHERE id = ANY(%s)"
+
+
+class Record(NamedTuple):
+    """A row of the outbox as a Kafka record. `value` is None where the event store has no such event."""
+
+    row_id: int
+    key: str
+    topic: str
+    event_id: str
+    event_type: str
+    value: bytes | None
+    headers: Headers
+    timestamp_ms: int
+
+
+def next_records(
+    *, slots: Collection[int], limit: int, under_way: Iterable[int] = (), parked: Iterable[UUID] = ()
+) -> list[Record]:
+    """The oldest rows of these slots that are neither under way nor parked, oldest first. Raises DatabaseError."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _NEXT, {"slots": list(slots), "under_way": list(under_way), "parked": list(parked), "limit": limit}
+        )
+        return [_record(*row) for row in cursor.fetchall()]
+
+
+def delete_rows(row_ids: list[int]) -> None:
+    """Takes rows out of the outbox whose events Kafka has acknowledged. Raises DatabaseError."""
+    if row_ids:
+        with connection.cursor() as cursor:
+            cursor.execute(_DELETE, [row_ids])
+
+
+def _record(  # noqa: PLR0917 -- the columns, in their order
+    row_id: int,
+    key: str,
+    topic: str,
+    event_id: str,
+    event_type: str | None,
+    schema_version: int,
+    source: str,
+    occurred_at: str,
+    recorded_at: str,
+    timestamp_ms: int,
+    sequence: str,
+    correlation_id: str,
+    causation_id: str | None,
+    user_id: str | None,
+    traceparent: str,
+    payload: memoryview,
+) -> Record:
+    if event_type is None:
+        return Record(row_id, key, topic, event_id, "unknown", None, [], 0)
+    trace = traceparent.encode()
+    headers = [
+        *schema_attributes(event_type, schema_version),
+        ("ce_id", event_id.encode()),
+        ("ce_source", source.encode()),
+        ("ce_time", occurred_at.encode()),
+        ("ce_sequence", sequence.encode()),
+        ("ce_partitionkey", key.encode()),
+        ("ce_correlationid", correlation_id.encode()),
+        ("ce_traceparent", trace),
+        ("traceparent", trace),
+        ("ce_recordedtime", recorded_at.encode()),
+    ]
+    if causation_id is not None:
+        headers.append(("ce_causationid", causation_id.encode()))
+    if user_id is not None:
+        headers.append(("ce_userid", user_id.encode()))
+    return Record(row_id, key, topic, event_id, event_type, bytes(payload), headers, timestamp_ms)
