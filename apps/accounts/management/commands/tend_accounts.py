@@ -1,0 +1,54 @@
+"""Sends mail that is due and removes what has had its day, until it is told to stop."""
+
+import time
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from apps.accounts import services
+from apps.events.heartbeats import beat, retire
+from apps.events.loop import run_until_stopped
+
+NAME = "accounts"
+IDLE_SECONDS = 1.0
+SECONDS_BETWEEN_PURGES = 3600.0
+
+
+class Command(BaseCommand):
+    help = "Sends the mail that accounts have queued, and removes old sessions, tokens and mail once an hour."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--once", action="store_true", help="send what is due now, purge, and end")
+
+    def handle(self, *, once: bool, **_: Any) -> None:
+        env = settings.ENVIRONMENT
+        if env.environment == "production" and env.smtp_url is None:
+            raise CommandError(
+                "MUCKARD_SMTP_URL is missing; it is needed for sending mail, such as smtp://user:password@host:587."
+            )
+        if once:
+            while services.mail_send_due(now=timezone.now()):
+                pass
+            self._purge()
+            return
+        self._purged_at = 0.0
+        try:
+            run_until_stopped(self._step)
+        finally:
+            retire(NAME)
+
+    def _step(self) -> float:
+        beat(NAME, "up")
+        if time.monotonic() - self._purged_at > SECONDS_BETWEEN_PURGES or not self._purged_at:
+            self._purge()
+            self._purged_at = time.monotonic()
+        return 0.0 if services.mail_send_due(now=timezone.now()) else IDLE_SECONDS
+
+    def _purge(self) -> None:
+        removed = services.accounts_purge(now=timezone.now())
+        text = ", ".join(f"{table} {count}" for table, count in removed.items() if count)
+        if text:
+            self.stdout.write(f"Removed old rows: {text}.")
