@@ -46,7 +46,7 @@ def test_replayed_events_say_which_replay_they_belong_to(users: list[UUID]) -> N
 def test_a_replay_is_itself_an_event(users: list[UUID]) -> None:
     _replay(user=str(users[0]))
 
-    record = json.loads(StoredEvent.objects.get(event_type="audit.replayed").payload)
+    record = json.loads(bytes(StoredEvent.objects.get(event_type="audit.replayed").payload))
     assert (record["events"], record["source"], record["target"]) == (4, "store", "jsonl")
     assert record["filters"] == {"user_id": str(users[0])}
 
