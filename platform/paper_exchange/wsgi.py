@@ -6,3 +6,8 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "paper_exchange.settings"
 application = get_wsgi_application()
 
 import celery_app  # noqa: E402, F401  (without it this process would publish with Celery's default application)
+from apps.paper.market.listing import listed_markets  # noqa: E402
+
+# All candles are read and checked before the first request: with unusable ones the process does not come up.
+# `manage.py check_market_data` says the same in one sentence, before anything is started.
+listed_markets()

@@ -1,0 +1,104 @@
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from django.conf import settings as django_settings
+from pydantic import SecretStr
+from pytest_django import Settings
+
+from apps.paper import services
+from apps.paper.models import Wallet
+from service_common.settings.build import MIDDLEWARE
+from tests.unit.paper.builders import FIRST_TIME, HOUR, START, Row, flat
+
+VAULT_KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+SERVICE_TOKEN_KEY = "a key for service tokens in tests, long enough"
+
+
+@dataclass
+class FakeClock:
+    """A clock that stands until it is moved."""
+
+    now: datetime = START
+    started_at: datetime = field(default=START)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def move(self, seconds: float) -> datetime:
+        self.now += timedelta(seconds=seconds)
+        return self.now
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture(autouse=True)
+def _paper_environment(settings: Settings) -> None:
+    # As platform/paper_exchange runs, not the staff site that tests are set up for.
+    settings.MIDDLEWARE = MIDDLEWARE
+    settings.ENVIRONMENT = django_settings.ENVIRONMENT.model_copy(
+        update={"vault_key": SecretStr(VAULT_KEY), "service_token_key": SecretStr(SERVICE_TOKEN_KEY)}
+    )
+
+
+def candle_file(folder: Path, rows: Sequence[Row], name: str = "XBTUSD_60.csv") -> Path:
+    """The rows of a test's market as a dump file."""
+    path = folder / name
+    lines = [
+        f"{FIRST_TIME + index * HOUR},{o / 10},{h / 10},{low / 10},{c / 10},{Decimal(volume).scaleb(-8):f},{trades}"
+        for index, (o, h, low, c, volume, trades) in enumerate(rows)
+    ]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+Replaying = Callable[..., Path]
+
+
+@pytest.fixture
+def market(settings: Settings, tmp_path: Path) -> Replaying:
+    """Replays the rows from the second candle on; with 30 seconds a candle, a step of the path is a second."""
+
+    def play(rows: Sequence[Row], *, candle_seconds: float = 30.0) -> Path:
+        path = candle_file(tmp_path, rows)
+        settings.MARKET_DATA = path
+        settings.MARKET_CANDLE_SECONDS = candle_seconds
+        settings.MARKET_START_CANDLE = 1
+        return path
+
+    return play
+
+
+@pytest.fixture
+def flat_market(market: Replaying) -> Path:
+    """Stands at 1000.0 for ever: best bid 999.9, best ask 1000.1."""
+    return market([flat(10_000)] * 200)
+
+
+OpenAccount = Callable[..., services.OpenedAccount]
+
+
+@pytest.fixture
+def open_account() -> OpenAccount:
+    def open_(usd: str = "10000", btc: str = "0", **more: Any) -> services.OpenedAccount:
+        deposits = {name: Decimal(amount) for name, amount in (("ZUSD", usd), ("XXBT", btc)) if Decimal(amount)}
+        more = {"owner_id": uuid4(), "label": "test", "deposits": deposits, "now": START, **more}
+        return services.account_open(**more)
+
+    return open_
+
+
+def balance(account_id: UUID, asset: str) -> Decimal:
+    return Wallet.objects.get(account_id=account_id, asset=asset).balance
+
+
+def held(account_id: UUID, asset: str) -> Decimal:
+    return Wallet.objects.get(account_id=account_id, asset=asset).held

@@ -1,0 +1,114 @@
+"""Whatever traders do and whatever the market does: the books balance after every step."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.db.models import Sum
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from apps.paper import selectors, services
+from apps.paper.engine.orders import OrderType, Side, TimeInForce
+from apps.paper.engine.rules import OrderTerms
+from apps.paper.errors import KrakenRefusal
+from apps.paper.models import LIVE, LedgerEntry, Order, Trade, Wallet
+from tests.integration.paper.conftest import FakeClock, OpenAccount, Replaying
+from tests.unit.paper.builders import COIN, XBTUSD, Row
+
+pytestmark = pytest.mark.django_db
+
+# Swings between 970 and 1030 so that resting orders of both sides are reached.
+SWINGING: list[Row] = [(10_000, 10_300, 9_700, 10_000 + (index % 3 - 1) * 150, 30 * COIN, 60) for index in range(60)]
+DEPOSITS = {"ZUSD": Decimal(5_000), "XXBT": Decimal(3)}
+
+orders = st.fixed_dictionaries(
+    {
+        "side": st.sampled_from(Side),
+        "volume": st.integers(5_000, 4 * COIN).map(lambda lots: Decimal(lots).scaleb(-8)),
+        "limit": st.none() | st.integers(9_600, 10_400).map(lambda ticks: Decimal(ticks).scaleb(-1)),
+        "time_in_force": st.sampled_from((TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK)),
+        "post_only": st.booleans(),
+    }
+)
+steps = st.lists(
+    st.tuples(st.integers(0, 1), st.just("place"), orders)
+    | st.tuples(st.integers(0, 1), st.just("cancel"), st.none())
+    | st.tuples(st.integers(0, 1), st.just("amend"), st.integers(9_600, 10_400))
+    | st.tuples(st.integers(0, 1), st.just("wait"), st.integers(1, 90)),
+    min_size=1,
+    max_size=10,
+)
+
+
+@pytest.fixture
+def _swinging_market(market: Replaying) -> Path:
+    return market(SWINGING)
+
+
+@pytest.mark.usefixtures("_swinging_market")
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(script=steps)
+def test_the_books_balance_after_every_step(open_account: OpenAccount, script: list[tuple[int, str, Any]]) -> None:
+    with transaction.atomic():
+        clock = FakeClock()
+        traders = [open_account(usd="5000", btc="3").account.id for _ in range(2)]
+        for who, action, detail in script:
+            try:
+                with transaction.atomic():
+                    _act(traders[who], action, detail, clock)
+            except KrakenRefusal:
+                pass  # a refusal is an outcome like any other: the books must balance after it too
+            _assert_books_balance(len(traders))
+        transaction.set_rollback(True)
+
+
+def _act(account_id: Any, action: str, detail: Any, clock: FakeClock) -> None:
+    if action == "place":
+        kind = OrderType.LIMIT if detail["limit"] else OrderType.MARKET
+        plain = {"time_in_force": TimeInForce.GTC, "post_only": False} if kind is OrderType.MARKET else {}
+        terms = OrderTerms(pair=XBTUSD, kind=kind, **{**detail, **plain})
+        services.order_place(account_id=account_id, terms=terms, clock=clock)
+    elif action == "cancel":
+        services.orders_cancel_all(account_id=account_id, clock=clock)
+    elif action == "amend":
+        for order in selectors.open_order_list(account_id, userref=None, cl_ord_id=None)[:1]:
+            amendment = services.Amendment(limit=Decimal(detail).scaleb(-1), volume=order.volume * 2)
+            services.order_amend(
+                account_id=account_id, reference=order.txid, by_client_id=False, amendment=amendment, clock=clock
+            )
+    else:
+        clock.move(detail)
+        services.account_settle(account_id=account_id, clock=clock)
+
+
+def _assert_books_balance(traders: int) -> None:
+    # Balances are what was posted, and postings are deposits, trades and fees.
+    for asset, (posted, balances) in selectors.ledger_totals().items():
+        deposits = DEPOSITS[asset] * traders
+        assert posted == balances == deposits + _traded(asset) - _fees(asset), asset
+    # What wallets hold is what live orders hold; the database keeps 0 <= held <= balance.
+    for wallet in Wallet.objects.all():
+        side = "buy" if wallet.asset == "ZUSD" else "sell"
+        live = Order.objects.filter(account_id=wallet.account_id, status__in=LIVE, side=side)
+        assert wallet.held == (live.aggregate(total=Sum("held"))["total"] or 0)
+        last = LedgerEntry.objects.filter(account_id=wallet.account_id, asset=wallet.asset).latest("id")
+        assert last.balance == wallet.balance
+    # Orders are the sum of their trades.
+    for order in Order.objects.all():
+        sums = order.trades.aggregate(volume=Sum("volume"), cost=Sum("cost"), fee=Sum("fee"))
+        assert (order.filled, order.cost, order.fee) == tuple(sums[name] or 0 for name in ("volume", "cost", "fee"))
+
+
+def _traded(asset: str) -> Decimal:
+    column, gains = ("cost", "sell") if asset == "ZUSD" else ("volume", "buy")
+    total = Decimal(0)
+    for side, amount in Trade.objects.order_by().values_list("side").annotate(total=Sum(column)):
+        total += amount if side == gains else -amount
+    return total
+
+
+def _fees(asset: str) -> Decimal:
+    return (Trade.objects.aggregate(total=Sum("fee"))["total"] or Decimal(0)) if asset == "ZUSD" else Decimal(0)
