@@ -1,0 +1,148 @@
+"""What can be asked of a bot. Every answer is 202 with a receipt: the bot service does it, this says how far it got."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.bots import selectors, services
+from apps.bots.api.serializers import (
+    BotIdSerializer,
+    BotIdTriggerTradeSerializer,
+    ReceiptListSerializer,
+    ReceiptSerializer,
+    StopAllSerializer,
+    TriggerTradeSerializer,
+)
+from apps.bots.api.views.base import TraderView, accepted, accepted_all, page_of, valid
+from apps.bots.models import BotCommand
+from apps.core.api.schema import error_responses
+from apps.core.principal import principal_of
+
+_ACCEPTED = {202: ReceiptSerializer, **error_responses(401, 403, 404, 409, 422)}
+
+
+class _CommandView(TraderView):
+    ask: ClassVar[Callable[..., BotCommand]]
+
+    def _ask(self, request: Request, bot_id: UUID, **arguments: Any) -> Response:
+        command = type(self).ask(bot_id=bot_id, user_id=principal_of(request).user_id, now=timezone.now(), **arguments)
+        return accepted(command)
+
+
+@extend_schema(tags=["Bot commands"])
+class BotStartView(_CommandView):
+    ask = staticmethod(services.bot_start)
+
+    @extend_schema(request=None, responses=_ACCEPTED)
+    def post(self, request: Request, bot_id: UUID) -> Response:
+        """Start a run of the definition as it is now."""
+        return self._ask(request, bot_id)
+
+
+@extend_schema(tags=["Bot commands"])
+class BotPauseView(_CommandView):
+    ask = staticmethod(services.bot_pause)
+
+    @extend_schema(request=None, responses=_ACCEPTED)
+    def post(self, request: Request, bot_id: UUID) -> Response:
+        """Trade no more; open orders stay."""
+        return self._ask(request, bot_id)
+
+
+@extend_schema(tags=["Bot commands"])
+class BotStopView(_CommandView):
+    ask = staticmethod(services.bot_stop)
+
+    @extend_schema(request=None, responses=_ACCEPTED)
+    def post(self, request: Request, bot_id: UUID) -> Response:
+        """Trade no more and cancel open orders. A start that is under way is overruled."""
+        return self._ask(request, bot_id)
+
+
+@extend_schema(tags=["Bot commands"])
+class BotFlattenView(_CommandView):
+    ask = staticmethod(services.bot_flatten)
+
+    @extend_schema(request=None, responses=_ACCEPTED)
+    def post(self, request: Request, bot_id: UUID) -> Response:
+        """Stop and sell what the bot holds."""
+        return self._ask(request, bot_id)
+
+
+@extend_schema(tags=["Bot commands"])
+class BotTriggerTradeView(_CommandView):
+    ask = staticmethod(services.bot_trigger_trade)
+
+    @extend_schema(request=TriggerTradeSerializer, responses=_ACCEPTED)
+    def post(self, request: Request, bot_id: UUID) -> Response:
+        """Trade now. Not begun within 15 minutes, it is dropped."""
+        return self._ask(request, bot_id, **valid(TriggerTradeSerializer, request.data))
+
+
+@extend_schema(tags=["Bot commands"])
+class BotStopAllView(TraderView):
+    @extend_schema(
+        request=StopAllSerializer, responses={202: ReceiptListSerializer, **error_responses(401, 403, 409, 422)}
+    )
+    def post(self, request: Request) -> Response:
+        """Stop every bot of the caller, in one transaction: all are asked, or none."""
+        given = valid(StopAllSerializer, request.data)
+        return accepted_all(services.bot_stop_all(user_id=principal_of(request).user_id, now=timezone.now(), **given))
+
+
+@extend_schema(tags=["Bot commands"])
+class BotStartByBodyView(_CommandView):
+    ask = staticmethod(services.bot_start)
+
+    @extend_schema(request=BotIdSerializer, responses=_ACCEPTED)
+    def post(self, request: Request) -> Response:
+        """As `POST /bot/{id}/start`."""
+        return self._ask(request, **valid(BotIdSerializer, request.data))
+
+
+@extend_schema(tags=["Bot commands"])
+class BotStopByBodyView(_CommandView):
+    ask = staticmethod(services.bot_stop)
+
+    @extend_schema(request=BotIdSerializer, responses=_ACCEPTED)
+    def post(self, request: Request) -> Response:
+        """As `POST /bot/{id}/stop`."""
+        return self._ask(request, **valid(BotIdSerializer, request.data))
+
+
+@extend_schema(tags=["Bot commands"])
+class BotTriggerTradeByBodyView(_CommandView):
+    ask = staticmethod(services.bot_trigger_trade)
+
+    @extend_schema(request=BotIdTriggerTradeSerializer, responses=_ACCEPTED)
+    def post(self, request: Request) -> Response:
+        """As `POST /bot/{id}/trigger-trade`."""
+        return self._ask(request, **valid(BotIdTriggerTradeSerializer, request.data))
+
+
+@extend_schema(tags=["Bot commands"])
+class BotCommandListView(TraderView):
+    @extend_schema(responses={200: ReceiptSerializer(many=True), **error_responses(401, 403, 404)})
+    def get(self, request: Request, bot_id: UUID) -> Response:
+        """What was asked of the bot, newest first."""
+        now = timezone.now()
+        commands = selectors.receipt_list(bot_id=bot_id, user_id=principal_of(request).user_id)
+        return page_of(
+            commands, request, self, ReceiptSerializer, prepare=lambda rows: selectors.receipts_of(rows, now=now)
+        )
+
+
+@extend_schema(tags=["Bot commands"])
+class BotCommandView(TraderView):
+    @extend_schema(responses={200: ReceiptSerializer, **error_responses(401, 403, 404)})
+    def get(self, request: Request, bot_id: UUID, command_id: UUID) -> Response:
+        """How far a command got."""
+        receipt = selectors.receipt_get(
+            bot_id=bot_id, command_id=command_id, user_id=principal_of(request).user_id, now=timezone.now()
+        )
+        return Response(ReceiptSerializer(receipt).data)

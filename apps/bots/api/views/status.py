@@ -1,0 +1,101 @@
+"""What bots do and did."""
+
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.bots import selectors
+from apps.bots.api.pagination import AccountTradePagination, TradePagination
+from apps.bots.api.serializers import (
+    AccountTradeFilterSerializer,
+    AccountTradeSerializer,
+    AlertSerializer,
+    PerformanceSerializer,
+    StatusSerializer,
+    TimelineQuerySerializer,
+    TimelineSerializer,
+    TradeSerializer,
+)
+from apps.bots.api.views.base import TraderView, page_of, valid
+from apps.core.api.schema import error_responses
+from apps.core.principal import principal_of
+
+
+@extend_schema(tags=["Bot status"])
+class BotStatusView(TraderView):
+    @extend_schema(responses={200: StatusSerializer, **error_responses(401, 403, 404)})
+    def get(self, request: Request, bot_id: UUID) -> Response:
+        """What the bot last reported, and what is under way."""
+        bot = selectors.bot_get(bot_id=bot_id, user_id=principal_of(request).user_id)
+        return Response(StatusSerializer(selectors.bot_view(bot, now=timezone.now())).data)
+
+
+@extend_schema(tags=["Bot status"])
+class BotTradeListView(TraderView):
+    @extend_schema(responses={200: TradeSerializer(many=True), **error_responses(401, 403, 404)})
+    def get(self, request: Request, bot_id: UUID) -> Response:
+        """The bot's trades, newest first."""
+        trades = selectors.trade_list(bot_id=bot_id, user_id=principal_of(request).user_id)
+        return page_of(trades, request, self, TradeSerializer, paginator=TradePagination)
+
+
+@extend_schema(tags=["Bot status"])
+class BotPerformanceView(TraderView):
+    @extend_schema(responses={200: PerformanceSerializer, **error_responses(401, 403, 404)})
+    def get(self, request: Request, bot_id: UUID) -> Response:
+        """What the bot earned, and what it would be worth at the last price."""
+        performance = selectors.performance_get(bot_id=bot_id, user_id=principal_of(request).user_id)
+        return Response(PerformanceSerializer(performance).data)
+
+
+@extend_schema(tags=["Bot status"])
+class BotTimelineView(TraderView):
+    @extend_schema(
+        parameters=[TimelineQuerySerializer], responses={200: TimelineSerializer, **error_responses(401, 403, 404)}
+    )
+    def get(self, request: Request, bot_id: UUID) -> Response:
+        """Why the bot did what it did: every event with the one that caused it, from the request to the fill.
+
+        Newest first; with `command_id`, all that one command set off, oldest first.
+        """
+        user_id = principal_of(request).user_id
+        query = valid(TimelineQuerySerializer, request.query_params)
+        if query["command_id"] is not None:
+            entries = selectors.timeline_of_command(bot_id=bot_id, command_id=query["command_id"], user_id=user_id)
+            return Response(TimelineSerializer({"next": None, "results": entries}).data)
+        page = selectors.timeline_page(bot_id=bot_id, user_id=user_id, before_seq=query["before"], limit=query["limit"])
+        return Response(
+            TimelineSerializer({"next": _next(request, page, query["limit"]), "results": page.entries}).data
+        )
+
+
+def _next(request: Request, page: selectors.TimelinePage, limit: int) -> str | None:
+    if page.before_seq is None:
+        return None
+    return request.build_absolute_uri(f"{request.path}?{urlencode({'before': page.before_seq, 'limit': limit})}")
+
+
+@extend_schema(tags=["Bot status"])
+class AlertListView(TraderView):
+    @extend_schema(responses={200: AlertSerializer(many=True), **error_responses(401, 403)})
+    def get(self, request: Request) -> Response:
+        """What the caller should know of at once: failed bots and failed key tests, newest first."""
+        alerts = selectors.alert_list(user_id=principal_of(request).user_id)
+        return page_of(alerts, request, self, AlertSerializer)
+
+
+@extend_schema(tags=["Trading"])
+class AccountTradeListView(TraderView):
+    @extend_schema(
+        parameters=[AccountTradeFilterSerializer],
+        responses={200: AccountTradeSerializer(many=True), **error_responses(401, 403)},
+    )
+    def get(self, request: Request) -> Response:
+        """All trades on the caller's exchange accounts, whoever ordered them, newest first."""
+        filters = valid(AccountTradeFilterSerializer, request.query_params)
+        trades = selectors.account_trade_list(user_id=principal_of(request).user_id, **filters)
+        return page_of(trades, request, self, AccountTradeSerializer, paginator=AccountTradePagination)

@@ -1,0 +1,21 @@
+"""Bots and what is asked of them are written by services; the read models hold what events said, and nothing else."""
+
+from apps.bots.models.alerts import Alert
+from apps.bots.models.definitions import Bot, BotCommand, CommandKind, Interval, Mode
+from apps.bots.models.status import BotRunNews, BotState, BotStatus
+from apps.bots.models.trades import AccountTrade, BotTrade, UserTrading
+
+__all__ = [
+    "AccountTrade",
+    "Alert",
+    "Bot",
+    "BotCommand",
+    "BotRunNews",
+    "BotState",
+    "BotStatus",
+    "BotTrade",
+    "CommandKind",
+    "Interval",
+    "Mode",
+    "UserTrading",
+]

@@ -1,0 +1,88 @@
+"""Fills, as events tell them. `volume` is in the base asset; `price`, `cost`, `fee` and profits in the quote asset."""
+
+from uuid import UUID
+
+from django.db import models
+from django.db.models import Q
+
+from apps.core.money import money_field
+
+
+class Side(models.TextChoices):
+    BUY = "buy"
+    SELL = "sell"
+
+
+class BotTrade(models.Model):
+    """A fill of a bot's order, and where it left the bot's position. `realised_pnl` is this fill's own, after fees."""
+
+    trade_id: "models.UUIDField[UUID, UUID]" = models.UUIDField(primary_key=True)
+    bot_id: "models.UUIDField[UUID, UUID]" = models.UUIDField()
+    seq = models.BigIntegerField()
+    run_id: "models.UUIDField[UUID, UUID]" = models.UUIDField()
+    user_id: "models.UUIDField[UUID, UUID]" = models.UUIDField()
+    order_id: "models.UUIDField[UUID, UUID]" = models.UUIDField()
+    exchange_trade_id = models.CharField(max_length=64)
+    mode = models.CharField(max_length=5)
+    strategy = models.CharField(max_length=60)
+    pair = models.CharField(max_length=20)
+    side = models.CharField(max_length=4, choices=Side.choices)
+    price = money_field()
+    volume = money_field()
+    cost = money_field()
+    fee = money_field()
+    realised_pnl = money_field(default=0)
+    position_volume = money_field(default=0)
+    position_cost = money_field(default=0)
+    market_time = models.DateTimeField(null=True)
+    executed_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "bot_trade"
+        constraints = [
+            models.UniqueConstraint(fields=["bot_id", "seq"], name="bot_trade_seq"),
+            models.CheckConstraint(condition=Q(side__in=Side.values), name="bot_trade_side"),
+            models.CheckConstraint(condition=Q(volume__gt=0, price__gt=0), name="bot_trade_amounts"),
+        ]
+
+
+class AccountTrade(models.Model):
+    """A fill on an exchange account, whoever ordered it."""
+
+    trade_id: "models.UUIDField[UUID, UUID]" = models.UUIDField(primary_key=True)
+    user_id: "models.UUIDField[UUID, UUID]" = models.UUIDField()
+    credential_id: "models.UUIDField[UUID, UUID]" = models.UUIDField()
+    bot_id: "models.UUIDField[UUID | None, UUID | None]" = models.UUIDField(null=True)
+    order_id: "models.UUIDField[UUID, UUID]" = models.UUIDField()
+    exchange_trade_id = models.CharField(max_length=64)
+    mode = models.CharField(max_length=5)
+    pair = models.CharField(max_length=20)
+    base_asset = models.CharField(max_length=20)
+    quote_asset = models.CharField(max_length=20)
+    side = models.CharField(max_length=4, choices=Side.choices)
+    price = money_field()
+    volume = money_field()
+    cost = money_field()
+    fee = money_field()
+    executed_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "account_trade"
+        indexes = [models.Index(fields=["user_id", "-executed_at", "-trade_id"], name="account_trade_of_user")]
+        constraints = [
+            models.CheckConstraint(condition=Q(side__in=Side.values), name="account_trade_side"),
+            models.CheckConstraint(condition=Q(volume__gt=0, price__gt=0), name="account_trade_amounts"),
+        ]
+
+
+class UserTrading(models.Model):
+    """A user's trading at a glance, empty from the moment the account is created."""
+
+    user_id: "models.UUIDField[UUID, UUID]" = models.UUIDField(primary_key=True)
+    registered_at = models.DateTimeField(null=True)
+    trades = models.PositiveIntegerField(default=0)
+    last_trade_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "user_trading"
+        verbose_name_plural = "users' trading"

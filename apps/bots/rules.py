@@ -1,0 +1,61 @@
+"""What a definition must meet before a bot may have it."""
+
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from apps.bots.errors import BudgetTooSmall, CredentialNotActive, UnknownCredential, UnknownPair, WrongMode
+from apps.bots.outside import Credential, PairRules, credential_find, pair_rules
+from apps.core.money import plain
+from apps.events.catalogue.strategies import StrategyParameters, strategy_parameters
+
+
+def check_credential(*, credential_id: UUID, user_id: UUID, mode: str | None) -> Credential:
+    """The key that a bot is to trade with. Raises UnknownCredential, CredentialNotActive, WrongMode."""
+    credential = credential_find(credential_id=credential_id, user_id=user_id)
+    if credential is None:
+        raise UnknownCredential("There is no such exchange key.", credential_id=str(credential_id))
+    if not credential.is_active:
+        raise CredentialNotActive("The exchange key is not active.", credential_id=str(credential_id))
+    if mode is not None and credential.mode != mode:
+        raise WrongMode(f"A {mode} bot cannot trade with a {credential.mode} key.", credential_id=str(credential_id))
+    return credential
+
+
+def check_pair(pair: str, *, mode: str) -> PairRules:
+    """The pair's rules on the exchange of that mode. Raises UnknownPair."""
+    rules = pair_rules(pair=pair, mode=mode)
+    if rules is None:
+        raise UnknownPair(f"The {mode} exchange does not trade {pair}.", pair=pair)
+    return rules
+
+
+def check_parameters(strategy: str, parameters: dict[str, Any]) -> StrategyParameters:
+    """The parameters with their defaults filled in. Raises UnknownStrategy, InvalidParameters."""
+    return strategy_parameters(strategy).read(parameters)
+
+
+def check_budget(quote_budget: Decimal, *, rules: PairRules, parameters: StrategyParameters) -> None:
+    """Raises BudgetTooSmall where the budget does not pay for a single order."""
+    asset = rules.quote_asset
+    if quote_budget < rules.cost_minimum:
+        raise BudgetTooSmall(
+            f"An order on {rules.pair} costs at least {plain(rules.cost_minimum)} {asset}; the budget is less.",
+            minimum=plain(rules.cost_minimum),
+            asset=asset,
+        )
+    quote_amount: Decimal | None = getattr(parameters, "quote_amount", None)
+    if quote_amount is None:
+        return
+    if quote_amount > quote_budget:
+        raise BudgetTooSmall(
+            f"The strategy spends {plain(quote_amount)} {asset} at once; the budget is less.",
+            minimum=plain(quote_amount),
+            asset=asset,
+        )
+    if quote_amount < rules.cost_minimum:
+        raise BudgetTooSmall(
+            f"An order on {rules.pair} costs at least {plain(rules.cost_minimum)} {asset}; the strategy spends less.",
+            minimum=plain(rules.cost_minimum),
+            asset=asset,
+        )

@@ -1,0 +1,80 @@
+"""A bot with its state: the definition, what it last reported, and the command under way."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from apps.bots.errors import BotNotFound
+from apps.bots.lifecycle import Asked, state_of
+from apps.bots.models import Bot, BotCommand, BotState, BotStatus, CommandKind
+from apps.bots.models.definitions import LIFECYCLE
+from apps.events.selectors import command_executions_by_id
+
+
+@dataclass(frozen=True)
+class BotView:
+    """`latest` is the last start, pause, stop or flatten that was asked for; `is_under_way` says that it goes on."""
+
+    bot: Bot
+    status: BotStatus
+    state: BotState
+    latest: BotCommand | None = None
+    is_under_way: bool = False
+
+    @property
+    def is_at_work(self) -> bool:
+        return self.state in (BotState.STARTING, BotState.RUNNING, BotState.STOPPING)
+
+
+def bot_list(*, user_id: UUID) -> QuerySet[Bot]:
+    return Bot.objects.filter(user_id=user_id, deleted_at=None)
+
+
+def bot_get(*, bot_id: UUID, user_id: UUID) -> Bot:
+    """Raises BotNotFound."""
+    return _only(bot_list(user_id=user_id).filter(id=bot_id))
+
+
+def bot_get_for_update(*, bot_id: UUID, user_id: UUID) -> Bot:
+    """The bot, locked: whatever is asked of one bot at once is decided one after the other. Raises BotNotFound."""
+    return _only(bot_list(user_id=user_id).filter(id=bot_id).select_for_update())
+
+
+def _only(bots: QuerySet[Bot]) -> Bot:
+    bot = bots.first()
+    if bot is None:
+        raise BotNotFound("There is no such bot.")
+    return bot
+
+
+def bot_view(bot: Bot, *, now: datetime) -> BotView:
+    return bot_views([bot], now=now)[0]
+
+
+def bot_views(bots: Sequence[Bot], *, now: datetime) -> list[BotView]:
+    """The bots with their states, in the given order; three queries however many they are."""
+    ids = [bot.id for bot in bots]
+    statuses = BotStatus.objects.in_bulk(ids)
+    open_commands = BotCommand.objects.filter(bot_id__in=ids, kind__in=LIFECYCLE, closed_at=None)
+    commands = {command.bot_id: command for command in open_commands}
+    executions = command_executions_by_id(command_ids=[command.id for command in commands.values()])
+    views = []
+    for bot in bots:
+        status = statuses.get(bot.id) or BotStatus(bot_id=bot.id, user_id=bot.user_id)
+        command = commands.get(bot.id)
+        asked = None
+        if command is not None:
+            execution = executions.get(command.id)
+            asked = Asked(
+                kind=CommandKind(command.kind),
+                expires_at=command.expires_at,
+                execution=execution.state if execution else None,
+                finished_at=execution.finished_at if execution else None,
+            )
+        state = state_of(reported=BotState(status.state), since=status.since, asked=asked, now=now)
+        is_under_way = asked is not None and asked.is_under_way(now)
+        views.append(BotView(bot=bot, status=status, state=state, latest=command, is_under_way=is_under_way))
+    return views

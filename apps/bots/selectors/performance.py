@@ -1,0 +1,100 @@
+"""What a bot earned, from its trades and the market's last price."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from django.db.models import Count, Q
+
+from apps.bots.accounting import ZERO, Book
+from apps.bots.models import Bot, BotStatus, BotTrade
+from apps.bots.outside import PairRules, last_price, pair_rules
+from apps.bots.selectors.bots import bot_get
+
+MAX_POINTS = 500
+
+
+@dataclass(frozen=True)
+class EquityPoint:
+    """What budget and profit came to just after a trade, at that trade's price."""
+
+    at: datetime
+    price: Decimal
+    equity: Decimal
+
+
+@dataclass(frozen=True)
+class Performance:
+    """Amounts in the quote asset; `last_price_as_of` is the time of the price. Without one, None where it counts."""
+
+    bot_id: UUID
+    pair: str
+    base_asset: str
+    quote_asset: str
+    quote_budget: Decimal
+    trades: int
+    sales: int
+    profitable_sales: int
+    position_volume: Decimal
+    average_price: Decimal | None
+    last_price: Decimal | None
+    last_price_as_of: datetime | None
+    realised_pnl: Decimal
+    unrealised_pnl: Decimal | None
+    fees: Decimal
+    equity: Decimal | None
+    equity_curve: list[EquityPoint]
+
+
+def performance_get(*, bot_id: UUID, user_id: UUID) -> Performance:
+    """Raises BotNotFound."""
+    bot = bot_get(bot_id=bot_id, user_id=user_id)
+    status = BotStatus.objects.filter(bot_id=bot.id).first() or BotStatus(bot_id=bot.id, user_id=user_id)
+    book = Book(
+        trades=status.trades,
+        position_volume=Decimal(status.position_volume),
+        position_cost=Decimal(status.position_cost),
+        realised_pnl=Decimal(status.realised_pnl),
+        fees=Decimal(status.fees),
+    )
+    price = last_price(pair=bot.pair, mode=bot.mode)
+    if book.position_volume == 0:
+        unrealised: Decimal | None = ZERO
+    else:
+        unrealised = book.value_at(price.price) - book.position_cost if price else None
+    rules: PairRules | None = pair_rules(pair=bot.pair, mode=bot.mode)
+    sales = BotTrade.objects.filter(bot_id=bot.id, side="sell").aggregate(
+        all=Count("*"), profitable=Count("*", filter=Q(realised_pnl__gt=0))
+    )
+    return Performance(
+        bot_id=bot.id,
+        pair=bot.pair,
+        base_asset=status.base_asset or (rules.base_asset if rules else ""),
+        quote_asset=status.quote_asset or (rules.quote_asset if rules else ""),
+        quote_budget=bot.quote_budget,
+        trades=book.trades,
+        sales=sales["all"],
+        profitable_sales=sales["profitable"],
+        position_volume=book.position_volume,
+        average_price=book.average_price,
+        last_price=price.price if price else None,
+        last_price_as_of=price.as_of if price else None,
+        realised_pnl=book.realised_pnl,
+        unrealised_pnl=unrealised,
+        fees=book.fees,
+        equity=bot.quote_budget + book.realised_pnl + unrealised if unrealised is not None else None,
+        equity_curve=_curve(bot, book),
+    )
+
+
+def _curve(bot: Bot, book: Book) -> list[EquityPoint]:
+    """From the newest trade backwards: what was realised up to each is what is realised now less what came after."""
+    points = []
+    realised = book.realised_pnl
+    for trade in BotTrade.objects.filter(bot_id=bot.id).order_by("-seq")[:MAX_POINTS]:
+        held = Book(position_volume=trade.position_volume, position_cost=trade.position_cost)
+        unrealised = held.value_at(trade.price) - held.position_cost
+        points.append(EquityPoint(trade.executed_at, trade.price, bot.quote_budget + realised + unrealised))
+        realised -= trade.realised_pnl
+    return points[::-1]

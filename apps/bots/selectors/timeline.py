@@ -1,0 +1,116 @@
+"""Why a bot did what it did: its events, each with the one that caused it, from the request to the fill."""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from apps.bots.errors import CommandNotFound
+from apps.bots.selectors.bots import bot_get
+from apps.core.money import plain
+from apps.events.catalogue import Message
+from apps.events.catalogue.bots import BotError, BotStarted, BotStopped, StartBot, StopBot, TriggerTrade
+from apps.events.catalogue.trading import BotTradeExecuted, BotTradeSkipped, TradeExecuted
+from apps.events.envelope import Envelope
+from apps.events.selectors import chain_list, event_get, stream_page
+
+# A chain grows while its run trades; more than this is read by pages of the bot's own timeline.
+MAX_CHAIN = 500
+
+
+@dataclass(frozen=True)
+class TimelineEntry:
+    """One event. `caused_by` is the event or command before it in the chain; None for the request's own command."""
+
+    event_id: UUID
+    type: str
+    title: str
+    aggregate: str
+    seq: int
+    occurred_at: datetime
+    correlation_id: UUID
+    caused_by: UUID | None
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TimelinePage:
+    """Newest first. `before_seq` asks for what is older; None at the beginning of the story."""
+
+    entries: list[TimelineEntry]
+    before_seq: int | None
+
+
+def timeline_page(*, bot_id: UUID, user_id: UUID, before_seq: int | None, limit: int) -> TimelinePage:
+    """Raises BotNotFound."""
+    bot = bot_get(bot_id=bot_id, user_id=user_id)
+    envelopes = stream_page(aggregate_type="bot", aggregate_id=bot.id, before_seq=before_seq, limit=limit + 1)
+    page = envelopes[:limit]
+    return TimelinePage(entries=_entries(page), before_seq=page[-1].aggregate_seq if len(envelopes) > limit else None)
+
+
+def timeline_of_command(*, bot_id: UUID, command_id: UUID, user_id: UUID) -> list[TimelineEntry]:
+    """Everything that one command set off, oldest first, on whatever account: at most MAX_CHAIN entries.
+
+    Raises BotNotFound, CommandNotFound.
+    """
+    bot = bot_get(bot_id=bot_id, user_id=user_id)
+    command = event_get(event_id=command_id)
+    if command is None or command.aggregate_id != bot.id:
+        raise CommandNotFound("There is no such command.")
+    chain = chain_list(correlation_ids=[command.correlation_id], user_id=user_id, limit=MAX_CHAIN)
+    return _entries(chain)
+
+
+def _entries(envelopes: Iterable[Envelope]) -> list[TimelineEntry]:
+    return [
+        TimelineEntry(
+            event_id=envelope.event_id,
+            type=envelope.event_type,
+            title=_title(envelope.message()),
+            aggregate=f"{envelope.aggregate_type}:{envelope.aggregate_id}",
+            seq=envelope.aggregate_seq,
+            occurred_at=envelope.occurred_at,
+            correlation_id=envelope.correlation_id,
+            caused_by=envelope.causation_id,
+            payload=json.loads(envelope.payload),
+        )
+        for envelope in envelopes
+    ]
+
+
+def _title(message: Message) -> str:
+    describe = _TITLES.get(type(message))
+    return describe(message) if describe else message.declaration.name
+
+
+def _trigger(message: TriggerTrade) -> str:
+    return f"A {message.side} was asked for." if message.side else "A trade was asked for."
+
+
+def _stopped(message: BotStopped) -> str:
+    left = f" {len(message.open_orders)} orders are still open." if message.open_orders else ""
+    return f"Stopped ({message.manner}): {message.reason}{left}"
+
+
+def _trade(message: BotTradeExecuted | TradeExecuted) -> str:
+    verb = "Bought" if message.side == "buy" else "Sold"
+    return (
+        f"{verb} {plain(message.volume)} {message.base_asset} at {plain(message.price)} {message.quote_asset}, "
+        f"fee {plain(message.fee)}."
+    )
+
+
+_TITLES: dict[type[Message], Callable[[Any], str]] = {
+    StartBot: lambda message: f"A start was asked for (definition {message.config.version}).",
+    StopBot: lambda message: f"A {message.manner} was asked for.",
+    TriggerTrade: _trigger,
+    BotStarted: lambda message: f"Started with definition {message.config_version}.",
+    BotStopped: _stopped,
+    BotError: lambda message: f"{'Ended with an error' if message.is_final else 'Trouble'}: {message.message}",
+    BotTradeExecuted: _trade,
+    BotTradeSkipped: lambda message: f"Held back from a {message.side}: {message.message}",
+    TradeExecuted: _trade,
+}

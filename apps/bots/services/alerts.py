@@ -1,0 +1,38 @@
+"""What a user should know of at once."""
+
+from uuid import UUID
+
+from apps.bots.models import Alert
+from apps.events.catalogue.bots import BotError
+from apps.events.catalogue.kraken import KrakenKeyTestFailed
+
+
+def key_test_failed(message: KrakenKeyTestFailed, *, event_id: UUID) -> None:
+    Alert.objects.create(
+        id=event_id,
+        user_id=message.user_id,
+        kind=message.declaration.name,
+        severity=Alert.Severity.CRITICAL,
+        code=message.code,
+        message=message.message,
+        credential_id=message.credential_id,
+        occurred_at=message.failed_at,
+    )
+
+
+def bot_failed(message: BotError, *, event_id: UUID) -> None:
+    Alert.objects.create(
+        id=event_id,
+        user_id=message.user_id,
+        kind=message.declaration.name,
+        severity=Alert.Severity.CRITICAL if message.is_final else Alert.Severity.WARNING,
+        code=message.code,
+        message=message.message,
+        bot_id=message.bot_id,
+        occurred_at=message.failed_at,
+    )
+
+
+def clear() -> None:
+    """Empties the alerts, to be told everything again."""
+    Alert.objects.all().delete()

@@ -1,0 +1,197 @@
+"""Asking something of a bot: the request is recorded and announced in one transaction, and carried out elsewhere."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Literal
+from uuid import UUID
+
+from django.db import transaction
+
+from apps.bots.errors import AmountTooLarge, BotAlreadyRunning, BotNotRunning, BotStopping
+from apps.bots.models import Bot, BotCommand, BotState, CommandKind
+from apps.bots.models.definitions import LIFECYCLE
+from apps.bots.rules import check_credential, check_pair
+from apps.bots.selectors.bots import BotView, bot_get_for_update, bot_list, bot_view
+from apps.core.errors import Malformed
+from apps.core.ids import new_id
+from apps.events.catalogue.bots import StartBot, StopBot, TriggerTrade
+from apps.events.catalogue.trading import Side
+from apps.events.services import dispatch
+
+Manner = Literal["pause", "stop", "flatten"]
+
+# A start or stop that could not be delivered for a day is not what the owner wants any more; a trade, much sooner.
+LIFECYCLE_EXPIRES_AFTER = timedelta(hours=24)
+TRADE_EXPIRES_AFTER = timedelta(minutes=15)
+
+
+@transaction.atomic
+def bot_start(*, bot_id: UUID, user_id: UUID, now: datetime) -> BotCommand:
+    """Asks for a run of the definition as it is now.
+
+    Raises BotNotFound, BotAlreadyRunning, BotStopping, UnknownCredential, CredentialNotActive, WrongMode, UnknownPair.
+    """
+    bot = bot_get_for_update(bot_id=bot_id, user_id=user_id)
+    view = bot_view(bot, now=now)
+    if view.state == BotState.RUNNING:
+        raise BotAlreadyRunning("Bot is already running.", bot_id=str(bot.id), state=view.state)
+    if view.state == BotState.STARTING:
+        raise BotAlreadyRunning("Bot is already being started.", bot_id=str(bot.id), state=view.state)
+    if view.state == BotState.STOPPING:
+        raise BotStopping("Bot is being stopped. Start it once it has stopped.", bot_id=str(bot.id))
+    check_credential(credential_id=bot.credential_id, user_id=user_id, mode=bot.mode)
+    check_pair(bot.pair, mode=bot.mode)
+    command = _record(view, CommandKind.START, now=now, expires_after=LIFECYCLE_EXPIRES_AFTER)
+    dispatch(
+        StartBot(
+            command_id=command.id,
+            bot_id=bot.id,
+            user_id=user_id,
+            config=bot.config,
+            requested_at=now,
+            expires_at=command.expires_at,
+        ),
+        now=now,
+    )
+    return command
+
+
+def bot_pause(*, bot_id: UUID, user_id: UUID, now: datetime) -> BotCommand:
+    """Asks to trade no more and to leave open orders as they are. Raises BotNotFound, BotNotRunning, BotStopping."""
+    return _end(bot_id=bot_id, user_id=user_id, kind=CommandKind.PAUSE, now=now)
+
+
+def bot_stop(*, bot_id: UUID, user_id: UUID, now: datetime) -> BotCommand:
+    """Asks to trade no more and to cancel open orders. Raises BotNotFound, BotNotRunning, BotStopping.
+
+    A start that is under way is overruled; where it was not delivered yet, it never runs.
+    """
+    return _end(bot_id=bot_id, user_id=user_id, kind=CommandKind.STOP, now=now)
+
+
+def bot_flatten(*, bot_id: UUID, user_id: UUID, now: datetime) -> BotCommand:
+    """Asks to stop and to sell what the bot holds. Raises BotNotFound, BotNotRunning, BotStopping."""
+    return _end(bot_id=bot_id, user_id=user_id, kind=CommandKind.FLATTEN, now=now)
+
+
+@transaction.atomic
+def bot_stop_all(*, user_id: UUID, manner: Manner, now: datetime) -> list[BotCommand]:
+    """Asks every bot of the user that may have something to end to end it; stopped ones are left alone."""
+    kind = CommandKind(manner)
+    commands = []
+    # Locked in one order, so that two of these at once wait for one another instead of for ever.
+    for bot in bot_list(user_id=user_id).select_for_update().order_by("id"):
+        view = bot_view(bot, now=now)
+        if view.state != BotState.STOPPED and _refusal_to_end(view, kind) is None:
+            commands.append(_ask_to_end(view, kind, now=now))
+    return commands
+
+
+@transaction.atomic
+def bot_trigger_trade(
+    *, bot_id: UUID, user_id: UUID, now: datetime, side: Side | None = None, quote_amount: Decimal | None = None
+) -> BotCommand:
+    """Asks a running bot to trade now: as its strategy decides, or as `side` says; `quote_amount` in the quote asset.
+
+    Raises BotNotFound, BotNotRunning, AmountTooLarge, Malformed.
+    """
+    bot = bot_get_for_update(bot_id=bot_id, user_id=user_id)
+    view = bot_view(bot, now=now)
+    if view.state != BotState.RUNNING:
+        raise BotNotRunning(f"Bot is {view.state}; only a running bot can trade.", bot_id=str(bot.id), state=view.state)
+    if quote_amount is not None and side is None:
+        raise Malformed("Say which side the amount is for.")
+    if quote_amount is not None and quote_amount > bot.quote_budget:
+        raise AmountTooLarge("The amount is larger than the bot's budget.", quote_budget=str(bot.quote_budget))
+    arguments = {"side": side, "quote_amount": str(quote_amount) if quote_amount is not None else None}
+    command = _record(
+        view,
+        CommandKind.TRIGGER_TRADE,
+        now=now,
+        expires_after=TRADE_EXPIRES_AFTER,
+        arguments={name: value for name, value in arguments.items() if value is not None},
+    )
+    dispatch(
+        TriggerTrade(
+            command_id=command.id,
+            bot_id=bot.id,
+            user_id=user_id,
+            side=side,
+            quote_amount=quote_amount,
+            requested_at=now,
+            expires_at=command.expires_at,
+        ),
+        now=now,
+    )
+    return command
+
+
+@transaction.atomic
+def _end(*, bot_id: UUID, user_id: UUID, kind: CommandKind, now: datetime) -> BotCommand:
+    bot = bot_get_for_update(bot_id=bot_id, user_id=user_id)
+    view = bot_view(bot, now=now)
+    if refusal := _refusal_to_end(view, kind):
+        raise refusal
+    return _ask_to_end(view, kind, now=now)
+
+
+def _refusal_to_end(view: BotView, kind: CommandKind) -> BotNotRunning | BotStopping | None:
+    """A stop is let through whenever there may be something left to stop."""
+    bot, state = view.bot, view.state
+    if state in (BotState.RUNNING, BotState.STARTING):
+        return None
+    if state == BotState.STOPPING:
+        before = CommandKind(view.latest.kind).strength if view.latest else 0
+        if kind.strength > before or (kind.strength == before and not view.is_under_way):
+            return None
+        return BotStopping("Bot is already being stopped.", bot_id=str(bot.id))
+    has_orders = bool(view.status.open_orders) or state in (BotState.ERROR, BotState.PAUSED)
+    holds = view.status.position_volume > 0
+    if (kind == CommandKind.STOP and has_orders) or (kind == CommandKind.FLATTEN and (has_orders or holds)):
+        return None
+    return BotNotRunning(f"Bot is not running: it is {state}.", bot_id=str(bot.id), state=state)
+
+
+def _ask_to_end(view: BotView, kind: CommandKind, *, now: datetime) -> BotCommand:
+    command = _record(view, kind, now=now, expires_after=LIFECYCLE_EXPIRES_AFTER)
+    manner: Manner = "pause" if kind == CommandKind.PAUSE else "stop" if kind == CommandKind.STOP else "flatten"
+    dispatch(
+        StopBot(
+            command_id=command.id,
+            bot_id=view.bot.id,
+            user_id=view.bot.user_id,
+            manner=manner,
+            requested_at=now,
+            expires_at=command.expires_at,
+        ),
+        now=now,
+    )
+    return command
+
+
+def _record(
+    view: BotView,
+    kind: CommandKind,
+    *,
+    now: datetime,
+    expires_after: timedelta,
+    arguments: dict[str, Any] | None = None,
+) -> BotCommand:
+    """The request's row. A lifecycle command closes the one before it, and overrules it where it is under way."""
+    bot: Bot = view.bot
+    command = BotCommand(
+        id=new_id(),
+        bot=bot,
+        user_id=bot.user_id,
+        kind=kind,
+        arguments=arguments or {},
+        requested_at=now,
+        expires_at=now + expires_after,
+    )
+    if kind.is_lifecycle:
+        # The reference to a row that follows is checked at commit; the one open command, at once.
+        BotCommand.objects.filter(bot=bot, kind__in=LIFECYCLE, closed_at=None).update(
+            closed_at=now, superseded_by=command if view.is_under_way else None
+        )
+    command.save(force_insert=True)
+    return command

@@ -1,0 +1,102 @@
+"""Defining bots. A running bot goes on with the definition that it was started with."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal
+from uuid import UUID
+
+from django.db import transaction
+
+from apps.bots.errors import BotChangedMeanwhile, BotInUse, FieldIsImmutable
+from apps.bots.models import Bot
+from apps.bots.rules import check_budget, check_credential, check_pair, check_parameters
+from apps.bots.selectors.bots import bot_get_for_update, bot_view
+
+IMMUTABLE = ("mode", "pair")
+CHANGEABLE = ("name", "credential_id", "strategy", "parameters", "interval_minutes", "quote_budget")
+
+
+@transaction.atomic
+def bot_create(
+    *,
+    user_id: UUID,
+    name: str,
+    credential_id: UUID,
+    pair: str,
+    strategy: str,
+    parameters: dict[str, Any],
+    interval_minutes: int,
+    quote_budget: Decimal,
+    now: datetime,
+    mode: Literal["paper", "live"] | None = None,
+) -> Bot:
+    """A new bot, not running. `quote_budget` is in the pair's quote asset; without a `mode` it has its key's.
+
+    Raises UnknownCredential, CredentialNotActive, WrongMode, UnknownPair, UnknownStrategy, InvalidParameters,
+    BudgetTooSmall.
+    """
+    credential = check_credential(credential_id=credential_id, user_id=user_id, mode=mode)
+    rules = check_pair(pair, mode=credential.mode)
+    checked = check_parameters(strategy, parameters)
+    check_budget(quote_budget, rules=rules, parameters=checked)
+    return Bot.objects.create(
+        user_id=user_id,
+        name=name,
+        credential_id=credential_id,
+        mode=credential.mode,
+        pair=rules.pair,
+        strategy=strategy,
+        parameters=checked.as_json(),
+        interval_minutes=interval_minutes,
+        quote_budget=quote_budget,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+@transaction.atomic
+def bot_update(
+    *, bot_id: UUID, user_id: UUID, changes: dict[str, Any], now: datetime, expected_version: int | None = None
+) -> Bot:
+    """Makes a new version of the definition, where anything changes at all; it counts from the next start on.
+
+    A new strategy without parameters gets its defaults. Raises BotNotFound, BotChangedMeanwhile, FieldIsImmutable, and
+    what bot_create raises.
+    """
+    bot = bot_get_for_update(bot_id=bot_id, user_id=user_id)
+    if expected_version is not None and expected_version != bot.version:
+        raise BotChangedMeanwhile(f"The bot is at version {bot.version} by now.", version=bot.version)
+    for field in IMMUTABLE:
+        if field in changes and changes[field] != getattr(bot, field):
+            raise FieldIsImmutable(f"A bot's {field} cannot change. Make another bot.", field=field)
+    new = {field: changes.get(field, getattr(bot, field)) for field in CHANGEABLE}
+    if new["strategy"] != bot.strategy and "parameters" not in changes:
+        new["parameters"] = {}
+    checked = check_parameters(new["strategy"], new["parameters"])
+    new["parameters"] = checked.as_json()
+    if new["credential_id"] != bot.credential_id:
+        check_credential(credential_id=new["credential_id"], user_id=user_id, mode=bot.mode)
+    check_budget(new["quote_budget"], rules=check_pair(bot.pair, mode=bot.mode), parameters=checked)
+    changed = [field for field in CHANGEABLE if new[field] != getattr(bot, field)]
+    if changed:
+        for field in changed:
+            setattr(bot, field, new[field])
+        bot.version += 1
+        bot.updated_at = now
+        bot.save(update_fields=[*changed, "version", "updated_at"])
+    return bot
+
+
+@transaction.atomic
+def bot_delete(*, bot_id: UUID, user_id: UUID, now: datetime) -> None:
+    """The bot is gone for its owner; its trades and events stay. Raises BotNotFound, BotInUse."""
+    bot = bot_get_for_update(bot_id=bot_id, user_id=user_id)
+    view = bot_view(bot, now=now)
+    if view.is_at_work:
+        raise BotInUse(f"The bot is {view.state}. Stop it first.", state=view.state)
+    if view.status.open_orders:
+        raise BotInUse(
+            "Orders of the bot are open on the exchange. Stop it first.", open_orders=view.status.open_orders
+        )
+    bot.deleted_at = now
+    bot.save(update_fields=["deleted_at"])
