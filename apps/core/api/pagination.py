@@ -1,10 +1,23 @@
 """Cursor pages, newest first: stable while rows are added."""
 
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from rest_framework.exceptions import NotFound
 from rest_framework.pagination import CursorPagination
+
+from apps.core.errors import Malformed
 
 
 class NewestFirstPagination(CursorPagination):
-    ordering = "-id"
+    ordering: str | tuple[str, ...] = "-id"
     page_size = 50
     page_size_query_param = "limit"
     max_page_size = 200
+
+    def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> list[Any] | None:
+        """Raises Malformed for a cursor that is not one of ours; whatever it holds, it becomes part of a query."""
+        try:
+            return super().paginate_queryset(queryset, request, view)
+        except (NotFound, ValidationError, ValueError):
+            raise Malformed("The cursor is not one that an earlier page gave.") from None
