@@ -8,10 +8,10 @@ import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
 
-from dev import applications, checks, environment, lifecycle, run, secrets, supervisor
+from dev import applications, checks, containers, environment, install, lifecycle, run, secrets, supervisor
 from dev.errors import Cancelled, StackError
 from dev.locks import lock
-from dev.profile import Profile, load
+from dev.profile import ROOT, Profile, load
 from dev.progress import say, show_failure
 
 INTERRUPTED = 130
@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
         ("check", _check, "run every check of the tree: lint, types, dependencies, documents, gateway"),
         ("clean", _clean, "stop the profile and remove its data, logs and secrets"),
         ("status", _status, "what runs; exit code 1 where a server is down"),
+        ("containers", _containers, "make the secrets that docker/*.yml mount, in .local/docker/"),
         ("env", _env, "print the environment that talks to this profile, for eval"),
     ):
         chosen.add_parser(name, parents=[common], help=text).set_defaults(command=command)
@@ -124,6 +125,14 @@ def _env(profile: Profile, _: argparse.Namespace) -> int:
     secrets.create(profile)
     for name, value in environment.contract(profile, os.environ).items():
         say(f"export {name}={shlex.quote(value)}")
+    return 0
+
+
+def _containers(_: Profile, __: argparse.Namespace) -> int:
+    install.install(frozenset())
+    where = containers.create()
+    say(f"  The secrets of the containers are in {where.relative_to(ROOT)}/. Start them with")
+    say(f"    docker compose {' '.join(f'-f {file.relative_to(ROOT)}' for file in containers.FILES)} up --build")
     return 0
 
 
