@@ -3,9 +3,11 @@
 import hashlib
 import hmac
 import json
+import math
 import re
 from collections.abc import Callable
-from typing import Any
+from datetime import timedelta
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import transaction
@@ -23,11 +25,21 @@ REPLAYED = "Idempotency-Replayed"
 _WELL_FORMED = re.compile(r"^[\x21-\x7e]{1,128}$")
 _KEPT_HEADERS = ("Location",)
 
+# A request still without an answer after this long has lost its process.
+ABANDONED_AFTER = timedelta(seconds=60)
+
 
 class IdempotencyKeyReused(Conflict):
     """The key was used before for another request."""
 
     code = "idempotency_key_reused"
+
+
+class RequestInProgress(Conflict):
+    """An equal request is being worked on. Ask again after `retry_after_seconds`."""
+
+    code = "request_in_progress"
+    retryable = True
 
 
 class IdempotentMutations:
@@ -36,37 +48,92 @@ class IdempotentMutations:
     The record is written in the transaction of the work itself. Two equal requests at once meet at its unique key: the
     second waits until the first commits, then gets the first one's answer. A refused request leaves no record, so it
     can be tried again with the same key.
+
+    A view that talks to the outside sets `idempotency_around_io`: no transaction may be open while it waits. Then the
+    record is committed first, the work runs without a transaction, and the answer is saved after it. An equal request
+    meanwhile is told RequestInProgress. A record whose process died is taken over after a minute, and the work runs
+    again: what it had committed by then must be met by constraints of its own.
     """
+
+    idempotency_around_io: ClassVar[bool] = False
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         if request.method in ("POST", "PUT", "PATCH", "DELETE") and request.headers.get(HEADER):
             handler_name = request.method.lower()
             handler = getattr(self, handler_name, None)
             if handler is not None:
-                setattr(self, handler_name, self._once(handler))
+                once = self._once_around_io if self.idempotency_around_io else self._once
+                setattr(self, handler_name, once(handler))
         return super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
 
     def _once(self, handler: Callable[..., Response]) -> Callable[..., Response]:
         def handle(request: Request, *args: Any, **kwargs: Any) -> Response:
-            key = request.headers[HEADER]
-            if not _WELL_FORMED.match(key):
-                raise Malformed(f"{HEADER} must be 1 to 128 printable characters.")
+            key = _key_of(request)
             with transaction.atomic():
-                record, is_first = IdempotencyRecord.objects.get_or_create(
-                    scope=_scope(request),
-                    key=key,
-                    defaults={"fingerprint": _fingerprint(request), "created_at": timezone.now()},
-                )
+                record, is_first = _record(request, key)
                 if not is_first:
                     return _replay(record, request)
                 response = handler(request, *args, **kwargs)
-                record.status = response.status_code
-                record.body = _jsonable(response.data)
-                record.headers = {name: response[name] for name in _KEPT_HEADERS if response.has_header(name)}
-                record.save(update_fields=["status", "body", "headers"])
+                IdempotencyRecord.objects.filter(pk=record.pk).update(**_answer(response))
                 return response
 
         return handle
+
+    def _once_around_io(self, handler: Callable[..., Response]) -> Callable[..., Response]:
+        def handle(request: Request, *args: Any, **kwargs: Any) -> Response:
+            record, is_mine = _record(request, _key_of(request))
+            if not is_mine and record.status is not None:
+                return _replay(record, request)
+            if not is_mine:
+                _take_over(record, request)
+            # `created_at` is the claim: whoever has taken the record over since has changed it.
+            claim = IdempotencyRecord.objects.filter(pk=record.pk, created_at=record.created_at, status=None)
+            try:
+                response = handler(request, *args, **kwargs)
+            except BaseException:
+                claim.delete()
+                raise
+            claim.update(**_answer(response))
+            return response
+
+        return handle
+
+
+def _key_of(request: Request) -> str:
+    key: str = request.headers[HEADER]
+    if not _WELL_FORMED.match(key):
+        raise Malformed(f"{HEADER} must be 1 to 128 printable characters.")
+    return key
+
+
+def _record(request: Request, key: str) -> tuple[IdempotencyRecord, bool]:
+    return IdempotencyRecord.objects.get_or_create(
+        scope=_scope(request),
+        key=key,
+        defaults={"fingerprint": _fingerprint(request), "created_at": timezone.now()},
+    )
+
+
+def _answer(response: Response) -> dict[str, Any]:
+    return {
+        "status": response.status_code,
+        "body": _jsonable(response.data),
+        "headers": {name: response[name] for name in _KEPT_HEADERS if response.has_header(name)},
+    }
+
+
+def _take_over(record: IdempotencyRecord, request: Request) -> None:
+    """Makes the record this request's, where its process must have died. Raises RequestInProgress otherwise."""
+    _refuse_another_request(record, request)
+    now = timezone.now()
+    abandoned_at = record.created_at + ABANDONED_AFTER
+    unanswered = IdempotencyRecord.objects.filter(pk=record.pk, created_at=record.created_at, status=None)
+    if now < abandoned_at or not unanswered.update(created_at=now):
+        raise RequestInProgress(
+            "An equal request is still being worked on.",
+            retry_after_seconds=max(1, math.ceil(min(5.0, (abandoned_at - now).total_seconds()))),
+        )
+    record.created_at = now
 
 
 def _scope(request: Request) -> str:
@@ -82,9 +149,13 @@ def _fingerprint(request: Request) -> bytes:
     return digest.digest()
 
 
-def _replay(record: IdempotencyRecord, request: Request) -> Response:
+def _refuse_another_request(record: IdempotencyRecord, request: Request) -> None:
     if bytes(record.fingerprint) != _fingerprint(request):
         raise IdempotencyKeyReused(f"This {HEADER} was used for another request. Use a new one.")
+
+
+def _replay(record: IdempotencyRecord, request: Request) -> Response:
+    _refuse_another_request(record, request)
     response = Response(record.body, status=record.status, headers=record.headers)
     response[REPLAYED] = "true"
     return response

@@ -1,0 +1,31 @@
+"""A stub exchange, and an adapter on it whose signing turns need no database."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+
+import pytest
+
+from apps.exchange.kraken import KrakenExchange, Patience, transport
+from tests.factories.exchange_stub import KEY, SECRET, ExchangeStub, running_stub
+
+
+@pytest.fixture
+def stub() -> Iterator[ExchangeStub]:
+    with running_stub() as running:
+        yield running
+
+
+@pytest.fixture
+def exchange(stub: ExchangeStub, monkeypatch: pytest.MonkeyPatch) -> KrakenExchange:
+    nonces = count(1_700_000_000_000_000_000)
+
+    @contextmanager
+    def turn(api_key: str) -> Iterator[int]:
+        assert api_key == KEY
+        yield next(nonces)
+
+    monkeypatch.setattr(transport, "signing_turn", turn)
+    monkeypatch.setattr(transport, "PAUSES_SECONDS", (0.0,))
+    patience = Patience(connect_seconds=0.5, read_seconds=0.5)
+    return KrakenExchange(mode="paper", url=stub.url, api_key=KEY, api_secret=SECRET, patience=patience)
