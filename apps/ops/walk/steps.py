@@ -70,13 +70,13 @@ def walk(
     started_at = time.monotonic()
     command = client.post(f"{path}/start")
     narrator.say("start accepted (202)", command["id"])
-    receipt = _until(lambda: client.get(f"{path}/commands/{command['id']}"), _is_over, "the start's receipt", 20)
+    receipt = until(lambda: client.get(f"{path}/commands/{command['id']}"), _is_over, "the start's receipt", 20)
     _must_be_done(receipt)
     narrator.say(f"bot.start ran in the bot service, attempt {receipt['attempts']}")
-    status = _until(lambda: client.get(f"{path}/status"), lambda body: body["state"] == "running", "running", 20)
+    status = until(lambda: client.get(f"{path}/status"), lambda body: body["state"] == "running", "running", 20)
     narrator.say("status says running", str(status.get("run_id", "")))
 
-    page = _until(lambda: client.get(f"{path}/trades"), lambda body: bool(body["results"]), "the first trade", 60)
+    page = until(lambda: client.get(f"{path}/trades"), lambda body: bool(body["results"]), "the first trade", 60)
     first_trade_seconds = time.monotonic() - started_at
     narrator.say("first trade in the API", page["results"][-1]["trade_id"])
     seen = {trade["trade_id"] for trade in page["results"]}
@@ -91,8 +91,8 @@ def walk(
 
     stop = client.post(f"{path}/stop")
     narrator.say("stop accepted (202)", stop["id"])
-    _must_be_done(_until(lambda: client.get(f"{path}/commands/{stop['id']}"), _is_over, "the stop's receipt", 30))
-    status = _until(lambda: client.get(f"{path}/status"), lambda body: body["state"] == "stopped", "stopped", 20)
+    _must_be_done(until(lambda: client.get(f"{path}/commands/{stop['id']}"), _is_over, "the stop's receipt", 30))
+    status = until(lambda: client.get(f"{path}/status"), lambda body: body["state"] == "stopped", "stopped", 20)
     narrator.say("status says stopped")
     return Walked(bot, status, client.get(f"{path}/trades")["results"], first_trade_seconds)
 
@@ -114,7 +114,7 @@ def _must_be_done(receipt: Json) -> None:
         raise WalkFailed(f"The command {receipt['id']} ended as {receipt['state']}: {receipt.get('reason', '')}")
 
 
-def _until(read: Callable[[], Json], holds: Callable[[Json], Any], what: str, at_most_seconds: float) -> Json:
+def until(read: Callable[[], Json], holds: Callable[[Json], Any], what: str, at_most_seconds: float) -> Json:
     deadline = time.monotonic() + at_most_seconds
     while True:
         body = read()
