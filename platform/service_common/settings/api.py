@@ -21,7 +21,7 @@ def rest_framework(env: Environment, service: str) -> dict[str, Any]:
             "DEFAULT_AUTHENTICATION_CLASSES": ["apps.core.principal.PrincipalAuthentication"],
             "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
             "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-            "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+            "DEFAULT_PARSER_CLASSES": ["apps.core.api.parsers.BoundedJSONParser"],
             "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
             "DEFAULT_PAGINATION_CLASS": "apps.core.api.pagination.NewestFirstPagination",
             "EXCEPTION_HANDLER": "apps.core.api.errors.exception_handler",
