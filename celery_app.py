@@ -17,28 +17,38 @@ if "DJANGO_SETTINGS_MODULE" not in os.environ:
     os.environ["DJANGO_SETTINGS_MODULE"] = f"{PROJECTS[os.environ.get('SERVICE', 'bot')]}.settings"
 
 from celery import Celery  # noqa: E402
+from celery.signals import import_modules  # noqa: E402
 from django.conf import settings  # noqa: E402
+
+# A command that takes longer has failed: first by an exception inside it, then by the end of its process.
+SOFT_TIME_LIMIT_SECONDS = 100
+TIME_LIMIT_SECONDS = 120
 
 app = Celery("muckard", set_as_current=True)
 app.conf.update(
     broker_url=settings.ENVIRONMENT.rabbitmq_url,
     task_serializer="json",
     accept_content=["json"],
-    # A failure is rejected without requeue and dead-letters; it must not be acknowledged.
     task_acks_late=True,
+    # A failure is rejected without requeue and dead-letters; it must not be acknowledged.
     task_acks_on_failure=False,
-    # True on purpose: False means "requeue", an endless loop.
-    task_acks_on_timeout=True,
+    # A killed process or a passed time limit requeues the message. The execution's row ends that after the last
+    # attempt, and the queue's delivery limit before it could become a loop.
+    task_acks_on_timeout=False,
     task_reject_on_worker_lost=True,
+    task_soft_time_limit=SOFT_TIME_LIMIT_SECONDS,
+    task_time_limit=TIME_LIMIT_SECONDS,
     # A typo must raise, not create a queue.
     task_create_missing_queues=False,
-    task_default_exchange_type="topic",
     # The state of a command lives in PostgreSQL.
     task_ignore_result=True,
     task_send_sent_event=False,
     worker_send_task_events=True,
+    worker_consumer="apps.events.worker.consumer:CommandConsumer",
     worker_prefetch_multiplier=1,
-    worker_cancel_long_running_tasks_on_connection_loss=True,
+    # A command under way is finished: whoever gets its message next finds it running or done. Ending it would leave
+    # orders whose outcome is unknown.
+    worker_cancel_long_running_tasks_on_connection_loss=False,
     worker_soft_shutdown_timeout=10,
     worker_hijack_root_logger=False,
     worker_enable_remote_control=True,
@@ -46,7 +56,25 @@ app.conf.update(
     broker_connection_timeout=4,
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
-    broker_transport_options={"client_properties": {"connection_name": f"muckard-{settings.SERVICE}"}},
+    # A missing queue is waited for, as a missing broker is.
+    broker_channel_error_retry=True,
+    # No confirm_publish here: with it a frozen broker hangs the main loop for good.
+    broker_transport_options={"client_properties": {"connection_name": f"muckard-{settings.SERVICE}-celery"}},
+    # Each child keeps its database connection; a task checks it first (apps.events.commands).
+    CELERY_DB_REUSE_MAX=sys.maxsize // 4,
     timezone="UTC",
 )
 app.autodiscover_tasks()
+
+
+@import_modules.connect(sender=app, weak=False)
+def _know_the_queues(**_: object) -> None:
+    """Only now: the queues follow from the catalogue, which is filled when Django is set up."""
+    from apps.events.worker.consumer import CheckQueues, task_queues
+    from apps.events.worker.liveness import Liveness
+
+    queues = task_queues()
+    app.conf.task_queues = queues
+    app.conf.task_routes = {queue.name: {"queue": queue.name} for queue in queues}
+    app.steps["consumer"].add(CheckQueues)
+    Liveness().connect()

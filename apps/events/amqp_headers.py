@@ -79,6 +79,12 @@ def attempt_of(headers: Mapping[str, Any]) -> int:
     return _count(headers, ATTEMPT, least=1)
 
 
+def version_of(headers: Mapping[str, Any]) -> int:
+    """The version of the payload's class; 1 for a message that says nothing."""
+    text = str(headers.get(f"{PREFIX}schemaversion", "1"))
+    return int(text) if text.isdecimal() else 0
+
+
 def deferrals_of(headers: Mapping[str, Any]) -> int:
     return _count(headers, DEFERRALS, least=0)
 

@@ -24,11 +24,11 @@ from apps.core.context import message_context, new_traceparent
 from apps.core.errors import PlatformError
 from apps.core.ids import new_id
 from apps.events import executions
-from apps.events.amqp_headers import PREFIX
+from apps.events.amqp_headers import PREFIX, version_of
 from apps.events.catalogue import Command, InvalidPayload, Signal
 from apps.events.executions import Claim, State, Verdict
 from apps.events.lease_keeper import LeaseKeeper
-from apps.events.worker_identity import this_worker
+from apps.events.worker.identity import this_worker
 from service_common.redaction import mask_text
 
 logger = structlog.get_logger(__name__)
@@ -110,7 +110,8 @@ class Executor:
     on_failure: FailureHandler[Any] | None
 
 
-_executors: dict[str, Executor] = {}
+# By the command's name and version.
+_executors: dict[tuple[str, int], Executor] = {}
 
 
 def executes(
@@ -123,23 +124,32 @@ def executes(
     """
 
     def register(handle: CommandHandler[C]) -> CommandHandler[C]:
-        name = command.declaration.name
-        known = _executors.get(name)
+        identity = (command.declaration.name, command.declaration.version)
+        known = _executors.get(identity)
         if known is not None and known.handle.__qualname__ != handle.__qualname__:
-            raise TypeError(f"{name} is executed twice: by {known.handle.__qualname__} and {handle.__qualname__}.")
-        executor = _executors[name] = Executor(command, handle, on_failure)
-
-        @shared_task(bind=True, name=name)
-        def task(self: "Task[Any, Any]", /, **payload: Any) -> str:
-            close_old_connections()
-            try:
-                return run(executor, orjson.dumps(payload), self.request.headers or {}, now=timezone.now())
-            except NotNow as reason:
-                raise Reject(str(reason), requeue=False) from None
-
+            raise TypeError(
+                f"{identity[0]} is executed twice: by {known.handle.__qualname__} and {handle.__qualname__}."
+            )
+        _executors[identity] = Executor(command, handle, on_failure)
+        _register_task(command.declaration.name)
         return handle
 
     return register
+
+
+def _register_task(name: str) -> None:
+    @shared_task(bind=True, name=name)
+    def task(self: "Task[Any, Any]", /, **payload: Any) -> str:
+        close_old_connections()
+        headers = self.request.headers or {}
+        executor = _executors.get((name, version_of(headers)))
+        if executor is None:
+            # A newer service ordered it: workers of that version may take it.
+            raise Reject(f"unknown version {version_of(headers)} of {name}", requeue=False)
+        try:
+            return run(executor, orjson.dumps(payload), headers, now=timezone.now())
+        except NotNow as reason:
+            raise Reject(str(reason), requeue=False) from None
 
 
 def on_signal(signal: type[S]) -> Callable[[Callable[[S], None]], Callable[[S], None]]:
@@ -162,7 +172,7 @@ def on_signal(signal: type[S]) -> Callable[[Callable[[S], None]], Callable[[S], 
 
 def execute(command: Command, *, headers: Mapping[str, Any] | None = None, now: datetime | None = None) -> str:
     """Runs the command in this process as a worker would, and says how it ended. Raises AttemptFailed, NotNow."""
-    executor = _executors[command.declaration.name]
+    executor = _executors[command.declaration.name, command.declaration.version]
     return run(executor, command.canonical_bytes(), headers or {}, now=now or timezone.now())
 
 

@@ -15,7 +15,7 @@ from django.db import connection
 
 from apps.events.catalogue import Command
 from apps.events.models import CommandExecution
-from apps.events.worker_identity import has_died
+from apps.events.worker.identity import has_died
 
 State = CommandExecution.State
 
@@ -125,3 +125,18 @@ def is_finished_by(*, command_id: UUID, fence: int) -> bool:
     return CommandExecution.objects.filter(
         command_id=command_id, fence=fence, state__in=(State.DONE, State.DROPPED, State.FAILED)
     ).exists()
+
+
+def give_up(command: Command, *, reason: str, now: datetime) -> None:
+    """Marks failed what no worker could take. Changes nothing that is finished."""
+    row, _ = CommandExecution.objects.get_or_create(
+        command_id=command.command_id,
+        defaults={
+            "name": command.declaration.name,
+            "aggregate_id": command.aggregate_id,
+            "state": State.RETRYING,
+            "first_delivered_at": now,
+        },
+    )
+    unfinished = CommandExecution.objects.filter(pk=row.pk, state__in=(State.RUNNING, State.RETRYING))
+    unfinished.update(state=State.FAILED, lease_until=None, reason=reason[:MAX_REASON_LENGTH], finished_at=now)

@@ -3,20 +3,25 @@
 Only background processes do this. A request writes to the outbox and never waits for a broker.
 """
 
-from apps.events.rabbitmq.connection import BrokerUnavailable, TopologyMissing, connect, release
+from apps.events.rabbitmq.connection import BrokerUnavailable, TopologyMissing, connect, exists, release
 from apps.events.rabbitmq.messages import Outgoing, outgoing_of, outgoing_signal
 from apps.events.rabbitmq.publisher import ConfirmedPublisher, Outcome, Verdict
+from apps.events.rabbitmq.reader import Lane, QueueReader, body_of
 from apps.events.rabbitmq.signals import SignalSender
 
 __all__ = [
     "BrokerUnavailable",
     "ConfirmedPublisher",
+    "Lane",
     "Outcome",
     "Outgoing",
+    "QueueReader",
     "SignalSender",
     "TopologyMissing",
     "Verdict",
+    "body_of",
     "connect",
+    "exists",
     "outgoing_of",
     "outgoing_signal",
     "release",

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+from typing import Any
 
 from amqp.exceptions import AMQPError, ChannelError, NotFound
 from django.conf import settings
@@ -82,3 +83,19 @@ def unavailable(error: Exception) -> BrokerUnavailable:
     if isinstance(error, ChannelError):
         return BrokerUnavailable(f"RabbitMQ closed the channel: {text}")
     return BrokerUnavailable(f"The connection to RabbitMQ was lost: {text}")
+
+
+def exists(*queues: str) -> bool:
+    """Whether all of these queues are there. Raises BrokerUnavailable."""
+    connection = connect("lookup")
+    try:
+        for queue in queues:
+            channel: Any = connection.channel()
+            channel.queue_declare(queue, passive=True)
+    except NotFound:
+        return False
+    except CONNECTION_ERRORS as error:
+        raise unavailable(error) from error
+    finally:
+        release(connection)
+    return True

@@ -5,7 +5,7 @@ a seventh of the rate (docs/messaging.md has the figures).
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -59,23 +59,25 @@ class ConfirmedPublisher:
         self._connection: Connection | None = None
         self._channel: Any = None
         self._sent = 0
-        self._waiting: dict[int, str] = {}
-        self._verdicts: dict[str, Verdict] = {}
+        # Delivery tags that wait for an answer, with the place of their message in the batch.
+        self._waiting: dict[int, int] = {}
+        self._messages: Sequence[Outgoing] = ()
+        self._verdicts: list[Verdict | None] = []
         self._is_proven = False
         self._blocked_because = ""
         self._deadline = 0.0
 
     def publish(self, messages: Sequence[Outgoing], *, seconds: float | None = None) -> Outcome:
         """Sends the messages and waits for every answer, at most `seconds`. Never raises for the broker."""
-        self._verdicts = {}
+        self._messages, self._verdicts = messages, [None] * len(messages)
         self._deadline = time.monotonic() + min(
             self._confirm_seconds if seconds is None else seconds, self._confirm_seconds
         )
         error: BrokerUnavailable | None = None
         try:
             self._connect()
-            first = [] if self._is_proven else messages[:1]
-            for part in (first, messages[len(first) :]):
+            first = 0 if self._is_proven else 1
+            for part in (range(len(messages))[:first], range(len(messages))[first:]):
                 self._send(part)
                 self._await_answers()
                 self._is_proven = self._is_proven or bool(part)
@@ -85,7 +87,7 @@ class ConfirmedPublisher:
             error = self._explain(reason)
         if error is not None:
             self._drop()
-        return Outcome(tuple(self._verdicts.get(each.message_id, Verdict.UNKNOWN) for each in messages), error)
+        return Outcome(tuple(verdict or Verdict.UNKNOWN for verdict in self._verdicts), error)
 
     def keep_alive(self) -> None:
         """Answers and sends heartbeats on an idle connection: call it about once a second. Notices a lost broker.
@@ -126,12 +128,13 @@ class ConfirmedPublisher:
         self._channel.events["basic_nack"].add(self._on_nack)
         self._channel.events["basic_return"].add(self._on_return)
 
-    def _send(self, messages: Sequence[Outgoing]) -> None:
-        for each in messages:
+    def _send(self, places: Iterable[int]) -> None:
+        for place in places:
+            each = self._messages[place]
             if time.monotonic() > self._deadline:
                 raise TimeoutError
             self._sent += 1
-            self._waiting[self._sent] = each.message_id
+            self._waiting[self._sent] = place
             self._channel.basic_publish(
                 each.message, exchange=each.exchange, routing_key=each.routing_key, mandatory=True
             )
@@ -177,13 +180,18 @@ class ConfirmedPublisher:
     def _answer(self, tag: int, multiple: bool, verdict: Verdict) -> None:
         tags = [each for each in self._waiting if each <= tag] if multiple else [tag]
         for each in tags:
-            message_id = self._waiting.pop(each, None)
-            if message_id is not None:
-                self._verdicts.setdefault(message_id, verdict)
+            place = self._waiting.pop(each, None)
+            if place is not None:
+                self._verdicts[place] = self._verdicts[place] or verdict
 
     def _on_return(self, error: Exception, exchange: str, routing_key: str, message: Any) -> None:
         logger.error("message_unroutable", exchange=exchange, routing_key=routing_key, reason=str(error))
-        self._verdicts[message.properties["message_id"]] = Verdict.UNROUTABLE
+        returned = message.properties.get("message_id")
+        # Before its acknowledgement, and in the order of sending: of equal ids it is the first without a verdict.
+        for place in self._waiting.values():
+            if self._verdicts[place] is None and self._messages[place].message_id == returned:
+                self._verdicts[place] = Verdict.UNROUTABLE
+                return
 
     def _on_blocked(self, reason: str) -> None:
         self._blocked_because = str(reason)

@@ -20,7 +20,7 @@ from apps.events.catalogue.bots import StopBot
 from apps.events.commands import AttemptFailed, CommandDropped, Delivery, ExecutionLost, Executor, NotNow
 from apps.events.lease_keeper import LeaseKeeper
 from apps.events.models import CommandExecution
-from apps.events.worker_identity import has_died, this_worker
+from apps.events.worker.identity import has_died, this_worker
 
 pytestmark = pytest.mark.django_db
 
@@ -62,7 +62,7 @@ class Recorder:
 def recorder() -> Iterator[Recorder]:
     made = Recorder()
     before = dict(commands._executors)
-    commands._executors["bot.stop"] = Executor(StopBot, made.handle, made.on_failure)
+    commands._executors["bot.stop", 1] = Executor(StopBot, made.handle, made.on_failure)
     yield made
     commands._executors.clear()
     commands._executors.update(before)
@@ -222,7 +222,7 @@ def test_a_run_that_lost_its_lease_cannot_complete(recorder: Recorder) -> None:
 
 def test_completing_inside_the_handler_and_again_by_the_runtime_is_one_completion(recorder: Recorder) -> None:
     command = stop_bot()
-    commands._executors["bot.stop"] = Executor(StopBot, lambda _, delivery: delivery.complete(now=NOW), None)
+    commands._executors["bot.stop", 1] = Executor(StopBot, lambda _, delivery: delivery.complete(now=NOW), None)
 
     assert commands.execute(command) == "done"
     assert row_of(command).finished_at == NOW
@@ -234,7 +234,7 @@ def test_an_error_after_completion_does_not_run_the_command_again(recorder: Reco
         raise RuntimeError("after the effects were committed")
 
     command = stop_bot()
-    commands._executors["bot.stop"] = Executor(StopBot, handle, recorder.on_failure)
+    commands._executors["bot.stop", 1] = Executor(StopBot, handle, recorder.on_failure)
 
     assert commands.execute(command) == "done"
     assert recorder.failures == []

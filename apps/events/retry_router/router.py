@@ -1,0 +1,175 @@
+"""The retry router's one step: read failures, decide, publish onwards with proof, and only then let go of them."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import amqp
+import structlog
+from django.conf import settings
+from django.utils import timezone
+from kombu.message import Message
+
+from apps.events import executions, heartbeats
+from apps.events.amqp_headers import ATTEMPT, DEFERRALS, version_of
+from apps.events.catalogue import all_messages
+from apps.events.models import CommandExecution
+from apps.events.rabbitmq import (
+    BrokerUnavailable,
+    ConfirmedPublisher,
+    Lane,
+    Outgoing,
+    QueueReader,
+    Verdict,
+    body_of,
+    exists,
+)
+from apps.events.retry_router.decision import Again, Dead, Decision, Failed, Settled, command_id_of, command_of, decide
+from apps.events.topology import rabbitmq as topology
+
+logger = structlog.get_logger(__name__)
+
+HEARTBEAT = "router"
+PREFETCH = 50
+IDLE_SECONDS = 0.25
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 5.0
+
+# Of a dead letter: why, when, and whose it is.
+DEAD_REASON = "x-dead-reason"
+DEAD_AT = "x-dead-at"
+DEAD_QUEUE = "x-dead-queue"
+
+# RabbitMQ's own notes on the way so far. They would grow with every round, and RabbitMQ 4 ignores them anyway.
+_BROKER_HEADERS = ("x-death", "x-delivery-count", "x-acquired-count", "x-opt-")
+_BROKER_PREFIXES = ("x-first-death-", "x-last-death-", "x-opt-")
+
+
+class RetryRouter:
+    """Keeps what it has read until the broker has confirmed where it went: ended in between, it comes again."""
+
+    def __init__(self) -> None:
+        self._reader = QueueReader("router", [Lane((topology.FAILURES,), PREFETCH)])
+        self._publisher = ConfirmedPublisher("router-publisher")
+        self._in_hand: list[Message] = []
+        self._known = {
+            (message.declaration.destination, message.declaration.version): message for message in all_messages()
+        }
+        self._subscribers: set[str] = set()
+        self._failures = 0
+
+    def step(self) -> float:
+        """Routes what there is. Returns the seconds to wait before the next step. Raises DatabaseError."""
+        try:
+            if not self._in_hand:
+                self._in_hand = self._reader.take(PREFETCH, seconds=IDLE_SECONDS)
+            if self._in_hand:
+                self._route()
+            else:
+                self._publisher.keep_alive()
+        except BrokerUnavailable as error:
+            self._in_hand = []
+            return self._pause(str(error))
+        if self._in_hand:
+            return self._pause("A retry queue is full.")
+        self._failures = 0
+        heartbeats.beat(HEARTBEAT, "up")
+        return 0.0
+
+    def close(self) -> None:
+        """What is in hand returns to the queue."""
+        self._publisher.close()
+        self._reader.close()
+
+    def _route(self) -> None:
+        """Leaves in hand what the broker refused. Raises BrokerUnavailable, DatabaseError."""
+        failed = [self._failed(message) for message in self._in_hand]
+        decisions = self._decide(failed)
+        outgoing = [
+            _outgoing(message, each, decision)
+            for message, each, decision in zip(self._in_hand, failed, decisions, strict=True)
+        ]
+        to_send = [each for each in outgoing if each is not None]
+        outcome = self._publisher.publish(to_send) if to_send else None
+        verdicts = iter(outcome.verdicts if outcome else ())
+        arrived = [each is None or next(verdicts) is Verdict.CONFIRMED for each in outgoing]
+        for is_there, each, decision in zip(arrived, failed, decisions, strict=True):
+            if is_there:
+                _account_for(each, decision)
+        self._reader.ack([message for is_there, message in zip(arrived, self._in_hand, strict=True) if is_there])
+        self._in_hand = [message for is_there, message in zip(arrived, self._in_hand, strict=True) if not is_there]
+        if outcome is not None and outcome.error is not None:
+            raise outcome.error
+
+    def _decide(self, failed: Sequence[Failed]) -> list[Decision]:
+        ids = {command_id for each in failed if (command_id := command_id_of(each)) is not None}
+        rows: dict[Any, CommandExecution] = CommandExecution.objects.in_bulk(ids)
+        rungs = settings.ENVIRONMENT.retry_rungs_seconds
+        now = timezone.now()
+        return [
+            decide(each, rows.get(command_id_of(each)), rungs=rungs, now=now)
+            if self._is_ours(each)
+            else Dead(f"no queue of ours is called {each.queue}", is_foreign=True)
+            for each in failed
+        ]
+
+    def _failed(self, message: Message) -> Failed:
+        queue = message.delivery_info["routing_key"]
+        declared = self._known.get((queue, version_of(message.headers)))
+        return Failed(queue, declared, message.headers, body_of(message))
+
+    def _is_ours(self, failed: Failed) -> bool:
+        """Whether a rung would lead back: to a queue of the catalogue, or of a further subscriber with its own dead
+        letters. What no queue takes at the end of a rung would stay in the rung for ever."""
+        if failed.declared is not None or failed.queue in self._subscribers:
+            return True
+        if not exists(failed.queue, topology.dead_letter_queue(failed.queue)):
+            return False
+        self._subscribers.add(failed.queue)
+        return True
+
+    def _pause(self, reason: str) -> float:
+        seconds = min(FIRST_PAUSE_SECONDS * 2.0**self._failures, LONGEST_PAUSE_SECONDS)
+        self._failures = min(self._failures + 1, 10)
+        logger.warning("routing_paused", reason=reason, next_try_in_seconds=seconds)
+        heartbeats.beat(HEARTBEAT, "down", reason)
+        return seconds
+
+
+def _outgoing(message: Message, failed: Failed, decision: Decision) -> Outgoing | None:
+    headers: dict[str, Any] = {
+        name: value
+        for name, value in failed.headers.items()
+        if name not in _BROKER_HEADERS and not name.startswith(_BROKER_PREFIXES)
+    }
+    if isinstance(decision, Settled):
+        return None
+    if isinstance(decision, Again):
+        headers |= {ATTEMPT: decision.attempt, DEFERRALS: decision.deferrals}
+        exchange, key = topology.rung_name(decision.rung_seconds), failed.queue
+    else:
+        headers |= {
+            DEAD_REASON: decision.reason,
+            DEAD_AT: timezone.now().isoformat(timespec="seconds"),
+            DEAD_QUEUE: failed.queue,
+        }
+        exchange, key = topology.DEAD, topology.FAILURES if decision.is_foreign else failed.queue
+    properties: dict[str, Any] = {
+        name: value for name, value in message.properties.items() if name != "application_headers"
+    }
+    properties["delivery_mode"] = 2
+    # What the broker returns is recognised by this id.
+    message_id = str(properties.setdefault("message_id", f"unnamed-{time.monotonic_ns()}"))
+    return Outgoing(message_id, exchange, key, amqp.Message(failed.body, application_headers=headers, **properties))
+
+
+def _account_for(failed: Failed, decision: Decision) -> None:
+    match decision:
+        case Again():
+            logger.info("retry_scheduled", queue=failed.queue, attempt=decision.attempt, seconds=decision.rung_seconds)
+        case Dead():
+            logger.error("message_dead", queue=failed.queue, reason=decision.reason)
+            if decision.gives_up:
+                executions.give_up(command_of(failed), reason=decision.reason, now=timezone.now())
+        case Settled():
+            logger.info("retry_not_needed", queue=failed.queue, reason=decision.reason)

@@ -1,0 +1,64 @@
+"""Celery's consumer, less what it would create in RabbitMQ by itself, plus care for messages it cannot read."""
+
+import time
+from typing import Any
+
+import structlog
+from amqp.exceptions import NotFound
+from celery import bootsteps
+from celery.worker.consumer import Consumer
+from kombu import Exchange, Queue
+
+from apps.events.catalogue import Command, Signal
+from apps.events.rabbitmq.connection import CONNECTION_ERRORS
+from apps.events.topology import rabbitmq as topology
+
+logger = structlog.get_logger(__name__)
+
+# With any quorum queue in sight this step declares 28 queues and as many exchanges for countdowns and ETAs. Nothing
+# here uses them: a retry waits on a rung.
+NOT_WANTED = ("celery.worker.consumer.delayed_delivery:DelayedDelivery",)
+
+MISSING_QUEUE_PAUSE_SECONDS = 2.0
+
+
+def task_queues() -> list[Queue]:
+    """The queues that workers may consume. Never declared by a worker: `manage.py declare_topology` does that.
+
+    Celery has to know their arguments all the same: a quorum queue takes no global prefetch limit.
+    """
+    wanted = {*topology.queue_names(Command), *topology.queue_names(Signal)}
+    exchange = Exchange(topology.COMMANDS, type="direct", durable=True, no_declare=True)
+    return [
+        Queue(spec.name, exchange, routing_key=spec.name, queue_arguments=spec.arguments, no_declare=True)
+        for spec in topology.queues()
+        if spec.name in wanted
+    ]
+
+
+class CheckQueues(bootsteps.StartStopStep):
+    """Says in one sentence that a queue is missing; the worker tries again until it is there."""
+
+    requires = ("celery.worker.consumer.connection:Connection",)
+
+    def start(self, consumer: Any) -> None:
+        for queue in consumer.app.amqp.queues.consume_from:
+            try:
+                with consumer.connection.channel() as channel:
+                    channel.queue_declare(queue, passive=True)
+            except NotFound:
+                logger.error("queue_missing", queue=queue, advice="run `manage.py declare_topology`")
+                time.sleep(MISSING_QUEUE_PAUSE_SECONDS)
+                raise
+
+
+class CommandConsumer(Consumer):
+    """`worker_consumer` of the Celery application."""
+
+    class Blueprint(Consumer.Blueprint):  # type: ignore[misc, valid-type]
+        default_steps = [step for step in Consumer.Blueprint.default_steps if step not in NOT_WANTED]
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        """Celery would acknowledge, and so lose, what it cannot decode; rejected, it ends in a dead-letter queue."""
+        logger.error("message_unreadable", reason=str(exc), content_type=message.content_type)
+        message.reject_log_error(logger, CONNECTION_ERRORS)

@@ -1,0 +1,67 @@
+"""A worker's sign of life: a heartbeat row, as long as Celery's main loop comes round.
+
+A frozen broker or a hung main loop stops Celery's own heartbeat; the row then says so. The thread writes it, so that a
+slow database never holds up the main loop, which has to answer RabbitMQ.
+"""
+
+import threading
+import time
+from typing import Any
+
+import structlog
+from celery.signals import heartbeat_sent, worker_ready, worker_shutting_down
+from django.db import DatabaseError, connection
+
+from apps.events import heartbeats
+
+logger = structlog.get_logger(__name__)
+
+BEAT_SECONDS = 5.0
+# Celery's heart beats every two seconds.
+SILENT_SECONDS = 10.0
+
+
+class Liveness:
+    """Knows when the main loop last came round, and says so in the row `worker:<node>`."""
+
+    def __init__(self) -> None:
+        self._came_round_at = 0.0
+        self._is_over = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def connect(self) -> None:
+        """Listens to Celery's signals, of whichever worker this process becomes."""
+        heartbeat_sent.connect(self.came_round, weak=False)
+        worker_ready.connect(self.start, weak=False)
+        worker_shutting_down.connect(self.stop, weak=False)
+
+    def came_round(self, **_: Any) -> None:
+        self._came_round_at = time.monotonic()
+
+    def start(self, sender: Any, **_: Any) -> None:
+        if self._thread is None:
+            # Only now: the pool's children were forked without this thread and its database connection.
+            self._thread = threading.Thread(target=self._run, args=(sender.hostname,), daemon=True, name="liveness")
+            self._thread.start()
+
+    def stop(self, **_: Any) -> None:
+        self._is_over.set()
+
+    def _run(self, node: str) -> None:
+        name = f"worker:{node}"
+        while not self._is_over.wait(BEAT_SECONDS if self._came_round_at else 0.5):
+            silent = time.monotonic() - self._came_round_at > SILENT_SECONDS
+            try:
+                heartbeats.beat(
+                    name, "down" if silent else "up", "The main loop does not come round." if silent else ""
+                )
+            except DatabaseError as error:
+                logger.warning("worker_heartbeat_failed", reason=str(error).strip())
+            finally:
+                connection.close()
+        try:
+            heartbeats.retire(name)
+        except DatabaseError as error:
+            logger.warning("worker_heartbeat_failed", reason=str(error).strip())
+        finally:
+            connection.close()
