@@ -1,3 +1,10 @@
-from service_common.urls import common_urls
+from django.urls import include, path
 
-urlpatterns = common_urls()
+from service_common.urls import common_urls, handler400, handler404, handler500
+
+__all__ = ["handler400", "handler404", "handler500", "urlpatterns"]
+
+urlpatterns = [
+    *common_urls(),
+    path("api/v1/", include("apps.bots.api.urls")),
+]
