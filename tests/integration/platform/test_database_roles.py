@@ -11,14 +11,14 @@ from django.db import connection
 
 from service_common.database_roles import ROLES
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.usefixtures("django_db_setup")
 
 APPEND = "SELECT events.append_event(%s, 'user.updated', 1, 'user', %s, now(), NULL, %s, NULL, 'x', 'x', 'kafka', 'user.events', 1)"
 
 
 @pytest.fixture
 def login() -> Iterator[Callable[[str], Any]]:
-    """Opens a connection as a role, with its own password."""
+    """Opens a connection as a role, with its own password. What it does is rolled back."""
     opened = []
 
     def as_role(name: str) -> Any:
@@ -31,7 +31,6 @@ def login() -> Iterator[Callable[[str], Any]]:
             password=settings.ENVIRONMENT.secret(f"db_password_{name}", needed_for="this test"),
             options=f"-c search_path={','.join(ROLES[name].search_path)}",
         )
-        session.autocommit = True
         opened.append(session)
         return session.cursor()
 
@@ -52,6 +51,7 @@ def test_the_bot_service_reads_ciphertext_and_nothing_else_of_a_credential(login
     for refused in ("SELECT label FROM kraken.vault_credential", "UPDATE kraken.vault_credential SET mode = 'live'"):
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             cursor.execute(refused)
+        cursor.connection.rollback()
 
 
 @pytest.mark.parametrize("role", sorted(ROLES))
