@@ -11,6 +11,7 @@ from kafka.errors import IllegalStateError
 from apps.events.cloud_events import Headers
 from apps.events.kafka.options import BrokerUnavailable, client_options
 from apps.events.kafka.partitioner import RememberingPartitioner
+from apps.events.kafka.question import Question, is_answered
 
 logger = structlog.get_logger(__name__)
 
@@ -47,8 +48,7 @@ class EventProducer:
             metrics_enabled=False,
         )
         self._fail_as_one = self._failed
-        self._question: Any = None
-        self._asked_at = 0.0
+        self._question = Question(self._kafka._metadata, self._kafka._sender.wakeup)
 
     def send(self, topic: str, *, key: bytes, value: bytes, headers: Headers, timestamp_ms: int) -> Any:
         """The future of the record. Only for topics that `knows`; raises KafkaError, TypeError, ValueError."""
@@ -77,15 +77,7 @@ class EventProducer:
 
     def answers(self, *, within_seconds: float) -> bool | None:
         """Whether the broker answers at all: asks without waiting. None where an answer is still due in time."""
-        now = time.monotonic()
-        if self._question is None:
-            self._question, self._asked_at = self._request_metadata(), now
-            return None
-        if self._question.is_done:
-            succeeded = bool(self._question.succeeded() or _is_answer(self._question.exception))
-            self._question = None
-            return succeeded
-        return False if now - self._asked_at > within_seconds else None
+        return self._question.outcome(within_seconds=within_seconds)
 
     @property
     def has_lost_its_identity(self) -> bool:
@@ -105,23 +97,12 @@ class EventProducer:
 
     def _ask(self, seconds: float) -> bool:
         answered = threading.Event()
-        question = self._request_metadata()
-        question.add_both(lambda _: answered.set())
+        answer = self._question.put()
+        answer.add_both(lambda _: answered.set())
         answered.wait(seconds)
-        if question.is_done and not question.succeeded() and not _is_answer(question.exception):
+        if answer.is_done and not is_answered(answer):
             time.sleep(min(0.1, seconds))
-            return False
-        return bool(question.is_done)
-
-    def _request_metadata(self) -> Any:
-        question = self._kafka._metadata.request_update()
-        self._kafka._sender.wakeup()
-        return question
-
-
-def _is_answer(error: BaseException | None) -> bool:
-    """A broker that says what is wrong with a topic answers."""
-    return getattr(error, "errno", 0) > 0
+        return is_answered(answer)
 
 
 class _Producer(KafkaProducer):  # type: ignore[misc]
