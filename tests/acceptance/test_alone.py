@@ -41,8 +41,8 @@ def _service_without_brokers(service: str, tmp_path: Path) -> Iterator[str]:
         "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{nobody}",
         "REDIS_URL": f"redis://127.0.0.1:{nobody}/0",
     }
-    command = ["-m", "gunicorn", f"{PROJECTS[service]}.wsgi:application", "--bind", f"127.0.0.1:{port}", "--threads", "4",
-               "--no-control-socket"]  # fmt: skip
+    application = f"{PROJECTS[service]}.wsgi:application"
+    command = ["-m", "gunicorn", application, "--bind", f"127.0.0.1:{port}", "--threads", "4", "--no-control-socket"]
     with (tmp_path / f"{service}.log").open("w") as log:
         process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, stdout=log, stderr=log)
         try:

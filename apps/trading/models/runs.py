@@ -1,0 +1,107 @@
+from functools import cached_property
+from uuid import UUID
+
+from django.db import models
+from django.db.models import Q
+
+from apps.core.ids import new_id
+from apps.events.catalogue.bots import BotConfig
+
+
+class RunState(models.TextChoices):
+    """A run trades while it is running; in the three states that end in -ing it only looks after what it left open."""
+
+    RUNNING = "running"
+    PAUSING = "pausing"
+    STOPPING = "stopping"
+    FLATTENING = "flattening"
+    STOPPED = "stopped"
+    ERROR = "error"
+
+    @property
+    def is_live(self) -> bool:
+        return self not in (RunState.STOPPED, RunState.ERROR)
+
+
+LIVE_RUNS = [state.value for state in RunState if state.is_live]
+
+
+class BotRun(models.Model):
+    """A bot at work, from the command that started it to its stop, with the definition as it was then.
+
+    One worker at a time holds the lease; `fence` grows with every holder, and every write of a holder checks it.
+    """
+
+    id: "models.UUIDField[UUID, UUID]" = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    bot_id: "models.UUIDField[UUID, UUID]" = models.UUIDField(db_index=True)
+    user_id: "models.UUIDField[UUID, UUID]" = models.UUIDField()
+    credential_id: "models.UUIDField[UUID, UUID]" = models.UUIDField(db_index=True)
+    mode = models.CharField(max_length=5)
+    pair = models.CharField(max_length=20)
+    config = models.JSONField()
+    state = models.CharField(max_length=10, choices=RunState.choices, default=RunState.RUNNING)
+    start_command_id: "models.UUIDField[UUID, UUID]" = models.UUIDField(unique=True)
+    stop_command_id: "models.UUIDField[UUID | None, UUID | None]" = models.UUIDField(null=True)
+    requested_at = models.DateTimeField()
+    started_at = models.DateTimeField()
+    stopped_at = models.DateTimeField(null=True)
+    next_tick_at = models.DateTimeField()
+
+    # What the run last did: the candle it decided on, and why it last held back or failed.
+    decided_candle_at = models.DateTimeField(null=True)
+    entries_held_until = models.DateTimeField(null=True)
+    skip_reason = models.CharField(max_length=80, blank=True)
+    trouble_code = models.CharField(max_length=80, blank=True)
+    trouble_since = models.DateTimeField(null=True)
+    trouble_announced = models.BooleanField(default=False)
+
+    # The chain that ticks belong to, so that a fill can be traced to the request that started the bot.
+    correlation_id: "models.UUIDField[UUID, UUID]" = models.UUIDField()
+    started_event_id: "models.UUIDField[UUID, UUID]" = models.UUIDField()
+
+    lease_owner = models.CharField(max_length=200, blank=True)
+    lease_until = models.DateTimeField(null=True)
+    fence = models.BigIntegerField(default=0)
+
+    class Meta:
+        db_table = "trading_bot_run"
+        indexes = [models.Index(fields=["next_tick_at"], condition=Q(state="running"), name="trading_bot_run_due")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["bot_id"], condition=Q(state__in=LIVE_RUNS), name="trading_bot_run_one_live_a_bot"
+            ),
+            models.CheckConstraint(condition=Q(state__in=list(RunState)), name="trading_bot_run_state"),
+            models.CheckConstraint(condition=Q(mode__in=["paper", "live"]), name="trading_bot_run_mode"),
+            models.CheckConstraint(
+                condition=Q(state__in=LIVE_RUNS, stopped_at=None)
+                | (~Q(state__in=LIVE_RUNS) & Q(stopped_at__isnull=False)),
+                name="trading_bot_run_stopped_at",
+            ),
+            models.CheckConstraint(
+                condition=Q(lease_owner="", lease_until=None) | (~Q(lease_owner="") & Q(lease_until__isnull=False)),
+                name="trading_bot_run_lease",
+            ),
+        ]
+
+    @cached_property
+    def definition(self) -> BotConfig:
+        """The bot as it was when it was started."""
+        return BotConfig.model_validate(self.config)
+
+    @property
+    def is_running(self) -> bool:
+        return self.state == RunState.RUNNING
+
+
+class BotSwitch(models.Model):
+    """Orders the starts and stops of a bot: whoever starts or stops it holds this row.
+
+    `stop_requested_at` is when the latest stop was asked for: a start asked for before it is not wanted any more,
+    however late it comes.
+    """
+
+    bot_id: "models.UUIDField[UUID, UUID]" = models.UUIDField(primary_key=True)
+    stop_requested_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "trading_bot_switch"

@@ -1,0 +1,27 @@
+"""Reads over runs and their orders."""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db.models import Q
+
+from apps.trading.models import ACTIVE_STATES, BotRun, IntentState, OrderIntent, RunState
+
+# Ticks look after the orders of runs that run; what they leave lying this long is the reconciler's.
+LEFT_LYING = timedelta(seconds=30)
+
+
+def orders_left(*, bot_id: UUID) -> list[str]:
+    """Client ids of the bot's orders that are on the exchange, or may be, oldest first."""
+    left = OrderIntent.objects.filter(bot_id=bot_id, state__in=ACTIVE_STATES)
+    return list(left.order_by("planned_at").values_list("cl_ord_id", flat=True))
+
+
+def runs_to_reconcile(*, now: datetime, limit: int = 100) -> list[BotRun]:
+    """Runs with an order that nobody else looks after now: unknown ones, and those left lying."""
+    due = OrderIntent.objects.filter(state__in=ACTIVE_STATES, next_check_at__lte=now)
+    nobodys = due.filter(
+        Q(state=IntentState.UNKNOWN) | ~Q(run__state=RunState.RUNNING) | Q(next_check_at__lte=now - LEFT_LYING)
+    )
+    run_ids = nobodys.order_by("run_id").values_list("run_id", flat=True).distinct()[:limit]
+    return list(BotRun.objects.filter(id__in=list(run_ids)))

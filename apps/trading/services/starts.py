@@ -1,0 +1,91 @@
+"""Starting a bot."""
+
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+from django.db import transaction
+
+from apps.core.context import current_context
+from apps.events.catalogue.bots import BotStarted, StartBot
+from apps.events.commands import CommandDropped, Delivery
+from apps.events.services import publish
+from apps.exchange.instrument import Instrument
+from apps.trading.models import BotRun, BotSwitch
+from apps.trading.models.runs import LIVE_RUNS
+from apps.trading.services.desks import Outside
+from apps.trading.services.live import LIVE
+from apps.trading.services.positions import position_ensure
+from apps.trading.services.resolver import orphans_cancel
+from apps.trading.strategies import strategy_get
+
+log = structlog.get_logger(__name__)
+
+
+def run_start(*, command: StartBot, delivery: Delivery, outside: Outside = LIVE) -> BotRun:
+    """Begins a run: its row, the news of it and the command's end are one transaction.
+
+    Raises CommandDropped where the bot runs already or was stopped since, UnknownStrategy, InvalidParameters,
+    UnknownPair, and what opening the credential raises.
+    """
+    _refuse_unwanted(command)
+    run = _run_of(command, now=outside.clock())
+    strategy_get(run.definition.strategy).parameters.read(run.definition.parameters)
+    desk = outside.desk(run)
+    instrument = desk.exchange.instrument(run.definition.pair)
+    orphans_cancel(bot_id=run.bot_id, desk=desk)
+    return _begin(run, command, delivery, instrument, now=outside.clock())
+
+
+@transaction.atomic
+def _begin(run: BotRun, command: StartBot, delivery: Delivery, instrument: Instrument, *, now: datetime) -> BotRun:
+    switch_get_for_update(command.bot_id)
+    _refuse_unwanted(command)
+    run.pair = instrument.altname
+    position_ensure(bot_id=run.bot_id, pair=run.pair, base_asset=instrument.base, quote_asset=instrument.quote, now=now)
+    run.started_at = run.next_tick_at = now
+    run.started_event_id = publish(
+        BotStarted(
+            bot_id=run.bot_id,
+            user_id=run.user_id,
+            run_id=run.id,
+            command_id=command.command_id,
+            config_version=run.definition.version,
+            started_at=now,
+        ),
+        now=now,
+    )
+    run.save(force_insert=True)
+    delivery.complete(now=now)
+    log.info("run_started", run_id=str(run.id), bot_id=str(run.bot_id), strategy=run.definition.strategy)
+    return run
+
+
+def switch_get_for_update(bot_id: UUID) -> BotSwitch:
+    """The bot's switch, locked: one start or stop of a bot at a time."""
+    BotSwitch.objects.get_or_create(bot_id=bot_id)
+    return BotSwitch.objects.select_for_update().get(bot_id=bot_id)
+
+
+def _refuse_unwanted(command: StartBot) -> None:
+    if BotSwitch.objects.filter(bot_id=command.bot_id, stop_requested_at__gte=command.requested_at).exists():
+        raise CommandDropped("superseded: the bot was told to stop after this start was asked for")
+    if BotRun.objects.filter(bot_id=command.bot_id, state__in=LIVE_RUNS).exists():
+        raise CommandDropped("the bot is already running")
+
+
+def _run_of(command: StartBot, *, now: datetime) -> BotRun:
+    config = command.config
+    return BotRun(
+        bot_id=command.bot_id,
+        user_id=command.user_id,
+        credential_id=config.credential_id,
+        mode=config.mode,
+        pair=config.pair,
+        config=config.model_dump(mode="json"),
+        start_command_id=command.command_id,
+        requested_at=command.requested_at,
+        started_at=now,
+        next_tick_at=now,
+        correlation_id=current_context().correlation_id,
+    )

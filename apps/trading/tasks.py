@@ -1,0 +1,58 @@
+"""The commands and signals that the bot service's workers run."""
+
+from datetime import datetime
+
+from django.utils import timezone
+
+from apps.events.catalogue.bots import BotError, StartBot, StopBot, TickBot, TriggerTrade
+from apps.events.commands import Delivery, executes, on_signal
+from apps.events.services import publish
+from apps.trading import services
+
+
+def start_failed(command: StartBot, code: str, message: str, now: datetime) -> None:
+    """The bot did not start, and will not."""
+    _announce(command, code, message, now, is_final=True)
+
+
+def request_failed(command: StopBot | TriggerTrade, code: str, message: str, now: datetime) -> None:
+    """What was asked of the bot was not done; its run, if there is one, goes on as it is."""
+    _announce(command, code, message, now, is_final=False)
+
+
+@executes(StartBot, on_failure=start_failed)
+def start(command: StartBot, delivery: Delivery) -> None:
+    services.run_start(command=command, delivery=delivery)
+
+
+@executes(StopBot, on_failure=request_failed)
+def stop(command: StopBot, delivery: Delivery) -> None:
+    services.run_stop(command=command, delivery=delivery)
+
+
+@executes(TriggerTrade, on_failure=request_failed)
+def trigger_trade(command: TriggerTrade, delivery: Delivery) -> None:
+    services.trade_trigger(command=command)
+    delivery.complete(now=timezone.now())
+
+
+@on_signal(TickBot)
+def tick(signal: TickBot) -> None:
+    services.tick_run(run_id=signal.run_id)
+
+
+def _announce(
+    command: StartBot | StopBot | TriggerTrade, code: str, message: str, now: datetime, *, is_final: bool
+) -> None:
+    publish(
+        BotError(
+            bot_id=command.bot_id,
+            user_id=command.user_id,
+            command_id=command.command_id,
+            code=code,
+            message=message,
+            is_final=is_final,
+            failed_at=now,
+        ),
+        now=now,
+    )

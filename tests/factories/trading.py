@@ -1,0 +1,145 @@
+"""Bots at work, with an exchange in memory and a clock that moves when it is told to."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4
+
+from apps.core.context import message_context
+from apps.core.ids import new_id
+from apps.events import executions
+from apps.events.catalogue import Command
+from apps.events.catalogue.bots import BotConfig, StartBot, StopBot, TriggerTrade
+from apps.events.commands import Delivery
+from apps.exchange.fake import FakeExchange
+from apps.exchange.types import Candle
+from apps.trading import services
+from apps.trading.models import BotRun, OrderIntent
+from apps.trading.services.desks import Desk, Outside
+
+NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+FIRST_CANDLE = datetime(2018, 1, 1, tzinfo=UTC)
+PAIR = "XBTUSD"
+
+RISING = [Decimal(20000 + 100 * hour) for hour in range(30)]
+FALLING = [Decimal(30000 - 100 * hour) for hour in range(30)]
+
+
+class SteppingClock:
+    """Stands still until somebody sleeps or moves it."""
+
+    def __init__(self, now: datetime = NOW) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+def candle(close: Decimal, *, hour: int) -> Candle:
+    return Candle(
+        opened_at=FIRST_CANDLE + timedelta(hours=hour),
+        open=close,
+        high=close + 50,
+        low=close - 50,
+        close=close,
+        average=close,
+        volume=Decimal(100),
+        trades=1000,
+    )
+
+
+def candles(closes: Sequence[Decimal | int], *, first_hour: int = 0) -> list[Candle]:
+    return [candle(Decimal(close), hour=first_hour + number) for number, close in enumerate(closes)]
+
+
+def fake_exchange(closes: Sequence[Decimal | int] = RISING, **options: Any) -> FakeExchange:
+    exchange = FakeExchange(now=NOW, **options)
+    exchange.set_candles(candles(closes))
+    return exchange
+
+
+def add_candle(exchange: FakeExchange, close: Decimal | int) -> None:
+    """Another candle closes, and the market stands at its close."""
+    known = exchange.candles[PAIR, 60]
+    exchange.set_candles([*known, candle(Decimal(close), hour=len(known))])
+
+
+def outside_of(exchange: FakeExchange, clock: SteppingClock | None = None) -> Outside:
+    clock = clock or SteppingClock()
+    return Outside(open_exchange=lambda run: exchange, clock=clock, sleep=clock.sleep)
+
+
+def desk_of(exchange: FakeExchange, clock: SteppingClock | None = None) -> Desk:
+    clock = clock or SteppingClock()
+    return Desk(exchange, clock, clock.sleep)
+
+
+def bot_config(**changes: Any) -> BotConfig:
+    facts: dict[str, Any] = {
+        "name": "Crossover",
+        "mode": "paper",
+        "credential_id": uuid4(),
+        "pair": PAIR,
+        "strategy": "sma_cross",
+        "parameters": {"fast": 3, "slow": 8},
+        "interval_minutes": 60,
+        "quote_budget": Decimal(1000),
+        "version": 1,
+    }
+    return BotConfig(**(facts | changes))
+
+
+def start_command(*, bot_id: UUID | None = None, requested_at: datetime = NOW, **config: Any) -> StartBot:
+    return StartBot(
+        command_id=uuid4(),
+        bot_id=bot_id or uuid4(),
+        user_id=uuid4(),
+        config=bot_config(**config),
+        requested_at=requested_at,
+        expires_at=requested_at + timedelta(days=1),
+    )
+
+
+def stop_command(run: BotRun, *, manner: Any = "stop", requested_at: datetime | None = None) -> StopBot:
+    requested_at = requested_at or run.requested_at + timedelta(minutes=1)
+    return StopBot(
+        command_id=uuid4(),
+        bot_id=run.bot_id,
+        user_id=run.user_id,
+        manner=manner,
+        requested_at=requested_at,
+        expires_at=requested_at + timedelta(days=1),
+    )
+
+
+def trigger_command(run: BotRun, **wish: Any) -> TriggerTrade:
+    return TriggerTrade(
+        command_id=uuid4(),
+        bot_id=run.bot_id,
+        user_id=run.user_id,
+        requested_at=NOW,
+        expires_at=NOW + timedelta(days=1),
+        **wish,
+    )
+
+
+def delivery_of(command: Command, *, now: datetime = NOW) -> Delivery:
+    """The next delivery of a command to a worker that may run it."""
+    claim = executions.claim(command, worker="test", now=now)
+    return Delivery(command.command_id, claim.attempt, executions.max_attempts(), claim.fence, "test")
+
+
+def running_bot(outside: Outside, **config: Any) -> BotRun:
+    """A bot that was started a moment ago."""
+    command = start_command(**config)
+    with message_context(correlation_id=new_id(), causation_id=command.command_id):
+        return services.run_start(command=command, delivery=delivery_of(command), outside=outside)
+
+
+def only_intent() -> OrderIntent:
+    """The one intent that there is."""
+    return OrderIntent.objects.select_related("run").get()

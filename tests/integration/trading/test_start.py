@@ -1,0 +1,158 @@
+"""Starting a bot: once, while it is wanted, with everything that belongs to it in one transaction."""
+
+from datetime import timedelta
+from decimal import Decimal
+from uuid import uuid4
+
+import pytest
+
+from apps.core.context import message_context
+from apps.core.ids import new_id
+from apps.events.catalogue.bots import BotStarted
+from apps.events.catalogue.strategies import InvalidParameters, UnknownStrategy
+from apps.events.commands import CommandDropped, ExecutionLost
+from apps.events.selectors import command_execution_get, stream_list
+from apps.exchange.errors import ExchangeUnavailable, UnknownPair
+from apps.exchange.types import OrderRequest, OrderType, Side
+from apps.trading import services
+from apps.trading.ids import new_cl_ord_id
+from apps.trading.models import BotRun, BotSwitch, Position, RunState
+from tests.factories.trading import (
+    NOW,
+    delivery_of,
+    fake_exchange,
+    outside_of,
+    running_bot,
+    start_command,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_started_bot_runs_and_says_so_and_the_command_is_done() -> None:
+    command = start_command()
+    run = services.run_start(command=command, delivery=delivery_of(command), outside=outside_of(fake_exchange()))
+
+    assert BotRun.objects.get() == run
+    assert (run.state, run.definition, run.pair) == (RunState.RUNNING, command.config, "XBTUSD")
+    [event] = stream_list(aggregate_type="bot", aggregate_id=command.bot_id)
+    message = event.message()
+    assert isinstance(message, BotStarted)
+    assert (message.run_id, message.command_id, message.config_version) == (run.id, command.command_id, 1)
+    execution = command_execution_get(command_id=command.command_id)
+    assert execution is not None
+    assert execution.state == "done"
+
+
+def test_it_is_due_at_once() -> None:
+    run = running_bot(outside_of(fake_exchange()))
+    [due] = services.runs_take_due(now=NOW, tick_seconds=1)
+    assert due.run_id == run.id
+
+
+def test_its_position_is_empty_and_names_the_assets() -> None:
+    run = running_bot(outside_of(fake_exchange()))
+    position = Position.objects.get(bot_id=run.bot_id, pair="XBTUSD")
+    assert (position.base_asset, position.quote_asset) == ("XXBT", "ZUSD")
+    assert (position.base_volume, position.quote_spent) == (0, 0)
+
+
+def test_the_run_remembers_the_chain_that_started_it() -> None:
+    correlation_id = new_id()
+    with message_context(correlation_id=correlation_id):
+        run = running_bot(outside_of(fake_exchange()))
+    assert run.correlation_id == correlation_id
+    [event] = stream_list(aggregate_type="bot", aggregate_id=run.bot_id)
+    assert run.started_event_id == event.event_id
+
+
+def test_the_pair_is_stored_under_its_usual_name_whatever_it_was_called() -> None:
+    assert running_bot(outside_of(fake_exchange()), pair="BTC/USD").pair == "XBTUSD"
+
+
+def test_a_bot_that_runs_is_not_started_again() -> None:
+    outside = outside_of(fake_exchange())
+    run = running_bot(outside)
+    again = start_command(bot_id=run.bot_id, requested_at=NOW + timedelta(minutes=5))
+    with pytest.raises(CommandDropped, match="already running"):
+        services.run_start(command=again, delivery=delivery_of(again), outside=outside)
+    assert BotRun.objects.count() == 1
+
+
+def test_a_start_that_comes_after_a_later_stop_is_not_wanted() -> None:
+    command = start_command()
+    BotSwitch.objects.create(bot_id=command.bot_id, stop_requested_at=NOW + timedelta(seconds=1))
+    with pytest.raises(CommandDropped, match="superseded"):
+        services.run_start(command=command, delivery=delivery_of(command), outside=outside_of(fake_exchange()))
+    assert BotRun.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("config", "error"),
+    [
+        ({"strategy": "momentum"}, UnknownStrategy),
+        ({"parameters": {"fast": 9, "slow": 3}}, InvalidParameters),
+        ({"pair": "DOGEMOON"}, UnknownPair),
+    ],
+)
+def test_a_definition_that_cannot_run_is_refused_for_good(config: dict[str, object], error: type[Exception]) -> None:
+    command = start_command(**config)
+    with pytest.raises(error) as refusal:
+        services.run_start(command=command, delivery=delivery_of(command), outside=outside_of(fake_exchange()))
+    assert refusal.value.retryable is False  # type: ignore[attr-defined]
+    assert BotRun.objects.count() == 0
+
+
+def test_an_exchange_that_does_not_answer_is_tried_again() -> None:
+    exchange = fake_exchange()
+    exchange.fail_reads(ExchangeUnavailable("It does not answer."))
+    command = start_command()
+    with pytest.raises(ExchangeUnavailable) as error:
+        services.run_start(command=command, delivery=delivery_of(command), outside=outside_of(exchange))
+    assert error.value.retryable
+    assert BotRun.objects.count() == 0
+
+
+def test_a_worker_that_lost_the_command_starts_nothing() -> None:
+    command = start_command()
+    lost = delivery_of(command)
+    delivery_of(command, now=NOW + timedelta(minutes=1))  # another worker takes over
+    with pytest.raises(ExecutionLost):
+        services.run_start(command=command, delivery=lost, outside=outside_of(fake_exchange()))
+    assert BotRun.objects.count() == 0
+    assert stream_list(aggregate_type="bot", aggregate_id=command.bot_id) == []
+
+
+def test_what_the_bot_held_after_its_last_run_it_holds_in_the_next() -> None:
+    bot_id = uuid4()
+    Position.objects.create(
+        bot_id=bot_id,
+        pair="XBTUSD",
+        base_asset="XXBT",
+        quote_asset="ZUSD",
+        base_volume=Decimal("0.5"),
+        quote_spent=Decimal(100),
+        updated_at=NOW,
+    )
+    command = start_command(bot_id=bot_id)
+    services.run_start(command=command, delivery=delivery_of(command), outside=outside_of(fake_exchange()))
+    assert Position.objects.get().base_volume == Decimal("0.5")
+
+
+def test_an_open_order_with_the_bots_mark_that_nobody_knows_is_cancelled() -> None:
+    """Only a database that was set back leaves such."""
+    exchange, command = fake_exchange(), start_command()
+    for owner in (command.bot_id, uuid4()):
+        exchange.submit(
+            OrderRequest(
+                pair="XBTUSD",
+                side=Side.BUY,
+                order_type=OrderType.LIMIT,
+                volume=Decimal("0.001"),
+                price=Decimal(10000),
+                cl_ord_id=new_cl_ord_id(owner),
+                deadline=NOW,
+            )
+        )
+    services.run_start(command=command, delivery=delivery_of(command), outside=outside_of(exchange))
+    assert [order.status.value for order in exchange.placed] == ["canceled", "open"]
