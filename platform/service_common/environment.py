@@ -113,6 +113,9 @@ class Environment(BaseSettings):
     lease_seconds: float = Field(10.0, gt=0)
     retry_rungs_seconds: Annotated[tuple[int, ...], NoDecode] = (5, 30, 120, 600)
 
+    # Bots
+    bot_tick_seconds: float = Field(1.0, gt=0)
+
     test_worker: str = ""
 
     @field_validator("kafka_bootstrap_servers", "allowed_hosts", mode="before")

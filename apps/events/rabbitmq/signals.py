@@ -26,5 +26,9 @@ class SignalSender:
         if set(outcome.verdicts) - {Verdict.CONFIRMED}:
             raise BrokerUnavailable("RabbitMQ refused the signal.")
 
+    def keep_alive(self) -> None:
+        """Keeps an idle connection alive: call it about once a second. Raises BrokerUnavailable."""
+        self._publisher.keep_alive()
+
     def close(self) -> None:
         self._publisher.close()
