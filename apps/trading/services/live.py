@@ -5,12 +5,11 @@ from apps.exchange.port import Exchange
 from apps.trading.errors import WrongMode
 from apps.trading.models import BotRun
 from apps.trading.services.desks import Outside
+from apps.vault.selectors import credential_open
 
 
 def exchange_of(run: BotRun) -> Exchange:
     """Raises WrongMode, and what opening a credential raises."""
-    from apps.vault.services import credential_open
-
     credential = credential_open(credential_id=run.credential_id, user_id=run.user_id)
     if credential.mode != run.mode:
         raise WrongMode(f"A {run.mode} bot cannot trade with a {credential.mode} key.", mode=run.mode)

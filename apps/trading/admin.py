@@ -1,0 +1,69 @@
+"""Staff may look at everything that bots did, and change nothing: commands and evidence do that."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db import models
+from django.http import HttpRequest
+
+from apps.trading.models import BotRun, BotSwitch, Fill, LedgerEntry, OrderIntent, Position
+
+
+class ReadOnlyAdmin(admin.ModelAdmin[models.Model]):
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(BotRun)
+class BotRunAdmin(ReadOnlyAdmin):
+    list_display = ["id", "bot_id", "pair", "mode", "state", "started_at", "stopped_at", "trouble_code"]
+    list_filter = ["state", "mode", "pair"]
+    search_fields = ["id", "bot_id", "user_id", "credential_id"]
+    date_hierarchy = "started_at"
+    ordering = ["-started_at"]
+
+
+@admin.register(OrderIntent)
+class OrderIntentAdmin(ReadOnlyAdmin):
+    list_display = ["cl_ord_id", "bot_id", "pair", "side", "volume", "price", "state", "state_code", "planned_at"]
+    list_filter = ["state", "side", "pair"]
+    search_fields = ["cl_ord_id", "txid", "bot_id", "id", "decision_id"]
+    date_hierarchy = "planned_at"
+    ordering = ["-planned_at"]
+    list_select_related = False
+
+
+@admin.register(Fill)
+class FillAdmin(ReadOnlyAdmin):
+    list_display = ["exchange_trade_id", "bot_id", "price", "volume", "cost", "fee", "executed_at"]
+    search_fields = ["exchange_trade_id", "bot_id", "id"]
+    date_hierarchy = "executed_at"
+    ordering = ["-executed_at"]
+
+
+@admin.register(Position)
+class PositionAdmin(ReadOnlyAdmin):
+    list_display = ["bot_id", "pair", "base_volume", "quote_spent", "quote_fees", "base_reserved", "quote_reserved"]
+    list_filter = ["pair"]
+    search_fields = ["bot_id"]
+    ordering = ["bot_id"]
+
+
+@admin.register(LedgerEntry)
+class LedgerEntryAdmin(ReadOnlyAdmin):
+    list_display = ["fill_id", "bot_id", "account", "asset", "amount", "posted_at"]
+    list_filter = ["account", "asset"]
+    search_fields = ["bot_id", "fill__exchange_trade_id"]
+    ordering = ["-posted_at"]
+
+
+@admin.register(BotSwitch)
+class BotSwitchAdmin(ReadOnlyAdmin):
+    list_display = ["bot_id", "stop_requested_at"]
+    search_fields = ["bot_id"]

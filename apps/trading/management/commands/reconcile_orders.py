@@ -1,0 +1,28 @@
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from apps.events.heartbeats import beat
+from apps.events.loop import run_until_stopped
+from apps.trading.services import orders_reconcile
+
+NAME = "reconciler"
+POLL_SECONDS = 0.5
+
+
+class Command(BaseCommand):
+    help = "Finds out what became of orders of unknown outcome, and looks after those of ended runs, until SIGTERM."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--once", action="store_true", help="One round over what is due now, then end.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["once"]:
+            self.stdout.write(f"{orders_reconcile()} orders looked at.")
+            return
+        run_until_stopped(self._step)
+
+    def _step(self) -> float:
+        orders_reconcile()
+        beat(NAME, "up")
+        return POLL_SECONDS

@@ -1,0 +1,17 @@
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from apps.events.loop import run_until_stopped
+from apps.trading.scheduler import Scheduler
+
+
+class Command(BaseCommand):
+    help = "Nudges the workers about bots that are due, until SIGTERM."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        scheduler = Scheduler()
+        try:
+            run_until_stopped(scheduler.step)
+        finally:
+            scheduler.close()

@@ -1,0 +1,69 @@
+"""Nudges the workers about runs that are due. It decides nothing: a nudge that is lost is replaced by the next."""
+
+import time
+
+import structlog
+from django.conf import settings
+from django.utils import timezone
+
+from apps.events.catalogue import Signal
+from apps.events.heartbeats import beat
+from apps.events.rabbitmq import BrokerUnavailable, SignalSender
+from apps.trading.services import runs_take_due
+
+log = structlog.get_logger(__name__)
+
+NAME = "scheduler"
+POLL_SECONDS = 0.1
+KEEP_ALIVE_SECONDS = 1.0
+
+# While the broker is away: this long, then twice as long each time, up to the maximum.
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 5.0
+
+
+class Scheduler:
+    """One step after another, in one thread. Several may run beside each other: each run is taken by one of them."""
+
+    def __init__(self, sender: SignalSender | None = None) -> None:
+        self._sender = sender or SignalSender(NAME)
+        self._failures = 0
+        self._heard_at = 0.0
+
+    def step(self) -> float:
+        """Sends what is due. Returns the seconds to wait before the next step. Raises DatabaseError."""
+        try:
+            self._keep_alive()
+            sent = self._send_due()
+        except BrokerUnavailable as error:
+            return self._pause(error)
+        if self._failures:
+            log.info("signals_flow_again", after_failed_tries=self._failures)
+            self._failures = 0
+        beat(NAME, "up")
+        return 0.0 if sent else POLL_SECONDS
+
+    def close(self) -> None:
+        self._sender.close()
+
+    def _send_due(self) -> int:
+        now = timezone.now()
+        seconds = settings.ENVIRONMENT.bot_tick_seconds
+        signals: list[Signal] = [run.signal(now=now) for run in runs_take_due(now=now, tick_seconds=seconds)]
+        if signals:
+            # The claim has committed: where sending fails, the runs are due again after `seconds`.
+            self._sender.send_all(signals, expires_seconds=max(2 * seconds, 2.0))
+            self._heard_at = time.monotonic()
+        return len(signals)
+
+    def _keep_alive(self) -> None:
+        """Before runs are taken: while the broker is known to be away, they stay due."""
+        if self._failures or time.monotonic() - self._heard_at > KEEP_ALIVE_SECONDS:
+            self._sender.keep_alive()
+            self._heard_at = time.monotonic()
+
+    def _pause(self, error: BrokerUnavailable) -> float:
+        seconds: float = min(FIRST_PAUSE_SECONDS * 2.0**self._failures, LONGEST_PAUSE_SECONDS)
+        self._failures = min(self._failures + 1, 10)
+        log.warning("RabbitMQ takes no signals; runs stay due.", reason=error.message, next_try_in_seconds=seconds)
+        beat(NAME, "down", error.message)
+        return seconds
