@@ -3,13 +3,12 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db import models
 from django.http import HttpRequest
 
 from apps.trading.models import BotRun, BotSwitch, Fill, LedgerEntry, OrderIntent, Position
 
 
-class ReadOnlyAdmin(admin.ModelAdmin[models.Model]):
+class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
