@@ -45,7 +45,7 @@ class ServiceTokenAuthentication(BaseAuthentication):
         return 'Bearer realm="paper"'
 
 
-class ServiceTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class ServiceTokenScheme(OpenApiAuthenticationExtension):
     target_class = "apps.paper.api.accounts.ServiceTokenAuthentication"
     name = "serviceToken"
 

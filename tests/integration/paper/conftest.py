@@ -97,8 +97,10 @@ def open_account() -> OpenAccount:
 
 
 def balance(account_id: UUID, asset: str) -> Decimal:
-    return Wallet.objects.get(account_id=account_id, asset=asset).balance
+    amount: Decimal = Wallet.objects.get(account_id=account_id, asset=asset).balance
+    return amount
 
 
 def held(account_id: UUID, asset: str) -> Decimal:
-    return Wallet.objects.get(account_id=account_id, asset=asset).held
+    amount: Decimal = Wallet.objects.get(account_id=account_id, asset=asset).held
+    return amount

@@ -5,7 +5,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.http import HttpResponse
 from django.test import Client
 
 from apps.core import service_token
@@ -14,17 +13,15 @@ from tests.integration.paper.wire import Wire
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("paper_exchange.urls"), pytest.mark.usefixtures("flat_market")]
 
-Post = Callable[..., HttpResponse]
+Post = Callable[..., Any]
 
 
 @pytest.fixture
 def post(client: Client) -> Post:
-    def send(body: Any, *, token: str | None = None) -> HttpResponse:
+    def send(body: Any, *, token: str | None = None) -> Any:
         token = service_token.mint(audience="paper") if token is None else token
-        response: Any = client.post(
-            "/paper/accounts", body, content_type="application/json", headers={"Authorization": f"Bearer {token}"}
-        )
-        return response
+        headers = {"Authorization": f"Bearer {token}"}
+        return client.post("/paper/accounts", body, content_type="application/json", headers=headers)
 
     return send
 
@@ -34,7 +31,7 @@ def _body(**changes: Any) -> dict[str, Any]:
 
 
 def test_an_account_comes_with_its_deposits_and_a_key_that_works(client: Client, post: Post) -> None:
-    response: Any = post(_body())
+    response = post(_body())
     opened = response.json()
 
     assert response.status_code == 201
@@ -48,8 +45,8 @@ def test_an_account_comes_with_its_deposits_and_a_key_that_works(client: Client,
 
 def test_asked_twice_it_is_opened_once(post: Post) -> None:
     body = _body()
-    first: Any = post(body)
-    second: Any = post({**body, "deposits": {"ZUSD": "99"}})
+    first = post(body)
+    second = post({**body, "deposits": {"ZUSD": "99"}})
 
     assert (second.status_code, second.json()) == (201, first.json())
     assert LedgerEntry.objects.count() == 2
@@ -82,7 +79,7 @@ def test_the_fee_schedule_can_be_chosen(post: Post) -> None:
     ],
 )
 def test_what_is_wrong_is_said_and_opens_nothing(post: Post, changes: dict[str, Any], status: int, code: str) -> None:
-    response: Any = post(_body(**changes))
+    response = post(_body(**changes))
 
     assert (response.status_code, response.json()["error"]["code"]) == (status, code)
     assert Account.objects.count() == 0

@@ -1,5 +1,7 @@
 """Whatever traders do and whatever the market does: the books balance after every step."""
 
+import random
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -27,19 +29,18 @@ DEPOSITS = {"ZUSD": Decimal(5_000), "XXBT": Decimal(3)}
 orders = st.fixed_dictionaries(
     {
         "side": st.sampled_from(Side),
-        "volume": st.integers(5_000, 4 * COIN).map(lambda lots: Decimal(lots).scaleb(-8)),
-        "limit": st.none() | st.integers(9_600, 10_400).map(lambda ticks: Decimal(ticks).scaleb(-1)),
-        "time_in_force": st.sampled_from((TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK)),
-        "post_only": st.booleans(),
+        "volume": st.integers(COIN // 100, 3 * COIN).map(lambda lots: Decimal(lots).scaleb(-8)),
+        "limit": st.integers(9_600, 10_400).map(lambda ticks: Decimal(ticks).scaleb(-1)) | st.none(),
+        "how": st.sampled_from(["GTC", "GTC", "post", "IOC", "FOK"]),
     }
 )
 steps = st.lists(
     st.tuples(st.integers(0, 1), st.just("place"), orders)
-    | st.tuples(st.integers(0, 1), st.just("cancel"), st.none())
+    | st.tuples(st.integers(0, 1), st.just("wait"), st.integers(1, 90))
     | st.tuples(st.integers(0, 1), st.just("amend"), st.integers(9_600, 10_400))
-    | st.tuples(st.integers(0, 1), st.just("wait"), st.integers(1, 90)),
-    min_size=1,
-    max_size=10,
+    | st.tuples(st.integers(0, 1), st.just("cancel"), st.none()),
+    min_size=3,
+    max_size=12,
 )
 
 
@@ -49,27 +50,63 @@ def _swinging_market(market: Replaying) -> Path:
 
 
 @pytest.mark.usefixtures("_swinging_market")
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(script=steps)
 def test_the_books_balance_after_every_step(open_account: OpenAccount, script: list[tuple[int, str, Any]]) -> None:
     with transaction.atomic():
-        clock = FakeClock()
-        traders = [open_account(usd="5000", btc="3").account.id for _ in range(2)]
-        for who, action, detail in script:
-            try:
-                with transaction.atomic():
-                    _act(traders[who], action, detail, clock)
-            except KrakenRefusal:
-                pass  # a refusal is an outcome like any other: the books must balance after it too
-            _assert_books_balance(len(traders))
+        _play(open_account, script)
         transaction.set_rollback(True)
+
+
+@pytest.mark.usefixtures("_swinging_market")
+def test_the_books_balance_through_a_long_day(open_account: OpenAccount) -> None:
+    dice = random.Random(4)
+    script: list[tuple[int, str, Any]] = []
+    for _ in range(120):
+        order = {
+            "side": dice.choice(list(Side)),
+            "volume": Decimal(dice.randint(COIN // 100, COIN // 2)).scaleb(-8),
+            "limit": dice.choice([None, *[Decimal(dice.randint(9_650, 10_350)).scaleb(-1)] * 5]),
+            "how": dice.choice(["GTC", "GTC", "post", "IOC", "FOK"]),
+        }
+        action = dice.choice(["place", "place", "place", "wait", "wait", "amend", "cancel"])
+        details = {"place": order, "wait": dice.randint(1, 40), "amend": dice.randint(9_650, 10_350), "cancel": None}
+        script.append((dice.randint(0, 1), action, details[action]))
+
+    _play(open_account, script)
+
+    # The day was a lively one: everything that moves money or holds happened.
+    statuses = set(Order.objects.values_list("status", flat=True))
+    assert {"open", "closed", "canceled"} <= statuses
+    assert Trade.objects.filter(is_maker=True).count() > 20
+    assert Trade.objects.filter(is_maker=False).count() > 20
+    assert Order.objects.filter(status="canceled", filled__gt=0).exists()
+    assert Order.objects.exclude(amend_id="").exists()
+    assert Wallet.objects.filter(held__gt=0).exists()
+
+
+def _play(open_account: OpenAccount, script: list[tuple[int, str, Any]]) -> None:
+    clock = FakeClock()
+    traders = [open_account(usd="5000", btc="3").account.id for _ in range(2)]
+    for who, action, detail in script:
+        # A refusal is an outcome like any other: the books must balance after it too.
+        with suppress(KrakenRefusal), transaction.atomic():
+            _act(traders[who], action, detail, clock)
+        _assert_books_balance(len(traders))
 
 
 def _act(account_id: Any, action: str, detail: Any, clock: FakeClock) -> None:
     if action == "place":
-        kind = OrderType.LIMIT if detail["limit"] else OrderType.MARKET
-        plain = {"time_in_force": TimeInForce.GTC, "post_only": False} if kind is OrderType.MARKET else {}
-        terms = OrderTerms(pair=XBTUSD, kind=kind, **{**detail, **plain})
+        is_limit = detail["limit"] is not None
+        terms = OrderTerms(
+            pair=XBTUSD,
+            side=detail["side"],
+            kind=OrderType.LIMIT if is_limit else OrderType.MARKET,
+            volume=detail["volume"],
+            limit=detail["limit"],
+            time_in_force=TimeInForce(detail["how"]) if is_limit and detail["how"] != "post" else TimeInForce.GTC,
+            post_only=is_limit and detail["how"] == "post",
+        )
         services.order_place(account_id=account_id, terms=terms, clock=clock)
     elif action == "cancel":
         services.orders_cancel_all(account_id=account_id, clock=clock)

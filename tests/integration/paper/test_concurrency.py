@@ -22,7 +22,7 @@ from apps.paper.errors import InsufficientFunds, InvalidNonce, KrakenRefusal
 from apps.paper.instruments import CATALOGUE
 from apps.paper.models import Account, ApiKey, Order, Wallet
 from tests.integration.paper.conftest import FakeClock, OpenAccount, balance, candle_file, held
-from tests.unit.paper.builders import COIN, START, XBTUSD, Row
+from tests.unit.paper.builders import COIN, START, XBTUSD, Row, flat
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -66,6 +66,23 @@ def test_threads_cannot_spend_the_same_money_twice(flat_market: Path, open_accou
     assert kinds == {Order: 3, InsufficientFunds: 7}
     assert held(account_id, "ZUSD") == Decimal("1490.94")
     assert Order.objects.filter(status="open").count() == 3
+
+
+def test_threads_on_two_pairs_cannot_spend_the_same_money_twice(
+    settings: Settings, tmp_path: Path, open_account: OpenAccount
+) -> None:
+    for name in ("XBTUSD_60.csv", "ETHUSD_60.csv"):
+        candle_file(tmp_path, [flat(10_000)] * 200, name)
+    settings.MARKET_DATA, settings.MARKET_CANDLE_SECONDS, settings.MARKET_START_CANDLE = tmp_path, 30.0, 1
+    account_id = open_account(usd="1500").account.id
+    clock = FakeClock()
+
+    def buy(number: int) -> Order:
+        terms = _limit(Side.BUY, "990", "0.5", ("XBTUSD", "ETHUSD")[number % 2])
+        return services.order_place(account_id=account_id, terms=terms, clock=clock)
+
+    assert Counter(type(result) for result in _in_threads(10, buy)) == {Order: 3, InsufficientFunds: 7}
+    assert held(account_id, "ZUSD") == Decimal("1490.94")
 
 
 def test_market_orders_in_threads_leave_no_debt(flat_market: Path, open_account: OpenAccount) -> None:

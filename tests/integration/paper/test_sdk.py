@@ -17,7 +17,7 @@ from kraken.exceptions import (
     KrakenUnknownMethodError,
     KrakenUnknownOrderError,
 )
-from kraken.spot import Market, SpotClient, Trade, User
+from kraken.spot import Market, Trade, User
 
 from apps.paper.models import ApiKey
 from apps.paper.services import OpenedAccount
@@ -35,7 +35,9 @@ class Sdk:
 
     def __init__(self, url: str, opened: OpenedAccount) -> None:
         secrets = {"key": opened.api_key.key, "secret": opened.api_secret, "url": url}
-        self.market, self.user, self.trade = Market(url=url), User(**secrets), Trade(**secrets)
+        self.market: Any = Market(url=url)
+        self.user: Any = User(**secrets)
+        self.trade: Any = Trade(**secrets)
         last = time.time_ns()
 
         def nonce() -> str:
@@ -55,10 +57,14 @@ class Sdk:
 Connect = Callable[..., Sdk]
 
 
+def _without_static_files(application: Any) -> Any:
+    return application
+
+
 @pytest.fixture
 def url(_paper_environment: None, transactional_db: None) -> Iterator[str]:
     """A server of this test's own, with the paper exchange's middleware."""
-    server = LiveServerThread("127.0.0.1", lambda application: application)
+    server = LiveServerThread("127.0.0.1", _without_static_files)
     server.daemon = True
     server.start()
     server.is_ready.wait()
@@ -164,7 +170,7 @@ def test_validate_false_places_and_validate_true_does_not(sdk: Sdk) -> None:
 
 
 def test_a_wrong_key_secret_or_nonce_is_its_own_exception(sdk: Sdk) -> None:
-    good: SpotClient = sdk.user
+    good = sdk.user
     wrong_key = User(key="nonsense", secret="bm90IGl0", url=good.URL)
     with pytest.raises(KrakenInvalidAPIKeyError):
         wrong_key.get_balances()

@@ -81,7 +81,7 @@ def test_a_fok_order_fills_whole_or_not_at_all(volume: int, status: Status, fill
 
     _arrive(subject, time_in_force=TimeInForce.FOK)
 
-    assert (subject.status, subject.filled) == (status, filled)
+    assert (subject.status, subject.filled) == (status, Decimal(filled))
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_the_trades_of_an_order_add_up_to_its_rounded_totals(parts: list[tuple[i
         for size, price in parts
     ]
 
-    exact = sum(Decimal(price).scaleb(-1) * Decimal(size).scaleb(-8) for size, price in parts)
+    exact = sum((Decimal(price).scaleb(-1) * Decimal(size).scaleb(-8) for size, price in parts), Decimal(0))
     assert sum(fill.cost for fill in fills) == subject.cost == rounded(exact, 5)
     assert sum(fill.fee for fill in fills) == subject.fee == rounded(exact * Decimal("0.004"), 5)
     assert all(fill.cost >= 0 and fill.fee >= 0 for fill in fills)
