@@ -17,6 +17,7 @@ from dev.servers import postgres
 
 SERVER_REFUSALS = (lifecycle.refuse_busy_ports, lifecycle.refuse_too_little_memory)
 PATIENCE_SECONDS = 20.0
+ADMIN = "admin@example.com"
 ALL_TESTS = ("tests/unit", "tests/integration", "tests/acceptance")
 
 
@@ -140,12 +141,12 @@ def stop(profile: Profile, names: Sequence[str] | None = None) -> None:
 
 
 def remove_data(profile: Profile) -> None:
-    """All that a profile keeps, but for its lock. Kafka's jars and the venv are everybody's and stay."""
+    """All that a profile keeps, but for its lock and where its ports begin. What is installed stays."""
     shutil.rmtree(postgres.base(profile), ignore_errors=True)
     for path in profile.folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
-        elif path.name != "lock":
+        elif path.name not in {"lock", "profile.json"}:
             path.unlink()
 
 
@@ -160,7 +161,20 @@ def set_up_database(profile: Profile) -> None:
     with step("Setting up the database") as current:
         _manage(profile, "setup_database", "The database could not be set up.", MUCKARD_DB_ROLE="owner")
         _manage(profile, "restart_market", "The market could not be restarted.", "--if-ended", SERVICE="paper")
+        open_admin_account(profile)
         current.result = "The database is up to date"
+
+
+def open_admin_account(profile: Profile) -> None:
+    """The account for the staff site, once a profile: its password is among the profile's secrets."""
+    note = profile.folder / "admin"
+    if not note.is_file():
+        password = secrets.read(profile, "staff", "muckard_admin_password")
+        arguments = ("--email", ADMIN, "--role", "admin", "--name", "Local administrator")
+        _manage(
+            profile, "create_staff", "The account for the staff site is missing.", *arguments, STAFF_PASSWORD=password
+        )
+        note.write_text(f"{ADMIN}\n")
 
 
 def walk(profile: Profile) -> None:
@@ -189,7 +203,7 @@ def show_addresses(profile: Profile) -> None:
         say(f"  {title:<18} {address}")
     for title, folder, name in (
         ("trader demo@example.com", "staff", "muckard_demo_password"),
-        ("staff admin@example.com", "staff", "muckard_admin_password"),
+        (f"staff {ADMIN}", "staff", "muckard_admin_password"),
         ("Flower operator", "bot", "muckard_flower_password"),
     ):
         say(f"  {'Log-in':<18} {title} / {secrets.read(profile, folder, name)}")

@@ -12,8 +12,10 @@ from dev.progress import say, step
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 30.0
-# A process that was started this often before it answered once will not answer.
+# A process that was started this often before all was ready will not stay.
 STARTS_AT_MOST = 4
+# One that dies on its first steps is started again: it counts as up once it has lived this long, a second start longer.
+SETTLED_SECONDS = {1: 3.0, 2: 10.0, 3: 15.0}
 POLL_SECONDS = 0.25
 SERVICES = ("user", "kraken", "bot", "staff", "paper")
 
@@ -73,7 +75,7 @@ def wait_until_ready(profile: Profile) -> None:
     """Until every process runs and every service says through the gateway that it can serve."""
     waiting = set(SERVICES)
     deadline = time.monotonic() + READY_SECONDS
-    seen: dict[str, set[int]] = {}
+    seen: dict[str, dict[int, float]] = {}
     with step("Starting the application processes") as current:
         while True:
             up = _look(profile, seen)
@@ -81,7 +83,7 @@ def wait_until_ready(profile: Profile) -> None:
             absent = [name for name in names(profile) if name not in up]
             if not waiting and not absent:
                 break
-            current.title = f"Waiting for {', '.join([*sorted(waiting), *absent]) or 'the gateway'}"
+            current.title = f"Waiting for {_shortened(sorted(waiting | set(absent)))}"
             if commands.is_cancelled():
                 raise Cancelled
             if not is_up(profile):
@@ -105,19 +107,30 @@ def watch(profile: Profile) -> None:
         known |= now
 
 
-def _look(profile: Profile, seen: dict[str, set[int]]) -> set[str]:
-    """The names that run now. Raises StackError for a process that ends as often as it is started."""
+def _shortened(listed: list[str]) -> str:
+    return ", ".join(listed) if len(listed) <= 5 else f"{', '.join(listed[:4])} and {len(listed) - 4} more"
+
+
+def _look(profile: Profile, seen: dict[str, dict[int, float]]) -> set[str]:
+    """The names that have settled; `seen` keeps when each start of a name was first seen, by its number.
+
+    Raises StackError for a process that ends as often as it is started.
+    """
     circus = {process.pid for process in processes.named(profile, applications.SUPERVISOR)}
     heads = [process for process in processes.running(profile) if process.parent in circus]
+    settled = set()
     for process in heads:
-        seen.setdefault(process.name, set()).add(process.pid)
-        if len(seen[process.name]) >= STARTS_AT_MOST:
+        starts = seen.setdefault(process.name, {})
+        age = time.monotonic() - starts.setdefault(process.pid, time.monotonic())
+        if len(starts) >= STARTS_AT_MOST:
             raise StackError(
                 f"The process {process.name} ends again and again.",
                 log=profile.log(process.name),
                 advice="the log says why",
             )
-    return {process.name for process in heads}
+        if age >= SETTLED_SECONDS[len(starts)]:
+            settled.add(process.name)
+    return settled
 
 
 def _status(profile: Profile, path: str) -> int:
