@@ -105,12 +105,20 @@ def everything_in(topic: str) -> list[Arrived]:
             assert time.monotonic() < deadline, f"{topic} could not be read to its end"
             for records in consumer.poll(timeout_ms=200).values():
                 found += [
-                    Arrived(each.partition, each.offset, (each.key or b"").decode(), list(each.headers), each.value or b"")
+                    Arrived(
+                        each.partition, each.offset, (each.key or b"").decode(), list(each.headers), each.value or b""
+                    )
                     for each in records
                 ]
         return sorted(found, key=lambda each: (each.partition, each.offset))
     finally:
         consumer.close()
+
+
+def _arrived(record: Any) -> Arrived:
+    return Arrived(
+        record.partition, record.offset, (record.key or b"").decode(), list(record.headers), record.value or b""
+    )
 
 
 def sequences_by_key(records: list[Arrived]) -> dict[str, list[int]]:

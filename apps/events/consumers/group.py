@@ -30,11 +30,12 @@ CLOSE_SECONDS = 5.0
 
 
 class GroupConsumer:
-    """Reads the topics of one group. Make it in the thread that runs it, and call `step` until it is to stop."""
+    """Reads the topics of one group, or those given. Make it in the thread that runs it, and call `step` until it is
+    to stop."""
 
-    def __init__(self, group: str) -> None:
+    def __init__(self, group: str, *, topics: list[str] | None = None) -> None:
         self.group = group
-        self.topics = topics_of(group)
+        self.topics = topics or topics_of(group)
         self._handling = Handling(group)
         self._consumer: Any = None
         self._question: Question | None = None

@@ -1,4 +1,4 @@
-"""The relay's loop: fetch, send, wait for the acknowledgement, delete. Two batches are under way at a time, so that
+"""The relay's loop: fetch, send, wait for the acknowledgement, delete. A batch is under way in two halves, so that
 PostgreSQL and Kafka work at once; no transaction is open while Kafka is waited for."""
 
 import time
@@ -26,7 +26,8 @@ from apps.events.wakeup import Waiter
 
 logger = structlog.get_logger(__name__)
 
-BATCHES_UNDER_WAY = 2
+# What is under way when a relay dies is sent twice: never more than one batch, in so many parts.
+PARTS_UNDER_WAY = 2
 BATCH_BYTES = 1024 * 1024
 
 BUSY_POLL_SECONDS = 0.02
@@ -51,7 +52,7 @@ class Relay:
     ) -> None:
         environment = settings.ENVIRONMENT
         self._shard = shard or Shard()
-        self._batch_rows = batch_rows or environment.relay_batch_rows
+        self._part_rows = max(1, (batch_rows or environment.relay_batch_rows) // PARTS_UNDER_WAY)
         seconds = lease_seconds or environment.lease_seconds
         self._leases = LeaseSet("relay.kafka", self._shard.slots, seconds=seconds)
         self._producer: EventProducer | None = None
@@ -118,7 +119,7 @@ class Relay:
 
     @property
     def _has_room(self) -> bool:
-        most = 1 if self._careful else BATCHES_UNDER_WAY
+        most = 1 if self._careful else PARTS_UNDER_WAY
         return len(self._window) < most and self._leases.safe_seconds_left > LEAST_LEASE_SECONDS
 
     def _chores(self) -> None:
@@ -184,14 +185,14 @@ class Relay:
         under_way = [record.row_id for batch in self._window for record in batch.records]
         records = rows.next_records(
             slots=self._held,
-            limit=1 if self._careful else self._batch_rows,
+            limit=1 if self._careful else self._part_rows,
             under_way=under_way,
             parked=self._parked,
         )
         size = 0
         for index, record in enumerate(records):
             size += len(record.value or b"")
-            if size > BATCH_BYTES and index:
+            if size > BATCH_BYTES // PARTS_UNDER_WAY and index:
                 return records[:index]
         return records
 
@@ -200,7 +201,7 @@ class Relay:
         if not self._window:
             self._wait_for_work()
             return 0.0
-        if has_more and len(self._window) < BATCHES_UNDER_WAY and not self._careful:
+        if has_more and len(self._window) < PARTS_UNDER_WAY and not self._careful:
             return 0.0
         oldest = self._window[0]
         is_done = oldest.wait(ACKNOWLEDGEMENT_SECONDS if has_more else BUSY_POLL_SECONDS)
@@ -259,7 +260,7 @@ class Relay:
             self._producer = None
             if reason is not None:
                 metrics.rebuilds.labels(reason=reason).inc()
-                logger.warning("The Kafka producer is made anew.", reason=reason, batches_under_way=len(self._window))
+                logger.warning("The Kafka producer is made anew.", reason=reason, parts_under_way=len(self._window))
         for batch in self._window:
             batch.wait(1.0)
             self._acknowledged += batch.acknowledged()

@@ -1,0 +1,63 @@
+"""Relays for tests: in this process, or as processes that can be killed."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+from urllib.parse import urlsplit, urlunsplit
+
+from django.db import connection
+
+from apps.events.relay import Relay
+from tests.kafka_broker import outbox_count
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def drive(relay: Relay, *, until: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Steps the relay until the condition holds. Fails where it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < deadline, f"the relay did not get there within {seconds:g} s"
+        pause = relay.step()
+        time.sleep(min(pause, 0.2))
+
+
+def drain(topic: str, *, seconds: float = 30.0, relay: Relay | None = None) -> None:
+    """Sends everything that waits for the topic."""
+    own = relay or Relay(lease_seconds=3.0)
+    try:
+        drive(own, until=lambda: outbox_count(topic) == 0, seconds=seconds)
+    finally:
+        if relay is None:
+            own.close()
+
+
+def test_database_url() -> str:
+    """DATABASE_URL of the database that the tests use now."""
+    parts = urlsplit(os.environ["DATABASE_URL"])
+    return urlunsplit(parts._replace(path=f"/{connection.settings_dict['NAME']}"))
+
+
+test_database_url.__test__ = False  # type: ignore[attr-defined]
+
+
+@contextmanager
+def manage(*arguments: str, log: IO[bytes] | None = None, **environment: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """A management command as a process on the test database; killed in the end if it still runs."""
+    process = subprocess.Popen(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "DATABASE_URL": test_database_url(), **environment},
+        stdout=log or subprocess.DEVNULL,
+        stderr=log or subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
