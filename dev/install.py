@@ -10,14 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dev import commands, java
+from dev import commands, java, processes
 from dev.errors import StackError
 from dev.kafka import jars
 from dev.locks import lock
-from dev.profile import ROOT, TOOLS
+from dev.profile import ROOT, TOOLS, Profile
 from dev.progress import step
 from dev.servers import postgres, rabbitmq
 
+# Stands for what all profiles share: pip and Maven carry its mark.
+EVERYBODY = Profile(name=TOOLS.name, ports={})
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 REQUIREMENTS = ROOT / "requirements" / "dev.txt"
@@ -32,6 +34,7 @@ POLICY_MARK = "# muckard: while its packages are installed"
 def install(servers: frozenset[str]) -> None:
     """Everything for these servers (names as in SERVER_URLS), nginx and the venv. Harmless when all is there."""
     with lock(TOOLS / "install.lock", "installing"):
+        processes.end_forgotten_helpers(EVERYBODY)
         packages = missing_packages(servers)
         if packages:
             _install_packages(packages)
@@ -155,13 +158,15 @@ def _install_venv() -> None:
     with step(f"Installing Python packages from {REQUIREMENTS.relative_to(ROOT)}") as current:
         if underway.exists() or not _has_pip():
             clear = ["--clear"] if VENV.exists() else []
-            if commands.run_logged([_base_python(), "-m", "venv", *clear, str(VENV)], PIP_LOG):
+            if commands.run_logged(
+                [_base_python(), "-m", "venv", *clear, str(VENV)], PIP_LOG, environment=_environment()
+            ):
                 raise StackError(
                     "The Python environment .venv could not be made.", log=PIP_LOG, advice="see the log above"
                 )
         underway.touch()
         command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--require-hashes"]
-        if commands.run_logged([*command, "-r", str(REQUIREMENTS)], PIP_LOG):
+        if commands.run_logged([*command, "-r", str(REQUIREMENTS)], PIP_LOG, environment=_environment()):
             raise StackError(
                 "pip could not install the pinned packages.",
                 log=PIP_LOG,
@@ -170,6 +175,10 @@ def _install_venv() -> None:
         stamp.write_text(wanted)
         underway.unlink()
         current.result = f"Installed Python packages from {REQUIREMENTS.relative_to(ROOT)}"
+
+
+def _environment() -> dict[str, str]:
+    return processes.setup_environment(EVERYBODY, os.environ)
 
 
 def _base_python() -> str:
@@ -186,5 +195,5 @@ def _has_pip() -> bool:
 
 def _fetch_kafka() -> None:
     with step(f"Fetching Kafka {jars.VERSION} from Maven Central") as current:
-        jars.fetch(shutil.which("mvn") or "mvn")
+        jars.fetch(shutil.which("mvn") or "mvn", _environment())
         current.result = f"Fetched Kafka {jars.VERSION} from Maven Central"

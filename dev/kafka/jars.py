@@ -3,6 +3,7 @@
 import hashlib
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from dev import commands
@@ -32,14 +33,14 @@ def are_there() -> bool:
     return folder().is_dir()
 
 
-def fetch(maven: str) -> None:
-    """Resolves the jars aside, checks each of them, and puts them in place whole."""
-    fresh = folder().with_suffix(".new")
+def fetch(maven: str, given: Mapping[str, str]) -> None:
+    """Resolves the jars aside, checks each of them, and puts them in place whole. `given` is Maven's environment."""
+    fresh = folder().with_name(f"{folder().name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     LOG.unlink(missing_ok=True)
     command = [maven, "-B", "-ntp", "-f", str(POM), "dependency:copy-dependencies", "-DincludeScope=runtime"]
-    if commands.run_logged([*command, f"-DoutputDirectory={fresh}"], LOG):
+    if commands.run_logged([*command, f"-DoutputDirectory={fresh}"], LOG, environment=given):
         raise StackError(
             f"Maven could not fetch Kafka {VERSION} from Maven Central.",
             log=LOG,
