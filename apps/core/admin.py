@@ -14,6 +14,10 @@ else:
 class ReadOnlyAdmin(ModelAdmin):
     """Shows rows that only services may write: no add, no change, no delete, for anyone."""
 
+    # Counting every row of a large table would make the page wait.
+    show_full_result_count = False
+    list_per_page = 50
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
