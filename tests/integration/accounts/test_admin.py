@@ -1,0 +1,178 @@
+"""Accounts on the staff site."""
+
+from typing import Any
+
+import pyotp
+import pytest
+from django.test import Client
+from django.utils import timezone
+from pydantic import SecretStr
+
+from apps.accounts import services
+from apps.accounts.errors import TooManyAttempts
+from apps.accounts.models import LoginGuard, MfaDevice, OutgoingMail, User, UserSession
+from apps.accounts.services.guard import LIMITS
+from apps.accounts.services.mail import mail_queue
+from apps.events.models import StoredEvent
+from service_common.environment import InvalidEnvironment
+from staff_site import settings as staff_settings
+from tests.factories.accounts import PASSWORD, UserFactory, UserServiceClient
+
+pytestmark = pytest.mark.django_db
+
+USERS = "/admin/accounts/user/"
+SESSIONS = "/admin/accounts/usersession/"
+
+
+@pytest.fixture(autouse=True)
+def _staff_site(settings: Any, _user_service: None) -> None:
+    settings.ROOT_URLCONF = "staff_site.urls"
+    # Without the one that serves static files: it wants a folder that only a deployment has.
+    settings.MIDDLEWARE = [name for name in vars(staff_settings)["MIDDLEWARE"] if "whitenoise" not in name]
+
+
+def _as(*roles: str) -> Client:
+    client = Client()
+    client.force_login(UserFactory(roles=list(roles)))
+    return client
+
+
+def _log_in(email: str, password: str = PASSWORD, otp: str = "") -> Any:
+    return Client().post("/admin/login/", {"username": email, "password": password, "otp": otp, "next": "/admin/"})
+
+
+def _edit(user: User, **changes: Any) -> dict[str, Any]:
+    fields = {"name": user.name, "time_zone": user.time_zone, "roles": user.roles, **changes}
+    return {**fields, **({"is_active": "on"} if changes.get("is_active", True) else {"is_active": ""})}
+
+
+def test_staff_log_in_with_their_password() -> None:
+    assert _log_in(UserFactory(roles=["auditor"]).email).status_code == 302
+
+
+def test_a_trader_and_a_wrong_password_are_refused_alike() -> None:
+    for email, password in ((UserFactory().email, PASSWORD), (UserFactory(roles=["admin"]).email, "wrong")):
+        answer = _log_in(email, password)
+        assert answer.status_code == 200
+        assert "Please enter the correct" in answer.content.decode()
+
+
+def test_guessing_on_the_staff_site_locks_the_account_everywhere() -> None:
+    admin = UserFactory(roles=["admin"])
+    for _ in range(LIMITS[LoginGuard.Kind.ACCOUNT]):
+        _log_in(admin.email, "wrong")
+
+    assert _log_in(admin.email).status_code == 200
+    with pytest.raises(TooManyAttempts):
+        services.guard_admit(email=admin.email, address=None, now=timezone.now())
+
+
+def test_the_staff_site_asks_for_the_one_time_password() -> None:
+    admin = UserFactory(roles=["admin"])
+    now = timezone.now()
+    totp = pyotp.TOTP(services.mfa_set_up(user_id=admin.id, password=PASSWORD, now=now).secret)
+    before = int(now.timestamp()) - 30
+    services.mfa_confirm(user_id=admin.id, otp=totp.at(before), now=now)
+
+    assert _log_in(admin.email).status_code == 200
+    assert _log_in(admin.email, otp=totp.now()).status_code == 302
+
+
+@pytest.mark.parametrize("role", ["admin", "support", "auditor", "operator"])
+@pytest.mark.parametrize("page", ["user", "usersession", "outgoingmail", "loginguard"])
+def test_every_staff_role_sees_every_list(role: str, page: str) -> None:
+    user = UserFactory()
+    UserServiceClient(user)
+    mail_queue(kind=OutgoingMail.Kind.PASSWORD_CHANGED, email=user.email, now=timezone.now())
+
+    answer = _as(role).get(f"/admin/accounts/{page}/", {"q": "trader"} if page != "loginguard" else {})
+
+    assert answer.status_code == 200
+
+
+def test_no_page_shows_a_hash_a_digest_or_a_sealed_secret() -> None:
+    user = UserFactory()
+    session = UserServiceClient(user).session_id
+    admin = _as("admin")
+
+    for page in (USERS, f"{USERS}{user.id}/change/", SESSIONS, f"{SESSIONS}{session}/change/"):
+        text = admin.get(page).content.decode()
+        assert user.email in text
+        assert "md5$" not in text
+        assert "digest" not in text.lower()
+
+
+@pytest.mark.parametrize("role", ["support", "auditor", "operator", "admin"])
+def test_sessions_and_mail_are_read_only(role: str) -> None:
+    session = UserServiceClient(UserFactory()).session_id
+    client = _as(role)
+
+    for path in (f"{SESSIONS}add/", f"{SESSIONS}{session}/delete/", f"{USERS}add/"):
+        assert client.get(path).status_code == 403
+    client.post(f"{SESSIONS}{session}/change/", {"address": "1.1.1.1"})
+    assert UserSession.objects.get(pk=session).address != "1.1.1.1"
+
+
+def test_an_admins_change_goes_through_the_service() -> None:
+    user = UserFactory()
+    theirs = UserServiceClient(user)
+
+    answer = _as("admin").post(f"{USERS}{user.id}/change/", _edit(user, roles=["auditor"]))
+
+    assert answer.status_code == 302
+    user.refresh_from_db()
+    assert user.roles == ["auditor"]
+    assert UserSession.objects.get(pk=theirs.session_id).revoked_reason == "access_changed"
+    assert StoredEvent.objects.filter(event_type="user.updated", aggregate_id=user.id).count() == 1
+
+
+def test_support_changes_a_name_and_nothing_that_gives_access() -> None:
+    user = UserFactory()
+
+    _as("support").post(f"{USERS}{user.id}/change/", _edit(user, name="Ada", roles=["admin"], is_active=False))
+
+    user.refresh_from_db()
+    assert (user.name, user.roles, user.is_active) == ("Ada", ["trader"], True)
+
+
+def test_an_auditor_and_an_operator_change_nothing() -> None:
+    user = UserFactory()
+    for role in ("auditor", "operator"):
+        assert _as(role).post(f"{USERS}{user.id}/change/", _edit(user, name="x")).status_code == 403
+    user.refresh_from_db()
+    assert user.name == ""
+
+
+def test_an_admin_cannot_take_away_their_own_role() -> None:
+    admin = UserFactory(roles=["admin"])
+    client = Client()
+    client.force_login(admin)
+
+    client.post(f"{USERS}{admin.id}/change/", _edit(admin, roles=["trader"], is_active=False))
+
+    admin.refresh_from_db()
+    assert (admin.roles, admin.is_active) == (["admin"], True)
+
+
+def test_actions_end_sessions_and_lift_a_lock() -> None:
+    user = UserFactory()
+    theirs = UserServiceClient(user)
+    services.guard_admit(email=user.email, address=None, now=timezone.now())
+    support = _as("support")
+
+    for action in ("end_sessions", "lift_lock"):
+        support.post(USERS, {"action": action, "_selected_action": [str(user.id)]})
+
+    assert UserSession.objects.get(pk=theirs.session_id).revoked_reason == "ended_by_staff"
+    assert LoginGuard.objects.count() == 0
+
+
+def test_without_the_mfa_key_nobody_with_a_second_factor_gets_in(settings: Any) -> None:
+    admin = UserFactory(roles=["admin"])
+    now = timezone.now()
+    secret = services.mfa_set_up(user_id=admin.id, password=PASSWORD, now=now).secret
+    MfaDevice.objects.update(confirmed_at=now)
+    settings.ENVIRONMENT = settings.ENVIRONMENT.model_copy(update={"mfa_key": SecretStr("")})
+
+    with pytest.raises(InvalidEnvironment, match="MUCKARD_MFA_KEY is missing"):
+        _log_in(admin.email, otp=pyotp.TOTP(secret).now())
