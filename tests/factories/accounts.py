@@ -5,9 +5,10 @@ import random
 from typing import Any
 from uuid import UUID
 
-import factory
 from django.contrib.auth.hashers import make_password
 from django.utils import timezone
+from factory.declarations import LazyFunction, Sequence
+from factory.django import DjangoModelFactory
 from rest_framework.test import APIClient
 
 from apps.accounts.client import Client
@@ -24,14 +25,20 @@ FAST_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 _numbers = itertools.count(random.randrange(1 << 20))
 
 
-class UserFactory(factory.django.DjangoModelFactory[User]):
+class UserFactory(DjangoModelFactory[User]):
     class Meta:
         model = User
 
-    email = factory.Sequence(lambda number: f"trader{number}@example.com")
-    password = factory.LazyFunction(lambda: make_password(PASSWORD))
+    email = Sequence(lambda number: f"trader{number}@example.com")  # type: ignore[no-untyped-call]
+    password = LazyFunction(lambda: make_password(PASSWORD))  # type: ignore[no-untyped-call]
     roles = ["trader"]
-    created_at = factory.LazyFunction(timezone.now)
+    created_at = LazyFunction(timezone.now)  # type: ignore[no-untyped-call]
+
+
+def make_user(**fields: Any) -> User:
+    """An active trader whose password is PASSWORD, unless told otherwise."""
+    user: User = UserFactory.create(**fields)
+    return user
 
 
 def sign_tokens(settings: Any) -> None:

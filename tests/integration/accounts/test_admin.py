@@ -16,7 +16,7 @@ from apps.accounts.services.mail import mail_queue
 from apps.events.models import StoredEvent
 from service_common.environment import InvalidEnvironment
 from staff_site import settings as staff_settings
-from tests.factories.accounts import PASSWORD, UserFactory, UserServiceClient
+from tests.factories.accounts import PASSWORD, UserServiceClient, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -33,7 +33,7 @@ def _staff_site(settings: Any, _user_service: None) -> None:
 
 def _as(*roles: str) -> Client:
     client = Client()
-    client.force_login(UserFactory(roles=list(roles)))
+    client.force_login(make_user(roles=list(roles)))
     return client
 
 
@@ -47,18 +47,18 @@ def _edit(user: User, **changes: Any) -> dict[str, Any]:
 
 
 def test_staff_log_in_with_their_password() -> None:
-    assert _log_in(UserFactory(roles=["auditor"]).email).status_code == 302
+    assert _log_in(make_user(roles=["auditor"]).email).status_code == 302
 
 
 def test_a_trader_and_a_wrong_password_are_refused_alike() -> None:
-    for email, password in ((UserFactory().email, PASSWORD), (UserFactory(roles=["admin"]).email, "wrong")):
+    for email, password in ((make_user().email, PASSWORD), (make_user(roles=["admin"]).email, "wrong")):
         answer = _log_in(email, password)
         assert answer.status_code == 200
         assert "Please enter the correct" in answer.content.decode()
 
 
 def test_guessing_on_the_staff_site_locks_the_account_everywhere() -> None:
-    admin = UserFactory(roles=["admin"])
+    admin = make_user(roles=["admin"])
     for _ in range(LIMITS[LoginGuard.Kind.ACCOUNT]):
         _log_in(admin.email, "wrong")
 
@@ -68,7 +68,7 @@ def test_guessing_on_the_staff_site_locks_the_account_everywhere() -> None:
 
 
 def test_the_staff_site_asks_for_the_one_time_password() -> None:
-    admin = UserFactory(roles=["admin"])
+    admin = make_user(roles=["admin"])
     now = timezone.now()
     totp = pyotp.TOTP(services.mfa_set_up(user_id=admin.id, password=PASSWORD, now=now).secret)
     before = int(now.timestamp()) - 30
@@ -81,7 +81,7 @@ def test_the_staff_site_asks_for_the_one_time_password() -> None:
 @pytest.mark.parametrize("role", ["admin", "support", "auditor", "operator"])
 @pytest.mark.parametrize("page", ["user", "usersession", "outgoingmail", "loginguard"])
 def test_every_staff_role_sees_every_list(role: str, page: str) -> None:
-    user = UserFactory()
+    user = make_user()
     UserServiceClient(user)
     mail_queue(kind=OutgoingMail.Kind.PASSWORD_CHANGED, email=user.email, now=timezone.now())
 
@@ -91,7 +91,7 @@ def test_every_staff_role_sees_every_list(role: str, page: str) -> None:
 
 
 def test_no_page_shows_a_hash_a_digest_or_a_sealed_secret() -> None:
-    user = UserFactory()
+    user = make_user()
     session = UserServiceClient(user).session_id
     admin = _as("admin")
 
@@ -104,7 +104,7 @@ def test_no_page_shows_a_hash_a_digest_or_a_sealed_secret() -> None:
 
 @pytest.mark.parametrize("role", ["support", "auditor", "operator", "admin"])
 def test_sessions_and_mail_are_read_only(role: str) -> None:
-    session = UserServiceClient(UserFactory()).session_id
+    session = UserServiceClient(make_user()).session_id
     client = _as(role)
 
     for path in (f"{SESSIONS}add/", f"{SESSIONS}{session}/delete/", f"{USERS}add/"):
@@ -114,7 +114,7 @@ def test_sessions_and_mail_are_read_only(role: str) -> None:
 
 
 def test_an_admins_change_goes_through_the_service() -> None:
-    user = UserFactory()
+    user = make_user()
     theirs = UserServiceClient(user)
 
     answer = _as("admin").post(f"{USERS}{user.id}/change/", _edit(user, roles=["auditor"]))
@@ -127,7 +127,7 @@ def test_an_admins_change_goes_through_the_service() -> None:
 
 
 def test_support_changes_a_name_and_nothing_that_gives_access() -> None:
-    user = UserFactory()
+    user = make_user()
 
     _as("support").post(f"{USERS}{user.id}/change/", _edit(user, name="Ada", roles=["admin"], is_active=False))
 
@@ -136,7 +136,7 @@ def test_support_changes_a_name_and_nothing_that_gives_access() -> None:
 
 
 def test_an_auditor_and_an_operator_change_nothing() -> None:
-    user = UserFactory()
+    user = make_user()
     for role in ("auditor", "operator"):
         assert _as(role).post(f"{USERS}{user.id}/change/", _edit(user, name="x")).status_code == 403
     user.refresh_from_db()
@@ -144,7 +144,7 @@ def test_an_auditor_and_an_operator_change_nothing() -> None:
 
 
 def test_an_admin_cannot_take_away_their_own_role() -> None:
-    admin = UserFactory(roles=["admin"])
+    admin = make_user(roles=["admin"])
     client = Client()
     client.force_login(admin)
 
@@ -155,7 +155,7 @@ def test_an_admin_cannot_take_away_their_own_role() -> None:
 
 
 def test_actions_end_sessions_and_lift_a_lock() -> None:
-    user = UserFactory()
+    user = make_user()
     theirs = UserServiceClient(user)
     services.guard_admit(email=user.email, address=None, now=timezone.now())
     support = _as("support")
@@ -168,7 +168,7 @@ def test_actions_end_sessions_and_lift_a_lock() -> None:
 
 
 def test_without_the_mfa_key_nobody_with_a_second_factor_gets_in(settings: Any) -> None:
-    admin = UserFactory(roles=["admin"])
+    admin = make_user(roles=["admin"])
     now = timezone.now()
     secret = services.mfa_set_up(user_id=admin.id, password=PASSWORD, now=now).secret
     MfaDevice.objects.update(confirmed_at=now)

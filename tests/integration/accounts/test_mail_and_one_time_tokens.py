@@ -17,7 +17,7 @@ from apps.accounts.models import LoginGuard, OneTimeToken, OutgoingMail, User, U
 from apps.accounts.services.guard import LIMITS
 from apps.accounts.services.mail import GIVEN_UP_AFTER, QUIET_TIME, mail_queue
 from apps.events.models import StoredEvent
-from tests.factories.accounts import PASSWORD, UserFactory, UserServiceClient
+from tests.factories.accounts import PASSWORD, UserServiceClient, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -66,7 +66,7 @@ def test_a_registered_address_is_verified_with_the_mailed_code_once(api: UserSer
 
 
 def test_asking_for_a_new_password_says_nothing_about_the_address(api: UserServiceClient) -> None:
-    known = UserFactory()
+    known = make_user()
 
     answers = [api.post(FORGOT, {"email": email}) for email in (known.email, "nobody@example.com")]
 
@@ -80,7 +80,7 @@ def test_asking_does_the_same_work_for_an_unknown_address(
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
 
-    UserFactory(email="ada@example.com")
+    make_user(email="ada@example.com")
     statements = []
     for email in ("ada@example.com", "eve@example.com"):
         with CaptureQueriesContext(connection) as captured:
@@ -99,7 +99,7 @@ def test_no_mail_goes_to_an_address_without_an_account(api: UserServiceClient) -
 
 
 def test_a_forgotten_password_is_set_anew_and_every_session_ends(api: UserServiceClient) -> None:
-    user = UserFactory()
+    user = make_user()
     logged_in = UserServiceClient(user)
     token = _forgot(api, user.email)
 
@@ -114,7 +114,7 @@ def test_a_forgotten_password_is_set_anew_and_every_session_ends(api: UserServic
 
 
 def test_a_reset_unlocks_the_account(api: UserServiceClient) -> None:
-    user = UserFactory()
+    user = make_user()
     for _ in range(LIMITS[LoginGuard.Kind.ACCOUNT] + 1):
         api.post("/api/v1/auth/login", {"email": user.email, "password": "wrong"})
     api.post(RESET, {"token": _forgot(api, user.email), "password": NEW_PASSWORD})
@@ -123,7 +123,7 @@ def test_a_reset_unlocks_the_account(api: UserServiceClient) -> None:
 
 
 def test_a_code_works_once(api: UserServiceClient) -> None:
-    user = UserFactory()
+    user = make_user()
     token = _forgot(api, user.email)
     api.post(RESET, {"token": token, "password": NEW_PASSWORD})
 
@@ -133,7 +133,7 @@ def test_a_code_works_once(api: UserServiceClient) -> None:
 
 
 def test_a_code_expires() -> None:
-    user = UserFactory()
+    user = make_user()
     services.password_forgot(email=user.email, now=timezone.now())
     _send()
 
@@ -144,7 +144,7 @@ def test_a_code_expires() -> None:
 
 
 def test_a_newer_code_replaces_the_older(api: UserServiceClient) -> None:
-    user = UserFactory()
+    user = make_user()
     older = _forgot(api, user.email)
     OutgoingMail.objects.update(sent_at=timezone.now() - QUIET_TIME)
     newer = _forgot(api, user.email)
@@ -155,20 +155,20 @@ def test_a_newer_code_replaces_the_older(api: UserServiceClient) -> None:
 
 
 def test_a_code_for_one_purpose_does_not_serve_another(api: UserServiceClient) -> None:
-    token = _forgot(api, UserFactory().email)
+    token = _forgot(api, make_user().email)
 
     assert api.post(VERIFY, {"token": token}).status_code == 422
 
 
 def test_a_weak_password_does_not_use_the_code_up(api: UserServiceClient) -> None:
-    token = _forgot(api, UserFactory().email)
+    token = _forgot(api, make_user().email)
 
     assert api.post(RESET, {"token": token, "password": "short"}).json()["error"]["code"] == "password_too_weak"
     assert api.post(RESET, {"token": token, "password": NEW_PASSWORD}).status_code == 204
 
 
 def test_a_code_of_a_disabled_account_is_worth_nothing(api: UserServiceClient) -> None:
-    user = UserFactory()
+    user = make_user()
     token = _forgot(api, user.email)
     User.objects.update(is_active=False)
 
@@ -176,13 +176,13 @@ def test_a_code_of_a_disabled_account_is_worth_nothing(api: UserServiceClient) -
 
 
 def test_no_code_lies_in_the_database(api: UserServiceClient) -> None:
-    token = _forgot(api, UserFactory().email)
+    token = _forgot(api, make_user().email)
 
     assert token not in str(list(OutgoingMail.objects.values())) + str(list(OneTimeToken.objects.values()))
 
 
 def test_a_stranger_who_asks_again_and_again_fills_no_mailbox(api: UserServiceClient) -> None:
-    user = UserFactory()
+    user = make_user()
     for _ in range(5):
         api.post(FORGOT, {"email": user.email})
         _send()
@@ -199,7 +199,7 @@ def test_a_mail_holds_nothing_that_a_stranger_chose(api: UserServiceClient) -> N
 
 def test_a_mail_server_that_refuses_is_tried_again_later() -> None:
     now = timezone.now()
-    user = UserFactory()
+    user = make_user()
     mail_queue(kind=OutgoingMail.Kind.PASSWORD_CHANGED, email=user.email, now=now)
 
     with mock.patch("django.core.mail.EmailMessage.send", side_effect=ConnectionRefusedError):
@@ -218,7 +218,7 @@ def test_a_mail_server_that_refuses_is_tried_again_later() -> None:
 
 def test_a_mail_that_no_server_takes_for_a_day_is_given_up_and_kept_for_staff() -> None:
     now = timezone.now()
-    mail_queue(kind=OutgoingMail.Kind.PASSWORD_CHANGED, email=UserFactory().email, now=now)
+    mail_queue(kind=OutgoingMail.Kind.PASSWORD_CHANGED, email=make_user().email, now=now)
 
     _send(now + GIVEN_UP_AFTER)
 
@@ -239,7 +239,7 @@ def test_the_database_lets_one_mail_of_a_kind_wait() -> None:
 
 def test_tend_accounts_sends_what_is_due_and_removes_what_is_old(capsys: pytest.CaptureFixture[str]) -> None:
     now = timezone.now()
-    user = UserFactory()
+    user = make_user()
     mail_queue(kind=OutgoingMail.Kind.PASSWORD_CHANGED, email=user.email, now=now)
     UserServiceClient(user)
     old = UserServiceClient(user)

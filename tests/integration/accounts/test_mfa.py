@@ -16,7 +16,7 @@ from apps.accounts.services.guard import LIMITS
 from apps.accounts.services.mfa import STEP_SECONDS
 from apps.core.crypto import CannotDecrypt
 from apps.events.models import StoredEvent
-from tests.factories.accounts import PASSWORD, UserFactory, UserServiceClient
+from tests.factories.accounts import PASSWORD, UserServiceClient, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -26,7 +26,7 @@ NOBODY = Client(address=None, user_agent="")
 
 @pytest.fixture
 def user() -> User:
-    return UserFactory()
+    return make_user()
 
 
 @pytest.fixture
@@ -220,7 +220,7 @@ def test_secret_and_recovery_codes_lie_nowhere_in_the_clear(user: User) -> None:
 
 def test_a_secret_copied_to_another_account_does_not_open(user: User) -> None:
     _switch_on(user, timezone.now())
-    other = UserFactory()
+    other = make_user()
     MfaDevice.objects.update(user=other)
 
     with pytest.raises(CannotDecrypt):

@@ -13,7 +13,7 @@ from apps.core.models import IdempotencyRecord
 from apps.events.catalogue.kraken import KrakenKeyConnected
 from apps.events.models import StoredEvent
 from apps.events.services import publish
-from tests.factories.accounts import PASSWORD, UserFactory, UserServiceClient
+from tests.factories.accounts import PASSWORD, UserServiceClient, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -25,7 +25,7 @@ NEW_PASSWORD = "a wholly different sentence"
 
 @pytest.fixture
 def user() -> User:
-    return UserFactory(name="Ada", time_zone="UTC")
+    return make_user(name="Ada", time_zone="UTC")
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_the_password_is_changed_with_the_old_one(mine: UserServiceClient, user:
 
 
 def test_changing_the_password_ends_the_other_sessions_and_not_this_one(mine: UserServiceClient, user: User) -> None:
-    other, stranger = UserServiceClient(user), UserServiceClient(UserFactory())
+    other, stranger = UserServiceClient(user), UserServiceClient(make_user())
 
     mine.post(CHANGE, {"current_password": PASSWORD, "new_password": NEW_PASSWORD})
 
@@ -109,9 +109,7 @@ def test_a_wrong_or_weak_password_changes_nothing(mine: UserServiceClient, user:
 
 
 @pytest.mark.parametrize("headers", [{}, {"HTTP_IDEMPOTENCY_KEY": "guess"}])
-def test_a_stolen_token_does_not_allow_guessing_the_password(
-    mine: UserServiceClient, user: User, headers: dict[str, str]
-) -> None:
+def test_a_stolen_token_does_not_allow_guessing_the_password(mine: UserServiceClient, user: User, headers: Any) -> None:
     body = {"current_password": "wrong", "new_password": NEW_PASSWORD}
     limit = LIMITS[LoginGuard.Kind.ACCOUNT]
 

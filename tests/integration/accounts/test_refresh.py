@@ -18,7 +18,7 @@ from apps.accounts.models import OutgoingMail, User, UserSession
 from apps.accounts.services.sessions import LONGEST_SESSION
 from apps.accounts.tokens import SignedAccessToken, mint, new_token_id
 from apps.events.models import StoredEvent
-from tests.factories.accounts import PASSWORD, UserFactory, UserServiceClient
+from tests.factories.accounts import PASSWORD, UserServiceClient, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -29,7 +29,7 @@ ME = "/api/v1/user/me"
 
 @pytest.fixture
 def user() -> User:
-    return UserFactory()
+    return make_user()
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_a_replay_leaves_the_users_other_sessions_alone(api: UserServiceClient, 
 
 @pytest.mark.django_db(transaction=True)
 def test_of_many_exchanges_at_once_exactly_one_wins_and_the_session_lives() -> None:
-    user = UserFactory()
+    user = make_user()
     token = UserServiceClient().log_in(user).refresh
     at_once = 8
     arrived = threading.Barrier(at_once)
@@ -135,7 +135,7 @@ def test_of_many_exchanges_at_once_exactly_one_wins_and_the_session_lives() -> N
 @pytest.mark.django_db(transaction=True)
 def test_a_request_that_waits_for_the_winner_is_told_that_it_was_overtaken() -> None:
     api = UserServiceClient()
-    token = api.log_in(UserFactory()).refresh
+    token = api.log_in(make_user()).refresh
     with ThreadPoolExecutor(1) as pool, transaction.atomic():
         UserSession.objects.select_for_update().get()
 

@@ -8,12 +8,13 @@ from unittest import mock
 import pytest
 from django.contrib.auth import hashers
 from django.db import connection
+from django.utils.module_loading import import_string
 
 from apps.accounts.models import OutgoingMail, User
 from apps.core.models import IdempotencyRecord
 from apps.events.models import OutboxRow, StoredEvent
 from apps.events.selectors import stream_list
-from tests.factories.accounts import PASSWORD, UserFactory, UserServiceClient
+from tests.factories.accounts import PASSWORD, UserServiceClient, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -78,7 +79,7 @@ def test_an_address_that_is_taken_gets_the_same_answer(api: UserServiceClient) -
 
 
 def test_an_address_that_is_taken_changes_nothing_but_a_mail_to_its_owner(api: UserServiceClient) -> None:
-    owner = UserFactory(email="ada@example.com", name="Ada")
+    owner = make_user(email="ada@example.com", name="Ada")
     before = owner.password
 
     api.post(REGISTER, _body(name="Eve", password="another long passphrase"))
@@ -91,7 +92,7 @@ def test_an_address_that_is_taken_changes_nothing_but_a_mail_to_its_owner(api: U
 
 
 def test_a_taken_address_costs_as_much_hashing_as_a_new_one(api: UserServiceClient) -> None:
-    UserFactory(email="taken@example.com")
+    make_user(email="taken@example.com")
     made = []
     real = hashers.make_password
 
@@ -126,7 +127,7 @@ def test_a_weak_password_is_refused_with_the_rule(api: UserServiceClient, passwo
 
 
 def test_a_weak_password_is_refused_alike_for_a_taken_address(api: UserServiceClient) -> None:
-    UserFactory(email="taken@example.com")
+    make_user(email="taken@example.com")
 
     answers = [
         api.post(REGISTER, _body(email=email, password="short")) for email in ("taken@example.com", "a@b.example")
@@ -175,7 +176,7 @@ def test_a_malformed_field_is_a_400_that_names_it(api: UserServiceClient, change
     ],
 )
 def test_a_body_that_is_not_an_object_is_a_400(api: UserServiceClient, body: bytes) -> None:
-    answer = api.generic("POST", REGISTER, body, content_type="application/json")
+    answer = api.generic("POST", REGISTER, body, content_type="application/json")  # type: ignore[arg-type]
 
     assert answer.status_code == 400
     assert answer.json()["error"]["code"] == "malformed"
@@ -226,5 +227,5 @@ def test_passwords_are_hashed_with_argon2id_in_the_real_settings() -> None:
     from service_common.settings.accounts import account_settings
 
     (path,) = account_settings("staff")["PASSWORD_HASHERS"]
-    with mock.patch.object(hashers, "get_hashers", return_value=[hashers.import_string(path)()]):
+    with mock.patch.object(hashers, "get_hashers", return_value=[import_string(path)()]):
         assert hashers.make_password(PASSWORD).startswith("argon2$argon2id$v=19$m=47104,t=2,p=1$")

@@ -14,7 +14,7 @@ from apps.accounts.models import User
 from apps.core.models import IdempotencyRecord
 from apps.events import wakeup
 from apps.events.models import OutboxRow, StoredEvent
-from tests.factories.accounts import PASSWORD, UserFactory, UserServiceClient
+from tests.factories.accounts import PASSWORD, UserServiceClient, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -121,7 +121,7 @@ def test_no_secret_reaches_a_log_an_event_or_an_idempotency_record(
 
 
 def test_no_answer_holds_a_hash_or_a_digest(api: UserServiceClient) -> None:
-    admin = UserServiceClient(UserFactory(roles=["admin"]))
+    admin = UserServiceClient(make_user(roles=["admin"]))
     for path in (ME, "/api/v1/user", "/api/v1/auth/sessions", f"{ME}/activity", "/api/v1/onboarding"):
         text = admin.get(path).content.decode()
         assert "md5$" not in text
@@ -149,7 +149,7 @@ def test_errors_have_one_shape(api: UserServiceClient, method: str, path: str, s
 
 
 def test_a_body_that_is_not_json_is_refused(api: UserServiceClient) -> None:
-    answer = api.generic("POST", LOGIN, b"email=a", content_type="application/x-www-form-urlencoded")
+    answer = api.generic("POST", LOGIN, "email=a", content_type="application/x-www-form-urlencoded")
 
     assert answer.status_code == 415
     assert answer.json()["error"]["code"] == "unsupported_media_type"

@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from apps.accounts.models import UserSession
-from tests.factories.accounts import UserFactory, UserServiceClient
+from tests.factories.accounts import UserServiceClient, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -16,9 +16,9 @@ ME = "/api/v1/user/me"
 
 
 def test_the_list_shows_ones_own_live_sessions_newest_first_and_which_is_current() -> None:
-    user = UserFactory()
+    user = make_user()
     first, second = UserServiceClient(user), UserServiceClient(user)
-    UserServiceClient(UserFactory())
+    UserServiceClient(make_user())
 
     rows = second.get(SESSIONS).json()["results"]
 
@@ -29,7 +29,7 @@ def test_the_list_shows_ones_own_live_sessions_newest_first_and_which_is_current
 
 
 def test_the_list_holds_no_token_and_no_digest() -> None:
-    (row,) = UserServiceClient(UserFactory()).get(SESSIONS).json()["results"]
+    (row,) = UserServiceClient(make_user()).get(SESSIONS).json()["results"]
 
     assert row.keys() == {
         "id",
@@ -44,7 +44,7 @@ def test_the_list_holds_no_token_and_no_digest() -> None:
 
 
 def test_ended_and_expired_sessions_are_not_listed() -> None:
-    user = UserFactory()
+    user = make_user()
     current, ended, expired = UserServiceClient(user), UserServiceClient(user), UserServiceClient(user)
     current.delete(f"{SESSIONS}/{ended.session_id}")
     UserSession.objects.filter(pk=expired.session_id).update(expires_at=timezone.now() - timedelta(seconds=1))
@@ -53,7 +53,7 @@ def test_ended_and_expired_sessions_are_not_listed() -> None:
 
 
 def test_the_list_is_paged_by_cursor() -> None:
-    user = UserFactory()
+    user = make_user()
     clients = [UserServiceClient(user) for _ in range(5)]
 
     page = clients[0].get(SESSIONS, {"limit": 3}).json()
@@ -65,7 +65,7 @@ def test_the_list_is_paged_by_cursor() -> None:
 
 
 def test_ending_a_session_shuts_it_out_at_once() -> None:
-    user = UserFactory()
+    user = make_user()
     here, there = UserServiceClient(user), UserServiceClient(user)
 
     assert here.delete(f"{SESSIONS}/{there.session_id}").status_code == 204
@@ -78,7 +78,7 @@ def test_ending_a_session_shuts_it_out_at_once() -> None:
 
 
 def test_somebody_elses_session_is_not_there() -> None:
-    mine, theirs = UserServiceClient(UserFactory()), UserServiceClient(UserFactory())
+    mine, theirs = UserServiceClient(make_user()), UserServiceClient(make_user())
 
     answers = [mine.delete(f"{SESSIONS}/{which}") for which in (theirs.session_id, uuid4())]
 
@@ -88,7 +88,7 @@ def test_somebody_elses_session_is_not_there() -> None:
 
 
 def test_ending_a_session_twice_is_a_404_but_the_same_key_gets_the_same_answer() -> None:
-    user = UserFactory()
+    user = make_user()
     here, there = UserServiceClient(user), UserServiceClient(user)
     path = f"{SESSIONS}/{there.session_id}"
 
@@ -98,7 +98,7 @@ def test_ending_a_session_twice_is_a_404_but_the_same_key_gets_the_same_answer()
 
 
 def test_a_session_of_a_disabled_account_is_dead() -> None:
-    user = UserFactory()
+    user = make_user()
     client = UserServiceClient(user)
     user.is_active = False
     user.save()

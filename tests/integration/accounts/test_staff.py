@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 
 from apps.accounts.models import User, UserSession
 from apps.events.models import StoredEvent
-from tests.factories.accounts import PASSWORD, UserFactory, UserServiceClient
+from tests.factories.accounts import PASSWORD, UserServiceClient, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -18,12 +18,12 @@ ME = "/api/v1/user/me"
 
 
 def _as(*roles: str) -> UserServiceClient:
-    return UserServiceClient(UserFactory(roles=sorted(roles)))
+    return UserServiceClient(make_user(roles=sorted(roles)))
 
 
 @pytest.mark.parametrize("role", ["trader", "auditor", "operator"])
 def test_only_admin_and_support_see_other_accounts(role: str) -> None:
-    other = UserFactory()
+    other = make_user()
     client = _as(role)
 
     answers = [client.get(USERS), client.get(f"{USERS}/{other.id}"), client.patch(f"{USERS}/{other.id}", {"name": "x"})]
@@ -36,8 +36,8 @@ def test_only_admin_and_support_see_other_accounts(role: str) -> None:
 
 @pytest.mark.parametrize("role", ["admin", "support"])
 def test_staff_find_accounts(role: str) -> None:
-    ada = UserFactory(email="ada@lovelace.example")
-    UserFactory(is_active=False)
+    ada = make_user(email="ada@lovelace.example")
+    make_user(is_active=False)
     client = _as(role)
 
     def found(**query: str) -> list[str]:
@@ -66,7 +66,7 @@ def test_an_account_that_is_not_there_is_a_404() -> None:
 
 
 def test_an_admin_changes_roles_which_ends_the_sessions_and_is_announced() -> None:
-    user = UserFactory()
+    user = make_user()
     theirs = UserServiceClient(user)
 
     answer = _as("admin").patch(f"{USERS}/{user.id}", {"roles": ["trader", "auditor", "trader"]})
@@ -79,7 +79,7 @@ def test_an_admin_changes_roles_which_ends_the_sessions_and_is_announced() -> No
 
 
 def test_an_admin_disables_an_account_at_once() -> None:
-    user = UserFactory()
+    user = make_user()
     theirs = UserServiceClient(user)
 
     assert _as("admin").patch(f"{USERS}/{user.id}", {"is_active": False}).status_code == 200
@@ -90,7 +90,7 @@ def test_an_admin_disables_an_account_at_once() -> None:
 
 
 def test_a_changed_name_ends_no_session() -> None:
-    user = UserFactory()
+    user = make_user()
     theirs = UserServiceClient(user)
 
     assert _as("support").patch(f"{USERS}/{user.id}", {"name": "Ada", "time_zone": "Europe/Rome"}).status_code == 200
@@ -99,7 +99,7 @@ def test_a_changed_name_ends_no_session() -> None:
 
 @pytest.mark.parametrize("changes", [{"roles": ["admin"]}, {"is_active": False}])
 def test_support_gives_and_takes_no_access(changes: dict[str, Any]) -> None:
-    user = UserFactory()
+    user = make_user()
 
     answer = _as("support").patch(f"{USERS}/{user.id}", changes)
 
@@ -109,7 +109,7 @@ def test_support_gives_and_takes_no_access(changes: dict[str, Any]) -> None:
 
 
 def test_support_does_not_touch_staff() -> None:
-    admin = UserFactory(roles=["admin"], name="Grace")
+    admin = make_user(roles=["admin"], name="Grace")
 
     assert _as("support").patch(f"{USERS}/{admin.id}", {"name": "x"}).status_code == 403
     admin.refresh_from_db()
@@ -118,7 +118,7 @@ def test_support_does_not_touch_staff() -> None:
 
 @pytest.mark.parametrize("changes", [{"roles": ["trader"]}, {"is_active": False}])
 def test_an_admin_cannot_lock_themselves_out(changes: dict[str, Any]) -> None:
-    admin = UserFactory(roles=["admin"])
+    admin = make_user(roles=["admin"])
     client = UserServiceClient(admin)
 
     answer = client.patch(f"{USERS}/{admin.id}", changes)
@@ -131,13 +131,13 @@ def test_an_admin_cannot_lock_themselves_out(changes: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("roles", [["king"], "admin", [1], None, [""]])
 def test_a_role_that_is_not_one_is_a_400(roles: Any) -> None:
-    user = UserFactory()
+    user = make_user()
 
     assert _as("admin").patch(f"{USERS}/{user.id}", {"roles": roles}).status_code == 400
 
 
 def test_the_database_knows_no_other_roles_and_no_capital_addresses() -> None:
-    user = UserFactory()
+    user = make_user()
     for change in ({"roles": ["king"]}, {"email": "Ada@example.com"}):
         with pytest.raises(IntegrityError), transaction.atomic():
             User.objects.filter(pk=user.pk).update(**change)
@@ -170,7 +170,7 @@ def test_create_staff_twice_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_create_staff_gives_an_existing_account_the_role_and_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    user = UserFactory(email="ada@example.com")
+    user = make_user(email="ada@example.com")
     client = UserServiceClient(user)
     monkeypatch.setenv("STAFF_PASSWORD", "a wholly different sentence")
 
