@@ -57,6 +57,12 @@ class KeyLocked(ExchangeRefused):
     code = "exchange_key_locked"
 
 
+class NonceRefused(ExchangeRefused):
+    """Another program uses the key, or did: with a nonce above ours, the key is of no use here any more."""
+
+    code = "exchange_nonce_refused"
+
+
 class KeyLacksPermission(ExchangeRefused):
     code = "exchange_permission_denied"
 

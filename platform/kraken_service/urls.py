@@ -6,5 +6,7 @@ __all__ = ["handler400", "handler404", "handler500", "urlpatterns"]
 
 urlpatterns = [
     *common_urls(),
+    path("api/v1/", include("apps.vault.api.urls")),
+    path("api/v1/", include("apps.market.api.urls")),
     path("api/v1/", include("apps.bots.api.urls")),
 ]

@@ -23,6 +23,7 @@ from apps.exchange.errors import (
     KeyInvalid,
     KeyLacksPermission,
     KeyLocked,
+    NonceRefused,
     OutcomeUnknown,
     UnknownPair,
 )
@@ -98,6 +99,10 @@ def _key_locked(text: str, error: str) -> PlatformError:
     return KeyLocked(text, exchange_error=error)
 
 
+def _nonce_refused(text: str, error: str) -> PlatformError:
+    return NonceRefused(text, exchange_error=error)
+
+
 def _no_permission(text: str, error: str) -> PlatformError:
     return KeyLacksPermission(text, exchange_error=error)
 
@@ -130,7 +135,11 @@ _KNOWN = (
     ),
     # Not accepted, unless something on the way sent the request twice: then this is the second answer.
     _known(
-        r"EAPI:Invalid nonce", None, "invalid_nonce", "The exchange has seen a later call of this key.", _unavailable
+        r"EAPI:Invalid nonce",
+        None,
+        "invalid_nonce",
+        "The exchange has seen later calls of this key. A key for this platform must be used by nothing else.",
+        _nonce_refused,
     ),
     _known(
         r"EGeneral:Temporary lockout",
@@ -226,7 +235,7 @@ def refusal_of_placement(errors: tuple[str, ...], *, cl_ord_id: str) -> Rejected
 def is_passing(errors: tuple[str, ...]) -> bool:
     """Whether the same read may well succeed a moment later."""
     known = _find(errors[0])
-    return known is not None and known.as_read is _unavailable
+    return known is not None and known.as_read in (_unavailable, _nonce_refused)
 
 
 def is_gone(errors: tuple[str, ...]) -> bool:

@@ -33,12 +33,14 @@ class Patience:
 
 
 class KrakenClient(SpotClient):
-    """A session with one address. Not for use by several threads at once."""
+    """A session with one address, which `is_internal` where it is one of our own. Not for several threads at once."""
 
-    def __init__(self, *, url: str, api_key: str = "", api_secret: str = "", patience: Patience) -> None:
+    def __init__(
+        self, *, url: str, api_key: str = "", api_secret: str = "", patience: Patience, is_internal: bool
+    ) -> None:
         if not url:
             raise UnsafeExchangeUrl("An exchange needs an address: without one the SDK would take Kraken's.")
-        self._host = urlsplit(url).hostname or ""
+        self._asks_proxies = not is_internal and urlsplit(url).hostname not in LOOPBACK
         self._patience = patience
         self._nonce: int | None = None
         self._used_at = 0.0
@@ -84,5 +86,5 @@ class KrakenClient(SpotClient):
         session: requests.Session = self._SpotClient__session  # type: ignore[attr-defined]
         # A redirected POST would be sent twice.
         session.max_redirects = 0
-        # A proxy from the environment has no business between two processes of one machine.
-        session.trust_env = self._host not in LOOPBACK
+        # A proxy from the environment has no business between two processes of ours.
+        session.trust_env = self._asks_proxies

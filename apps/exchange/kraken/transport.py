@@ -54,7 +54,9 @@ class Transport:
         self._mode = mode
         self._api_key = api_key
         self._attempts = patience.attempts
-        self._client = KrakenClient(url=url, api_key=api_key, api_secret=api_secret, patience=patience)
+        self._client = KrakenClient(
+            url=url, api_key=api_key, api_secret=api_secret, patience=patience, is_internal=mode == "paper"
+        )
 
     def public(self, method: str, **params: str) -> Any:
         """The result of a public call. Raises what the port says that reads raise."""

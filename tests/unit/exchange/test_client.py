@@ -9,8 +9,9 @@ from apps.exchange.kraken.client import KrakenClient, Patience
 from tests.factories.exchange_stub import KEY, SECRET, ExchangeStub, result
 
 
-def _client(url: str, **more: str) -> KrakenClient:
-    return KrakenClient(url=url, patience=Patience(connect_seconds=0.5, read_seconds=0.5), **more)
+def _client(url: str, *, is_internal: bool = False, **more: str) -> KrakenClient:
+    patience = Patience(connect_seconds=0.5, read_seconds=0.5)
+    return KrakenClient(url=url, patience=patience, is_internal=is_internal, **more)
 
 
 def test_the_address_is_the_clients_own_and_leaks_into_no_other(stub: ExchangeStub) -> None:
@@ -56,6 +57,15 @@ def test_a_proxy_in_the_environment_is_not_asked_for_loopback(
     stub.reply("Time", result({"unixtime": 1}))
 
     assert _client(stub.url).get("/0/public/Time", {}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("url", "is_internal", "asks"), [("http://paper:8010", True, False), ("https://api.kraken.com", False, True)]
+)
+def test_proxies_of_the_environment_are_for_the_outside(url: str, is_internal: bool, asks: bool) -> None:
+    session: requests.Session = _client(url, is_internal=is_internal)._SpotClient__session  # type: ignore[attr-defined]
+
+    assert session.trust_env is asks
 
 
 def test_a_renewed_session_keeps_its_rules(stub: ExchangeStub, monkeypatch: pytest.MonkeyPatch) -> None:

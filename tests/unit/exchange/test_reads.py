@@ -70,6 +70,14 @@ def test_a_read_that_failed_in_passing_is_repeated(
     assert nonces[0] < nonces[1]
 
 
+def test_a_key_whose_nonce_stays_refused_is_of_no_use(exchange: KrakenExchange, stub: ExchangeStub) -> None:
+    stub.reply("BalanceEx", errors("EAPI:Invalid nonce"))
+
+    with pytest.raises(failures.NonceRefused):
+        exchange.balances()
+    assert len(stub.received) == 3
+
+
 def test_a_read_is_given_up_after_three_times(exchange: KrakenExchange, stub: ExchangeStub) -> None:
     stub.reply("BalanceEx", BAD_GATEWAY)
 
@@ -82,7 +90,7 @@ def test_a_read_is_given_up_after_three_times(exchange: KrakenExchange, stub: Ex
 def test_a_cancellation_is_not_repeated(exchange: KrakenExchange, stub: ExchangeStub, failure: Reply) -> None:
     stub.reply("CancelOrder", failure)
 
-    with pytest.raises(failures.ExchangeUnavailable):
+    with pytest.raises((failures.ExchangeUnavailable, failures.NonceRefused)):
         exchange.cancel(cl_ord_id="mk-1")
     assert len(stub.received) == 1
 

@@ -1,0 +1,115 @@
+"""What goes in and out. Prices in the quote asset, volumes in the base asset, both as decimal strings."""
+
+from typing import Any
+
+from django.core.validators import RegexValidator
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from apps.core.money import plain
+from apps.market.selectors import DEPTH, INTERVALS
+
+_NAME = RegexValidator(r"^[A-Za-z0-9./_-]{1,40}$", "This is not the name of a pair.")
+
+
+@extend_schema_field({"type": "string", "format": "decimal"})
+class AmountField(serializers.Field):  # type: ignore[type-arg]
+    """A price or a volume in fixed point, without trailing zeros."""
+
+    def to_representation(self, value: Any) -> str:
+        return plain(value)
+
+
+class PairQuerySerializer(serializers.Serializer[Any]):
+    pair = serializers.CharField(validators=[_NAME], help_text="XBTUSD, XXBTZUSD or BTC/USD.")
+
+
+class OhlcQuerySerializer(PairQuerySerializer):
+    interval = serializers.ChoiceField(choices=INTERVALS, default=60, help_text="In minutes.")
+    limit = serializers.IntegerField(min_value=1, max_value=720, default=200, help_text="The last so many candles.")
+
+
+class OrderBookQuerySerializer(PairQuerySerializer):
+    depth = serializers.IntegerField(min_value=1, max_value=DEPTH, default=25, help_text="Levels a side.")
+
+
+class FreshnessSerializer(serializers.Serializer[Any]):
+    """What every answer says of itself."""
+
+    exchange = serializers.ChoiceField(choices=["paper", "live"], help_text="Whose market it is.")
+    as_of = serializers.DateTimeField(help_text="When the exchange said it.")
+    stale = serializers.BooleanField(help_text="The exchange was asked again since, and did not answer.")
+    synthetic = serializers.BooleanField(
+        allow_null=True, help_text="The prices are generated, not those of a market; null while not known."
+    )
+
+
+class InstrumentSerializer(serializers.Serializer[Any]):
+    pair = serializers.CharField(source="altname")
+    code = serializers.CharField()
+    symbol = serializers.CharField()
+    base = serializers.CharField()
+    quote = serializers.CharField()
+    status = serializers.CharField()
+    price_decimals = serializers.IntegerField()
+    volume_decimals = serializers.IntegerField()
+    cost_decimals = serializers.IntegerField()
+    tick_size = AmountField()
+    order_minimum = AmountField(help_text="In base.")
+    cost_minimum = AmountField(help_text="In quote.")
+
+
+class InstrumentPageSerializer(FreshnessSerializer):
+    next = serializers.URLField(allow_null=True)
+    previous = serializers.URLField(allow_null=True)
+    results = InstrumentSerializer(many=True)
+
+
+class TickerSerializer(FreshnessSerializer):
+    pair = serializers.CharField()
+    ask = AmountField()
+    bid = AmountField()
+    last = AmountField()
+    open = AmountField(help_text="At 00:00 UTC.")
+    high_24h = AmountField()
+    low_24h = AmountField()
+    volume_24h = AmountField()
+    average_24h = AmountField(help_text="Weighted by volume.")
+    trades_24h = serializers.IntegerField()
+
+
+class CandleSerializer(serializers.Serializer[Any]):
+    time = serializers.DateTimeField(source="opened_at", help_text="The candle's first moment, in market time.")
+    open = AmountField()
+    high = AmountField()
+    low = AmountField()
+    close = AmountField()
+    average = AmountField()
+    volume = AmountField()
+    trades = serializers.IntegerField()
+
+
+class OhlcSerializer(FreshnessSerializer):
+    pair = serializers.CharField()
+    interval_minutes = serializers.IntegerField()
+    candles = CandleSerializer(many=True, help_text="Closed, oldest first.")
+    forming = CandleSerializer(allow_null=True, help_text="Not closed yet: it will change.")
+
+
+class LevelSerializer(serializers.Serializer[Any]):
+    price = AmountField()
+    volume = AmountField()
+
+
+class OrderBookSerializer(FreshnessSerializer):
+    pair = serializers.CharField()
+    asks = LevelSerializer(many=True, help_text="Best first.")
+    bids = LevelSerializer(many=True, help_text="Best first.")
+
+
+class ExchangeStatusSerializer(serializers.Serializer[Any]):
+    exchange = serializers.ChoiceField(choices=["paper", "live"])
+    status = serializers.CharField(help_text="online, maintenance, cancel_only, post_only or unreachable.")
+    exchange_time = serializers.DateTimeField(allow_null=True)
+    as_of = serializers.DateTimeField()
+    synthetic = serializers.BooleanField()

@@ -1,0 +1,63 @@
+"""Keeping the lists of instruments up to date."""
+
+from dataclasses import asdict
+from datetime import datetime, timedelta
+
+from django.core.cache import cache
+from django.db import transaction
+from django.db.models import Max
+
+from apps.events.catalogue.kraken import Mode
+from apps.exchange.factory import market_data_for
+from apps.exchange.instrument import Instrument
+from apps.exchange.kraken import Patience
+from apps.market.cache import ASKING_SECONDS, SILENCE, Snapshot, is_silent, note_silence
+from apps.market.errors import MarketDataUnavailable
+from apps.market.models import MarketInstrument
+
+FRESH = timedelta(seconds=60)
+# A reader waits for it.
+QUICK = Patience(connect_seconds=1.0, read_seconds=4.0, attempts=2)
+
+_FIELDS = [field.name for field in MarketInstrument._meta.fields if field.name not in ("id", "exchange", "altname")]
+
+
+def instruments_ensure(*, mode: Mode, now: datetime) -> Snapshot[None]:
+    """Sees to it that the exchange's instruments are stored; says as of when, and whether that is stale.
+
+    No transaction: an exchange may be asked. Raises MarketDataUnavailable where none were ever stored.
+    """
+    listed_at = MarketInstrument.objects.filter(exchange=mode).aggregate(at=Max("fetched_at"))["at"]
+    if listed_at is not None and now - listed_at < FRESH:
+        return Snapshot(None, listed_at)
+    if listed_at is not None and is_silent(mode):
+        return Snapshot(None, listed_at, is_stale=True)
+    asking = f"market:{mode}:instruments:asking"
+    if listed_at is not None and cache.add(asking, 1, timeout=ASKING_SECONDS) is False:
+        return Snapshot(None, listed_at)
+    try:
+        instruments_store(market_data_for(mode, patience=QUICK).instruments(), mode=mode, now=now)
+    except SILENCE as silence:
+        note_silence(mode)
+        if listed_at is None:
+            raise MarketDataUnavailable("The exchange does not answer, and no list of pairs is kept.") from silence
+        return Snapshot(None, listed_at, is_stale=True)
+    finally:
+        cache.delete(asking)
+    return Snapshot(None, now)
+
+
+@transaction.atomic
+def instruments_store(listed: list[Instrument], *, mode: Mode, now: datetime) -> None:
+    """Makes the stored list what the exchange lists now. An empty list is taken for none."""
+    if not listed:
+        return
+    rows = [
+        MarketInstrument(exchange=mode, fetched_at=now, **asdict(instrument))
+        # One order for all writers: two at once must not wait for each other.
+        for instrument in sorted(listed, key=lambda instrument: instrument.altname)
+    ]
+    MarketInstrument.objects.bulk_create(
+        rows, update_conflicts=True, unique_fields=["exchange", "altname"], update_fields=_FIELDS
+    )
+    MarketInstrument.objects.filter(exchange=mode, fetched_at__lt=now).delete()

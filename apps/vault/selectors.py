@@ -1,0 +1,65 @@
+"""Reads of exchange keys. Only `credential_open` sees a secret, and only whoever signs calls it."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from apps.core.crypto import Sealed
+from apps.core.errors import NotFound
+from apps.events.catalogue.kraken import Mode
+from apps.vault.errors import KeySuspended
+from apps.vault.models import Credential
+from apps.vault.sealing import SealedLogin, login_unseal
+
+# All that the bot service's role may read (service_common.database_roles): another column would be refused.
+_SEALED_COLUMNS = ("id", "user_id", "mode", "state", "ciphertext", "nonce", "wrapped_key", "key_id")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class OpenCredential:
+    """A key in the clear; `apps.exchange.factory.exchange_for` takes it. Keep it no longer than the work."""
+
+    id: UUID
+    user_id: UUID
+    mode: Mode
+    api_key: str
+    api_secret: str
+
+
+def credential_get(*, credential_id: UUID, user_id: UUID) -> Credential:
+    """Raises NotFound for another's and for a disconnected one."""
+    credential = _connected().filter(id=credential_id, user_id=user_id).first()
+    if credential is None:
+        raise NotFound("There is no such key.")
+    return credential
+
+
+def credential_list(*, user_id: UUID) -> QuerySet[Credential]:
+    """The user's connected keys."""
+    return _connected().filter(user_id=user_id)
+
+
+def credential_open(*, credential_id: UUID, user_id: UUID, even_suspended: bool = False) -> OpenCredential:
+    """Decrypts. Raises NotFound, KeySuspended, CannotDecrypt."""
+    row = _connected().filter(id=credential_id, user_id=user_id).only(*_SEALED_COLUMNS).first()
+    if row is None:
+        raise NotFound("There is no such key.")
+    if row.state == Credential.State.SUSPENDED and not even_suspended:
+        raise KeySuspended("This key failed its last test. Test it again, or connect another.")
+    assert row.ciphertext is not None
+    assert row.nonce is not None
+    assert row.wrapped_key is not None
+    mode = row.exchange_mode
+    sealed = Sealed(nonce=bytes(row.nonce), ciphertext=bytes(row.ciphertext), wrapped_key=bytes(row.wrapped_key))
+    login = login_unseal(SealedLogin(sealed, row.key_id), user_id=row.user_id, credential_id=row.id, mode=mode)
+    return OpenCredential(row.id, row.user_id, mode, login.api_key, login.api_secret)
+
+
+def key_is_connected(digest: str) -> bool:
+    """Whether anybody has connected the key with this digest."""
+    return _connected().filter(key_digest=digest).exists()
+
+
+def _connected() -> QuerySet[Credential]:
+    return Credential.objects.exclude(state=Credential.State.DISCONNECTED)

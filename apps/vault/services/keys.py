@@ -1,0 +1,52 @@
+"""Renaming, disconnecting, and looking at the money behind a key."""
+
+from datetime import datetime
+from uuid import UUID
+
+from django.db import transaction
+
+from apps.events.catalogue.kraken import KrakenKeyDisconnected, KrakenKeyUpdated
+from apps.events.services import publish
+from apps.exchange.errors import KeyInvalid, KeyLocked
+from apps.exchange.factory import exchange_for
+from apps.exchange.types import Balance
+from apps.vault.models import Credential
+from apps.vault.selectors import credential_open
+from apps.vault.services.passports import credential_lock, unique_or_taken
+from apps.vault.services.testing import credential_suspend
+
+
+def credential_rename(*, credential_id: UUID, user_id: UUID, label: str, now: datetime) -> Credential:
+    """Raises NotFound, LabelTaken."""
+    with unique_or_taken():
+        credential = credential_lock(credential_id=credential_id, user_id=user_id)
+        if credential.label != label:
+            credential.label = label
+            credential.save(update_fields=["label"])
+            publish(KrakenKeyUpdated(credential_id=credential.id, user_id=user_id, changed=("label",)), now=now)
+    return credential
+
+
+@transaction.atomic
+def credential_disconnect(*, credential_id: UUID, user_id: UUID, reason: str, now: datetime) -> None:
+    """Ends a key for good and destroys what is stored of its secret. Raises NotFound."""
+    credential = credential_lock(credential_id=credential_id, user_id=user_id)
+    credential.state = Credential.State.DISCONNECTED
+    credential.disconnected_at = now
+    credential.ciphertext = credential.nonce = credential.wrapped_key = None
+    credential.save(update_fields=["state", "disconnected_at", "ciphertext", "nonce", "wrapped_key"])
+    publish(KrakenKeyDisconnected(credential_id=credential.id, user_id=user_id, reason=reason), now=now)
+
+
+def credential_balances(*, credential_id: UUID, user_id: UUID, now: datetime) -> list[Balance]:
+    """What the account holds, by asset code. No transaction: an exchange is asked.
+
+    A key that turns out not to be good is suspended. Raises NotFound, KeySuspended and what reads of an exchange raise.
+    """
+    login = credential_open(credential_id=credential_id, user_id=user_id)
+    try:
+        balances = exchange_for(login).balances()
+    except (KeyInvalid, KeyLocked) as error:
+        credential_suspend(credential_id=credential_id, user_id=user_id, api_key=login.api_key, error=error, now=now)
+        raise
+    return sorted(balances.values(), key=lambda balance: balance.asset)
