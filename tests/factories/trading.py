@@ -1,10 +1,13 @@
 """Bots at work, with an exchange in memory and a clock that moves when it is told to."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
+
+from django.db import connection
 
 from apps.core.context import message_context
 from apps.core.ids import new_id
@@ -13,10 +16,13 @@ from apps.events.catalogue import Command
 from apps.events.catalogue.bots import BotConfig, StartBot, StopBot, TriggerTrade
 from apps.events.commands import Delivery
 from apps.exchange.fake import FakeExchange
-from apps.exchange.types import Candle
+from apps.exchange.types import Candle, OrderRequest, Submission
 from apps.trading import services
-from apps.trading.models import BotRun, OrderIntent
+from apps.trading.ids import decision_id
+from apps.trading.models import BotRun, OrderIntent, OrderKind
 from apps.trading.services.desks import Desk, Outside
+from apps.trading.services.intents import SizedOrder, intent_plan
+from apps.trading.services.leases import RunLease, lease_take
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 FIRST_CANDLE = datetime(2018, 1, 1, tzinfo=UTC)
@@ -56,8 +62,27 @@ def candles(closes: Sequence[Decimal | int], *, first_hour: int = 0) -> list[Can
     return [candle(Decimal(close), hour=first_hour + number) for number, close in enumerate(closes)]
 
 
-def fake_exchange(closes: Sequence[Decimal | int] = RISING, **options: Any) -> FakeExchange:
-    exchange = FakeExchange(now=NOW, **options)
+class StrictExchange(FakeExchange):
+    """Refuses, as the real one does, to be asked inside a transaction; the one that a test runs in does not count."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._depth = len(connection.savepoint_ids)
+
+    def submit(self, order: OrderRequest) -> Submission:
+        self._refuse_in_transaction()
+        return super().submit(order)
+
+    def _read(self) -> None:
+        self._refuse_in_transaction()
+        super()._read()
+
+    def _refuse_in_transaction(self) -> None:
+        assert len(connection.savepoint_ids) <= self._depth, "the exchange was asked inside a transaction"
+
+
+def fake_exchange(closes: Sequence[Decimal | int] = RISING) -> StrictExchange:
+    exchange = StrictExchange(now=NOW)
     exchange.set_candles(candles(closes))
     return exchange
 
@@ -138,6 +163,39 @@ def running_bot(outside: Outside, **config: Any) -> BotRun:
     command = start_command(**config)
     with message_context(correlation_id=new_id(), causation_id=command.command_id):
         return services.run_start(command=command, delivery=delivery_of(command), outside=outside)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A running bot with an order that is stored and not sent."""
+
+    run: BotRun
+    lease: RunLease
+    intent: OrderIntent
+    desk: Desk
+
+
+def planned_order(
+    exchange: FakeExchange,
+    clock: SteppingClock | None = None,
+    *,
+    side: str = "buy",
+    kind: OrderKind = OrderKind.TAKE,
+    price: Decimal = Decimal(30000),
+    volume: Decimal = Decimal("0.01"),
+    candle_at: datetime | None = None,
+    **config: Any,
+) -> Planned:
+    outside = outside_of(exchange, clock)
+    run = running_bot(outside, **config)
+    desk = outside.desk(run)
+    lease = lease_take(run_id=run.id, now=desk.clock())
+    assert lease is not None
+    step = decision_id(bot_id=run.bot_id, step="test", side=side)
+    order = SizedOrder(side, kind, price, volume, "test", step, candle_at)
+    intent = intent_plan(lease=lease, order=order, decides_candle=False, now=desk.clock())
+    assert intent is not None
+    return Planned(run, lease, intent, desk)
 
 
 def only_intent() -> OrderIntent:

@@ -86,6 +86,7 @@ def after_failure(lease: RunLease, error: PlatformError, *, now: datetime) -> Ti
 def _tick(run: BotRun, lease: RunLease, desk: Desk) -> TickOutcome:
     intents_recover(lease=lease, now=desk.clock())
     orders_look_after(run, desk=desk)
+    run.refresh_from_db()  # what was found out may have reopened a decision
     candles = closed_candles(run, desk)
     if not candles:
         return TickOutcome.NOTHING_NEW

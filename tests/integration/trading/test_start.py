@@ -2,11 +2,13 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from apps.core.context import message_context
+from apps.core.errors import PlatformError
 from apps.core.ids import new_id
 from apps.events.catalogue.bots import BotStarted
 from apps.events.catalogue.strategies import InvalidParameters, UnknownStrategy
@@ -59,8 +61,9 @@ def test_its_position_is_empty_and_names_the_assets() -> None:
 
 def test_the_run_remembers_the_chain_that_started_it() -> None:
     correlation_id = new_id()
+    command = start_command()
     with message_context(correlation_id=correlation_id):
-        run = running_bot(outside_of(fake_exchange()))
+        run = services.run_start(command=command, delivery=delivery_of(command), outside=outside_of(fake_exchange()))
     assert run.correlation_id == correlation_id
     [event] = stream_list(aggregate_type="bot", aggregate_id=run.bot_id)
     assert run.started_event_id == event.event_id
@@ -95,11 +98,11 @@ def test_a_start_that_comes_after_a_later_stop_is_not_wanted() -> None:
         ({"pair": "DOGEMOON"}, UnknownPair),
     ],
 )
-def test_a_definition_that_cannot_run_is_refused_for_good(config: dict[str, object], error: type[Exception]) -> None:
+def test_a_definition_that_cannot_run_is_refused_for_good(config: dict[str, Any], error: type[PlatformError]) -> None:
     command = start_command(**config)
     with pytest.raises(error) as refusal:
         services.run_start(command=command, delivery=delivery_of(command), outside=outside_of(fake_exchange()))
-    assert refusal.value.retryable is False  # type: ignore[attr-defined]
+    assert not refusal.value.retryable
     assert BotRun.objects.count() == 0
 
 

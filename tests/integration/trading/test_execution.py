@@ -1,0 +1,383 @@
+"""Sending an order: once, with its limits, and every answer leads to the state that it proves."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from apps.events.catalogue.bots import BotError
+from apps.events.selectors import stream_list
+from apps.exchange.errors import OutcomeUnknown
+from apps.exchange.fake import INSUFFICIENT_FUNDS, FakeExchange, SubmitFault
+from apps.exchange.types import ExchangeOrder, OrderStatus, OrderType, Rejected, RejectionKind, TimeInForce
+from apps.trading.errors import ContradictoryEvidence, LeaseLost, RunNotTrading
+from apps.trading.models import BotRun, Fill, IntentState, OrderIntent, OrderKind, Position, RunState
+from apps.trading.services.execution import order_place, orders_sync, resting_intents
+from apps.trading.services.intents import intent_accepted, intent_plan
+from apps.trading.services.leases import lease_take
+from apps.trading.services.outcomes import placement_settle
+from apps.trading.services.ticks import TickOutcome, tick_run
+from tests.factories.trading import NOW, Planned, SteppingClock, fake_exchange, outside_of, planned_order, running_bot
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def exchange() -> FakeExchange:
+    return fake_exchange([30000] * 30)
+
+
+def place(planned: Planned) -> OrderIntent:
+    return order_place(lease=planned.lease, intent_id=planned.intent.id, desk=planned.desk).intent
+
+
+def test_the_request_carries_the_intents_own_id_terms_and_deadline(exchange: FakeExchange) -> None:
+    planned = planned_order(exchange)
+    intent = place(planned)
+
+    [request] = exchange.submitted
+    assert (request.cl_ord_id, request.volume, request.price) == (intent.cl_ord_id, intent.volume, intent.price)
+    assert (request.order_type, request.time_in_force) == (OrderType.LIMIT, TimeInForce.IOC)
+    assert request.deadline == intent.deadline == NOW + timedelta(seconds=5)
+
+
+def test_the_intent_says_sending_while_the_exchange_is_asked(exchange: FakeExchange) -> None:
+    seen: list[str] = []
+    planned = planned_order(exchange)
+    submit = exchange.submit
+
+    def watch(order: object) -> object:
+        seen.append(OrderIntent.objects.get().state)
+        return submit(order)  # type: ignore[arg-type]
+
+    exchange.submit = watch  # type: ignore[method-assign,assignment]
+    place(planned)
+    assert seen == [IntentState.SENDING]
+
+
+def test_an_intent_is_sent_once(exchange: FakeExchange) -> None:
+    planned = planned_order(exchange)
+    place(planned)
+    with pytest.raises(LeaseLost):
+        place(planned)
+    assert len(exchange.submitted) == 1
+
+
+def test_a_worker_that_lost_its_lease_sends_nothing(exchange: FakeExchange) -> None:
+    planned = planned_order(exchange)
+    assert lease_take(run_id=planned.run.id, now=NOW + timedelta(minutes=1)) is not None
+    with pytest.raises(LeaseLost):
+        place(planned)
+    assert exchange.submitted == []
+
+
+def test_a_bot_that_was_told_to_stop_sends_nothing(exchange: FakeExchange) -> None:
+    planned = planned_order(exchange)
+    BotRun.objects.update(state=RunState.STOPPING)
+    with pytest.raises(RunNotTrading):
+        place(planned)
+    assert exchange.submitted == []
+    assert OrderIntent.objects.get().state == IntentState.PLANNED
+
+
+class TestAnswers:
+    def test_accepted_and_filled(self, exchange: FakeExchange) -> None:
+        intent = place(planned_order(exchange))
+        assert intent.state == IntentState.FILLED
+        assert intent.txid == exchange.placed[0].txid
+
+    def test_accepted_and_resting(self, exchange: FakeExchange) -> None:
+        intent = place(planned_order(exchange, kind=OrderKind.REST, price=Decimal(29000)))
+        assert (intent.state, intent.filled_volume) == (IntentState.OPEN, 0)
+        assert Position.objects.get().quote_reserved == intent.reserved_quote > 290
+
+    def test_accepted_and_nothing_to_take(self, exchange: FakeExchange) -> None:
+        intent = place(planned_order(exchange, price=Decimal(29000)))
+        assert (intent.state, intent.filled_volume) == (IntentState.CANCELED, 0)
+        assert Position.objects.get().quote_reserved == 0
+
+    def test_refused(self, exchange: FakeExchange) -> None:
+        exchange.next_submits.append(INSUFFICIENT_FUNDS)
+        intent = place(planned_order(exchange))
+        assert (intent.state, intent.state_code, intent.txid) == (IntentState.REJECTED, "insufficient_funds", "")
+        assert intent.evidence[-1]["answer"] == "EOrder:Insufficient funds"
+        assert Position.objects.get().quote_reserved == 0
+
+    def test_never_sent(self, exchange: FakeExchange) -> None:
+        exchange.next_submits.append(SubmitFault.NOT_SENT)
+        intent = place(planned_order(exchange))
+        assert intent.state == IntentState.NOT_PLACED
+        assert intent.evidence[-1]["grade"] == "A"
+        assert Position.objects.get().quote_reserved == 0
+
+    @pytest.mark.parametrize("fault", [SubmitFault.LOST_BEFORE, SubmitFault.LOST_AFTER])
+    def test_no_answer(self, exchange: FakeExchange, fault: SubmitFault) -> None:
+        exchange.next_submits.append(fault)
+        intent = place(planned_order(exchange))
+        assert (intent.state, intent.txid) == (IntentState.UNKNOWN, "")
+        assert intent.next_check_at == intent.deadline
+        assert Position.objects.get().quote_reserved == intent.reserved_quote > 0
+
+    def test_a_failure_that_nobody_foresaw_leaves_doubt_and_is_loud(self, exchange: FakeExchange) -> None:
+        planned = planned_order(exchange)
+
+        def fail(order: object) -> None:
+            raise ZeroDivisionError
+
+        exchange.submit = fail  # type: ignore[method-assign,assignment]
+        with pytest.raises(ZeroDivisionError):
+            place(planned)
+        assert OrderIntent.objects.get().state == IntentState.UNKNOWN
+
+
+def rejected(kind: RejectionKind, *, retry_after_seconds: int | None = None) -> Rejected:
+    return Rejected("some_code", "Some words.", kind, "EX:Some words", retry_after_seconds)
+
+
+class TestConsequences:
+    @pytest.mark.parametrize(
+        "kind",
+        [RejectionKind.KEY_INVALID, RejectionKind.KEY_LOCKED, RejectionKind.PERMISSION, RejectionKind.BUG],
+    )
+    def test_a_refusal_that_would_repeat_ends_the_run(self, exchange: FakeExchange, kind: RejectionKind) -> None:
+        outside = outside_of(exchange)
+        run = running_bot(outside, strategy="dca", parameters={"quote_amount": "50"})
+        exchange.next_submits.append(rejected(kind))
+        tick_run(run_id=run.id, outside=outside)
+        run.refresh_from_db()
+        assert run.state == RunState.ERROR
+        error = stream_list(aggregate_type="bot", aggregate_id=run.bot_id)[1].message()
+        assert isinstance(error, BotError)
+        assert (error.code, error.is_final) == ("some_code", True)
+        assert tick_run(run_id=run.id, outside=outside) == TickOutcome.NOT_RUNNING
+
+    @pytest.mark.parametrize(
+        ("rejection", "seconds"),
+        [
+            (rejected(RejectionKind.FINAL), 60),
+            (rejected(RejectionKind.BACK_OFF), 30),
+            (rejected(RejectionKind.BACK_OFF, retry_after_seconds=90), 90),
+            (rejected(RejectionKind.MARKET_CLOSED), 60),
+            (rejected(RejectionKind.ACCOUNT_LIMIT), 300),
+        ],
+    )
+    def test_other_refusals_pause_entries(self, exchange: FakeExchange, rejection: Rejected, seconds: int) -> None:
+        outside = outside_of(exchange)
+        run = running_bot(outside, strategy="dca", parameters={"quote_amount": "50"})
+        exchange.next_submits.append(rejection)
+        tick_run(run_id=run.id, outside=outside)
+        run.refresh_from_db()
+        assert run.is_running
+        assert run.entries_held_until == NOW + timedelta(seconds=seconds)
+
+    def test_an_order_that_never_left_is_decided_anew_on_the_same_candle(self, exchange: FakeExchange) -> None:
+        outside = outside_of(exchange)
+        run = running_bot(outside, strategy="dca", parameters={"quote_amount": "50"})
+        exchange.next_submits.append(SubmitFault.NOT_SENT)
+        tick_run(run_id=run.id, outside=outside)
+        tick_run(run_id=run.id, outside=outside)
+        first, second = OrderIntent.objects.order_by("attempt")
+        assert (first.state, second.state) == (IntentState.NOT_PLACED, IntentState.FILLED)
+        assert (first.decision_id, second.attempt) == (second.decision_id, 2)
+        assert first.cl_ord_id != second.cl_ord_id
+        assert len(exchange.placed) == 1
+
+    def test_while_an_order_is_in_doubt_nothing_is_bought(self, exchange: FakeExchange) -> None:
+        outside = outside_of(exchange)
+        run = running_bot(outside, strategy="dca", parameters={"quote_amount": "50", "every_candles": 1})
+        exchange.next_submits.append(SubmitFault.LOST_AFTER)
+        for hour in range(4):
+            tick_run(run_id=run.id, outside=outside)
+            exchange.set_candles(exchange.candles["XBTUSD", 60][: 20 + hour])
+        assert OrderIntent.objects.count() == len(exchange.submitted) == len(exchange.placed) == 1
+
+
+class Shy(FakeExchange):
+    """Shows an order, and its trades, only after it was asked for a few times."""
+
+    asked_before_shown = 2
+    hides_trades = False
+
+    def orders(self, txids: object) -> dict[str, ExchangeOrder]:
+        found = super().orders(txids)  # type: ignore[arg-type]
+        self.asked_before_shown -= 1
+        return {} if self.asked_before_shown >= 0 else found
+
+
+class TestLateTruth:
+    def test_an_order_that_is_not_shown_at_once_stays_open_until_it_is(self) -> None:
+        exchange = Shy(now=NOW)
+        intent = place(planned_order(exchange))
+        assert intent.state == IntentState.FILLED
+        assert Fill.objects.count() == 1
+
+    def test_an_order_that_is_missing_in_every_answer_stays_open(self) -> None:
+        exchange = Shy(now=NOW)
+        exchange.asked_before_shown = 100
+        intent = place(planned_order(exchange))
+        assert (intent.state, Fill.objects.count()) == (IntentState.OPEN, 0)
+        assert intent.next_check_at is not None
+
+    def test_an_ended_order_whose_trades_are_not_shown_yet_has_not_ended(self, exchange: FakeExchange) -> None:
+        exchange.trades_of = lambda trade_ids: {}  # type: ignore[method-assign]
+        history = exchange.trades_history
+        exchange.trades_history = lambda start=None: []  # type: ignore[method-assign]
+        planned = planned_order(exchange)
+        intent = place(planned)
+        assert (intent.state, Fill.objects.count()) == (IntentState.OPEN, 0)
+
+        exchange.trades_history = history  # type: ignore[method-assign]
+        [intent] = orders_sync([intent], desk=planned.desk)
+        assert (intent.state, Fill.objects.count()) == (IntentState.FILLED, 1)
+
+    def test_a_failing_look_after_placement_loses_nothing(self, exchange: FakeExchange) -> None:
+        planned = planned_order(exchange)
+        exchange.orders = _raise  # type: ignore[method-assign,assignment]
+        intent = place(planned)
+        assert (intent.state, intent.txid) == (IntentState.OPEN, exchange.placed[0].txid)
+
+
+def _raise(txids: object) -> Iterator[None]:
+    from apps.exchange.errors import ExchangeUnavailable
+
+    raise ExchangeUnavailable("It does not answer.")
+
+
+class TestRestingOrders:
+    @pytest.fixture
+    def resting(self, exchange: FakeExchange) -> Planned:
+        planned = planned_order(exchange, kind=OrderKind.REST, price=Decimal(29000))
+        place(planned)
+        return planned
+
+    def sync(self, planned: Planned) -> OrderIntent:
+        [intent] = orders_sync(resting_intents(planned.run.id), desk=planned.desk)
+        return intent
+
+    def test_fills_in_parts_are_booked_as_they_come(self, exchange: FakeExchange, resting: Planned) -> None:
+        txid = exchange.placed[0].txid
+        exchange.fill(txid, Decimal("0.004"))
+        intent = self.sync(resting)
+        assert (intent.state, intent.filled_volume) == (IntentState.PARTIAL, Decimal("0.004"))
+        exchange.fill(txid)
+        intent = self.sync(resting)
+        assert (intent.state, intent.filled_volume) == (IntentState.FILLED, Decimal("0.01"))
+        assert Fill.objects.count() == 2
+        assert Position.objects.get().base_volume == Decimal("0.01")
+
+    def test_what_is_filled_is_no_longer_kept_back(self, exchange: FakeExchange, resting: Planned) -> None:
+        before = Position.objects.get().quote_reserved
+        exchange.fill(exchange.placed[0].txid, Decimal("0.005"))
+        self.sync(resting)
+        assert Position.objects.get().quote_reserved == before / 2
+
+    def test_the_same_answer_twice_books_once(self, exchange: FakeExchange, resting: Planned) -> None:
+        exchange.fill(exchange.placed[0].txid, Decimal("0.004"))
+        self.sync(resting)
+        self.sync(resting)
+        assert Fill.objects.count() == 1
+        assert Position.objects.get().base_volume == Decimal("0.004")
+
+    def test_a_cancelled_order_keeps_its_fills(self, exchange: FakeExchange, resting: Planned) -> None:
+        txid = exchange.placed[0].txid
+        exchange.fill(txid, Decimal("0.004"))
+        exchange.end(txid, OrderStatus.CANCELED, "User requested")
+        intent = self.sync(resting)
+        assert (intent.state, intent.filled_volume) == (IntentState.CANCELED, Decimal("0.004"))
+        assert Position.objects.get().base_volume == Decimal("0.004")
+        assert Position.objects.get().quote_reserved == 0
+
+    def test_an_expired_order_says_so(self, exchange: FakeExchange, resting: Planned) -> None:
+        exchange.end(exchange.placed[0].txid, OrderStatus.EXPIRED)
+        assert self.sync(resting).state == IntentState.EXPIRED
+
+    def test_an_older_answer_does_not_take_back_a_newer_one(self, exchange: FakeExchange, resting: Planned) -> None:
+        from apps.trading.services.execution import order_take_over
+
+        [old] = exchange.placed
+        [stale] = resting_intents(resting.run.id)
+        exchange.fill(old.txid)
+        self.sync(resting)
+        intent = order_take_over(stale, old, desk=resting.desk)
+        assert intent.state == IntentState.FILLED
+
+    def test_one_order_a_side_is_all_that_a_bot_has(self, exchange: FakeExchange, resting: Planned) -> None:
+        from apps.trading.services.decisions import standing_of
+
+        assert standing_of(resting.run, now=NOW).active_sides == {"buy"}
+
+    def test_an_order_with_other_terms_than_ours_is_for_a_person(
+        self, exchange: FakeExchange, resting: Planned
+    ) -> None:
+        from dataclasses import replace
+
+        [order] = exchange.placed
+        exchange._orders[order.txid] = replace(order, volume=Decimal(5))
+        intent = self.sync(resting)
+        assert (intent.state, intent.state_code) == (IntentState.NEEDS_HUMAN, "contradictory_evidence")
+        error = stream_list(aggregate_type="bot", aggregate_id=resting.run.bot_id)[-1].message()
+        assert isinstance(error, BotError)
+        assert (error.code, error.is_final) == ("order_needs_human", False)
+
+    def test_a_sale_of_what_the_books_do_not_have_is_for_a_person(self, exchange: FakeExchange) -> None:
+        """A fact that a constraint refuses is not lost: it waits with its evidence."""
+        clock = SteppingClock()
+        planned = planned_order(exchange, clock, price=Decimal(30000))
+        place(planned)
+        Position.objects.update(base_volume=Decimal(0))
+        exchange._orders[exchange.placed[0].txid]  # the purchase is real
+        position = Position.objects.get()
+        position.base_volume = Decimal("0.01")
+        position.save()
+        sale = intent_plan_sale(planned)
+        Position.objects.update(base_volume=Decimal(0), base_reserved=Decimal(0))
+        intent = order_place(lease=planned.lease, intent_id=sale.id, desk=planned.desk).intent
+        assert (intent.state, intent.state_code) == (IntentState.NEEDS_HUMAN, "constraint_violated")
+        assert "trading_position" in intent.evidence[-1]["because"]
+
+
+def intent_plan_sale(planned: Planned) -> OrderIntent:
+    from apps.trading.services.intents import SizedOrder
+
+    order = SizedOrder("sell", OrderKind.TAKE, Decimal(29000), Decimal("0.01"), "test", "d" * 32, None)
+    intent = intent_plan(lease=planned.lease, order=order, decides_candle=False, now=NOW)
+    assert intent is not None
+    return intent
+
+
+def test_an_order_that_was_given_up_and_turns_up_after_all_contradicts_the_proof(exchange: FakeExchange) -> None:
+    exchange.next_submits.append(SubmitFault.NOT_SENT)
+    intent = place(planned_order(exchange))
+    with pytest.raises(ContradictoryEvidence):
+        intent_accepted(intent_id=intent.id, txid="OABC", source="AddOrder", now=NOW)
+    intent.refresh_from_db()
+    assert intent.state == IntentState.NOT_PLACED
+
+
+def test_a_late_answer_to_an_order_in_doubt_is_evidence_of_its_own(exchange: FakeExchange) -> None:
+    """A worker that was taken for dead comes back with the exchange's answer."""
+    exchange.next_submits.append(SubmitFault.LOST_AFTER)
+    intent = place(planned_order(exchange))
+    intent = intent_accepted(intent_id=intent.id, txid=exchange.placed[0].txid, source="AddOrder", now=NOW)
+    assert (intent.state, intent.txid) == (IntentState.OPEN, exchange.placed[0].txid)
+
+
+def test_words_that_nobody_knows_are_doubt(exchange: FakeExchange) -> None:
+    planned = planned_order(exchange)
+
+    def answer(order: object) -> None:
+        raise OutcomeUnknown("EGeneral:Something new", cl_ord_id=planned.intent.cl_ord_id, is_alarming=True)
+
+    exchange.submit = answer  # type: ignore[method-assign,assignment]
+    assert place(planned).state == IntentState.UNKNOWN
+
+
+def test_a_settled_placement_forgets_the_last_skip(exchange: FakeExchange) -> None:
+    planned = planned_order(exchange)
+    BotRun.objects.update(skip_reason="buy:budget_exhausted")
+    placement = order_place(lease=planned.lease, intent_id=planned.intent.id, desk=planned.desk)
+    from apps.exchange.types import Side
+
+    placement_settle(placement, side=Side.BUY, lease=planned.lease, candle_at=None, desk=planned.desk)
+    assert BotRun.objects.get().skip_reason == ""

@@ -1,0 +1,242 @@
+"""What became of an order whose outcome is unknown: only evidence says so, and it is never sent again."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from apps.events.catalogue.bots import BotError
+from apps.events.selectors import stream_list
+from apps.exchange.errors import ExchangeUnavailable, HistoryTooLong, KeyInvalid
+from apps.exchange.fake import FakeExchange, SubmitFault
+from apps.exchange.types import OrderRequest, OrderStatus, OrderType, Side
+from apps.trading.ids import new_cl_ord_id
+from apps.trading.models import Fill, IntentState, OrderIntent, OrderKind, Position
+from apps.trading.services.execution import order_place
+from apps.trading.services.intents import intent_mark_cancel_requested
+from apps.trading.services.judgement import order_judge
+from apps.trading.services.reconciliation import orders_reconcile
+from tests.factories.trading import NOW, SteppingClock, fake_exchange, only_intent, outside_of, planned_order
+
+pytestmark = pytest.mark.django_db
+
+
+class Doubt:
+    """An order whose answer was lost, and the reconciler at work."""
+
+    def __init__(self, fault: SubmitFault, *, kind: OrderKind = OrderKind.TAKE, price: int = 30000) -> None:
+        self.exchange: FakeExchange = fake_exchange([30000] * 30)
+        self.clock = SteppingClock()
+        self.outside = outside_of(self.exchange, self.clock)
+        planned = planned_order(self.exchange, self.clock, kind=kind, price=Decimal(price))
+        self.run, self.desk = planned.run, planned.desk
+        self.exchange.next_submits.append(fault)
+        order_place(lease=planned.lease, intent_id=planned.intent.id, desk=planned.desk)
+        planned.lease.release()
+
+    @property
+    def after_deadline(self) -> float:
+        return (self.clock.now - NOW).total_seconds() - 5
+
+    def pass_until(self, seconds_after_deadline: int) -> OrderIntent:
+        """The reconciler's rounds, one a second, up to a moment."""
+        while self.after_deadline < seconds_after_deadline:
+            self.clock.sleep(1)
+            self.exchange.now = self.clock.now
+            orders_reconcile(outside=self.outside)
+        return only_intent()
+
+    def stranger(self, side: Side = Side.BUY, cl_ord_id: str = "x") -> str:
+        """Another order of the account on the pair, filled at once; with `cl_ord_id` "" it carries none."""
+        request = OrderRequest(
+            pair="XBTUSD",
+            side=side,
+            order_type=OrderType.MARKET,
+            volume=Decimal("0.002"),
+            cl_ord_id=cl_ord_id or "x",
+            deadline=self.clock.now,
+        )
+        self.exchange.submit(request)
+        order = self.exchange.placed[-1]
+        if not cl_ord_id:
+            from dataclasses import replace
+
+            self.exchange._orders[order.txid] = replace(order, cl_ord_id=None)
+        return order.txid
+
+
+def assert_adopted(doubt: Doubt) -> None:
+    [order] = doubt.exchange.placed
+    intent = only_intent()
+    assert intent.txid == order.txid
+    assert len(doubt.exchange.submitted) == 1
+
+
+class TestFound:
+    def test_a_resting_order_is_adopted_from_the_open_ones(self) -> None:
+        doubt = Doubt(SubmitFault.LOST_AFTER, kind=OrderKind.REST, price=29000)
+        intent = doubt.pass_until(1)
+        assert (intent.state, intent.evidence[-1]["source"]) == (IntentState.OPEN, "OpenOrders")
+        assert_adopted(doubt)
+
+    def test_an_order_that_filled_at_once_is_adopted_from_the_ended_ones_with_its_fill(self) -> None:
+        doubt = Doubt(SubmitFault.LOST_AFTER)
+        intent = doubt.pass_until(1)
+        assert (intent.state, intent.evidence[-1]["source"]) == (IntentState.FILLED, "ClosedOrders")
+        assert_adopted(doubt)
+        assert Fill.objects.count() == 1
+        assert Position.objects.get().base_volume == intent.volume
+
+    def test_nobody_looks_before_the_deadline(self) -> None:
+        doubt = Doubt(SubmitFault.LOST_AFTER)
+        assert doubt.pass_until(-1).state == IntentState.UNKNOWN
+
+    def test_an_order_that_becomes_visible_after_55_seconds_is_adopted(self) -> None:
+        doubt = Doubt(SubmitFault.LOST_AFTER)
+        txid = doubt.exchange.placed[0].txid
+        doubt.exchange.hide(txid)
+        assert doubt.pass_until(54).state == IntentState.UNKNOWN
+        doubt.exchange.reveal(txid)
+        assert doubt.pass_until(61).state == IntentState.FILLED
+        assert_adopted(doubt)
+        assert Fill.objects.count() == 1
+
+    def test_an_order_that_ended_with_a_part_filled_keeps_the_part(self) -> None:
+        doubt = Doubt(SubmitFault.LOST_AFTER, kind=OrderKind.REST, price=29000)
+        txid = doubt.exchange.placed[0].txid
+        doubt.exchange.fill(txid, Decimal("0.004"))
+        doubt.exchange.end(txid, OrderStatus.CANCELED)
+        intent = doubt.pass_until(1)
+        assert (intent.state, intent.filled_volume) == (IntentState.CANCELED, Decimal("0.004"))
+
+    def test_an_order_that_is_not_wanted_any_more_is_cancelled_when_it_is_found(self) -> None:
+        doubt = Doubt(SubmitFault.LOST_AFTER, kind=OrderKind.REST, price=29000)
+        intent_mark_cancel_requested(intent_id=only_intent().id, now=NOW)
+        assert doubt.pass_until(1).state == IntentState.CANCELED
+        assert doubt.exchange.placed[0].status == OrderStatus.CANCELED
+
+
+class TestNotFound:
+    def test_absence_is_proved_five_minutes_after_the_deadline_and_not_before(self) -> None:
+        doubt = Doubt(SubmitFault.LOST_BEFORE)
+        assert doubt.pass_until(299).state == IntentState.UNKNOWN
+        intent = doubt.pass_until(301)
+        assert (intent.state, intent.state_code) == (IntentState.NOT_PLACED, "proved_absent")
+        assert intent.evidence[-1]["grade"] == "B"
+        assert Position.objects.get().quote_reserved == 0
+        assert doubt.exchange.placed == []
+
+    def test_every_look_is_written_down(self) -> None:
+        intent = Doubt(SubmitFault.LOST_BEFORE).pass_until(301)
+        looks = [entry for entry in intent.evidence if entry.get("found") is False]
+        assert len(looks) == intent.checks == 8
+
+    def test_what_was_kept_back_stays_kept_back_while_in_doubt(self) -> None:
+        intent = Doubt(SubmitFault.LOST_BEFORE).pass_until(200)
+        assert Position.objects.get().quote_reserved == intent.reserved_quote > 0
+
+    def test_an_exchange_that_does_not_answer_proves_nothing(self) -> None:
+        doubt = Doubt(SubmitFault.LOST_BEFORE)
+        doubt.pass_until(299)
+        doubt.exchange.fail_reads(*[ExchangeUnavailable("It does not answer.")] * 10)
+        assert doubt.pass_until(340).state == IntentState.UNKNOWN
+        assert doubt.pass_until(360).state == IntentState.NOT_PLACED
+
+    def test_a_key_that_does_not_work_is_left_alone_for_a_minute(self) -> None:
+        doubt = Doubt(SubmitFault.LOST_AFTER)
+        doubt.exchange.fail_reads(KeyInvalid("The exchange does not know the key."))
+        assert doubt.pass_until(55).state == IntentState.UNKNOWN
+        assert doubt.pass_until(62).state == IntentState.FILLED
+
+
+class TestStrangers:
+    def test_an_order_without_an_id_on_the_same_pair_and_side_may_be_ours(self) -> None:
+        doubt = Doubt(SubmitFault.LOST_BEFORE)
+        txid = doubt.stranger(cl_ord_id="")
+        intent = doubt.pass_until(301)
+        assert (intent.state, intent.state_code) == (IntentState.NEEDS_HUMAN, "unattributed_activity")
+        assert txid in intent.evidence[-1]["unattributed"]
+        assert Position.objects.get().quote_reserved == intent.reserved_quote > 0
+
+    def test_the_user_is_told_once(self) -> None:
+        doubt = Doubt(SubmitFault.LOST_BEFORE)
+        doubt.stranger(cl_ord_id="")
+        doubt.pass_until(400)
+        story = [event.message() for event in stream_list(aggregate_type="bot", aggregate_id=doubt.run.bot_id)]
+        assert [message.code for message in story if isinstance(message, BotError)] == ["order_needs_human"]
+
+    def test_an_order_on_the_other_side_is_not_ours(self) -> None:
+        doubt = Doubt(SubmitFault.LOST_BEFORE)
+        doubt.exchange.totals["XXBT"] = Decimal(1)
+        doubt.stranger(Side.SELL, cl_ord_id="")
+        assert doubt.pass_until(301).state == IntentState.NOT_PLACED
+
+    def test_an_order_under_another_client_id_is_somebody_elses(self) -> None:
+        doubt = Doubt(SubmitFault.LOST_BEFORE)
+        doubt.stranger(cl_ord_id="from-the-phone")
+        assert doubt.pass_until(301).state == IntentState.NOT_PLACED
+
+    def test_an_order_of_another_bot_is_that_bots(self) -> None:
+        doubt = Doubt(SubmitFault.LOST_BEFORE)
+        doubt.stranger(cl_ord_id=new_cl_ord_id(doubt.run.id))
+        assert doubt.pass_until(301).state == IntentState.NOT_PLACED
+
+    def test_an_order_from_long_before_is_not_ours(self) -> None:
+        doubt = Doubt(SubmitFault.LOST_BEFORE)
+        doubt.exchange.now = NOW - timedelta(minutes=2)
+        doubt.stranger(cl_ord_id="")
+        assert doubt.pass_until(301).state == IntentState.NOT_PLACED
+
+    def test_a_history_that_cannot_be_read_whole_proves_nothing(self) -> None:
+        doubt = Doubt(SubmitFault.LOST_BEFORE)
+
+        def too_long(start: object = None) -> list[object]:
+            raise HistoryTooLong("There are more than 2000 rows.")
+
+        doubt.exchange.trades_history = too_long  # type: ignore[method-assign,assignment]
+        intent = doubt.pass_until(301)
+        assert (intent.state, intent.state_code) == (IntentState.NEEDS_HUMAN, "history_too_long")
+
+
+class TestJudgement:
+    @pytest.fixture
+    def doubt(self) -> Doubt:
+        doubt = Doubt(SubmitFault.LOST_BEFORE)
+        doubt.stranger(cl_ord_id="")
+        doubt.pass_until(301)
+        return doubt
+
+    def judge(self, *verdict: str) -> None:
+        call_command(
+            "judge_order", only_intent().cl_ord_id, *verdict, "--operator=kim", "--because=the account's own pages"
+        )
+
+    def test_a_person_may_say_that_it_was_never_placed(self, doubt: Doubt) -> None:
+        self.judge("--not-placed")
+        intent = only_intent()
+        assert (intent.state, intent.evidence[-1]["operator"]) == (IntentState.NOT_PLACED, "kim")
+        assert Position.objects.get().quote_reserved == 0
+
+    def test_a_person_may_name_the_order_and_its_terms_must_still_fit(self, doubt: Doubt) -> None:
+        order_judge(
+            cl_ord_id=only_intent().cl_ord_id,
+            txid=doubt.exchange.placed[0].txid,
+            operator="kim",
+            because="the account's own pages",
+            now=doubt.clock(),
+        )
+        assert only_intent().state == IntentState.OPEN
+        doubt.clock.sleep(60)
+        orders_reconcile(outside=doubt.outside)
+        assert (only_intent().state, Fill.objects.count()) == (IntentState.NEEDS_HUMAN, 0)
+
+    def test_an_order_that_is_not_in_doubt_is_not_for_a_person_to_judge(self) -> None:
+        Doubt(SubmitFault.LOST_AFTER).pass_until(1)
+        with pytest.raises(CommandError, match="filled"):
+            self.judge("--not-placed")
+
+
+def test_one_round_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("reconcile_orders", "--once")
+    assert capsys.readouterr().out == "0 orders looked at.\n"
