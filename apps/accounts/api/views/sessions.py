@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from apps.accounts import selectors, services
 from apps.accounts.api import serializers
 from apps.accounts.api.authentication import LiveSessionAuthentication
+from apps.accounts.api.pagination import SessionPagination
 from apps.accounts.api.views.base import AccountView
 from apps.accounts.models import UserSession
 from apps.core.api.idempotency import IdempotentMutations
@@ -25,6 +26,7 @@ class SessionListView(ListAPIView[UserSession]):
 
     authentication_classes = (LiveSessionAuthentication,)
     serializer_class = serializers.SessionSerializer
+    pagination_class = SessionPagination
     queryset = UserSession.objects.none()
 
     def get_queryset(self) -> Any:
