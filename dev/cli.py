@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, _interrupt)
     try:
         environment.refuse_unknown(os.environ)
-        profile = load(options.profile, os.environ, options.port_offset)
+        profile = load(options.profile or options.default_profile, os.environ, options.port_offset)
         command: Callable[[Profile, argparse.Namespace], int] = options.command
         return command(profile, options)
     except StackError as error:
@@ -37,8 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dev/stack.py", description="The local stack of this checkout.")
+    parser.set_defaults(default_profile="run")
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--profile", default="run", help="run (default), test, or a name of your own")
+    # No default here: subcommands share this option, and one that changes the default would change it for all.
+    common.add_argument("--profile", help="run (default), test, or a name of your own")
     common.add_argument("--port-offset", type=int, help="for a name of your own: added to every port of `run`")
     chosen = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, command, text in (
@@ -61,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     test = chosen.add_parser("test", parents=[common], help="start the servers, run pytest, stop what was started")
     test.add_argument("--keep", action="store_true", help="leave the servers up")
     test.add_argument("arguments", nargs="*", help="for pytest, after --; all tests where none are given")
-    test.set_defaults(command=_test, profile="test")
+    test.set_defaults(command=_test, default_profile="test")
     logs = chosen.add_parser("logs", parents=[common], help="the end of every log, or of one")
     logs.add_argument("name", nargs="?")
     logs.add_argument("--lines", type=int, default=20)
