@@ -1,6 +1,7 @@
 """Profit and loss of a bot from its fills, at average cost. Pure: the same fills in order give the same book."""
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from typing import Literal
@@ -10,8 +11,13 @@ from apps.core.money import DECIMAL_PLACES, MAX_DIGITS
 ZERO = Decimal(0)
 _CENT = Decimal(1).scaleb(-DECIMAL_PLACES)
 
-# Wide enough that no product of two amounts is rounded before it is stored.
+# Wide enough that no sum or product of amounts is rounded before it is stored.
 _CONTEXT = Context(prec=2 * MAX_DIGITS, rounding=ROUND_HALF_EVEN)
+
+
+def exactly() -> AbstractContextManager[Context]:
+    """Python's own precision is 28 digits, less than an amount may have."""
+    return localcontext(_CONTEXT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +45,7 @@ class Book:
     fees: Decimal = ZERO
 
     def after(self, fill: Fill) -> "Book":
-        with localcontext(_CONTEXT):
+        with exactly():
             if fill.side == "buy":
                 paid = fill.cost + fill.fee
                 return Book(
@@ -72,12 +78,12 @@ class Book:
         """What a unit of the position was bought for, fees included; None without a position."""
         if self.position_volume <= 0:
             return None
-        with localcontext(_CONTEXT):
+        with exactly():
             return (self.position_cost / self.position_volume).quantize(_CENT)
 
     def value_at(self, price: Decimal) -> Decimal:
         """What the position is worth at a price, before the fee of selling it."""
-        with localcontext(_CONTEXT):
+        with exactly():
             return (self.position_volume * price).quantize(_CENT)
 
 

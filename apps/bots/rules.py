@@ -1,16 +1,18 @@
 """What a definition must meet before a bot may have it."""
 
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from apps.bots.errors import BudgetTooSmall, CredentialNotActive, UnknownCredential, UnknownPair, WrongMode
-from apps.bots.outside import Credential, PairRules, credential_find, pair_rules
+from apps.bots.outside import Credential, PairRules, credential_find, is_delisted, pair_rules
 from apps.core.money import plain
+from apps.events.catalogue.kraken import Mode
 from apps.events.catalogue.strategies import StrategyParameters, strategy_parameters
 
 
-def check_credential(*, credential_id: UUID, user_id: UUID, mode: str | None) -> Credential:
+def check_credential(*, credential_id: UUID, user_id: UUID, mode: Mode | None) -> Credential:
     """The key that a bot is to trade with. Raises UnknownCredential, CredentialNotActive, WrongMode."""
     credential = credential_find(credential_id=credential_id, user_id=user_id)
     if credential is None:
@@ -22,12 +24,21 @@ def check_credential(*, credential_id: UUID, user_id: UUID, mode: str | None) ->
     return credential
 
 
-def check_pair(pair: str, *, mode: str) -> PairRules:
-    """The pair's rules on the exchange of that mode. Raises UnknownPair."""
-    rules = pair_rules(pair=pair, mode=mode)
+def check_pair(pair: str, *, mode: Mode, now: datetime) -> PairRules:
+    """The pair's rules on the exchange of that mode, which may be asked: call it before a lock is taken.
+
+    Raises UnknownPair, MarketDataUnavailable.
+    """
+    rules = pair_rules(pair=pair, mode=mode, now=now)
     if rules is None:
         raise UnknownPair(f"The {mode} exchange does not trade {pair}.", pair=pair)
     return rules
+
+
+def check_still_listed(pair: str, *, mode: Mode) -> None:
+    """Asks nobody. Raises UnknownPair."""
+    if is_delisted(pair=pair, mode=mode):
+        raise UnknownPair(f"The {mode} exchange does not trade {pair} any more.", pair=pair)
 
 
 def check_parameters(strategy: str, parameters: dict[str, Any]) -> StrategyParameters:

@@ -1,6 +1,10 @@
 from apps.core.api.pagination import NewestFirstPagination
 
 
+class CommandPagination(NewestFirstPagination):
+    ordering = ("-requested_at", "-id")
+
+
 class TradePagination(NewestFirstPagination):
     """By the bot's own count of its events."""
 

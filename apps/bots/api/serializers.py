@@ -1,6 +1,7 @@
 """What goes in and out. Amounts are decimal strings, times ISO 8601 UTC."""
 
 import json
+from decimal import Decimal
 from typing import Any
 
 from django.core.validators import RegexValidator
@@ -10,7 +11,7 @@ from rest_framework import serializers
 from apps.bots.models import AccountTrade, Alert, Bot, BotState, BotTrade, CommandKind, Interval, Mode
 from apps.bots.selectors import BotView, Performance, TimelineEntry
 from apps.bots.selectors.receipts import Receipt, ReceiptState
-from apps.core.money import DECIMAL_PLACES, MAX_DIGITS
+from apps.core.money import DECIMAL_PLACES, MAX_DIGITS, plain
 
 _ONE_LINE = RegexValidator(r"^[^\x00-\x1f\x7f\u2028\u2029]*$", "Only one line of printable characters.")
 _NAME = RegexValidator(r"^[A-Za-z0-9./_-]*$", "Only letters, digits and . / _ -")
@@ -22,7 +23,10 @@ class AmountField(serializers.DecimalField):
     """An amount or a price, without trailing zeros."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(max_digits=MAX_DIGITS, decimal_places=DECIMAL_PLACES, normalize_output=True, **options)
+        super().__init__(max_digits=MAX_DIGITS, decimal_places=DECIMAL_PLACES, **options)
+
+    def to_representation(self, value: Any) -> str:
+        return plain(Decimal(value))
 
 
 @_OBJECT

@@ -316,7 +316,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "bot_command",
-                "indexes": [models.Index(fields=["bot", "-id"], name="bot_command_of_bot")],
+                "indexes": [models.Index(fields=["bot", "-requested_at"], name="bot_command_of_bot")],
                 "constraints": [
                     models.UniqueConstraint(
                         condition=models.Q(("closed_at", None), ("kind__in", ["start", "pause", "stop", "flatten"])),

@@ -126,7 +126,7 @@ class BotCommand(models.Model):
 
     class Meta:
         db_table = "bot_command"
-        indexes = [models.Index(fields=["bot", "-id"], name="bot_command_of_bot")]
+        indexes = [models.Index(fields=["bot", "-requested_at"], name="bot_command_of_bot")]
         constraints = [
             models.UniqueConstraint(
                 fields=["bot"],

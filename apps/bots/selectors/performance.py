@@ -7,9 +7,9 @@ from uuid import UUID
 
 from django.db.models import Count, Q
 
-from apps.bots.accounting import ZERO, Book
+from apps.bots.accounting import ZERO, Book, exactly
 from apps.bots.models import Bot, BotStatus, BotTrade
-from apps.bots.outside import PairRules, last_price, pair_rules
+from apps.bots.outside import LastPrice, last_price, pair_rules_kept
 from apps.bots.selectors.bots import bot_get
 
 MAX_POINTS = 500
@@ -47,10 +47,15 @@ class Performance:
     equity_curve: list[EquityPoint]
 
 
-def performance_get(*, bot_id: UUID, user_id: UUID) -> Performance:
+def performance_get(*, bot_id: UUID, user_id: UUID, now: datetime) -> Performance:
     """Raises BotNotFound."""
     bot = bot_get(bot_id=bot_id, user_id=user_id)
-    status = BotStatus.objects.filter(bot_id=bot.id).first() or BotStatus(bot_id=bot.id, user_id=user_id)
+    with exactly():
+        return _performance_of(bot, price=last_price(pair=bot.pair, mode=bot.config.mode, now=now))
+
+
+def _performance_of(bot: Bot, *, price: LastPrice | None) -> Performance:
+    status = BotStatus.objects.filter(bot_id=bot.id).first() or BotStatus(bot_id=bot.id, user_id=bot.user_id)
     book = Book(
         trades=status.trades,
         position_volume=Decimal(status.position_volume),
@@ -58,14 +63,13 @@ def performance_get(*, bot_id: UUID, user_id: UUID) -> Performance:
         realised_pnl=Decimal(status.realised_pnl),
         fees=Decimal(status.fees),
     )
-    price = last_price(pair=bot.pair, mode=bot.mode)
     if book.position_volume == 0:
         unrealised: Decimal | None = ZERO
     else:
         unrealised = book.value_at(price.price) - book.position_cost if price else None
-    rules: PairRules | None = pair_rules(pair=bot.pair, mode=bot.mode)
+    rules = pair_rules_kept(pair=bot.pair, mode=bot.config.mode)
     sales = BotTrade.objects.filter(bot_id=bot.id, side="sell").aggregate(
-        all=Count("*"), profitable=Count("*", filter=Q(realised_pnl__gt=0))
+        all=Count("pk"), profitable=Count("pk", filter=Q(realised_pnl__gt=0))
     )
     return Performance(
         bot_id=bot.id,

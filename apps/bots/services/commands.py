@@ -10,10 +10,11 @@ from django.db import transaction
 from apps.bots.errors import AmountTooLarge, BotAlreadyRunning, BotNotRunning, BotStopping
 from apps.bots.models import Bot, BotCommand, BotState, CommandKind
 from apps.bots.models.definitions import LIFECYCLE
-from apps.bots.rules import check_credential, check_pair
+from apps.bots.rules import check_credential, check_still_listed
 from apps.bots.selectors.bots import BotView, bot_get_for_update, bot_list, bot_view
 from apps.core.errors import Malformed
 from apps.core.ids import new_id
+from apps.core.money import plain
 from apps.events.catalogue.bots import StartBot, StopBot, TriggerTrade
 from apps.events.catalogue.trading import Side
 from apps.events.services import dispatch
@@ -39,15 +40,16 @@ def bot_start(*, bot_id: UUID, user_id: UUID, now: datetime) -> BotCommand:
         raise BotAlreadyRunning("Bot is already being started.", bot_id=str(bot.id), state=view.state)
     if view.state == BotState.STOPPING:
         raise BotStopping("Bot is being stopped. Start it once it has stopped.", bot_id=str(bot.id))
-    check_credential(credential_id=bot.credential_id, user_id=user_id, mode=bot.mode)
-    check_pair(bot.pair, mode=bot.mode)
+    config = bot.config
+    check_credential(credential_id=config.credential_id, user_id=user_id, mode=config.mode)
+    check_still_listed(config.pair, mode=config.mode)
     command = _record(view, CommandKind.START, now=now, expires_after=LIFECYCLE_EXPIRES_AFTER)
     dispatch(
         StartBot(
             command_id=command.id,
             bot_id=bot.id,
             user_id=user_id,
-            config=bot.config,
+            config=config,
             requested_at=now,
             expires_at=command.expires_at,
         ),
@@ -102,8 +104,8 @@ def bot_trigger_trade(
     if quote_amount is not None and side is None:
         raise Malformed("Say which side the amount is for.")
     if quote_amount is not None and quote_amount > bot.quote_budget:
-        raise AmountTooLarge("The amount is larger than the bot's budget.", quote_budget=str(bot.quote_budget))
-    arguments = {"side": side, "quote_amount": str(quote_amount) if quote_amount is not None else None}
+        raise AmountTooLarge("The amount is larger than the bot's budget.", quote_budget=plain(bot.quote_budget))
+    arguments = {"side": side, "quote_amount": plain(quote_amount) if quote_amount is not None else None}
     command = _record(
         view,
         CommandKind.TRIGGER_TRADE,

@@ -2,21 +2,22 @@
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 
 from apps.bots.errors import BotChangedMeanwhile, BotInUse, FieldIsImmutable
 from apps.bots.models import Bot
+from apps.bots.outside import PairRules
 from apps.bots.rules import check_budget, check_credential, check_pair, check_parameters
-from apps.bots.selectors.bots import bot_get_for_update, bot_view
+from apps.bots.selectors.bots import bot_get, bot_get_for_update, bot_view
+from apps.events.catalogue.kraken import Mode
 
 IMMUTABLE = ("mode", "pair")
 CHANGEABLE = ("name", "credential_id", "strategy", "parameters", "interval_minutes", "quote_budget")
 
 
-@transaction.atomic
 def bot_create(
     *,
     user_id: UUID,
@@ -28,15 +29,15 @@ def bot_create(
     interval_minutes: int,
     quote_budget: Decimal,
     now: datetime,
-    mode: Literal["paper", "live"] | None = None,
+    mode: Mode | None = None,
 ) -> Bot:
     """A new bot, not running. `quote_budget` is in the pair's quote asset; without a `mode` it has its key's.
 
-    Raises UnknownCredential, CredentialNotActive, WrongMode, UnknownPair, UnknownStrategy, InvalidParameters,
-    BudgetTooSmall.
+    Raises UnknownCredential, CredentialNotActive, WrongMode, UnknownPair, MarketDataUnavailable, UnknownStrategy,
+    InvalidParameters, BudgetTooSmall.
     """
     credential = check_credential(credential_id=credential_id, user_id=user_id, mode=mode)
-    rules = check_pair(pair, mode=credential.mode)
+    rules = check_pair(pair, mode=credential.mode, now=now)
     checked = check_parameters(strategy, parameters)
     check_budget(quote_budget, rules=rules, parameters=checked)
     return Bot.objects.create(
@@ -54,7 +55,6 @@ def bot_create(
     )
 
 
-@transaction.atomic
 def bot_update(
     *, bot_id: UUID, user_id: UUID, changes: dict[str, Any], now: datetime, expected_version: int | None = None
 ) -> Bot:
@@ -63,7 +63,18 @@ def bot_update(
     A new strategy without parameters gets its defaults. Raises BotNotFound, BotChangedMeanwhile, FieldIsImmutable, and
     what bot_create raises.
     """
-    bot = bot_get_for_update(bot_id=bot_id, user_id=user_id)
+    config = bot_get(bot_id=bot_id, user_id=user_id).config
+    # Before the lock: an exchange may have to be asked. Pair and mode cannot change meanwhile.
+    rules = check_pair(config.pair, mode=config.mode, now=now)
+    with transaction.atomic():
+        bot = bot_get_for_update(bot_id=bot_id, user_id=user_id)
+        _change(bot, changes=changes, rules=rules, now=now, expected_version=expected_version)
+    return bot
+
+
+def _change(
+    bot: Bot, *, changes: dict[str, Any], rules: PairRules, now: datetime, expected_version: int | None
+) -> None:
     if expected_version is not None and expected_version != bot.version:
         raise BotChangedMeanwhile(f"The bot is at version {bot.version} by now.", version=bot.version)
     for field in IMMUTABLE:
@@ -75,8 +86,8 @@ def bot_update(
     checked = check_parameters(new["strategy"], new["parameters"])
     new["parameters"] = checked.as_json()
     if new["credential_id"] != bot.credential_id:
-        check_credential(credential_id=new["credential_id"], user_id=user_id, mode=bot.mode)
-    check_budget(new["quote_budget"], rules=check_pair(bot.pair, mode=bot.mode), parameters=checked)
+        check_credential(credential_id=new["credential_id"], user_id=bot.user_id, mode=bot.config.mode)
+    check_budget(new["quote_budget"], rules=rules, parameters=checked)
     changed = [field for field in CHANGEABLE if new[field] != getattr(bot, field)]
     if changed:
         for field in changed:
@@ -84,7 +95,6 @@ def bot_update(
         bot.version += 1
         bot.updated_at = now
         bot.save(update_fields=[*changed, "version", "updated_at"])
-    return bot
 
 
 @transaction.atomic

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db.models import F, Q
 from django.db.models.functions import Greatest
 
-from apps.bots.accounting import Book, Fill
+from apps.bots.accounting import Book, Fill, exactly
 from apps.bots.models import AccountTrade, BotRunNews, BotState, BotStatus, BotTrade, UserTrading
 from apps.events.catalogue.bots import BotError, BotStarted, BotStopped
 from apps.events.catalogue.trading import BotTradeExecuted, BotTradeSkipped, TradeExecuted
@@ -177,7 +177,8 @@ def _fold_again(bot_id: UUID) -> Book:
 
 
 def _note_position(trade: BotTrade, *, before: Book, after: Book) -> None:
-    trade.realised_pnl = after.realised_pnl - before.realised_pnl
+    with exactly():
+        trade.realised_pnl = after.realised_pnl - before.realised_pnl
     trade.position_volume, trade.position_cost = after.position_volume, after.position_cost
 
 

@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.bots import selectors, services
+from apps.bots.api.pagination import CommandPagination
 from apps.bots.api.serializers import (
     BotIdSerializer,
     BotIdTriggerTradeSerializer,
@@ -133,7 +134,12 @@ class BotCommandListView(TraderView):
         now = timezone.now()
         commands = selectors.receipt_list(bot_id=bot_id, user_id=principal_of(request).user_id)
         return page_of(
-            commands, request, self, ReceiptSerializer, prepare=lambda rows: selectors.receipts_of(rows, now=now)
+            commands,
+            request,
+            self,
+            ReceiptSerializer,
+            paginator=CommandPagination,
+            prepare=lambda rows: selectors.receipts_of(rows, now=now),
         )
 
 

@@ -48,7 +48,9 @@ class BotPerformanceView(TraderView):
     @extend_schema(responses={200: PerformanceSerializer, **error_responses(401, 403, 404)})
     def get(self, request: Request, bot_id: UUID) -> Response:
         """What the bot earned, and what it would be worth at the last price."""
-        performance = selectors.performance_get(bot_id=bot_id, user_id=principal_of(request).user_id)
+        performance = selectors.performance_get(
+            bot_id=bot_id, user_id=principal_of(request).user_id, now=timezone.now()
+        )
         return Response(PerformanceSerializer(performance).data)
 
 

@@ -1,0 +1,77 @@
+"""A trader with a bot, and exchange keys and markets as the tests say they are."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID, uuid4
+
+import pytest
+
+from apps.bots import rules
+from apps.bots.models import Bot
+from apps.bots.outside import Credential, LastPrice, PairRules
+from apps.bots.selectors import performance
+from apps.events.catalogue.kraken import Mode
+from tests.factories.bots import BotFactory, TraderClient
+
+
+@dataclass
+class World:
+    """What `apps.bots.outside` tells: keys by owner, and the pairs of each mode's exchange."""
+
+    keys: dict[tuple[UUID, UUID], Credential] = field(default_factory=dict)
+    pairs: dict[tuple[str, str], PairRules] = field(default_factory=dict)
+    price: LastPrice | None = None
+
+    def add_key(self, user_id: UUID, *, mode: Mode = "paper", is_active: bool = True) -> UUID:
+        credential = Credential(id=uuid4(), mode=mode, is_active=is_active)
+        self.keys[user_id, credential.id] = credential
+        return credential.id
+
+    def disable_key(self, user_id: UUID, credential_id: UUID) -> None:
+        self.keys[user_id, credential_id] = replace(self.keys[user_id, credential_id], is_active=False)
+
+    def add_bot(self, user_id: UUID, **fields: object) -> Bot:
+        mode: Mode = "live" if fields.get("mode") == "live" else "paper"
+        return BotFactory.create(user_id=user_id, credential_id=self.add_key(user_id, mode=mode), **fields)
+
+    def credential_find(self, *, credential_id: UUID, user_id: UUID) -> Credential | None:
+        return self.keys.get((user_id, credential_id))
+
+    def pair_rules_kept(self, *, pair: str, mode: str) -> PairRules | None:
+        return self.pairs.get((mode, pair))
+
+    def pair_rules(self, *, pair: str, mode: str, now: datetime) -> PairRules | None:
+        return self.pairs.get((mode, pair))
+
+    def is_delisted(self, *, pair: str, mode: str) -> bool:
+        return (mode, pair) not in self.pairs
+
+    def last_price(self, *, pair: str, mode: str, now: datetime) -> LastPrice | None:
+        return self.price
+
+    def set_price(self, price: str, as_of: datetime) -> None:
+        self.price = LastPrice(Decimal(price), as_of)
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    world = World()
+    xbt = PairRules("XBTUSD", "XBT", "USD", cost_minimum=Decimal("0.5"))
+    world.pairs = {("paper", "XBTUSD"): xbt, ("live", "XBTUSD"): xbt}
+    monkeypatch.setattr(rules, "credential_find", world.credential_find)
+    monkeypatch.setattr(rules, "pair_rules", world.pair_rules)
+    monkeypatch.setattr(rules, "is_delisted", world.is_delisted)
+    monkeypatch.setattr(performance, "pair_rules_kept", world.pair_rules_kept)
+    monkeypatch.setattr(performance, "last_price", world.last_price)
+    return world
+
+
+@pytest.fixture
+def trader() -> TraderClient:
+    return TraderClient()
+
+
+@pytest.fixture
+def bot(world: World, trader: TraderClient) -> Bot:
+    return world.add_bot(trader.user_id)

@@ -1,0 +1,32 @@
+"""What workers write of a command, without a worker."""
+
+from datetime import datetime
+from uuid import UUID
+
+from django.utils import timezone
+
+from apps.events.models import CommandExecution, OutboxRow
+
+
+def deliver(command_id: UUID) -> None:
+    """The broker has confirmed it."""
+    OutboxRow.objects.filter(event_id=command_id).delete()
+
+
+def execution(command_id: UUID, state: str, *, reason: str = "", attempts: int = 1, at: datetime | None = None) -> None:
+    """How far a worker got with it."""
+    deliver(command_id)
+    moment = at or timezone.now()
+    is_over = state in ("done", "failed", "dropped")
+    CommandExecution.objects.update_or_create(
+        command_id=command_id,
+        defaults={
+            "name": "bot.command",
+            "aggregate_id": command_id,
+            "state": state,
+            "attempts": attempts,
+            "reason": reason,
+            "first_delivered_at": moment,
+            "finished_at": moment if is_over else None,
+        },
+    )

@@ -1,0 +1,120 @@
+"""The same thing asked twice at once: the database lets one through."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from apps.bots import services
+from apps.bots.consumers import READ_MODELS
+from apps.bots.errors import BotAlreadyRunning, BotStopping
+from apps.bots.models import Bot, BotCommand, BotStatus
+from apps.core.errors import PlatformError
+from apps.events.consumers import deliver, load_consumers
+from apps.events.models import InboxEntry, OutboxRow
+from tests.factories.bots import Story, TraderClient
+from tests.integration.bots.conftest import World
+from tests.integration.bots.executions import execution
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("kraken_service.urls")]
+
+load_consumers()
+
+
+def at_once(*works: Callable[[], Any]) -> list[Any]:
+    """What each returned or raised; they begin at the same moment, each with a connection of its own."""
+    barrier = Barrier(len(works))
+
+    def work(call: Callable[[], Any]) -> Any:
+        barrier.wait(timeout=10)
+        try:
+            return call()
+        except PlatformError as error:
+            return error
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(works)) as pool:
+        return list(pool.map(work, works))
+
+
+def test_of_many_starts_at_once_one_is_accepted_and_the_others_are_conflicts(bot: Bot) -> None:
+    def start() -> BotCommand:
+        return services.bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+
+    outcomes = at_once(*[start] * 6)
+
+    assert [type(outcome) for outcome in outcomes].count(BotCommand) == 1
+    assert [type(outcome) for outcome in outcomes].count(BotAlreadyRunning) == 5
+    assert BotCommand.objects.count() == 1
+    assert OutboxRow.objects.filter(destination="bot.start").count() == 1
+
+
+def test_a_stop_and_a_stop_all_at_once_ask_the_bot_once(bot: Bot) -> None:
+    execution(services.bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now()).id, "done")
+
+    outcomes = at_once(
+        lambda: [services.bot_stop(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())],
+        lambda: services.bot_stop_all(user_id=bot.user_id, manner="stop", now=timezone.now()),
+    )
+
+    accepted = [outcome for outcome in outcomes if isinstance(outcome, list) and outcome]
+    assert len(accepted) == 1
+    assert all(isinstance(outcome, BotStopping) or outcome == [] for outcome in outcomes if outcome not in accepted)
+    assert OutboxRow.objects.filter(destination="bot.stop").count() == 1
+
+
+def test_two_stop_alls_at_once_do_not_wait_for_one_another_for_ever(world: World, bot: Bot) -> None:
+    bots = [bot, *(world.add_bot(bot.user_id) for _ in range(4))]
+    for each in bots:
+        execution(services.bot_start(bot_id=each.id, user_id=each.user_id, now=timezone.now()).id, "done")
+
+    def stop_all() -> list[BotCommand]:
+        return services.bot_stop_all(user_id=bot.user_id, manner="stop", now=timezone.now())
+
+    outcomes = at_once(stop_all, stop_all, stop_all)
+
+    assert sorted(len(commands) for commands in outcomes) == [0, 0, 5]
+
+
+def test_one_idempotency_key_sent_many_times_at_once_starts_once_and_is_answered_alike(bot: Bot) -> None:
+    key = uuid4().hex
+
+    def post() -> tuple[int, Any]:
+        response = TraderClient(bot.user_id).post(f"/api/v1/bot/{bot.id}/start", headers={"Idempotency-Key": key})
+        return response.status_code, response.json()
+
+    outcomes = at_once(*[post] * 4)
+
+    assert {status for status, _ in outcomes} == {202}
+    assert len({body["id"] for _, body in outcomes}) == 1
+    assert BotCommand.objects.count() == 1
+
+
+def test_news_and_trades_of_one_bot_at_once_are_all_counted() -> None:
+    story = Story()
+    story.started()
+    for _ in range(5):
+        story.traded("buy")
+    story.skipped()
+
+    assert at_once(*[lambda each=each: deliver(each, group=READ_MODELS) for each in story.envelopes]) == [True] * 7
+
+    status = BotStatus.objects.get(bot_id=story.bot_id)
+    assert (status.state, status.trades, status.skip_code, status.last_seq) == ("running", 5, "budget_spent", 7)
+    assert InboxEntry.objects.filter(consumer=READ_MODELS).count() == 7
+
+
+def test_the_same_event_delivered_twice_at_once_counts_once() -> None:
+    story = Story()
+    trade = story.traded("buy")
+
+    outcomes = at_once(*[lambda: deliver(trade, group=READ_MODELS)] * 2)
+
+    assert sorted(outcomes) == [False, True]
+    assert BotStatus.objects.get(bot_id=story.bot_id).trades == 1

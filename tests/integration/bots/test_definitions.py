@@ -1,0 +1,224 @@
+"""Defining bots: what is refused, what makes a new version, what never changes."""
+
+from decimal import Decimal
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import DatabaseError, transaction
+from django.utils import timezone
+
+from apps.bots import selectors, services
+from apps.bots.consumers import READ_MODELS
+from apps.bots.errors import (
+    BotChangedMeanwhile,
+    BotInUse,
+    BotNotFound,
+    BudgetTooSmall,
+    CredentialNotActive,
+    FieldIsImmutable,
+    UnknownCredential,
+    UnknownPair,
+    WrongMode,
+)
+from apps.bots.models import Bot
+from apps.events.catalogue.strategies import InvalidParameters, UnknownStrategy
+from apps.events.consumers import deliver, load_consumers
+from tests.factories.bots import Story, TraderClient
+from tests.integration.bots.conftest import World
+from tests.integration.bots.executions import execution
+
+pytestmark = pytest.mark.django_db
+
+load_consumers()
+
+
+def create(world: World, user_id: Any, **fields: Any) -> Bot:
+    given: dict[str, Any] = {
+        "name": "Follower",
+        "pair": "XBTUSD",
+        "strategy": "sma_cross",
+        "parameters": {"fast": 3},
+        "interval_minutes": 60,
+        "quote_budget": Decimal(100),
+        **fields,
+    }
+    given.setdefault("credential_id", world.add_key(user_id))
+    return services.bot_create(user_id=user_id, now=timezone.now(), **given)
+
+
+def update(bot: Bot, *, expected_version: int | None = None, changes: dict[str, Any] | None = None, **more: Any) -> Bot:
+    return services.bot_update(
+        bot_id=bot.id,
+        user_id=bot.user_id,
+        changes={**(changes or {}), **more},
+        now=timezone.now(),
+        expected_version=expected_version,
+    )
+
+
+class TestCreate:
+    def test_fills_in_the_parameters_and_takes_the_keys_mode(self, world: World, trader: TraderClient) -> None:
+        credential_id = world.add_key(trader.user_id, mode="live")
+        bot = create(world, trader.user_id, credential_id=credential_id)
+
+        bot.refresh_from_db()
+        assert bot.parameters == {"fast": 3, "slow": 20, "enter_on_start": True}
+        assert (bot.mode, bot.version, bot.deleted_at) == ("live", 1, None)
+
+    def test_with_another_users_key_is_refused_like_one_that_is_not_there(
+        self, world: World, trader: TraderClient
+    ) -> None:
+        anothers = world.add_key(uuid4())
+        messages = set()
+        for credential_id in (anothers, uuid4()):
+            with pytest.raises(UnknownCredential) as refused:
+                create(world, trader.user_id, credential_id=credential_id)
+            messages.add(refused.value.message)
+        assert len(messages) == 1
+        assert Bot.objects.count() == 0
+
+    @pytest.mark.parametrize(("mode", "key_mode"), [("paper", "live"), ("live", "paper")])
+    def test_of_one_mode_with_a_key_of_the_other_is_refused(
+        self, world: World, trader: TraderClient, mode: str, key_mode: Any
+    ) -> None:
+        with pytest.raises(WrongMode):
+            create(world, trader.user_id, mode=mode, credential_id=world.add_key(trader.user_id, mode=key_mode))
+
+    def test_with_a_key_that_is_not_active_is_refused(self, world: World, trader: TraderClient) -> None:
+        with pytest.raises(CredentialNotActive):
+            create(world, trader.user_id, credential_id=world.add_key(trader.user_id, is_active=False))
+
+    @pytest.mark.parametrize(
+        ("fields", "error"),
+        [
+            ({"pair": "NOPEUSD"}, UnknownPair),
+            ({"strategy": "martingale"}, UnknownStrategy),
+            ({"parameters": {"fast": 30}}, InvalidParameters),
+            ({"quote_budget": Decimal("0.49")}, BudgetTooSmall),
+            ({"strategy": "dca", "parameters": {"quote_amount": "101"}}, BudgetTooSmall),
+            ({"strategy": "dca", "parameters": {"quote_amount": "0.4"}}, BudgetTooSmall),
+        ],
+    )
+    def test_what_no_bot_could_trade_with_is_refused(
+        self, world: World, trader: TraderClient, fields: dict[str, Any], error: type[Exception]
+    ) -> None:
+        with pytest.raises(error):
+            create(world, trader.user_id, **fields)
+        assert Bot.objects.count() == 0
+
+    def test_a_budget_of_exactly_the_smallest_order_is_enough(self, world: World, trader: TraderClient) -> None:
+        assert create(world, trader.user_id, quote_budget=Decimal("0.5")).quote_budget == Decimal("0.5")
+
+
+class TestUpdate:
+    def test_makes_a_new_version(self, bot: Bot) -> None:
+        updated = update(bot, name="Renamed", parameters={"fast": 2, "slow": 9})
+
+        updated.refresh_from_db()
+        assert (updated.name, updated.version) == ("Renamed", 2)
+        assert updated.parameters == {"fast": 2, "slow": 9, "enter_on_start": True}
+        assert updated.updated_at > bot.updated_at
+
+    def test_that_changes_nothing_makes_no_version(self, bot: Bot) -> None:
+        updated = update(bot, name=bot.name, parameters={"fast": 5}, quote_budget=Decimal("1000.00"))
+
+        assert (updated.version, updated.updated_at) == (1, bot.updated_at)
+
+    def test_of_the_strategy_takes_its_defaults(self, bot: Bot) -> None:
+        assert update(bot, strategy="breakout").parameters == {"window": 20}
+
+    def test_of_the_strategy_to_one_that_needs_parameters_is_refused_without_them(self, bot: Bot) -> None:
+        with pytest.raises(InvalidParameters):
+            update(bot, strategy="dca")
+
+    @pytest.mark.parametrize(("field", "value"), [("mode", "live"), ("pair", "ETHUSD")])
+    def test_of_mode_or_pair_is_refused(self, bot: Bot, field: str, value: str) -> None:
+        with pytest.raises(FieldIsImmutable):
+            update(bot, changes={field: value, "name": "Renamed"})
+        bot.refresh_from_db()
+        assert (bot.version, bot.name) != (2, "Renamed")
+
+    def test_to_the_mode_that_it_has_is_no_change(self, bot: Bot) -> None:
+        assert update(bot, mode="paper", pair="XBTUSD").version == 1
+
+    def test_to_a_key_of_the_other_mode_is_refused(self, world: World, bot: Bot) -> None:
+        with pytest.raises(WrongMode):
+            update(bot, credential_id=world.add_key(bot.user_id, mode="live"))
+
+    def test_for_a_version_that_is_no_longer_the_latest_is_a_conflict(self, bot: Bot) -> None:
+        update(bot, expected_version=1, name="First")
+
+        with pytest.raises(BotChangedMeanwhile):
+            update(bot, expected_version=1, name="Second")
+        bot.refresh_from_db()
+        assert bot.name == "First"
+
+    def test_of_another_users_bot_is_not_found(self, bot: Bot) -> None:
+        with pytest.raises(BotNotFound):
+            services.bot_update(bot_id=bot.id, user_id=uuid4(), changes={"name": "Mine"}, now=timezone.now())
+
+    def test_leaves_the_command_of_a_running_bot_as_it_was(self, bot: Bot) -> None:
+        command = services.bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+        update(bot, quote_budget=Decimal(5))
+
+        from apps.events.selectors import event_get
+
+        envelope = event_get(event_id=command.id)
+        assert envelope is not None
+        message: Any = envelope.message()
+        assert (message.config.quote_budget, message.config.version) == (Decimal(1000), 1)
+
+
+class TestDelete:
+    def test_hides_the_bot_and_keeps_its_row(self, bot: Bot) -> None:
+        services.bot_delete(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+
+        assert list(selectors.bot_list(user_id=bot.user_id)) == []
+        with pytest.raises(BotNotFound):
+            selectors.bot_get(bot_id=bot.id, user_id=bot.user_id)
+        assert Bot.objects.get(id=bot.id).deleted_at is not None
+
+    def test_of_a_deleted_bot_is_not_found(self, bot: Bot) -> None:
+        services.bot_delete(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+        with pytest.raises(BotNotFound):
+            services.bot_delete(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+
+    def test_is_refused_while_a_start_is_under_way(self, bot: Bot) -> None:
+        services.bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+        with pytest.raises(BotInUse, match="starting"):
+            services.bot_delete(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+
+    def test_is_refused_while_it_runs(self, bot: Bot) -> None:
+        deliver(Story(bot_id=bot.id, user_id=bot.user_id).started(), group=READ_MODELS)
+        with pytest.raises(BotInUse, match="running"):
+            services.bot_delete(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+
+    def test_is_refused_while_orders_are_open_on_the_exchange(self, bot: Bot) -> None:
+        story = Story(bot_id=bot.id, user_id=bot.user_id)
+        deliver(story.started(), group=READ_MODELS)
+        deliver(story.stopped(manner="pause", open_orders=("OABC",)), group=READ_MODELS)
+
+        with pytest.raises(BotInUse) as refused:
+            services.bot_delete(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+        assert refused.value.details == {"open_orders": ["OABC"]}
+
+    def test_is_possible_again_after_a_start_that_failed(self, bot: Bot) -> None:
+        execution(services.bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now()).id, "failed")
+        services.bot_delete(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+
+
+@pytest.mark.parametrize("change", [{"mode": "live"}, {"pair": "ETHUSD"}, {"user_id": uuid4()}])
+def test_the_database_refuses_to_change_what_never_changes(bot: Bot, change: dict[str, Any]) -> None:
+    with pytest.raises(DatabaseError, match="never change"), transaction.atomic():
+        Bot.objects.filter(id=bot.id).update(**change)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"quote_budget": Decimal(0)}, {"mode": "demo"}, {"interval_minutes": 7}, {"name": ""}, {"version": 0}]
+)
+def test_the_database_refuses_a_definition_that_makes_no_sense(bot: Bot, wrong: dict[str, Any]) -> None:
+    from tests.factories.bots import BotFactory
+
+    with pytest.raises(DatabaseError), transaction.atomic():
+        BotFactory.create(**wrong)

@@ -1,0 +1,93 @@
+"""How far a command got, as its owner sees it."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from django.utils import timezone
+
+from apps.bots import selectors, services
+from apps.bots.errors import CommandNotFound
+from apps.bots.models import Bot, BotCommand
+from apps.bots.selectors import Receipt
+from tests.integration.bots.executions import deliver, execution
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def command(bot: Bot) -> BotCommand:
+    return services.bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+
+
+def receipt(command: BotCommand) -> Receipt:
+    return selectors.receipt_get(
+        bot_id=command.bot_id, command_id=command.id, user_id=command.user_id, now=timezone.now()
+    )
+
+
+def test_in_the_outbox_it_is_requested(command: BotCommand) -> None:
+    found = receipt(command)
+
+    assert (found.state, found.attempts, found.begun_at, found.finished_at) == ("requested", 0, None, None)
+
+
+def test_confirmed_by_the_broker_it_is_delivered(command: BotCommand) -> None:
+    deliver(command.id)
+    assert receipt(command).state == "delivered"
+
+
+def test_with_a_worker_it_is_running(command: BotCommand) -> None:
+    execution(command.id, "running")
+    assert (receipt(command).state, receipt(command).attempts) == ("running", 1)
+
+
+def test_between_attempts_it_is_running_and_says_what_went_wrong(command: BotCommand) -> None:
+    execution(command.id, "retrying", attempts=3, reason="ExchangeUnavailable: no answer")
+
+    found = receipt(command)
+    assert (found.state, found.attempts, found.reason) == ("running", 3, "ExchangeUnavailable: no answer")
+
+
+def test_done_it_keeps_no_reason_of_an_earlier_attempt(command: BotCommand) -> None:
+    execution(command.id, "done", attempts=2, reason="ExchangeUnavailable: no answer")
+
+    found = receipt(command)
+    assert (found.state, found.reason) == ("done", "")
+    assert found.begun_at is not None
+    assert found.finished_at is not None
+
+
+@pytest.mark.parametrize("state", ["failed", "dropped"])
+def test_come_to_nothing_it_says_why(command: BotCommand, state: str) -> None:
+    execution(command.id, state, reason="superseded by a stop")
+    assert (receipt(command).state, receipt(command).reason) == (state, "superseded by a stop")
+
+
+def test_out_of_time_before_any_worker_had_it_it_is_dropped(command: BotCommand) -> None:
+    later = command.expires_at + timedelta(seconds=1)
+    found = selectors.receipt_of(command, now=later)
+
+    assert (found.state, found.finished_at) == ("dropped", command.expires_at)
+    assert found.reason == "It ran out of time."
+
+
+def test_overruled_it_names_what_overruled_it(bot: Bot, command: BotCommand) -> None:
+    stop = services.bot_stop(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+
+    assert receipt(command).command.superseded_by_id == stop.id
+
+
+def test_of_a_deleted_bot_it_is_still_there(bot: Bot, command: BotCommand) -> None:
+    execution(command.id, "failed")
+    services.bot_delete(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+
+    assert receipt(command).state == "failed"
+
+
+def test_of_another_user_or_of_another_bot_it_is_not_found(command: BotCommand) -> None:
+    now = timezone.now()
+    with pytest.raises(CommandNotFound):
+        selectors.receipt_get(bot_id=command.bot_id, command_id=command.id, user_id=uuid4(), now=now)
+    with pytest.raises(CommandNotFound):
+        selectors.receipt_get(bot_id=uuid4(), command_id=command.id, user_id=command.user_id, now=now)
