@@ -100,7 +100,7 @@ def _start(profile: Profile, server: Server, url: str, *, with_mapper: bool) -> 
         process = _launch(profile, server.name, server.launch(profile))
         _wait(profile, server, url, server.start_seconds, process)
         write_atomically(profile.answered(server.name), f"{process.pid}\n")
-        current.result = f"{server.title} answers on {environment.where(url)}"
+        current.result = f"{server.title} answers on {environment.where(url)}{server.remark(profile)}"
 
 
 def _ask_until_it_answers(server: Server, url: str, whose: str) -> None:

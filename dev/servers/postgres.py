@@ -44,6 +44,7 @@ def prepare(profile: Profile) -> None:
     if (data / "PG_VERSION").is_file():
         _forget_dead(data)
         return
+    _refuse_foreign(base(profile).parents[1])
     folder, user = _programs(None), _user()
     fresh = base(profile) / "data.new"
     shutil.rmtree(fresh, ignore_errors=True)
@@ -88,6 +89,12 @@ def prepare(profile: Profile) -> None:
     if code:
         raise StackError("PostgreSQL's data folder could not be made.", log=log, advice="see the log above")
     fresh.replace(data)
+
+
+def remark(profile: Profile) -> str:
+    """Says where the data is when it is not where one would look."""
+    elsewhere = base(profile) != profile.folder / "postgres"
+    return f" (data in {base(profile)}: {ACCOUNT} may not enter this folder)" if elsewhere else ""
 
 
 def launch(profile: Profile) -> Launch:
@@ -151,6 +158,15 @@ def _may_enter(folder: Path) -> bool:
     return True
 
 
+def _refuse_foreign(folder: Path) -> None:
+    """Where others may write too (/var/tmp), somebody may have put a folder or a link of that name there first."""
+    if folder.is_symlink() or (folder.exists() and folder.stat().st_uid != os.geteuid()):
+        raise StackError(
+            f"{folder}, where PostgreSQL's data would go, belongs to somebody else.",
+            advice="remove it, or move this checkout to a folder that the account postgres may enter",
+        )
+
+
 def _forget_dead(data: Path) -> None:
     """A killed server leaves its number behind, which stops the next one while another process has that number."""
     note = data / "postmaster.pid"
@@ -169,4 +185,5 @@ SERVER = Server(
     program="postgres",
     # Fast: clients are cut off, transactions roll back.
     stop_signal=signal.SIGINT,
+    remark=remark,
 )

@@ -35,6 +35,8 @@ class Server:
     # Processes that it needs first (Erlang's port mapper), and that outlive it
     before: Callable[[Profile], Launch] | None = None
     before_name: str = ""
+    # What a person should know of it besides, to be put behind its address
+    remark: Callable[[Profile], str] = lambda _: ""
 
     def names(self) -> tuple[str, ...]:
         """The names its processes run under."""
