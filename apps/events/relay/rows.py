@@ -1,7 +1,7 @@
 """The outbox as the relay sees it: the next records, ready to send, and the rows that are done."""
 
 from collections.abc import Collection, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
@@ -28,6 +28,11 @@ SELECT batch.id, batch.key::text, batch.destination, batch.event_id::text, e.eve
  ORDER BY batch.id
 """
 
+# The oldest rows come out of the index in order. A planner that does not know yet how long the outbox has grown would
+# read and sort all of it for every batch, which took 85 ms instead of 2 at 20,000 rows; with that forbidden it takes
+# its own penalty for real cost, and compiles the query at every run.
+_PLAN = "SET enable_bitmapscan = off; SET enable_seqscan = off; SET enable_sort = off; SET jit = off"
+
 _DELETE = "DELETE FROM outbox WHERE id = ANY(%s)"
 
 
@@ -44,10 +49,23 @@ class Record(NamedTuple):
     timestamp_ms: int
 
 
+_prepared: list[Any] = []
+
+
+def _prepare_session() -> None:
+    """Once for each connection to PostgreSQL."""
+    connection.ensure_connection()
+    if not _prepared or _prepared[0] is not connection.connection:
+        with connection.cursor() as cursor:
+            cursor.execute(_PLAN)
+        _prepared[:] = [connection.connection]
+
+
 def next_records(
     *, slots: Collection[int], limit: int, under_way: Iterable[int] = (), parked: Iterable[UUID] = ()
 ) -> list[Record]:
     """The oldest rows of these slots that are neither under way nor parked, oldest first. Raises DatabaseError."""
+    _prepare_session()
     with connection.cursor() as cursor:
         cursor.execute(
             _NEXT, {"slots": list(slots), "under_way": list(under_way), "parked": list(parked), "limit": limit}
