@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import Exists, Q, QuerySet, Sum
 
 from apps.paper import ids
 from apps.paper.engine.orders import ZERO
@@ -38,12 +38,11 @@ class Span:
         return condition
 
 
-def key_find(key: str) -> ApiKey | None:
-    return ApiKey.objects.select_related("account").filter(key=key).first()
-
-
-def key_is_locked(key: str, *, now: datetime) -> bool:
-    return KeyFailure.objects.filter(key_digest=key_digest(key), locked_until__gt=now).exists()
+def key_find(key: str, *, now: datetime) -> tuple[ApiKey | None, bool]:
+    """The key with its account, if there is one, and whether what was sent is locked out (unknown keys may be, too)."""
+    lockouts = KeyFailure.objects.filter(key_digest=key_digest(key), locked_until__gt=now)
+    found = ApiKey.objects.select_related("account").annotate(is_locked=Exists(lockouts)).filter(key=key).first()
+    return (found, found.is_locked) if found else (None, lockouts.exists())
 
 
 def wallet_list(account_id: UUID) -> list[Wallet]:

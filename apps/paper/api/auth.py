@@ -17,10 +17,10 @@ def authenticate(request: HttpRequest, params: Params, *, now: datetime) -> ApiK
     Raises InvalidKey, InvalidSignature, InvalidNonce, or TemporaryLockout after too many of the first two.
     """
     key = request.headers.get("API-Key", "")
-    if selectors.key_is_locked(key, now=now):
-        raise TemporaryLockout
     nonce = params.text("nonce")
-    api_key = selectors.key_find(key)
+    api_key, is_locked = selectors.key_find(key, now=now)
+    if is_locked:
+        raise TemporaryLockout
     if api_key is None:
         services.key_failure_record(key=key, now=now)
         raise InvalidKey

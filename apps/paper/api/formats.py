@@ -63,7 +63,6 @@ def order_body(order: Order, trade_txids: Sequence[str] | None = None) -> dict[s
         "misc": _misc(order),
         "oflags": order.oflags,
         "reason": order.reason,
-        "time_in_force": order.time_in_force,
     }
     if order.cl_ord_id is not None:
         body["cl_ord_id"] = order.cl_ord_id

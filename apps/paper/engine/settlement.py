@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from apps.paper.engine.orders import Fill, Liquidity, Side, WorkingOrder
+from apps.paper.market.dump_file import LARGEST
 from apps.paper.market.path import STEPS
 from apps.paper.market.replay import Replay
 
@@ -27,13 +28,16 @@ def settle(
     orders = list(orders)
     resting = sorted((order for order in orders if order.status.is_live), key=_priority)
     fills: list[Fill] = []
+    highest_buy, lowest_sell = _reach(resting)
     step = after_step + 1
     while step <= through_step and resting:
-        candle_end = step // STEPS * STEPS + STEPS - 1
-        if _may_trade(resting, replay, step // STEPS):
+        candle = step // STEPS
+        candle_end = candle * STEPS + STEPS - 1
+        if replay.series.lows[candle] < highest_buy or replay.series.highs[candle] > lowest_sell:
             for current in range(step, min(candle_end, through_step) + 1):
                 fills += _fill_step(resting, replay, current)
             resting = [order for order in resting if order.status.is_live]
+            highest_buy, lowest_sell = _reach(resting)
         step = candle_end + 1
     for order in orders:
         if order.status.is_live and order.ends_at is not None and order.ends_at <= now:
@@ -46,9 +50,11 @@ def _priority(order: WorkingOrder) -> tuple[int, datetime, int]:
     return (-ticks if order.side is Side.BUY else ticks, order.queued_at, order.number)
 
 
-def _may_trade(resting: list[WorkingOrder], replay: Replay, candle: int) -> bool:
-    low, high = replay.series.lows[candle], replay.series.highs[candle]
-    return any(low < o.limit_ticks if o.side is Side.BUY else high > o.limit_ticks for o in resting)
+def _reach(resting: list[WorkingOrder]) -> tuple[int, int]:
+    """Highest buy and lowest sell, in ticks: a candle between them fills nothing and is passed over."""
+    buys = [order.limit_ticks for order in resting if order.side is Side.BUY]
+    sells = [order.limit_ticks for order in resting if order.side is Side.SELL]
+    return max(buys, default=0), min(sells, default=LARGEST)
 
 
 def _fill_step(resting: list[WorkingOrder], replay: Replay, step: int) -> list[Fill]:

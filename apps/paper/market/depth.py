@@ -7,6 +7,7 @@ eaten from the best outwards, so one number a side tells what is left.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from apps.paper.market.path import STEPS
 from apps.paper.market.replay import Replay
@@ -17,8 +18,7 @@ _GAP = 10_000  # levels follow one another by price/10000
 _MASK = (1 << 64) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
+class Level(NamedTuple):
     """Price in ticks, volume in lots."""
 
     price: int
@@ -64,18 +64,17 @@ def touch_at(replay: Replay, step: int) -> tuple[int, int]:
 
 def _levels(replay: Replay, step: int, side: int) -> Iterator[Level]:
     price = replay.price_at(step)
-    candle = step // STEPS
-    known = replay.series.candle(max(0, candle - 1))
+    known = replay.series.candle(max(0, step // STEPS - 1))
     best = touch_at(replay, step)[1 if side > 0 else 0]
     gap = max(1, price // _GAP)
+    mark = known.time * 2 + (side > 0)
     for rank in range(LEVELS):
         level_price = best + side * gap * rank
         if level_price < 1:
             return
         # About 0.2 % of an hour's trade at the best level, growing outwards, each level half to one and a half of that.
-        jitter = 500 + _mixed(known.time * 2 + (side > 0), rank) % 1001
-        volume = known.volume * (10 + rank) * jitter // 5_000_000
-        yield Level(level_price, volume)
+        jitter = 500 + _mixed(mark, rank) % 1001
+        yield Level(level_price, known.volume * (10 + rank) * jitter // 5_000_000)
 
 
 def _left(levels: Iterator[Level], taken: int) -> Iterator[Level]:

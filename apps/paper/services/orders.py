@@ -236,10 +236,14 @@ def _refuse_what_the_market_refuses(terms: OrderTerms, market: LockedMarket) -> 
 
 
 def _refuse_what_the_account_refuses(account_id: UUID, terms: OrderTerms) -> None:
+    if terms.kind is OrderType.MARKET and terms.cl_ord_id is None:
+        return
     live = Order.objects.filter(account_id=account_id, status__in=LIVE)
-    if terms.cl_ord_id is not None and live.filter(cl_ord_id=terms.cl_ord_id).exists():
+    references = list(live.values_list("pair", "cl_ord_id"))
+    if terms.cl_ord_id is not None and terms.cl_ord_id in {cl_ord_id for _, cl_ord_id in references}:
         raise ClientOrderIdInUse
-    if terms.kind is OrderType.LIMIT and live.filter(pair=terms.pair.altname).count() >= MAX_OPEN_ORDERS:
+    on_pair = sum(pair == terms.pair.altname for pair, _ in references)
+    if terms.kind is OrderType.LIMIT and on_pair >= MAX_OPEN_ORDERS:
         raise OrdersLimitExceeded
 
 

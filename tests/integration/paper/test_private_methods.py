@@ -253,7 +253,6 @@ class TestReading:
             "misc": "",
             "oflags": "post,fciq",
             "reason": None,
-            "time_in_force": "GTC",
         }
         assert wire.call("OpenOrders", cl_ord_id="other") == {"open": {}}
 

@@ -45,7 +45,8 @@ class Sdk:
             last += 1
             return str(last)
 
-        for client in (self.user, self.trade):
+        clients: list[Any] = [self.user, self.trade]
+        for client in clients:
             client.get_nonce = nonce
             assert url == client.URL
 
@@ -64,7 +65,7 @@ def _without_static_files(application: Any) -> Any:
 @pytest.fixture
 def url(_paper_environment: None, transactional_db: None) -> Iterator[str]:
     """A server of this test's own, with the paper exchange's middleware."""
-    server = LiveServerThread("127.0.0.1", _without_static_files)
+    server = LiveServerThread("127.0.0.1", _without_static_files)  # type: ignore[arg-type]
     server.daemon = True
     server.start()
     server.is_ready.wait()
