@@ -52,8 +52,8 @@ class OrderIntent(models.Model):
     """One attempt to place one order: written before anything is sent, and sent at most once.
 
     `decision_id` is what the strategy decided; a further attempt at the same decision is possible only once the earlier
-    one was proved never to have been placed. `cl_ord_id` is one for each attempt. `evidence` tells, oldest first, what
-    was seen of the order and when.
+    one was proved never to have been placed. `cl_ord_id` is one for each attempt. `command_id` is the command that
+    asked for the order, where one did. `evidence` tells, oldest first, what was seen of the order and when.
     """
 
     id: "models.UUIDField[UUID, UUID]" = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -61,6 +61,7 @@ class OrderIntent(models.Model):
     bot_id: "models.UUIDField[UUID, UUID]" = models.UUIDField()
     credential_id: "models.UUIDField[UUID, UUID]" = models.UUIDField()
     decision_id = models.CharField(max_length=32)
+    command_id: "models.UUIDField[UUID | None, UUID | None]" = models.UUIDField(null=True, db_index=True)
     attempt = models.PositiveSmallIntegerField(default=1)
     cl_ord_id = models.CharField(max_length=18, unique=True)
     txid = models.CharField(max_length=40, blank=True)

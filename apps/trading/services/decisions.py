@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from decimal import Decimal
+from uuid import UUID
 
 from apps.exchange.instrument import Instrument
 from apps.exchange.types import Candle, Side
@@ -54,20 +55,20 @@ def plan_carry_out(
     instrument: Instrument,
     desk: Desk,
     candle_at: datetime | None,
-    step: str | None = None,
+    command_id: UUID | None = None,
 ) -> Placement | HeldBack | None:
     """Places the order that a plan wants, or says which rule holds it back. None where this was decided before.
 
-    `step` names what the decision was taken for, where it was not a candle but a command.
+    The decision was taken for the candle, or for the command where one asked for it.
     """
-    is_asked = step is not None
+    is_asked = command_id is not None
     ticker = desk.exchange.ticker(run.pair)
     standing = standing_of(run, now=desk.clock())
     terms = assess(plan, standing=standing, instrument=instrument, ticker=ticker)
     if isinstance(terms, HeldBack):
         trade_skipped(lease=lease, side=plan.side, held=terms, candle_at=candle_at, now=desk.clock(), is_asked=is_asked)
         return terms
-    order = sized(plan, terms, run, candle_at=candle_at, step=step)
+    order = sized(plan, terms, run, candle_at=candle_at, command_id=command_id)
     intent = intent_plan(lease=lease, order=order, decides_candle=not is_asked, now=desk.clock())
     if intent is None:
         return None
@@ -103,9 +104,12 @@ def _last_buy_at(run: BotRun) -> datetime | None:
     return carried_out.order_by("-planned_at").values_list("candle_at", flat=True).first()
 
 
-def sized(plan: OrderPlan, terms: Terms, run: BotRun, *, candle_at: datetime | None, step: str | None) -> SizedOrder:
+def sized(
+    plan: OrderPlan, terms: Terms, run: BotRun, *, candle_at: datetime | None, command_id: UUID | None
+) -> SizedOrder:
     """The order, under the id of the decision: what it was taken for, the side and the level."""
-    if step is None:
+    step = f"command:{command_id}"
+    if command_id is None:
         assert candle_at is not None
         step = candle_step(run.definition.strategy, candle_at)
     return SizedOrder(
@@ -116,4 +120,5 @@ def sized(plan: OrderPlan, terms: Terms, run: BotRun, *, candle_at: datetime | N
         reason=plan.reason,
         decision_id=decision_id(bot_id=run.bot_id, step=step, side=plan.side.value, level=plan.level),
         candle_at=candle_at,
+        command_id=command_id,
     )

@@ -36,7 +36,8 @@ class SizedOrder:
     volume: Decimal
     reason: str
     decision_id: str
-    candle_at: datetime | None
+    candle_at: datetime | None = None
+    command_id: UUID | None = None
 
 
 @transaction.atomic
@@ -56,6 +57,7 @@ def intent_plan(*, lease: RunLease, order: SizedOrder, decides_candle: bool, now
         bot_id=run.bot_id,
         credential_id=run.credential_id,
         decision_id=order.decision_id,
+        command_id=order.command_id,
         attempt=earlier.attempt + 1 if earlier else 1,
         cl_ord_id=new_cl_ord_id(run.bot_id),
         pair=run.pair,

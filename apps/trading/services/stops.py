@@ -164,7 +164,7 @@ def _sell_all(run: BotRun, lease: RunLease, desk: Desk) -> None:
             if terms.code in ("nothing_to_sell", "below_minimum"):
                 return
             raise FlattenIncomplete(terms.message, rule=terms.code)
-        order = sized(plan, terms, run, candle_at=None, step=f"flatten:{run.stop_command_id}")
+        order = sized(plan, terms, run, candle_at=None, command_id=run.stop_command_id)
         intent = intent_plan(lease=lease, order=order, decides_candle=False, now=desk.clock())
         if intent is None:
             raise FlattenIncomplete("The position changed while it was being sold.", rule="position_changed")

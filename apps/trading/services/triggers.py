@@ -4,7 +4,7 @@ from apps.events.catalogue.bots import TriggerTrade
 from apps.exchange.errors import NotSent
 from apps.exchange.types import Side
 from apps.trading.errors import BotNotRunning, OrderRejected, StrategyHolds, TradeRefused
-from apps.trading.models import BotRun, IntentState, RunState
+from apps.trading.models import BotRun, IntentState, OrderIntent, RunState
 from apps.trading.risk import HeldBack
 from apps.trading.services.decisions import plan_carry_out, plans_for
 from apps.trading.services.desks import Desk, Outside
@@ -29,7 +29,9 @@ def trade_trigger(*, command: TriggerTrade, outside: Outside = LIVE) -> None:
         desk = outside.desk(run)
         intents_recover(lease=lease, now=desk.clock())
         orders_look_after(run, desk=desk)
-        _trade(command, run, lease, desk)
+        asked = OrderIntent.objects.filter(command_id=command.command_id).exclude(state=IntentState.NOT_PLACED)
+        if not asked.exists():
+            _trade(command, run, lease, desk)
 
 
 def _trade(command: TriggerTrade, run: BotRun, lease: RunLease, desk: Desk) -> None:
@@ -49,7 +51,7 @@ def _trade(command: TriggerTrade, run: BotRun, lease: RunLease, desk: Desk) -> N
             instrument=instrument,
             desk=desk,
             candle_at=candles[-1].opened_at if candles else None,
-            step=f"command:{command.command_id}",
+            command_id=command.command_id,
         )
         _refuse(result)
 

@@ -11,6 +11,7 @@ import pytest
 
 from apps.events.models import OutboxRow
 from apps.exchange.fake import FakeExchange
+from apps.trading.errors import LeaseLost
 from apps.trading.models import Fill, IntentState, LedgerEntry, OrderIntent, Position
 from apps.trading.services import decisions, execution, fills, leases
 from apps.trading.services.reconciliation import orders_reconcile
@@ -188,8 +189,8 @@ def test_a_worker_that_wakes_up_after_its_lease_ran_out_writes_no_new_order(scen
     scene.next_worker_comes()
     scene.tick()
     desk = scene.outside.desk(scene.run)
-    with pytest.raises(leases.LeaseLost):
+    with pytest.raises(LeaseLost):
         decisions.candle_mark_decided(lease=stale, candle_at=scene.clock())
-    with pytest.raises(leases.LeaseLost):
+    with pytest.raises(LeaseLost):
         execution.order_place(lease=stale, intent_id=only_intent().id, desk=desk)
     assert_one_order_booked_once(scene.exchange)

@@ -340,7 +340,7 @@ class TestRestingOrders:
 def intent_plan_sale(planned: Planned) -> OrderIntent:
     from apps.trading.services.intents import SizedOrder
 
-    order = SizedOrder("sell", OrderKind.TAKE, Decimal(29000), Decimal("0.01"), "test", "d" * 32, None)
+    order = SizedOrder("sell", OrderKind.TAKE, Decimal(29000), Decimal("0.01"), "test", "d" * 32)
     intent = intent_plan(lease=planned.lease, order=order, decides_candle=False, now=NOW)
     assert intent is not None
     return intent
