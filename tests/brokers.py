@@ -44,6 +44,11 @@ class RabbitMQ:
             drift = [finding for finding in topology.declare(connection) if finding.is_drift]
         assert drift == []
 
+    @contextmanager
+    def channel(self) -> Iterator[Any]:
+        with Connection(self.url) as connection:
+            yield connection.channel()
+
     def names(self, kind: str) -> set[str]:
         """Of all "queues" or "exchanges" of the virtual host."""
         return {each["name"] for each in self.call("GET", f"{kind}/{quote(self.vhost, safe='')}")}
@@ -55,22 +60,21 @@ class RabbitMQ:
 
     def count(self, queue: str) -> int:
         """Messages that are ready in the queue, by its leader's own word."""
-        with Connection(self.url) as connection:
-            return int(connection.channel().queue_declare(queue, passive=True).message_count)
+        with self.channel() as channel:
+            return int(channel.queue_declare(queue, passive=True).message_count)
 
     def take(self, queue: str, at_most: int = 1000) -> list[Any]:
         """Takes messages out of the queue, acknowledged."""
         taken = []
-        with Connection(self.url) as connection:
-            channel = connection.channel()
+        with self.channel() as channel:
             while len(taken) < at_most and (message := channel.basic_get(queue, no_ack=True)) is not None:
                 taken.append(message)
         return taken
 
     def purge(self) -> None:
-        with Connection(self.url) as connection:
+        with self.channel() as channel:
             for queue in topology.queues():
-                connection.channel().queue_purge(queue.name)
+                channel.queue_purge(queue.name)
 
     @contextmanager
     def full(self, queue: str) -> Iterator[None]:

@@ -118,8 +118,9 @@ def test_a_further_subscriber_gets_status_messages_as_well(drain: Any, rabbitmq:
             drain()
             assert [len(rabbitmq.take(queue)) for queue in ("bot.started", "auditor.news")] == [1, 1]
         finally:
-            for queue in topology.subscription("auditor.news", keys=[]):
-                opened.channel().queue_delete(queue.name)
+            with rabbitmq.channel() as channel:
+                for queue in topology.subscription("auditor.news", keys=[]):
+                    channel.queue_delete(queue.name)
 
 
 def test_events_for_kafka_are_left_alone(drain: Any) -> None:
@@ -166,8 +167,9 @@ def fills_up(rabbitmq: RabbitMQ, queue: str) -> bool:
     import amqp
 
     with Connection(rabbitmq.url, transport_options={"confirm_publish": True}) as opened:
+        channel: Any = opened.channel()
         try:
-            opened.channel().basic_publish(amqp.Message("x"), exchange=topology.COMMANDS, routing_key=queue)
+            channel.basic_publish(amqp.Message("x"), exchange=topology.COMMANDS, routing_key=queue)
         except amqp.exceptions.MessageNacked:
             return True
     return False
@@ -191,8 +193,8 @@ def test_what_waits_for_a_full_queue_is_not_overtaken_by_the_same_key(running: D
 def test_a_message_that_no_queue_takes_stays_and_the_reason_says_what_to_do(
     running: Dispatcher, rabbitmq: RabbitMQ
 ) -> None:
-    with Connection(rabbitmq.url) as opened:
-        opened.channel().queue_unbind("bot.stop", topology.COMMANDS, "bot.stop")
+    with rabbitmq.channel() as channel:
+        channel.queue_unbind("bot.stop", topology.COMMANDS, "bot.stop")
     order(uuid4())
 
     running.step()
@@ -205,8 +207,8 @@ def test_a_message_that_no_queue_takes_stays_and_the_reason_says_what_to_do(
 
 
 def test_a_missing_exchange_is_named_and_nothing_is_created_or_lost(running: Dispatcher, rabbitmq: RabbitMQ) -> None:
-    with Connection(rabbitmq.url) as opened:
-        opened.channel().exchange_delete(topology.STATUS)
+    with rabbitmq.channel() as channel:
+        channel.exchange_delete(topology.STATUS)
     announce(uuid4())
 
     assert running.step() > 0
@@ -296,8 +298,8 @@ def test_a_signal_arrives_as_a_task_that_is_soon_worthless(rabbitmq: RabbitMQ) -
 
 
 def test_a_signal_without_a_queue_is_an_error_that_says_what_to_do(rabbitmq: RabbitMQ) -> None:
-    with Connection(rabbitmq.url) as opened:
-        opened.channel().queue_unbind("bot.tick", topology.COMMANDS, "bot.tick")
+    with rabbitmq.channel() as channel:
+        channel.queue_unbind("bot.tick", topology.COMMANDS, "bot.tick")
     sender = SignalSender()
     try:
         with pytest.raises(TopologyMissing, match="declare_topology"):

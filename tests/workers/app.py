@@ -1,0 +1,23 @@
+"""The Celery application with the tasks of tests.workers.tasks."""
+
+import os
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "tests.workers.settings"
+
+from celery.signals import import_modules
+
+from celery_app import app
+
+__all__ = ["app"]
+
+
+@import_modules.connect(sender=app, weak=False)
+def load_tasks(**_: object) -> None:
+    from tests.workers import tasks
+
+    assert tasks
+
+
+if limits := os.environ.get("TEST_WORKER_LIMITS"):
+    soft, hard = map(float, limits.split(","))
+    app.conf.update(task_soft_time_limit=soft, task_time_limit=hard)
