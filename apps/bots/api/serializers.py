@@ -8,7 +8,7 @@ from django.core.validators import RegexValidator
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from apps.bots.models import AccountTrade, Alert, Bot, BotState, BotTrade, CommandKind, Interval, Mode
+from apps.bots.models import AccountTrade, Alert, Bot, BotState, BotTrade, CommandKind, Interval, Mode, Side
 from apps.bots.selectors import BotView, Performance, TimelineEntry
 from apps.bots.selectors.receipts import Receipt, ReceiptState
 from apps.core.money import DECIMAL_PLACES, MAX_DIGITS, plain
@@ -51,6 +51,10 @@ class StrategySerializer(serializers.Serializer[Any]):
         return strategy.model_json_schema()
 
 
+class StrategyListSerializer(serializers.Serializer[Any]):
+    results = StrategySerializer(many=True)
+
+
 class BotDefinitionSerializer(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=80, validators=[_ONE_LINE])
     credential_id = serializers.UUIDField(help_text="The exchange key that the bot trades with.")
@@ -91,7 +95,7 @@ class BotSerializer(BotDefinitionSerializer):
 
 class TriggerTradeSerializer(serializers.Serializer[Any]):
     side = serializers.ChoiceField(
-        choices=["buy", "sell"], required=False, default=None, help_text="Left out: as the strategy decides."
+        choices=Side.choices, required=False, default=None, help_text="Left out: as the strategy decides."
     )
     quote_amount = AmountField(required=False, default=None, help_text="In the quote asset; left out: all there is.")
 
@@ -120,7 +124,7 @@ class ReceiptSerializer(serializers.Serializer[Any]):
     bot_id = serializers.UUIDField(source="command.bot_id")
     kind = serializers.ChoiceField(source="command.kind", choices=CommandKind.choices)
     arguments = serializers.SerializerMethodField()
-    state = serializers.ChoiceField(choices=[state.value for state in ReceiptState])
+    state = serializers.ChoiceField(choices=ReceiptState.choices)
     reason = serializers.CharField(help_text="Why it failed or was dropped, or what the last attempt ran into.")
     attempts = serializers.IntegerField()
     requested_at = serializers.DateTimeField(source="command.requested_at")

@@ -3,7 +3,7 @@
 from apps.bots.models.alerts import Alert
 from apps.bots.models.definitions import Bot, BotCommand, CommandKind, Interval, Mode
 from apps.bots.models.status import BotRunNews, BotState, BotStatus
-from apps.bots.models.trades import AccountTrade, BotTrade, UserTrading
+from apps.bots.models.trades import AccountTrade, BotTrade, Side, UserTrading
 
 __all__ = [
     "AccountTrade",
@@ -17,5 +17,6 @@ __all__ = [
     "CommandKind",
     "Interval",
     "Mode",
+    "Side",
     "UserTrading",
 ]

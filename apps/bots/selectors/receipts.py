@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import QuerySet, TextChoices
 
 from apps.bots.errors import CommandNotFound
 from apps.bots.models import BotCommand
@@ -15,7 +14,7 @@ from apps.events.executions import State
 from apps.events.selectors import command_executions_by_id, waiting_ids
 
 
-class ReceiptState(StrEnum):
+class ReceiptState(TextChoices):
     """`requested`: recorded; `delivered`: the broker has it; the last three are final."""
 
     REQUESTED = "requested"

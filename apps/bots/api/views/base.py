@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.db.models import QuerySet
@@ -21,6 +21,12 @@ class TraderView(IdempotentMutations, APIView):
     permission_classes = (IsTrader,)
 
 
+class PagedView(TraderView):
+    """A list by pages; the OpenAPI document learns of them from `pagination_class`."""
+
+    pagination_class: type[NewestFirstPagination] = NewestFirstPagination
+
+
 def valid(serializer: type[Serializer[Any]], data: Any, *, partial: bool = False) -> dict[str, Any]:
     """The fields of a body or a query. Raises DRF's ValidationError, which becomes a 400."""
     checked = serializer(data=data, partial=partial)
@@ -32,14 +38,13 @@ def valid(serializer: type[Serializer[Any]], data: Any, *, partial: bool = False
 def page_of(
     queryset: QuerySet[Any],
     request: Request,
-    view: APIView,
+    view: PagedView,
     serializer: type[BaseSerializer[Any]],
     *,
-    paginator: type[NewestFirstPagination] = NewestFirstPagination,
-    prepare: Any = None,
+    prepare: Callable[[Sequence[Any]], Sequence[Any]] | None = None,
 ) -> Response:
     """One page; `prepare` turns its rows into what the serializer takes."""
-    pages = paginator()
+    pages = view.pagination_class()
     rows: Sequence[Any] = pages.paginate_queryset(queryset, request, view) or []
     return pages.get_paginated_response(serializer(prepare(rows) if prepare else rows, many=True).data)
 

@@ -19,7 +19,7 @@ from apps.bots.api.serializers import (
     StopAllSerializer,
     TriggerTradeSerializer,
 )
-from apps.bots.api.views.base import TraderView, accepted, accepted_all, page_of, valid
+from apps.bots.api.views.base import PagedView, TraderView, accepted, accepted_all, page_of, valid
 from apps.bots.models import BotCommand
 from apps.core.api.schema import error_responses
 from apps.core.principal import principal_of
@@ -100,7 +100,7 @@ class BotStopAllView(TraderView):
 class BotStartByBodyView(_CommandView):
     ask = staticmethod(services.bot_start)
 
-    @extend_schema(request=BotIdSerializer, responses=_ACCEPTED)
+    @extend_schema(operation_id="bot_start_by_body", request=BotIdSerializer, responses=_ACCEPTED)
     def post(self, request: Request) -> Response:
         """As `POST /bot/{id}/start`."""
         return self._ask(request, **valid(BotIdSerializer, request.data))
@@ -110,7 +110,7 @@ class BotStartByBodyView(_CommandView):
 class BotStopByBodyView(_CommandView):
     ask = staticmethod(services.bot_stop)
 
-    @extend_schema(request=BotIdSerializer, responses=_ACCEPTED)
+    @extend_schema(operation_id="bot_stop_by_body", request=BotIdSerializer, responses=_ACCEPTED)
     def post(self, request: Request) -> Response:
         """As `POST /bot/{id}/stop`."""
         return self._ask(request, **valid(BotIdSerializer, request.data))
@@ -120,14 +120,16 @@ class BotStopByBodyView(_CommandView):
 class BotTriggerTradeByBodyView(_CommandView):
     ask = staticmethod(services.bot_trigger_trade)
 
-    @extend_schema(request=BotIdTriggerTradeSerializer, responses=_ACCEPTED)
+    @extend_schema(operation_id="bot_trigger_trade_by_body", request=BotIdTriggerTradeSerializer, responses=_ACCEPTED)
     def post(self, request: Request) -> Response:
         """As `POST /bot/{id}/trigger-trade`."""
         return self._ask(request, **valid(BotIdTriggerTradeSerializer, request.data))
 
 
 @extend_schema(tags=["Bot commands"])
-class BotCommandListView(TraderView):
+class BotCommandListView(PagedView):
+    pagination_class = CommandPagination
+
     @extend_schema(responses={200: ReceiptSerializer(many=True), **error_responses(401, 403, 404)})
     def get(self, request: Request, bot_id: UUID) -> Response:
         """What was asked of the bot, newest first."""
@@ -138,7 +140,6 @@ class BotCommandListView(TraderView):
             request,
             self,
             ReceiptSerializer,
-            paginator=CommandPagination,
             prepare=lambda rows: selectors.receipts_of(rows, now=now),
         )
 

@@ -9,8 +9,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.bots import selectors, services
-from apps.bots.api.serializers import BotChangeSerializer, BotCreateSerializer, BotSerializer, StrategySerializer
-from apps.bots.api.views.base import TraderView, page_of, valid
+from apps.bots.api.serializers import BotChangeSerializer, BotCreateSerializer, BotSerializer, StrategyListSerializer
+from apps.bots.api.views.base import PagedView, TraderView, page_of, valid
 from apps.bots.models import Bot
 from apps.core.api.schema import error_responses
 from apps.core.principal import principal_of
@@ -18,14 +18,14 @@ from apps.events.catalogue.strategies import all_strategies
 
 
 class StrategyListView(APIView):
-    @extend_schema(tags=["Bots"], responses={200: StrategySerializer(many=True), **error_responses(401)})
+    @extend_schema(tags=["Bots"], responses={200: StrategyListSerializer, **error_responses(401)})
     def get(self, request: Request) -> Response:
         """The strategies that a bot can have, each with the JSON Schema of its parameters."""
-        return Response({"results": StrategySerializer(all_strategies(), many=True).data})
+        return Response(StrategyListSerializer({"results": all_strategies()}).data)
 
 
 @extend_schema(tags=["Bots"])
-class BotListView(TraderView):
+class BotListView(PagedView):
     @extend_schema(responses={200: BotSerializer(many=True), **error_responses(401, 403)})
     def get(self, request: Request) -> Response:
         """The caller's bots, newest first."""

@@ -20,7 +20,7 @@ from apps.bots.api.serializers import (
     TimelineSerializer,
     TradeSerializer,
 )
-from apps.bots.api.views.base import TraderView, page_of, valid
+from apps.bots.api.views.base import PagedView, TraderView, page_of, valid
 from apps.core.api.schema import error_responses
 from apps.core.principal import principal_of
 
@@ -35,12 +35,14 @@ class BotStatusView(TraderView):
 
 
 @extend_schema(tags=["Bot status"])
-class BotTradeListView(TraderView):
+class BotTradeListView(PagedView):
+    pagination_class = TradePagination
+
     @extend_schema(responses={200: TradeSerializer(many=True), **error_responses(401, 403, 404)})
     def get(self, request: Request, bot_id: UUID) -> Response:
         """The bot's trades, newest first."""
         trades = selectors.trade_list(bot_id=bot_id, user_id=principal_of(request).user_id)
-        return page_of(trades, request, self, TradeSerializer, paginator=TradePagination)
+        return page_of(trades, request, self, TradeSerializer)
 
 
 @extend_schema(tags=["Bot status"])
@@ -82,7 +84,7 @@ def _next(request: Request, page: selectors.TimelinePage, limit: int) -> str | N
 
 
 @extend_schema(tags=["Bot status"])
-class AlertListView(TraderView):
+class AlertListView(PagedView):
     @extend_schema(responses={200: AlertSerializer(many=True), **error_responses(401, 403)})
     def get(self, request: Request) -> Response:
         """What the caller should know of at once: failed bots and failed key tests, newest first."""
@@ -91,7 +93,9 @@ class AlertListView(TraderView):
 
 
 @extend_schema(tags=["Trading"])
-class AccountTradeListView(TraderView):
+class AccountTradeListView(PagedView):
+    pagination_class = AccountTradePagination
+
     @extend_schema(
         parameters=[AccountTradeFilterSerializer],
         responses={200: AccountTradeSerializer(many=True), **error_responses(401, 403)},
@@ -100,4 +104,4 @@ class AccountTradeListView(TraderView):
         """All trades on the caller's exchange accounts, whoever ordered them, newest first."""
         filters = valid(AccountTradeFilterSerializer, request.query_params)
         trades = selectors.account_trade_list(user_id=principal_of(request).user_id, **filters)
-        return page_of(trades, request, self, AccountTradeSerializer, paginator=AccountTradePagination)
+        return page_of(trades, request, self, AccountTradeSerializer)

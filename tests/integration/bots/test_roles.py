@@ -1,0 +1,68 @@
+"""What the services do to bots, they can do with the database roles that they log in with, and no more."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from django.db import ProgrammingError, connection, transaction
+from django.utils import timezone
+
+from apps.bots import selectors, services
+from apps.bots.consumers import READ_MODELS
+from apps.bots.models import Bot, BotStatus
+from apps.events.consumers import deliver, load_consumers
+from apps.events.projections import projection
+from tests.factories.bots import Story
+from tests.integration.bots.conftest import World
+
+pytestmark = pytest.mark.django_db
+
+load_consumers()
+
+
+@contextmanager
+def as_role(name: str) -> Iterator[None]:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET ROLE {name}")
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("RESET ROLE")
+
+
+def test_the_kraken_service_defines_commands_and_follows_bots(world: World, bot: Bot) -> None:
+    now = timezone.now()
+    with as_role("kraken_service"):
+        command = services.bot_start(bot_id=bot.id, user_id=bot.user_id, now=now)
+        assert selectors.receipt_of(command, now=now).state == "requested"
+        story = Story(bot_id=bot.id, user_id=bot.user_id)
+        for envelope in (story.started(), story.traded("buy"), story.account_traded("buy")):
+            assert deliver(envelope, group=READ_MODELS)
+        assert selectors.bot_view(bot, now=now).status.trades == 1
+        chain = selectors.timeline_of_command(bot_id=bot.id, command_id=command.id, user_id=bot.user_id)
+        assert [entry.type for entry in chain] == ["bot.start"]
+
+
+def test_the_staff_site_rebuilds_the_read_models() -> None:
+    story = Story()
+    deliver(story.started(), group=READ_MODELS)
+    read_models = projection("bot-read-models")
+    assert read_models is not None
+
+    with as_role("staff_site"):
+        read_models.start_over()
+        assert not BotStatus.objects.exists()
+        assert deliver(story.envelopes[0], group=READ_MODELS)
+    assert BotStatus.objects.get().state == "running"
+
+
+@pytest.mark.parametrize("role", ["bot_service", "user_service"])
+def test_no_other_service_reads_bots(bot: Bot, role: str) -> None:
+    with (
+        pytest.raises(ProgrammingError, match="permission denied"),
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(f"SET LOCAL ROLE {role}")
+        cursor.execute("SELECT name FROM kraken.bot WHERE id = %s", [bot.id])
