@@ -13,6 +13,9 @@ TITLES = {
     "paper": ("Muckard paper exchange", "A Kraken-compatible exchange for paper trading."),
 }
 
+# Names for choices that several components of a service's document share, where the generator would make one up.
+ENUM_NAMES: dict[str, dict[str, str]] = {"kraken": {"BotStateEnum": "apps.bots.models.BotState"}}
+
 
 def rest_framework(env: Environment, service: str) -> dict[str, Any]:
     title, description = TITLES[service]
@@ -36,6 +39,7 @@ def rest_framework(env: Environment, service: str) -> dict[str, Any]:
             "SERVE_INCLUDE_SCHEMA": False,
             "COMPONENT_SPLIT_REQUEST": True,
             "SCHEMA_PATH_PREFIX": "/api/v1",
+            "ENUM_NAME_OVERRIDES": ENUM_NAMES.get(service, {}),
         },
         "SIMPLE_JWT": _tokens(env),
     }
