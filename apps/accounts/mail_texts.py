@@ -22,14 +22,14 @@ TEXTS: Final[dict[OutgoingMail.Kind, tuple[str, str]]] = {
     OutgoingMail.Kind.VERIFY_EMAIL: (
         "Confirm your e-mail address",
         _text(
-            "welcome. To confirm that this address is yours, send this code to POST /api/v1/auth/email/verify:\n\n"
+            "Welcome. To confirm that this address is yours, send this code to POST /api/v1/auth/email/verify:\n\n"
             "    {token}\n\nIt works once, until {until}."
         ),
     ),
     OutgoingMail.Kind.ADDRESS_TAKEN: (
         "You already have an account",
         _text(
-            "somebody tried to register with this address on {when}. You already have an account, and nothing has "
+            "Somebody tried to register with this address on {when}. You already have an account, and nothing has "
             "changed. If it was you and you have forgotten the password, ask for a new one with "
             "POST /api/v1/auth/password/forgot. If it was not you, there is nothing to do."
         ),
@@ -37,27 +37,27 @@ TEXTS: Final[dict[OutgoingMail.Kind, tuple[str, str]]] = {
     OutgoingMail.Kind.RESET_PASSWORD: (
         "A new password",
         _text(
-            "somebody asked on {when} for a new password for your account. To set one, send this code with it to "
+            "Somebody asked on {when} for a new password for your account. To set one, send this code with it to "
             "POST /api/v1/auth/password/reset:\n\n    {token}\n\nIt works once, until {until}. If it was not you, "
             "there is nothing to do: your password stays as it is."
         ),
     ),
     OutgoingMail.Kind.PASSWORD_CHANGED: (
         "Your password was changed",
-        _text("the password of your account was changed on {when}, and your other sessions were ended. " + _ACT),
+        _text("The password of your account was changed on {when}, and your other sessions were ended. " + _ACT),
     ),
     OutgoingMail.Kind.MFA_ENABLED: (
         "Two-factor log-in is on",
-        _text("two-factor log-in was switched on for your account on {when}. " + _ACT),
+        _text("Two-factor log-in was switched on for your account on {when}. " + _ACT),
     ),
     OutgoingMail.Kind.MFA_DISABLED: (
         "Two-factor log-in is off",
-        _text("two-factor log-in was switched off for your account on {when}. " + _ACT),
+        _text("Two-factor log-in was switched off for your account on {when}. " + _ACT),
     ),
     OutgoingMail.Kind.SESSION_REVOKED: (
         "A session of yours was ended",
         _text(
-            "on {when} a refresh token of one of your sessions was used for a second time. Somebody else may have a "
+            "On {when} a refresh token of one of your sessions was used for a second time. Somebody else may have a "
             "copy of it, so we ended that session: log in again. " + _ACT
         ),
     ),

@@ -13,6 +13,7 @@ from django.db import transaction
 
 from apps.accounts.errors import MfaAlreadyEnabled, MfaNotSetUp, OtpWrong, PasswordWrong
 from apps.accounts.models import MfaDevice, OutgoingMail, RecoveryCode, User
+from apps.accounts.services.guard import guard_lift
 from apps.accounts.services.mail import mail_queue
 from apps.accounts.tokens import digest_of
 from apps.core.crypto import Sealed, seal, unseal, vault_key
@@ -58,6 +59,7 @@ def mfa_set_up(*, user_id: UUID, password: str, now: datetime) -> MfaSetup:
             "last_step": 0,
         },
     )
+    guard_lift(email=user.email)
     uri = pyotp.TOTP(secret).provisioning_uri(name=user.email, issuer_name=ISSUER)
     return MfaSetup(secret=secret, otpauth_uri=uri)
 
@@ -137,6 +139,7 @@ def _locked(user_id: UUID, password: str) -> User:
 
 
 def _announce(user: User, kind: OutgoingMail.Kind, now: datetime) -> None:
+    guard_lift(email=user.email)
     publish(UserUpdated(user_id=user.id, changed=("mfa",)), now=now)
     mail_queue(kind=kind, email=user.email, now=now)
 

@@ -187,6 +187,28 @@ def test_what_was_not_set_up_cannot_be_confirmed_or_disabled(
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "mfa_not_set_up")
 
 
+def test_what_succeeds_does_not_count_towards_the_lock(mine: UserServiceClient, user: User) -> None:
+    for _ in range(LIMITS[LoginGuard.Kind.ACCOUNT]):
+        secret = mine.post(SETUP, {"password": PASSWORD}).json()["secret"]
+    codes = mine.post(CONFIRM, {"otp": pyotp.TOTP(secret).now()}).json()["recovery_codes"]
+    assert mine.post(DISABLE, {"password": PASSWORD, "otp": codes[0]}).status_code == 204
+
+    assert LoginGuard.objects.filter(kind="account").count() == 0
+
+
+@pytest.mark.parametrize("path", [SETUP, CONFIRM, DISABLE])
+def test_a_stolen_token_does_not_allow_guessing_here_either(mine: UserServiceClient, user: User, path: str) -> None:
+    mine.post(SETUP, {"password": PASSWORD})
+    limit = LIMITS[LoginGuard.Kind.ACCOUNT]
+
+    statuses = [
+        mine.post(path, {"password": "wrong", "otp": "000000"}, HTTP_IDEMPOTENCY_KEY="guess").status_code
+        for _ in range(limit + 1)
+    ]
+
+    assert statuses == [422] * limit + [429]
+
+
 def test_an_unconfirmed_secret_can_be_made_anew(mine: UserServiceClient) -> None:
     first = mine.post(SETUP, {"password": PASSWORD}).json()["secret"]
     second = mine.post(SETUP, {"password": PASSWORD}).json()["secret"]
