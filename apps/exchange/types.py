@@ -141,7 +141,10 @@ class ExchangeOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExchangeTrade:
-    """A fill. `volume` in base; `price`, `cost` and `fee` in quote. `trade_id` is unique for ever."""
+    """A fill. `volume` in base; `price`, `cost` and `fee` in quote. `trade_id` is unique for ever.
+
+    `pair` is as the exchange names it here: the code (XXBTZUSD), where its orders have the altname (XBTUSD).
+    """
 
     trade_id: str
     order_txid: str

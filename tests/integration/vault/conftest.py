@@ -1,0 +1,35 @@
+"""A user, a client of theirs, and an exchange in memory in place of every real one."""
+
+from uuid import UUID, uuid4
+
+import pytest
+from django.db import connection
+from rest_framework.test import APIClient
+
+from apps.exchange.fake import FakeExchange
+from apps.exchange.types import KeyInfo
+from tests.factories.exchange import use_fake_exchange
+from tests.factories.vault import client_of
+
+
+class WatchedExchange(FakeExchange):
+    """Fails the test where it is asked inside a transaction."""
+
+    def key_info(self) -> KeyInfo:
+        assert not connection.in_atomic_block, "an exchange is asked inside a transaction"
+        return super().key_info()
+
+
+@pytest.fixture
+def user_id() -> UUID:
+    return uuid4()
+
+
+@pytest.fixture
+def client(user_id: UUID) -> APIClient:
+    return client_of(user_id)
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeExchange:
+    return use_fake_exchange(monkeypatch, WatchedExchange())
