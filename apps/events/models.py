@@ -156,7 +156,7 @@ class CommandExecution(models.Model):
 
 
 class ProcessHeartbeat(models.Model):
-    """A background process says that it lives and what it sees of its broker; readiness reads this, never the broker."""
+    """A background process lives, and what it sees of its broker: readiness reads this, and never asks the broker."""
 
     name = models.TextField(primary_key=True)
     host = models.TextField()

@@ -123,7 +123,7 @@ class Event(Message):
 
 
 class Command(Message):
-    """Something to be done, once. Goes to a RabbitMQ queue of its own name, and runs as the Celery task of that name."""
+    """Something to be done, once. Goes to a RabbitMQ queue of its own name and runs as the Celery task of that name."""
 
     command_id: UUID
 

@@ -1,7 +1,8 @@
 """RabbitMQ's exchanges and queues, derived from the catalogue. Every argument is valid on RabbitMQ 3.10 and on 4.x.
 
-    muckard.commands ─▶ bot.start ─(rejected)─▶ muckard.failures ─▶ retry router ─┬▶ muckard.retry.5s ─(TTL)─▶ muckard.commands
-    muckard.status ───▶ bot.started ─(rejected)─┘                                 └▶ muckard.dead ─▶ bot.start.dlq
+    muckard.commands ─▶ bot.start ──(rejected)─▶ muckard.failures ─▶ retry router
+    muckard.status ───▶ bot.started ─(rejected)─┘                     ├▶ muckard.retry.5s ─(TTL)─▶ muckard.commands
+                                                                      └▶ muckard.dead ─▶ bot.start.dlq
 
 Each queue dead-letters under its own name, and `muckard.commands` routes by queue name: a retry reaches the queue that
 failed, and no other subscriber.

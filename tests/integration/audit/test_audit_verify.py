@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -18,7 +19,7 @@ from apps.events.services import publish
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def _execute(statement: str, *parameters: object) -> None:
+def _execute(statement: str, *parameters: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
 
@@ -95,7 +96,8 @@ class TestTampering:
 
     def test_two_events_that_changed_places_are_found(self, sealed: list[UUID], key: Ed25519PrivateKey) -> None:
         _execute(
-            "UPDATE events.event SET aggregate_seq = 5 - aggregate_seq WHERE aggregate_id = %s AND aggregate_seq IN (2, 3)",
+            "UPDATE events.event SET aggregate_seq = 5 - aggregate_seq "
+            "WHERE aggregate_id = %s AND aggregate_seq IN (2, 3)",
             sealed[2],
         )
 
@@ -151,7 +153,8 @@ def _rewrite_last_event(user_id: UUID) -> None:
     last, previous = rows[-1], bytes(rows[-2].hash)
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT concat_ws(E'\\t', event_id, event_type, schema_version, aggregate_type, aggregate_id, aggregate_seq,"
+            "SELECT concat_ws(E'\\t', event_id, event_type, schema_version, aggregate_type, aggregate_id,"
+            " aggregate_seq,"
             " events.microseconds(occurred_at), events.microseconds(recorded_at), coalesce(user_id::text, ''),"
             " correlation_id, coalesce(causation_id::text, ''), traceparent, '') FROM events.event WHERE event_id = %s",
             [last.event_id],

@@ -13,7 +13,10 @@ from service_common.database_roles import ROLES
 
 pytestmark = pytest.mark.usefixtures("django_db_setup")
 
-APPEND = "SELECT events.append_event(%s, 'user.updated', 1, 'user', %s, now(), NULL, %s, NULL, 'x', 'x', 'kafka', 'user.events', 1)"
+APPEND = (
+    "SELECT events.append_event(%s, 'user.updated', 1, 'user', %s, now(), NULL, %s, NULL, 'x', 'x', 'kafka', "
+    "'user.events', 1)"
+)
 
 
 @pytest.fixture

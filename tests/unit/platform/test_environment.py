@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_an_unknown_variable_with_our_prefix_is_refused_with_a_suggestion() -> None:
-    with pytest.raises(InvalidEnvironment, match="MUCKARD_LOG_LEVELS is unknown. Did you mean MUCKARD_LOG_LEVEL"):
+    with pytest.raises(InvalidEnvironment, match=r"MUCKARD_LOG_LEVELS is unknown\. Did you mean MUCKARD_LOG_LEVEL"):
         refuse_unknown_variables(["PATH", "MUCKARD_LOG_LEVELS"])
 
 
