@@ -5,7 +5,7 @@ from rest_framework.parsers import JSONParser
 
 
 class BoundedJSONParser(JSONParser):
-    """JSON whose nesting ends: a hundred thousand opening brackets fit into a small body and are the caller's mistake."""
+    """JSON that ends: a hundred thousand opening brackets fit into a small body and are a caller's mistake."""
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
         try:
