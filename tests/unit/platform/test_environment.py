@@ -1,13 +1,14 @@
 """The environment is typed, complete and explained: a variable that nobody reads is an error."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from service_common.environment import InvalidEnvironment, read_environment, refuse_unknown_variables
+from service_common.environment import Environment, InvalidEnvironment, read_environment, refuse_unknown_variables
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -67,3 +68,17 @@ def test_a_process_ends_with_one_sentence(variables: dict[str, str], sentence: s
     assert sentence in result.stderr
     assert "Traceback" not in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("field", sorted(Environment.model_fields))
+def test_every_variable_is_documented(field: str) -> None:
+    alias = Environment.model_fields[field].validation_alias
+    variable = str(alias) if alias else f"MUCKARD_{field.upper()}"
+    assert f"`{variable}`" in (ROOT / "docs" / "configuration.md").read_text()
+
+
+def test_no_variable_is_documented_that_does_not_exist() -> None:
+    documented = set(re.findall(r"`(MUCKARD_[A-Z_]+)`", (ROOT / "docs" / "configuration.md").read_text()))
+    known = {f"MUCKARD_{field.upper()}" for field in Environment.model_fields}
+    starter = {"MUCKARD_POSTGRES_PORT", "MUCKARD_RABBITMQ_PORT", "MUCKARD_REDIS_PORT", "MUCKARD_KAFKA_PORT"}
+    assert documented - known == starter
