@@ -74,7 +74,8 @@ def run_until_stopped(step: Callable[[], float], *, stop: Stop | None = None) ->
     A step that finds PostgreSQL gone is tried again, less and less often, for ever. Any other error ends the loop.
     """
     own = stop is None
-    stop = stop or Stop()
+    # Not `stop or Stop()`: one that nobody has requested yet is false.
+    stop = Stop() if stop is None else stop
     database = DatabasePatience()
     try:
         with stop_on_signals(stop):
