@@ -65,7 +65,7 @@ class RabbitMQ:
 
     def take(self, queue: str, at_most: int = 1000) -> list[Any]:
         """Takes messages out of the queue, acknowledged."""
-        taken = []
+        taken: list[Any] = []
         with self.channel() as channel:
             while len(taken) < at_most and (message := channel.basic_get(queue, no_ack=True)) is not None:
                 taken.append(message)

@@ -1,5 +1,6 @@
 """The Celery application with the tasks of tests.workers.tasks."""
 
+import importlib
 import os
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.workers.settings"
@@ -13,9 +14,7 @@ __all__ = ["app"]
 
 @import_modules.connect(sender=app, weak=False)
 def load_tasks(**_: object) -> None:
-    from tests.workers import tasks
-
-    assert tasks
+    importlib.import_module("tests.workers.tasks")
 
 
 if limits := os.environ.get("TEST_WORKER_LIMITS"):
