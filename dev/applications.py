@@ -71,6 +71,7 @@ def applications(profile: Profile) -> list[Application]:
         manage("scheduler", "schedule_ticks", "bot"),
         manage("reconciler", "reconcile_orders", "bot"),
         manage("sealer", "seal_audit", "staff", "sealer"),
+        manage("mailer", "tend_accounts", "user"),
         Application(
             "flower", tuple(f"celery -A celery_app flower --address=127.0.0.1 --port={port['flower']}".split()), "bot"
         ),

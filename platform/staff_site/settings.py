@@ -32,7 +32,6 @@ globals().update(
         ],
         **account_settings("staff"),
         STATIC_URL="/static/",
-        STATIC_ROOT=".local/static",
         WHITENOISE_USE_FINDERS=True,
     )
 )

@@ -21,5 +21,6 @@ def caches(env: Environment) -> dict[str, Any]:
                 },
             }
         },
-        "DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS": True,
+        # Readiness says that Redis is down; a traceback for every request would say it too loudly.
+        "DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS": False,
     }
