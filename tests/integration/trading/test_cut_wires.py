@@ -1,0 +1,159 @@
+"""The wire to the exchange is cut, or the worker is killed, while an order is on its way: one order, in the end."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from pytest_django import Settings
+
+from apps.exchange.nonce import signing_turn
+from apps.exchange.port import Exchange
+from apps.exchange.types import OrderStatus
+from apps.trading.models import BotRun, Fill, IntentState, OrderIntent, Position
+from apps.trading.services.desks import Outside
+from apps.trading.services.leases import LEASE
+from apps.trading.services.live import exchange_of
+from apps.trading.services.reconciliation import orders_reconcile
+from apps.trading.services.ticks import TickOutcome, tick_run
+from apps.vault.selectors import credential_open
+from tests.factories.trading import only_intent
+from tests.factories.wire import Wire
+from tests.integration.trading.conftest import paper_bot
+from tests.workers.processes import Processes
+
+pytestmark = [pytest.mark.django_db(transaction=True)]
+
+TICK = """
+import sys, django
+django.setup()
+from apps.trading.services import tick_run
+print("ticks", flush=True)
+print(tick_run(run_id=sys.argv[1]), flush=True)
+"""
+
+
+def reconcile(seconds_later: float) -> None:
+    """A round of the reconciler, that much later than now."""
+    later = Outside(open_exchange=exchange_of, clock=lambda: timezone.now() + timedelta(seconds=seconds_later))
+    orders_reconcile(outside=later)
+
+
+def assert_one_order_adopted(exchange: Exchange) -> None:
+    [order] = exchange.closed_orders()
+    intent = only_intent()
+    assert (intent.txid, intent.cl_ord_id, intent.state) == (order.txid, order.cl_ord_id, IntentState.FILLED)
+    assert order.status == OrderStatus.CLOSED
+    assert exchange.open_orders() == []
+    assert Fill.objects.count() == len(order.trade_ids)
+    assert Position.objects.get().base_volume == order.volume
+
+
+def test_a_gateways_error_page_after_the_order_was_placed_and_filled(wire: Wire, settings: Settings) -> None:
+    run, exchange = paper_bot()
+    through(wire, settings)
+    wire.garble("AddOrder")
+    tick_run(run_id=run.id)
+    assert only_intent().state == IntentState.UNKNOWN
+    reconcile(1)
+    assert only_intent().state == IntentState.UNKNOWN
+    reconcile(6)
+    assert_one_order_adopted(exchange)
+    assert wire.calls("AddOrder") == 1
+
+
+def through(wire: Wire, settings: Settings) -> None:
+    """Bots reach the exchange over the wire from now on."""
+    settings.ENVIRONMENT = settings.ENVIRONMENT.model_copy(update={"paper_exchange_url": wire.url})
+
+
+def worker_ticks(processes: Processes, wire: Wire, run: BotRun) -> "subprocess.Popen[bytes]":
+    """A worker of the bot service, under its own database role, begins a tick of the run."""
+    return processes.start(
+        "tick",
+        [sys.executable, "-c", TICK, str(run.id)],
+        until="ticks",
+        SERVICE="bot",
+        DJANGO_SETTINGS_MODULE="bot_service.settings",
+        MUCKARD_DB_ROLE="bot_service",
+        MUCKARD_PAPER_EXCHANGE_URL=wire.url,
+    )
+
+
+def kill_while_sending(processes: Processes, wire: Wire, run: BotRun, *, arrives: bool) -> None:
+    """kill -9 of a worker that has sent an order and waits for the answer."""
+    wire.hold("AddOrder", arrives=arrives)
+    worker = worker_ticks(processes, wire, run)
+    assert wire.held.wait(20), processes.logs()
+    assert only_intent().state == IntentState.SENDING
+    worker.kill()
+    worker.wait(10)
+
+
+def test_a_worker_killed_after_the_exchange_took_its_order(wire: Wire, processes: Processes) -> None:
+    run, exchange = paper_bot()
+    kill_while_sending(processes, wire, run, arrives=True)
+
+    tick_run(run_id=run.id)
+    assert only_intent().state == IntentState.UNKNOWN
+    tick_run(run_id=run.id)
+    reconcile(6)
+    assert_one_order_adopted(exchange)
+    assert wire.calls("AddOrder") == 1
+
+
+def test_a_worker_killed_before_the_exchange_got_its_order(wire: Wire, processes: Processes) -> None:
+    run, exchange = paper_bot()
+    kill_while_sending(processes, wire, run, arrives=False)
+
+    tick_run(run_id=run.id)
+    reconcile(6)
+    assert only_intent().state == IntentState.UNKNOWN
+    assert (exchange.open_orders(), exchange.closed_orders()) == ([], [])
+    reconcile(400)
+    assert only_intent().state == IntentState.NOT_PLACED
+
+    tick_run(run_id=run.id)
+    placed = OrderIntent.objects.exclude(txid="").get()
+    [order] = exchange.closed_orders()
+    assert (order.txid, placed.state, placed.attempt) == (placed.txid, IntentState.FILLED, 2)
+
+
+def test_a_worker_frozen_before_it_sent_wakes_up_after_the_deadline(wire: Wire, processes: Processes) -> None:
+    """The order that it sends at last carries its deadline: the exchange does not take it any more."""
+    run, exchange = paper_bot()
+    key = credential_open(credential_id=run.credential_id, user_id=run.user_id)
+    with signing_turn(key.api_key):
+        worker = worker_ticks(processes, wire, run)
+        wait_until(lambda: OrderIntent.objects.filter(state=IntentState.SENDING).exists())
+        time.sleep(5.5)
+        assert wire.calls("AddOrder") == 0
+    assert worker.wait(20) == 0, processes.logs()
+    assert wire.calls("AddOrder") == 1
+    assert only_intent().state == IntentState.UNKNOWN
+    assert (exchange.open_orders(), exchange.closed_orders()) == ([], [])
+
+
+def test_a_worker_frozen_before_it_decided_wakes_up_after_another_took_over(wire: Wire, processes: Processes) -> None:
+    run, exchange = paper_bot()
+    wire.hold("Ticker", arrives=True)
+    worker = worker_ticks(processes, wire, run)
+    assert wire.held.wait(20), processes.logs()
+    later = Outside(open_exchange=exchange_of, clock=lambda: timezone.now() + LEASE + timedelta(seconds=1))
+    assert tick_run(run_id=run.id, outside=later) == TickOutcome.DECIDED
+
+    wire.let_go()
+    assert worker.wait(20) == 0, processes.logs()
+    assert processes.logs().splitlines()[-1] == TickOutcome.LOST
+    assert len(exchange.closed_orders()) == OrderIntent.objects.count() == 1
+    assert wire.calls("AddOrder") == 0
+
+
+def wait_until(is_so: Callable[[], bool], *, seconds: float = 15) -> None:
+    ends_at = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < ends_at, "it did not happen in time"
+        time.sleep(0.05)
