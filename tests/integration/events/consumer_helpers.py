@@ -26,12 +26,12 @@ class Listener:
     def handle(self, message: UserUpdated, envelope: Envelope) -> None:
         self.calls.append((message.user_id, envelope.aggregate_seq))
         with connection.cursor() as cursor:
-            cursor.execute("INSERT INTO seen (listener, key, seq) VALUES (%s, %s, %s)", self._row(envelope))
+            cursor.execute(
+                "INSERT INTO seen (listener, key, seq) VALUES (%s, %s, %s)",
+                [self.group, envelope.aggregate_id, envelope.aggregate_seq],
+            )
         if (error := self.fails(envelope)) is not None:
             raise error
-
-    def _row(self, envelope: Envelope) -> list[object]:
-        return [self.group, envelope.aggregate_id, envelope.aggregate_seq]
 
     def effects(self, key: UUID) -> list[int]:
         """What the handler did and committed for a key, in order: a rolled-back call leaves nothing here."""

@@ -1,0 +1,168 @@
+"""The clients do not do what the library's own do by default: block, leak, fall silent, or raise when closed."""
+
+import gc
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kafka.producer.kafka
+import pytest
+from kafka.errors import IllegalStateError, KafkaTimeoutError
+from kafka.partitioner.default import DefaultPartitioner
+
+from apps.events.kafka import BrokerUnavailable, EventProducer, admin_client, event_consumer
+from apps.events.kafka.partitioner import RememberingPartitioner
+from tests.kafka_broker import everything_in, topic
+
+__all__ = ["topic"]
+
+
+@pytest.fixture
+def no_broker(settings: Any) -> None:
+    """An address where nothing listens."""
+    settings.ENVIRONMENT = settings.ENVIRONMENT.model_copy(update={"kafka_bootstrap_servers": ("127.0.0.1:1",)})
+
+
+def _descriptors() -> int:
+    gc.collect()  # a socket whose connection was refused is closed when it is collected
+    return len(list(Path(f"/proc/{os.getpid()}/fd").iterdir()))
+
+
+def _send(producer: EventProducer, topic: str, value: bytes = b"{}") -> Any:
+    return producer.send(topic, key=b"key", value=value, headers=[("ce_id", b"1")], timestamp_ms=1)
+
+
+def test_constructors_do_not_wait_for_a_broker_that_is_down(no_broker: None) -> None:
+    began = time.monotonic()
+    producer, consumer = EventProducer("test"), event_consumer(group="test", client_id="test")
+    assert time.monotonic() - began < 2
+    producer.end()
+    consumer.close(autocommit=False, timeout_ms=100)
+
+
+@pytest.fixture
+def no_log() -> Iterator[None]:
+    """pytest keeps what is logged, and with it the exceptions and the clients in their frames."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def test_failed_constructors_leave_no_thread_and_no_descriptor(no_broker: None, no_log: None) -> None:
+    assert _fails_to_connect()
+    threads, descriptors = threading.active_count(), _descriptors()
+    for _ in range(5):
+        assert _fails_to_connect()
+    assert threading.active_count() == threads
+    assert _descriptors() < descriptors + 5  # the library's own leave four behind each time
+
+
+def _fails_to_connect() -> bool:
+    try:
+        with admin_client(seconds=0.3):
+            return False
+    except BrokerUnavailable:
+        return True
+
+
+def test_producers_that_come_and_go_leave_no_thread_and_no_descriptor(topic: str, no_log: None) -> None:
+    def one() -> None:
+        producer = EventProducer("test")
+        assert producer.knows(topic, seconds=10)
+        _send(producer, topic).get(10)
+        producer.end()
+
+    one()
+    threads, descriptors = threading.active_count(), _descriptors()
+    for _ in range(5):
+        one()
+    assert threading.active_count() == threads
+    assert _descriptors() <= descriptors
+
+
+def test_a_producer_that_is_collected_leaves_the_library_s_logger_alone(no_broker: None) -> None:
+    producer = EventProducer("test")
+    producer.end()
+    del producer
+    forgotten = EventProducer("test")
+    del forgotten
+    gc.collect()
+    assert isinstance(kafka.producer.kafka.log, logging.Logger)
+
+
+def test_ending_a_producer_with_records_under_way_is_quick_and_fails_their_futures(topic: str) -> None:
+    producer = EventProducer("test")
+    assert producer.knows(topic, seconds=10)
+    # What lies in the accumulator of a partition whose broker does not answer.
+    producer._kafka._accumulator.muted.update(set(producer._kafka._metadata.partitions_for_broker(1)))
+    future = _send(producer, topic)
+
+    began = time.monotonic()
+    producer.end()
+
+    assert time.monotonic() - began < 3.5
+    assert isinstance(future.exception, IllegalStateError)
+    assert producer.failure is None  # nobody refused anything
+    assert not producer._kafka._sender.is_alive()
+
+
+def test_after_a_failure_nothing_more_is_sent(topic: str) -> None:
+    producer = EventProducer("test")
+    assert producer.knows(topic, seconds=10)
+    refusal = KafkaTimeoutError("told by the test")
+
+    producer._failed(refusal)
+
+    assert producer.failure is refusal
+    with pytest.raises(IllegalStateError):
+        _send(producer, topic)
+    producer.end()
+    assert everything_in(topic) == []
+
+
+def test_a_topic_that_does_not_exist_is_known_as_such_and_is_not_made(topic: str) -> None:
+    producer = EventProducer("test")
+    try:
+        assert producer.knows(topic, seconds=10) is True
+        assert producer.knows("test.typo", seconds=10) is False
+        # Asked for once, and not for ever after.
+        assert "test.typo" not in producer._kafka._metadata._topics
+    finally:
+        producer.end()
+    with admin_client() as admin:
+        assert "test.typo" not in admin.list_topics()
+
+
+def test_a_broker_that_is_down_is_not_taken_for_a_missing_topic(no_broker: None) -> None:
+    producer = EventProducer("test")
+    try:
+        with pytest.raises(BrokerUnavailable):
+            producer.knows("user.events", seconds=0.5)
+        assert producer.answers(within_seconds=0.1) is None
+        time.sleep(0.2)
+        assert producer.answers(within_seconds=0.1) is False
+    finally:
+        producer.end()
+
+
+def test_keys_get_the_partition_that_every_kafka_client_gives_them() -> None:
+    class Cluster:
+        _partitions = {"t": dict.fromkeys(range(7))}
+
+        def topics(self) -> set[str]:
+            return {"t"}
+
+        def partitions_for_topic(self, topic: str) -> set[int]:
+            return set(range(7))
+
+        available_partitions_for_topic = partitions_for_topic
+
+    ours, standard = RememberingPartitioner(), DefaultPartitioner()
+    for number in range(500):
+        key = f"key-{number}".encode()
+        expected = standard.partition("t", key, key, None, None, Cluster())
+        assert ours.partition("t", key, key, None, None, Cluster()) == expected
