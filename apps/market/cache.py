@@ -66,7 +66,7 @@ class Shelf(Generic[Value]):
         kept = self._read(place)
         if kept is not None and now - kept.as_of < self.fresh:
             return kept
-        if kept is not None and is_silent(mode):
+        if is_silent(mode):
             return _stale(kept)
         # None, not False, where Redis is away: then every process asks for itself.
         if kept is not None and cache.add(f"{place}:asking", 1, timeout=ASKING_SECONDS) is False:
@@ -75,9 +75,7 @@ class Shelf(Generic[Value]):
             value = ask()
         except SILENCE as silence:
             note_silence(mode)
-            if kept is None:
-                raise MarketDataUnavailable("The exchange does not answer, and nothing is kept.") from silence
-            return _stale(kept)
+            return _stale(kept, silence)
         finally:
             cache.delete(f"{place}:asking")
         self._write(place, value, now)
@@ -122,5 +120,7 @@ def _silent(mode: Mode) -> str:
     return f"market:{mode}:silent"
 
 
-def _stale(kept: Snapshot[Value]) -> Snapshot[Value]:
+def _stale(kept: Snapshot[Value] | None, silence: Exception | None = None) -> Snapshot[Value]:
+    if kept is None:
+        raise MarketDataUnavailable("The exchange does not answer, and nothing it said before is kept.") from silence
     return Snapshot(kept.value, kept.as_of, is_stale=True)

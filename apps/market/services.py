@@ -16,8 +16,8 @@ from apps.market.errors import MarketDataUnavailable
 from apps.market.models import MarketInstrument
 
 FRESH = timedelta(seconds=60)
-# A reader waits for it.
-QUICK = Patience(connect_seconds=1.0, read_seconds=4.0, attempts=2)
+# A reader waits for it, and what is kept is better than a long wait.
+QUICK = Patience(connect_seconds=1.0, read_seconds=3.0, attempts=1)
 
 _FIELDS = [field.name for field in MarketInstrument._meta.fields if field.name not in ("id", "exchange", "altname")]
 
@@ -30,8 +30,8 @@ def instruments_ensure(*, mode: Mode, now: datetime) -> Snapshot[None]:
     listed_at = MarketInstrument.objects.filter(exchange=mode).aggregate(at=Max("fetched_at"))["at"]
     if listed_at is not None and now - listed_at < FRESH:
         return Snapshot(None, listed_at)
-    if listed_at is not None and is_silent(mode):
-        return Snapshot(None, listed_at, is_stale=True)
+    if is_silent(mode):
+        return _stale(listed_at)
     asking = f"market:{mode}:instruments:asking"
     if listed_at is not None and cache.add(asking, 1, timeout=ASKING_SECONDS) is False:
         return Snapshot(None, listed_at)
@@ -39,12 +39,16 @@ def instruments_ensure(*, mode: Mode, now: datetime) -> Snapshot[None]:
         instruments_store(market_data_for(mode, patience=QUICK).instruments(), mode=mode, now=now)
     except SILENCE as silence:
         note_silence(mode)
-        if listed_at is None:
-            raise MarketDataUnavailable("The exchange does not answer, and no list of pairs is kept.") from silence
-        return Snapshot(None, listed_at, is_stale=True)
+        return _stale(listed_at, silence)
     finally:
         cache.delete(asking)
     return Snapshot(None, now)
+
+
+def _stale(listed_at: datetime | None, silence: Exception | None = None) -> Snapshot[None]:
+    if listed_at is None:
+        raise MarketDataUnavailable("The exchange does not answer, and no list of pairs is kept.") from silence
+    return Snapshot(None, listed_at, is_stale=True)
 
 
 @transaction.atomic

@@ -12,7 +12,7 @@ from apps.exchange.factory import exchange_for
 from apps.exchange.types import Balance
 from apps.vault.models import Credential
 from apps.vault.selectors import credential_open
-from apps.vault.services.passports import credential_lock, unique_or_taken
+from apps.vault.services.passports import INTERACTIVE, credential_lock, unique_or_taken
 from apps.vault.services.testing import credential_suspend
 
 
@@ -45,7 +45,7 @@ def credential_balances(*, credential_id: UUID, user_id: UUID, now: datetime) ->
     """
     login = credential_open(credential_id=credential_id, user_id=user_id)
     try:
-        balances = exchange_for(login).balances()
+        balances = exchange_for(login, patience=INTERACTIVE).balances()
     except (KeyInvalid, KeyLocked) as error:
         credential_suspend(credential_id=credential_id, user_id=user_id, api_key=login.api_key, error=error, now=now)
         raise

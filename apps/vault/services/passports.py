@@ -12,6 +12,7 @@ from apps.events.catalogue.kraken import KrakenKeyTestFailed, Mode
 from apps.events.services import publish
 from apps.exchange.errors import ExchangeRefused, KeyInvalid, KeyLacksPermission, KeyLocked, NonceRefused
 from apps.exchange.factory import exchange_for
+from apps.exchange.kraken import Patience
 from apps.exchange.nonce import key_digest
 from apps.exchange.port import Credential as AnyLogin
 from apps.exchange.types import KeyInfo
@@ -20,6 +21,9 @@ from apps.vault.models import Credential
 from apps.vault.rights import refuse_dangerous_rights
 from apps.vault.sealing import Login, login_seal
 from apps.vault.selectors import key_is_connected
+
+# A person waits for it.
+INTERACTIVE = Patience(connect_seconds=2.0, read_seconds=5.0, attempts=2)
 
 # A test that ended so has failed, and is announced. No answer, or a limit of calls, is no test.
 FAILURES = (ExchangeRefused, KeyMayWithdraw, KeyRightsUnknown)
@@ -39,7 +43,7 @@ def passport_ask(login: AnyLogin) -> KeyInfo:
 
     Raises one of FAILURES where the key is not good, or what reads of an exchange raise.
     """
-    info = exchange_for(login).key_info()
+    info = exchange_for(login, patience=INTERACTIVE).key_info()
     refuse_dangerous_rights(info)
     return info
 

@@ -25,7 +25,7 @@ from tests.factories.exchange import use_fake_exchange
 from tests.factories.vault import client_of
 from tests.integration.market.conftest import CountingExchange
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("kraken_service.urls")]
+pytestmark = [pytest.mark.django_db, pytest.mark.urls("kraken_service.urls")]
 
 PAIRS, TICKER, OHLC, BOOK = (f"/api/v1/trading/{name}" for name in ("pairs", "ticker", "ohlc", "orderbook"))
 STATUS = "/api/v1/kraken/status"
@@ -77,6 +77,7 @@ def test_a_pair_has_three_names_and_one_answer(client: APIClient, fake: Counting
     assert client.get(BOOK, {"pair": name}).json()["pair"] == "XBTUSD"
 
 
+@pytest.mark.django_db(transaction=True)
 def test_many_readers_ask_the_exchange_once(client: APIClient, fake: CountingExchange, later: Any) -> None:
     first = client.get(TICKER, {"pair": "XBTUSD"}).json()
     asked = fake.asked
@@ -88,6 +89,7 @@ def test_many_readers_ask_the_exchange_once(client: APIClient, fake: CountingExc
     assert fake.asked == asked + 1
 
 
+@pytest.mark.django_db(transaction=True)
 def test_while_one_asks_the_others_take_what_is_kept(
     client: APIClient, fake: CountingExchange, later: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,9 +158,16 @@ def test_an_exchange_that_just_failed_is_left_alone_for_a_moment(
     asked = fake.asked
 
     assert client.get(TICKER, {"pair": "XBTUSD"}).json()["stale"] is True
+    assert client.get(OHLC, {"pair": "XBTUSD"}).status_code == 503
     assert fake.asked == asked
 
+    later(2)
+    market_cache.forget_all()
+    cache.clear()
+    assert client.get(OHLC, {"pair": "XBTUSD"}).status_code == 200
 
+
+@pytest.mark.django_db(transaction=True)
 def test_pairs_are_listed_with_their_rules(client: APIClient, fake: CountingExchange) -> None:
     body = client.get(PAIRS).json()
 
@@ -227,6 +236,7 @@ def test_pairs_come_in_pages(client: APIClient, fake: CountingExchange) -> None:
     assert last["as_of"] == page["as_of"]
 
 
+@pytest.mark.django_db(transaction=True)
 def test_candles_are_closed_ones_and_as_many_as_asked_for(client: APIClient, fake: CountingExchange) -> None:
     body = client.get(OHLC, {"pair": "XBTUSD", "interval": "60", "limit": "2"}).json()
 
@@ -253,6 +263,7 @@ def test_an_interval_that_the_exchange_does_not_have_is_refused(client: APIClien
     assert (response.status_code, response.json()["error"]["code"]) == (422, "interval_not_offered")
 
 
+@pytest.mark.django_db(transaction=True)
 def test_an_order_book_is_cut_to_the_depth_asked_for(client: APIClient, fake: CountingExchange) -> None:
     body = client.get(BOOK, {"pair": "XBTUSD", "depth": "1"}).json()
 

@@ -31,5 +31,8 @@ def client(user_id: UUID) -> APIClient:
 
 
 @pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> FakeExchange:
-    return use_fake_exchange(monkeypatch, WatchedExchange())
+def fake(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> FakeExchange:
+    """Watched in the tests that commit; the others run inside a transaction of pytest's."""
+    marker = request.node.get_closest_marker("django_db")
+    commits = marker is not None and marker.kwargs.get("transaction", False)
+    return use_fake_exchange(monkeypatch, WatchedExchange() if commits else FakeExchange())

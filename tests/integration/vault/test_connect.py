@@ -22,7 +22,7 @@ from apps.vault.selectors import credential_open
 from apps.vault.services import connecting
 from tests.factories.vault import API_SECRET, api_key, client_of, stored_credential
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("kraken_service.urls")]
+pytestmark = [pytest.mark.django_db, pytest.mark.urls("kraken_service.urls")]
 
 CONNECT = "/api/v1/kraken/connect"
 
@@ -41,14 +41,14 @@ def paper_accounts(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     opened: list[dict[str, Any]] = []
 
     def open_account(**wanted: Any) -> PaperAccount:
-        assert not connection.in_atomic_block
-        opened.append(wanted)
+        opened.append({**wanted, "in_transaction": connection.in_atomic_block})
         return PaperAccount(uuid4(), api_key(), API_SECRET)
 
     monkeypatch.setattr(connecting, "paper_account_open", open_account)
     return opened
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_live_key_is_connected_with_its_passport(client: APIClient, fake: FakeExchange, user_id: UUID) -> None:
     fake.key = KeyInfo(
         permissions=ALL_PERMISSIONS, ip_allowlist=("10.0.0.1",), expires_at=datetime(2027, 1, 1, tzinfo=UTC)
@@ -70,6 +70,7 @@ def test_a_live_key_is_connected_with_its_passport(client: APIClient, fake: Fake
     assert (opened.api_key, opened.api_secret, opened.mode) == (body["api_key"], API_SECRET, "live")
 
 
+@pytest.mark.django_db(transaction=True)
 def test_the_row_and_its_announcement_commit_together(
     client: APIClient, fake: FakeExchange, user_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +107,7 @@ def test_what_should_be_changed_about_a_key_is_said(client: APIClient, fake: Fak
     assert "lacks query-open-trades" in warnings[0]
 
 
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("right", ["withdraw-funds", "add-withdraw-address", "update-withdraw-address"])
 def test_a_key_that_may_withdraw_is_refused_by_name_and_announced(
     client: APIClient, fake: FakeExchange, user_id: UUID, right: str
@@ -173,6 +175,7 @@ def test_no_answer_says_nothing_of_the_key(
     assert Credential.objects.count() == 0
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_refused_key_leaves_no_nonce_behind(
     client: APIClient, fake: FakeExchange, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,6 +192,7 @@ def test_a_refused_key_leaves_no_nonce_behind(
     assert ExchangeNonce.objects.count() == 0
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_paper_account_is_opened_and_its_key_connected(
     client: APIClient, fake: FakeExchange, user_id: UUID, paper_accounts: list[dict[str, Any]]
 ) -> None:
@@ -198,10 +202,12 @@ def test_a_paper_account_is_opened_and_its_key_connected(
     assert response.json()["mode"] == "paper"
     (account,) = paper_accounts
     assert account["owner_id"] == user_id
+    assert account["in_transaction"] is False
     assert account["label"] == f"Play {response.json()['id']}"
     assert [name for name, _ in _published()] == ["kraken.key.connected"]
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_repeated_request_opens_one_account(
     client: APIClient, fake: FakeExchange, paper_accounts: list[dict[str, Any]]
 ) -> None:

@@ -20,7 +20,7 @@ from apps.vault.selectors import credential_open
 from apps.vault.services import credential_disconnect
 from tests.factories.vault import API_SECRET, NOW, api_key, client_of, stored_credential
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("kraken_service.urls")]
+pytestmark = [pytest.mark.django_db, pytest.mark.urls("kraken_service.urls")]
 
 KEYS = "/api/v1/kraken/keys"
 
@@ -131,6 +131,7 @@ def test_a_disconnected_key_is_gone_with_its_secret_and_its_name_is_free(client:
     stored_credential(user_id=user_id)
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_key_disconnected_by_two_at_once_is_disconnected_once(user_id: UUID) -> None:
     credential = stored_credential(user_id=user_id)
     outcomes: list[str] = []
@@ -154,6 +155,7 @@ def test_a_key_disconnected_by_two_at_once_is_disconnected_once(user_id: UUID) -
     assert len(_published()) == 1
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_good_test_renews_the_passport_and_tells_what_changed(
     client: APIClient, fake: FakeExchange, user_id: UUID
 ) -> None:
@@ -198,6 +200,7 @@ def test_a_failed_test_suspends_the_key_until_one_passes(
     assert _published()[-1][1]["changed"] == ["state"]
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_key_that_was_given_the_right_to_withdraw_is_suspended(
     client: APIClient, fake: FakeExchange, user_id: UUID
 ) -> None:
@@ -229,6 +232,7 @@ def test_no_answer_changes_nothing(client: APIClient, fake: FakeExchange, user_i
     assert _published() == []
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_live_key_is_replaced_by_a_tested_one(client: APIClient, fake: FakeExchange, user_id: UUID) -> None:
     credential = stored_credential(user_id=user_id, mode="live")
     new = api_key()
