@@ -24,5 +24,6 @@ urlpatterns = [
     path("bot/<uuid:bot_id>/timeline", status.BotTimelineView.as_view()),
     path("bot/<uuid:bot_id>/trades", status.BotTradeListView.as_view()),
     path("bot/<uuid:bot_id>/performance", status.BotPerformanceView.as_view()),
+    path("trading/portfolio", status.PortfolioView.as_view()),
     path("trading/trades", status.AccountTradeListView.as_view()),
 ]

@@ -56,13 +56,7 @@ def performance_get(*, bot_id: UUID, user_id: UUID, now: datetime) -> Performanc
 
 def _performance_of(bot: Bot, *, price: LastPrice | None) -> Performance:
     status = BotStatus.objects.filter(bot_id=bot.id).first() or BotStatus(bot_id=bot.id, user_id=bot.user_id)
-    book = Book(
-        trades=status.trades,
-        position_volume=Decimal(status.position_volume),
-        position_cost=Decimal(status.position_cost),
-        realised_pnl=Decimal(status.realised_pnl),
-        fees=Decimal(status.fees),
-    )
+    book = book_of_status(status)
     if book.position_volume == 0:
         unrealised: Decimal | None = ZERO
     else:
@@ -89,6 +83,17 @@ def _performance_of(bot: Bot, *, price: LastPrice | None) -> Performance:
         fees=book.fees,
         equity=bot.quote_budget + book.realised_pnl + unrealised if unrealised is not None else None,
         equity_curve=_curve(bot, book),
+    )
+
+
+def book_of_status(status: BotStatus) -> Book:
+    return Book(
+        trades=status.trades,
+        position_volume=Decimal(status.position_volume),
+        position_cost=Decimal(status.position_cost),
+        quote_flow=Decimal(status.quote_flow),
+        realised_pnl=Decimal(status.realised_pnl),
+        fees=Decimal(status.fees),
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from apps.bots import rules
 from apps.bots.models import Bot
 from apps.bots.outside import Credential, LastPrice, PairRules
-from apps.bots.selectors import performance
+from apps.bots.selectors import performance, portfolio
 from apps.events.catalogue.kraken import Mode
 from tests.factories.bots import BotFactory, TraderClient
 
@@ -64,6 +64,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(rules, "is_delisted", world.is_delisted)
     monkeypatch.setattr(performance, "pair_rules_kept", world.pair_rules_kept)
     monkeypatch.setattr(performance, "last_price", world.last_price)
+    monkeypatch.setattr(portfolio, "last_price", world.last_price)
     return world
 
 

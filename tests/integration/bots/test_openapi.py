@@ -43,6 +43,7 @@ def check(document: dict[str, Any], method: str, path: str, status: int, body: A
         "/api/v1/bot/{bot_id}/timeline",
         "/api/v1/bot/{bot_id}/trades",
         "/api/v1/bot/{bot_id}/performance",
+        "/api/v1/trading/portfolio",
         "/api/v1/trading/trades",
     ],
 )

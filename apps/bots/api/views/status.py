@@ -15,6 +15,7 @@ from apps.bots.api.serializers import (
     AccountTradeSerializer,
     AlertSerializer,
     PerformanceSerializer,
+    PortfolioSerializer,
     StatusSerializer,
     TimelineQuerySerializer,
     TimelineSerializer,
@@ -105,3 +106,12 @@ class AccountTradeListView(PagedView):
         filters = valid(AccountTradeFilterSerializer, request.query_params)
         trades = selectors.account_trade_list(user_id=principal_of(request).user_id, **filters)
         return page_of(trades, request, self, AccountTradeSerializer)
+
+
+@extend_schema(tags=["Trading"])
+class PortfolioView(TraderView):
+    @extend_schema(responses={200: PortfolioSerializer, **error_responses(401, 403)})
+    def get(self, request: Request) -> Response:
+        """What the caller's bots hold, at the last prices, and what they earned."""
+        portfolio = selectors.portfolio_get(user_id=principal_of(request).user_id, now=timezone.now())
+        return Response(PortfolioSerializer(portfolio).data)

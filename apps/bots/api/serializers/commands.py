@@ -1,0 +1,58 @@
+from typing import Any
+
+from rest_framework import serializers
+
+from apps.bots.api.serializers.fields import OBJECT, AmountField
+from apps.bots.models import CommandKind, Side
+from apps.bots.selectors.receipts import Receipt, ReceiptState
+
+
+class TriggerTradeSerializer(serializers.Serializer[Any]):
+    side = serializers.ChoiceField(
+        choices=Side.choices, required=False, default=None, help_text="Left out: as the strategy decides."
+    )
+    quote_amount = AmountField(required=False, default=None, help_text="In the quote asset; left out: all there is.")
+
+    def validate_quote_amount(self, value: Any) -> Any:
+        if value is not None and value <= 0:
+            raise serializers.ValidationError("This must be more than nothing.")
+        return value
+
+
+class StopAllSerializer(serializers.Serializer[Any]):
+    manner = serializers.ChoiceField(choices=["pause", "stop", "flatten"], required=False, default="stop")
+
+
+class BotIdSerializer(serializers.Serializer[Any]):
+    bot_id = serializers.UUIDField()
+
+
+class BotIdTriggerTradeSerializer(TriggerTradeSerializer):
+    bot_id = serializers.UUIDField()
+
+
+class ReceiptSerializer(serializers.Serializer[Any]):
+    """A command and how far it got."""
+
+    id = serializers.UUIDField(source="command.id")
+    bot_id = serializers.UUIDField(source="command.bot_id")
+    kind = serializers.ChoiceField(source="command.kind", choices=CommandKind.choices)
+    arguments = serializers.SerializerMethodField()
+    state = serializers.ChoiceField(choices=ReceiptState.choices)
+    reason = serializers.CharField(help_text="Why it failed or was dropped, or what the last attempt ran into.")
+    attempts = serializers.IntegerField()
+    requested_at = serializers.DateTimeField(source="command.requested_at")
+    begun_at = serializers.DateTimeField(allow_null=True, help_text="The first attempt.")
+    finished_at = serializers.DateTimeField(allow_null=True)
+    expires_at = serializers.DateTimeField(source="command.expires_at", help_text="Not begun by then, it is dropped.")
+    superseded_by = serializers.UUIDField(
+        source="command.superseded_by_id", allow_null=True, help_text="The command that overruled it."
+    )
+
+    @OBJECT
+    def get_arguments(self, receipt: Receipt) -> Any:
+        return receipt.command.arguments
+
+
+class ReceiptListSerializer(serializers.Serializer[Any]):
+    results = ReceiptSerializer(many=True)

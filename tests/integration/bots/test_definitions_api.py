@@ -1,0 +1,182 @@
+"""Defining bots over HTTP."""
+
+import json
+from decimal import Decimal
+from typing import Any
+from uuid import uuid4
+
+import jsonschema
+import pytest
+
+from apps.bots.models import Bot
+from apps.events.consumers import load_consumers
+from tests.factories.bots import TraderClient
+from tests.integration.bots.conftest import World
+
+pytestmark = [pytest.mark.django_db, pytest.mark.urls("kraken_service.urls")]
+
+load_consumers()
+
+
+def definition(world: World, trader: TraderClient, **fields: Any) -> dict[str, Any]:
+    given = {
+        "name": "Follower",
+        "pair": "XBTUSD",
+        "strategy": "sma_cross",
+        "parameters": {"fast": 3, "slow": 8},
+        "interval_minutes": 60,
+        "quote_budget": "1000",
+        **fields,
+    }
+    return {"credential_id": str(world.add_key(trader.user_id)), **given}
+
+
+class TestStrategies:
+    def test_come_with_the_json_schema_of_their_parameters(self, trader: TraderClient) -> None:
+        results = trader.get("/api/v1/bot/strategies").json()["results"]
+
+        assert [each["name"] for each in results] == ["breakout", "dca", "sma_cross"]
+        by_name = {each["name"]: each for each in results}
+        jsonschema.validate({"fast": 3, "slow": 8}, by_name["sma_cross"]["parameters"])
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({"every_candles": 3}, by_name["dca"]["parameters"])
+
+
+class TestDefinitions:
+    def test_a_bot_is_created_and_found_again(self, world: World, trader: TraderClient) -> None:
+        body = definition(world, trader, quote_budget="1000.50")
+        response = trader.post("/api/v1/bot", body)
+
+        assert response.status_code == 201
+        created = response.json()
+        assert (
+            created.items()
+            >= {
+                **body,
+                "parameters": {"fast": 3, "slow": 8, "enter_on_start": True},
+                "quote_budget": "1000.5",
+                "mode": "paper",
+                "version": 1,
+                "state": "stopped",
+            }.items()
+        )
+        assert response["Location"] == f"/api/v1/bot/{created['id']}"
+        assert trader.get(response["Location"]).json() == created
+        assert trader.get("/api/v1/bot").json()["results"] == [created]
+
+    def test_what_may_be_left_out_has_a_default(self, world: World, trader: TraderClient) -> None:
+        body = definition(world, trader)
+        del body["parameters"], body["interval_minutes"]
+        created = trader.post("/api/v1/bot", body).json()
+
+        assert created["interval_minutes"] == 60
+        assert created["parameters"] == {"fast": 5, "slow": 20, "enter_on_start": True}
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"name": ""},
+            {"name": "a\nb"},
+            {"name": "\ud800"},
+            {"name": "x" * 81},
+            {"quote_budget": "a lot"},
+            {"quote_budget": "NaN"},
+            {"quote_budget": "1e40"},
+            {"interval_minutes": 7},
+            {"interval_minutes": []},
+            {"credential_id": "mine"},
+            {"pair": "XBT USD"},
+            {"pair": None},
+            {"parameters": []},
+            {"parameters": {"\ud800": 1}},
+            {"mode": "demo"},
+        ],
+    )
+    def test_a_malformed_definition_is_400_and_creates_nothing(
+        self, world: World, trader: TraderClient, wrong: dict[str, Any]
+    ) -> None:
+        body = json.dumps(definition(world, trader, **wrong))
+        response = trader.generic("POST", "/api/v1/bot", body, content_type="application/json")
+
+        assert response.status_code == 400
+        assert response.json()["error"]["code"] == "malformed"
+        assert list(response.json()["error"]["details"]["fields"]) == list(wrong)
+        assert Bot.objects.count() == 0
+
+    @pytest.mark.parametrize(
+        ("wrong", "code"),
+        [
+            ({"strategy": "martingale"}, "unknown_strategy"),
+            ({"parameters": {"fast": 9, "slow": 8}}, "invalid_parameters"),
+            ({"pair": "NOPEUSD"}, "unknown_pair"),
+            ({"quote_budget": "0.1"}, "budget_too_small"),
+            ({"quote_budget": "-5"}, "budget_too_small"),
+            ({"mode": "live"}, "wrong_mode"),
+            ({"credential_id": str(uuid4())}, "unknown_credential"),
+        ],
+    )
+    def test_a_definition_that_a_rule_refuses_is_422(
+        self, world: World, trader: TraderClient, wrong: dict[str, Any], code: str
+    ) -> None:
+        response = trader.post("/api/v1/bot", definition(world, trader, **wrong))
+
+        assert (response.status_code, response.json()["error"]["code"]) == (422, code)
+        assert Bot.objects.count() == 0
+
+    @pytest.mark.parametrize("body", ["{", "[]", '"text"', "\x00"])
+    def test_a_body_that_is_no_object_is_400(self, trader: TraderClient, body: str) -> None:
+        response = trader.generic("POST", "/api/v1/bot", body, content_type="application/json")
+
+        assert response.status_code == 400
+        assert response.json()["error"]["code"] == "malformed"
+
+    def test_a_change_makes_a_version_and_a_stale_one_is_a_conflict(self, trader: TraderClient, bot: Bot) -> None:
+        url = f"/api/v1/bot/{bot.id}"
+        changed = trader.patch(url, {"name": "Renamed", "version": 1})
+        assert (changed.status_code, changed.json()["version"], changed.json()["name"]) == (200, 2, "Renamed")
+
+        stale = trader.patch(url, {"name": "Again", "version": 1})
+        assert (stale.status_code, stale.json()["error"]["code"]) == (409, "bot_changed_meanwhile")
+
+    def test_the_mode_never_changes(self, trader: TraderClient, bot: Bot) -> None:
+        response = trader.patch(f"/api/v1/bot/{bot.id}", {"mode": "live"})
+        assert (response.status_code, response.json()["error"]["code"]) == (422, "field_is_immutable")
+
+    def test_a_deleted_bot_is_gone(self, trader: TraderClient, bot: Bot) -> None:
+        assert trader.delete(f"/api/v1/bot/{bot.id}").status_code == 204
+        assert trader.get(f"/api/v1/bot/{bot.id}").status_code == 404
+        assert trader.get("/api/v1/bot").json()["results"] == []
+
+    def test_lists_are_paged_newest_first(self, world: World, trader: TraderClient) -> None:
+        bots = [world.add_bot(trader.user_id) for _ in range(5)]
+        world.add_bot(uuid4())
+
+        seen, url = [], "/api/v1/bot?limit=2"
+        while url:
+            page = trader.get(url).json()
+            assert len(page["results"]) <= 2
+            seen += [each["id"] for each in page["results"]]
+            url = page["next"]
+        assert seen == sorted((str(bot.id) for bot in bots), reverse=True)
+
+    @pytest.mark.parametrize("path", ["/api/v1/bot", "/api/v1/trading/trades", "/api/v1/bot/alerts"])
+    @pytest.mark.parametrize("cursor", ["nonsense", "cD1ub25zZW5zZQ==", "bz14"])
+    def test_a_made_up_cursor_is_400(self, trader: TraderClient, bot: Bot, path: str, cursor: str) -> None:
+        assert trader.get(f"{path}?cursor={cursor}").status_code == 400
+
+    def test_a_list_costs_the_same_number_of_queries_however_long(
+        self, world: World, trader: TraderClient, django_assert_num_queries: Any
+    ) -> None:
+        for _ in range(6):
+            started = world.add_bot(trader.user_id)
+            trader.post(f"/api/v1/bot/{started.id}/start")
+        with django_assert_num_queries(4):
+            assert len(trader.get("/api/v1/bot").json()["results"]) == 6
+
+
+def test_amounts_keep_every_digit(world: World, trader: TraderClient) -> None:
+    body = definition(world, trader, quote_budget="12345678901234567890.0123456789")
+    created = trader.post("/api/v1/bot", body).json()
+
+    assert created["quote_budget"] == "12345678901234567890.0123456789"
+    assert Bot.objects.get().quote_budget == Decimal("12345678901234567890.0123456789")
