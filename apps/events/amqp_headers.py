@@ -20,6 +20,11 @@ ATTEMPT = "x-attempt"
 # How often a delivery was put off without being an attempt: the worker could not reach PostgreSQL, say.
 DEFERRALS = "x-deferrals"
 
+# Of a dead letter: why, when, and whose it is.
+DEAD_REASON = "x-dead-reason"
+DEAD_AT = "x-dead-at"
+DEAD_QUEUE = "x-dead-queue"
+
 
 class MalformedMessage(PlatformError):
     """A message on a queue of ours that none of our processes can have sent."""

@@ -50,6 +50,14 @@ class Verdict(StrEnum):
     EXHAUSTED = "exhausted"
 
 
+class Redrive(StrEnum):
+    """Whether a dead command may be sent again; otherwise what it is. Text for a person."""
+
+    READY = "ready"
+    FINISHED = "finished already"
+    UNDER_WAY = "under way again"
+
+
 @dataclass(frozen=True)
 class Claim:
     """`fence` and `attempt` are the run's own where it may run (claimed) or must be given up (exhausted)."""
@@ -140,3 +148,22 @@ def give_up(command: Command, *, reason: str, now: datetime) -> None:
     )
     unfinished = CommandExecution.objects.filter(pk=row.pk, state__in=(State.RUNNING, State.RETRYING))
     unfinished.update(state=State.FAILED, lease_until=None, reason=reason[:MAX_REASON_LENGTH], finished_at=now)
+
+
+def redrive(command_id: UUID, *, operator: str) -> Redrive:
+    """Gives a failed command all its attempts again. Asked twice before a worker took it, it says so twice."""
+    failed = CommandExecution.objects.filter(command_id=command_id, state=State.FAILED)
+    failed.update(
+        state=State.RETRYING, attempts=0, finished_at=None, reason=f"redriven by {operator}"[:MAX_REASON_LENGTH]
+    )
+    return may_redrive(command_id)
+
+
+def may_redrive(command_id: UUID) -> Redrive:
+    row = CommandExecution.objects.filter(command_id=command_id).first()
+    if row is None or row.state == State.FAILED:
+        return Redrive.READY
+    if row.state in (State.DONE, State.DROPPED):
+        return Redrive.FINISHED
+    # Without an attempt since the redrive: its message may not have been sent.
+    return Redrive.READY if row.state == State.RETRYING and row.attempts == 0 else Redrive.UNDER_WAY

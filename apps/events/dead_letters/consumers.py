@@ -13,15 +13,14 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from apps.core.errors import NotFound
-from apps.core.ids import new_id
 from apps.events.catalogue.audit import DeadLettersPurged, DeadLettersRedriven
 from apps.events.cloud_events import from_json
 from apps.events.consumers import deliver, groups, handlers_for, load_consumers
 from apps.events.consumers.arrival import Arrival
 from apps.events.dead_letters import CONSUMER_PREFIX, Filters, Letter, Outcome, Pace, Progress
+from apps.events.dead_letters.announcement import announce
 from apps.events.loop import DATABASE_ERRORS
 from apps.events.models import DeadLetter
-from apps.events.services import publish
 
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
 _NEVER_HANDLE = """
@@ -91,7 +90,7 @@ def redrive(
     for key, last in last_of_key.items():
         run.redrive_key(key, last)
     if not dry_run and (run.redriven or run.failed):
-        _announce(DeadLettersRedriven, source, filters, run.redriven, operator)
+        announce(DeadLettersRedriven, source, filters, run.redriven, operator)
     return Outcome(run.redriven, run.failed, run.left)
 
 
@@ -105,7 +104,7 @@ def purge(source: str, filters: Filters, *, dry_run: bool, operator: str) -> int
             for row in rows:
                 cursor.execute(_NEVER_HANDLE, [group, row.event_id])
         DeadLetter.objects.filter(pk__in=[row.pk for row in rows]).delete()
-        _announce(DeadLettersPurged, source, filters, len(rows), operator)
+        announce(DeadLettersPurged, source, filters, len(rows), operator)
     return len(rows)
 
 
@@ -213,28 +212,6 @@ def _letter(row: DeadLetter) -> Letter:
         died_at=row.created_at,
         content={"topic": row.topic, "partition": row.partition, "offset": row.offset, "event": row.envelope},
     )
-
-
-def _announce(
-    event: type[DeadLettersRedriven] | type[DeadLettersPurged],
-    source: str,
-    filters: Filters,
-    messages: int,
-    operator: str,
-) -> None:
-    now = timezone.now()
-    with transaction.atomic():
-        publish(
-            event(
-                redrive_id=new_id(),
-                operator=operator,
-                queue=source,
-                filters=filters.as_words(),
-                messages=messages,
-                ended_at=now,
-            ),
-            now=now,
-        )
 
 
 def _group(source: str) -> str:

@@ -11,7 +11,7 @@ from django.utils import timezone
 from kombu.message import Message
 
 from apps.events import executions, heartbeats
-from apps.events.amqp_headers import ATTEMPT, DEFERRALS, version_of
+from apps.events.amqp_headers import ATTEMPT, DEAD_AT, DEAD_QUEUE, DEAD_REASON, DEFERRALS, version_of
 from apps.events.catalogue import all_messages
 from apps.events.models import CommandExecution
 from apps.events.rabbitmq import (
@@ -34,11 +34,6 @@ PREFETCH = 50
 IDLE_SECONDS = 0.25
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 5.0
-
-# Of a dead letter: why, when, and whose it is.
-DEAD_REASON = "x-dead-reason"
-DEAD_AT = "x-dead-at"
-DEAD_QUEUE = "x-dead-queue"
 
 # RabbitMQ's own notes on the way so far. They would grow with every round, and RabbitMQ 4 ignores them anyway.
 _BROKER_HEADERS = ("x-death", "x-delivery-count", "x-acquired-count", "x-opt-")

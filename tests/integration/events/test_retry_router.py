@@ -4,6 +4,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -239,8 +240,7 @@ def test_a_router_killed_again_and_again_loses_nothing_and_repeats_little(rabbit
         for number in range(kills):
             running = processes.manage("route_failures")
             deliver(last[100 + number * 50 : 150 + number * 50])
-            before = rabbitmq.count("bot.started.dlq")
-            eventually(lambda before=before: rabbitmq.count("bot.started.dlq") > before, what="progress")
+            eventually(partial(has_grown, rabbitmq, rabbitmq.count("bot.started.dlq")), what="progress")
             running.send_signal(signal.SIGKILL)
             running.wait()
         processes.manage("route_failures")
@@ -254,6 +254,10 @@ def test_a_router_killed_again_and_again_loses_nothing_and_repeats_little(rabbit
     arrived = [message.body for message in rabbitmq.take("bot.started.dlq", at_most=10_000)]
     assert set(arrived) == {bot.canonical_bytes().decode() for bot in bots}
     assert len(arrived) - messages <= kills * 50
+
+
+def has_grown(rabbitmq: RabbitMQ, before: int) -> bool:
+    return rabbitmq.count("bot.started.dlq") > before
 
 
 def last_attempt(message: Any) -> amqp.Message:

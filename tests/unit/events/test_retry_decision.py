@@ -18,8 +18,8 @@ COMMAND = StopBot(command_id=uuid4(), bot_id=uuid4(), user_id=uuid4(), requested
 BODY = b"[[], " + COMMAND.canonical_bytes() + b", {}]"
 
 
-def failed(body: bytes = BODY, declared: Any = StopBot, **headers: Any) -> Failed:
-    return Failed("bot.stop", declared, {ATTEMPT: 1} | headers, body)
+def failed(body: bytes = BODY, declared: Any = StopBot, *, headers: dict[str, Any] | None = None) -> Failed:
+    return Failed("bot.stop", declared, {ATTEMPT: 1} | (headers or {}), body)
 
 
 def row(state: str, attempts: int, **fields: Any) -> CommandExecution:
@@ -32,18 +32,18 @@ def decision(message: Failed, found: CommandExecution | None) -> Any:
 
 @pytest.mark.parametrize(("attempts", "rung"), [(1, 5), (2, 30), (3, 120), (4, 600)])
 def test_each_failed_attempt_leads_to_its_rung(attempts: int, rung: int) -> None:
-    message = failed(**{ATTEMPT: attempts, DEFERRALS: 3})
+    message = failed(headers={ATTEMPT: attempts, DEFERRALS: 3})
 
     assert decision(message, row("retrying", attempts)) == Again(rung, attempts + 1)
 
 
 def test_the_row_counts_where_the_header_lags_behind() -> None:
     # Killed workers had their attempts without a new message.
-    assert decision(failed(**{ATTEMPT: 1}), row("retrying", 3)) == Again(120, 4)
+    assert decision(failed(headers={ATTEMPT: 1}), row("retrying", 3)) == Again(120, 4)
 
 
 def test_a_command_out_of_attempts_is_dead() -> None:
-    assert decision(failed(**{ATTEMPT: 5}), row("failed", 5)) == Dead("why")
+    assert decision(failed(headers={ATTEMPT: 5}), row("failed", 5)) == Dead("why")
 
 
 @pytest.mark.parametrize("state", ["done", "dropped"])
@@ -61,28 +61,28 @@ def test_a_command_that_runs_elsewhere_waits_for_the_end_of_that_lease_and_no_at
 ) -> None:
     running = row("running", 2, lease_until=NOW + timedelta(seconds=seconds), worker="elsewhere/x/1/1")
 
-    assert decision(failed(**{ATTEMPT: 2}), running) == Again(rung, 2, 0)
+    assert decision(failed(headers={ATTEMPT: 2}), running) == Again(rung, 2, 0)
 
 
 def test_a_command_whose_worker_is_gone_goes_back_soon() -> None:
     gone = row("running", 2, lease_until=NOW, worker="elsewhere/x/1/1")
 
-    assert decision(failed(**{ATTEMPT: 2}), gone) == Again(5, 3, 1)
+    assert decision(failed(headers={ATTEMPT: 2}), gone) == Again(5, 3, 1)
 
 
 def test_a_delivery_that_never_reached_its_row_is_no_attempt_and_waits_longer_each_time() -> None:
     first = decision(failed(), None)
-    second = decision(failed(**{DEFERRALS: 1}), None)
+    second = decision(failed(headers={DEFERRALS: 1}), None)
 
     assert (first, second) == (Again(5, 1, 1), Again(30, 1, 2))
 
 
 def test_a_delivery_that_claimed_nothing_on_its_second_attempt_is_no_attempt_either() -> None:
-    assert decision(failed(**{ATTEMPT: 2}), row("retrying", 1)) == Again(5, 2, 1)
+    assert decision(failed(headers={ATTEMPT: 2}), row("retrying", 1)) == Again(5, 2, 1)
 
 
 def test_a_command_that_no_worker_can_take_is_given_up_in_the_end() -> None:
-    given_up = decision(failed(**{DEFERRALS: MAX_DEFERRALS}), None)
+    given_up = decision(failed(headers={DEFERRALS: MAX_DEFERRALS}), None)
 
     assert given_up == Dead(f"put off {MAX_DEFERRALS} times: no worker could take it", gives_up=True)
 
@@ -90,7 +90,7 @@ def test_a_command_that_no_worker_can_take_is_given_up_in_the_end() -> None:
 def test_a_worker_lost_on_the_last_attempt_is_told_by_a_last_delivery() -> None:
     lost = row("running", 5, lease_until=NOW, worker="elsewhere/x/1/1")
 
-    assert decision(failed(**{ATTEMPT: 5}), lost) == Again(5, 6, 1)
+    assert decision(failed(headers={ATTEMPT: 5}), lost) == Again(5, 6, 1)
 
 
 @pytest.mark.parametrize("body", [b"", b"\x80", b"{}", b"[[], {}, {}]", b"[]", json.dumps([[], [], {}]).encode()])
@@ -105,9 +105,9 @@ def test_a_status_message_without_our_headers_is_dead_at_once() -> None:
 
 @pytest.mark.parametrize(("attempt", "expected"), [(1, Again(5, 2)), (4, Again(600, 5)), (5, Dead("failed 5 times"))])
 def test_what_has_no_row_is_counted_by_its_header(attempt: int, expected: Any) -> None:
-    assert decision(failed(b"anything", None, **{ATTEMPT: attempt}), None) == expected
+    assert decision(failed(b"anything", None, headers={ATTEMPT: attempt}), None) == expected
 
 
 @pytest.mark.parametrize("nonsense", ["3", -1, None, 2.5])
 def test_a_count_that_is_not_one_is_the_first(nonsense: Any) -> None:
-    assert decision(failed(b"anything", None, **{ATTEMPT: nonsense}), None) == Again(5, 2)
+    assert decision(failed(b"anything", None, headers={ATTEMPT: nonsense}), None) == Again(5, 2)

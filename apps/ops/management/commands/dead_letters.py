@@ -11,9 +11,9 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from apps.core.errors import PlatformError
-from apps.events.dead_letters import Filters, Letter, Source, consumers
+from apps.events.dead_letters import Filters, Letter, Source, consumers, rabbitmq
 
-HALVES: tuple[Source, ...] = (consumers,)
+HALVES: tuple[Source, ...] = (rabbitmq, consumers)
 
 
 class Command(BaseCommand):
