@@ -1,94 +1,31 @@
 """Events arrive by two brokers, so in any order: the read models end up the same."""
 
 from decimal import Decimal
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
-from django.db import models, transaction
+from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apps.bots.accounting import Book, Fill, book_of
 from apps.bots.consumers import ALERTS, READ_MODELS
-from apps.bots.models import AccountTrade, Alert, BotRunNews, BotStatus, BotTrade, UserTrading
+from apps.bots.models import Alert, BotStatus, BotTrade, UserTrading
 from apps.events.catalogue.bots import BotError, BotStarted, BotStopped
 from apps.events.catalogue.kraken import KrakenKeyTestFailed
 from apps.events.catalogue.trading import BotTradeExecuted, BotTradeSkipped
 from apps.events.catalogue.user import UserCreated
 from apps.events.consumers import deliver, load_consumers
-from apps.events.envelope import Envelope
-from apps.events.projections import projection
 from tests.factories.bots import START_OF_STORY, Story
+from tests.integration.bots.stories import ACTIONS, deliver_all, everything, tell
 
 pytestmark = pytest.mark.django_db
 
 load_consumers()
 
-READ_MODEL_TABLES: list[type[models.Model]] = [BotStatus, BotRunNews, BotTrade, AccountTrade, UserTrading]
-
-
-def deliver_all(envelopes: list[Envelope]) -> None:
-    for envelope in envelopes:
-        assert deliver(envelope, group=READ_MODELS)
-
 
 def status_of(story: Story) -> BotStatus:
     return BotStatus.objects.get(bot_id=story.bot_id)
-
-
-def everything() -> dict[str, list[dict[str, Any]]]:
-    """Every row of every read model."""
-    return {
-        model.__name__: sorted(model._default_manager.values(), key=lambda row: str(sorted(row.items(), key=str)))
-        for model in READ_MODEL_TABLES
-    }
-
-
-ACTIONS = (
-    "start",
-    "stop",
-    "pause",
-    "flatten",
-    "crash",
-    "trouble",
-    "late word of an old run",
-    "skip",
-    "buy",
-    "sell",
-    "account",
-    "user",
-)
-
-
-def tell(actions: list[tuple[str, int]]) -> Story:
-    """A story of which a bot service would be ashamed at times: runs that speak after their successor began."""
-    story = Story()
-    runs: list[UUID] = [story.run_id]
-    for action, number in actions:
-        match action:
-            case "start":
-                story.started(version=number)
-                runs.append(story.run_id)
-            case "stop" | "pause" | "flatten":
-                story.stopped(manner=action, open_orders=("O1",) if number % 2 else ())
-            case "crash":
-                story.failed(is_final=True)
-                story.stopped(manner="error")
-            case "trouble":
-                story.failed(is_final=False, code=f"trouble_{number}")
-            case "late word of an old run":
-                story.stopped(run_id=runs[number % len(runs)])
-            case "skip":
-                story.skipped(code=f"skip_{number}")
-            case "buy" | "sell":
-                story.traded(action, volume=f"0.{number:03d}", price=str(9000 + 100 * number), fee=f"0.{number:02d}")
-            case "account":
-                story.account_traded("buy")
-            case "user":
-                if not any(envelope.event_type == "user.created" for envelope in story.envelopes):
-                    story.tell(UserCreated(user_id=story.user_id, roles=("trader",), created_at=story.now))
-    return story
 
 
 stories = st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(1, 9)), min_size=1, max_size=12).map(tell)
@@ -267,39 +204,3 @@ def test_a_failed_bot_becomes_an_alert(is_final: bool, severity: str) -> None:
     assert deliver(story.failed(is_final=is_final), group=ALERTS)
 
     assert Alert.objects.get(bot_id=story.bot_id).severity == severity
-
-
-def test_read_models_rebuilt_from_nothing_equal_those_kept_live() -> None:
-    stories = [
-        tell([("user", 1), ("start", 1), ("buy", 5), ("trouble", 1), ("sell", 2), ("skip", 1), ("account", 1)]),
-        tell([("start", 1), ("buy", 9), ("crash", 1), ("start", 2), ("sell", 3), ("pause", 1)]),
-    ]
-    envelopes = [envelope for story in stories for envelope in story.envelopes]
-    deliver_all(list(reversed(envelopes)))
-    live = everything()
-    assert all(live.values())
-
-    read_models = projection("bot-read-models")
-    assert read_models is not None
-    read_models.start_over()
-    assert not any(everything().values())
-    deliver_all(envelopes)
-
-    assert everything() == live
-
-
-def test_alerts_rebuilt_from_nothing_equal_those_kept_live() -> None:
-    story = Story()
-    story.failed(is_final=True)
-    story.failed(is_final=False)
-    for envelope in story.envelopes:
-        deliver(envelope, group=ALERTS)
-    live = list(Alert.objects.order_by("id").values())
-
-    alerts = projection("alerts")
-    assert alerts is not None
-    alerts.start_over()
-    assert Alert.objects.count() == 0
-    for envelope in story.envelopes:
-        assert deliver(envelope, group=ALERTS)
-    assert list(Alert.objects.order_by("id").values()) == live

@@ -1,0 +1,74 @@
+"""Stories of bots, told and delivered, and what the read models then say."""
+
+from typing import Any
+from uuid import UUID
+
+from django.db import models
+
+from apps.bots.consumers import READ_MODELS
+from apps.bots.models import AccountTrade, BotRunNews, BotStatus, BotTrade, UserTrading
+from apps.events.catalogue.user import UserCreated
+from apps.events.consumers import deliver
+from apps.events.envelope import Envelope
+from tests.factories.bots import Story
+
+READ_MODEL_TABLES: list[type[models.Model]] = [BotStatus, BotRunNews, BotTrade, AccountTrade, UserTrading]
+
+
+def deliver_all(envelopes: list[Envelope]) -> None:
+    for envelope in envelopes:
+        assert deliver(envelope, group=READ_MODELS)
+
+
+def everything() -> dict[str, list[dict[str, Any]]]:
+    """Every row of every read model."""
+    return {
+        model.__name__: sorted(model._default_manager.values(), key=lambda row: str(sorted(row.items(), key=str)))
+        for model in READ_MODEL_TABLES
+    }
+
+
+ACTIONS = (
+    "start",
+    "stop",
+    "pause",
+    "flatten",
+    "crash",
+    "trouble",
+    "late word of an old run",
+    "skip",
+    "buy",
+    "sell",
+    "account",
+    "user",
+)
+
+
+def tell(actions: list[tuple[str, int]]) -> Story:
+    """A story of which a bot service would be ashamed at times: runs that speak after their successor began."""
+    story = Story()
+    runs: list[UUID] = [story.run_id]
+    for action, number in actions:
+        match action:
+            case "start":
+                story.started(version=number)
+                runs.append(story.run_id)
+            case "stop" | "pause" | "flatten":
+                story.stopped(manner=action, open_orders=("O1",) if number % 2 else ())
+            case "crash":
+                story.failed(is_final=True)
+                story.stopped(manner="error")
+            case "trouble":
+                story.failed(is_final=False, code=f"trouble_{number}")
+            case "late word of an old run":
+                story.stopped(run_id=runs[number % len(runs)])
+            case "skip":
+                story.skipped(code=f"skip_{number}")
+            case "buy" | "sell":
+                story.traded(action, volume=f"0.{number:03d}", price=str(9000 + 100 * number), fee=f"0.{number:02d}")
+            case "account":
+                story.account_traded("buy")
+            case "user":
+                if not any(envelope.event_type == "user.created" for envelope in story.envelopes):
+                    story.tell(UserCreated(user_id=story.user_id, roles=("trader",), created_at=story.now))
+    return story
