@@ -29,14 +29,17 @@ def names(profile: Profile) -> list[str]:
 
 
 def refuse_busy_ports(profile: Profile) -> None:
-    """Raises StackError where another program holds a port that the applications need and do not have yet."""
+    """Raises StackError where another program holds a port that the applications need and do not have yet.
+
+    Processes that a killed circus left behind are ended first: they hold these ports, and nobody looks after them.
+    """
     if not is_up(profile):
+        stop_orphans(profile)
         ports.refuse_busy(profile, APPLICATION_PORTS)
 
 
 def start(profile: Profile) -> None:
-    """Starts circus on this profile's configuration. Processes that a killed circus left behind are ended first."""
-    stop_orphans(profile)
+    """Starts circus on this profile's configuration."""
     gateway.write(profile, os.environ)
     configuration = applications.write_configuration(profile)
     for name in names(profile):
