@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
+from apps.events.catalogue import Transport
 from apps.events.envelope import Envelope
 from apps.events.models import CommandExecution, OutboxRow, ProcessHeartbeat, StoredEvent
 
@@ -24,9 +25,10 @@ def command_executions_by_id(*, command_ids: Collection[UUID]) -> dict[UUID, Com
     return CommandExecution.objects.in_bulk(list(command_ids))
 
 
-def waiting_ids(*, event_ids: Collection[UUID]) -> set[UUID]:
-    """Which of these no broker has confirmed yet."""
-    return set(OutboxRow.objects.filter(event_id__in=event_ids).values_list("event_id", flat=True))
+def undispatched_ids(*, command_ids: Collection[UUID]) -> set[UUID]:
+    """Which of these commands RabbitMQ has not confirmed yet."""
+    rows = OutboxRow.objects.filter(event_id__in=command_ids, transport=Transport.RABBITMQ)
+    return set(rows.values_list("event_id", flat=True))
 
 
 def envelope_of(row: StoredEvent) -> Envelope:

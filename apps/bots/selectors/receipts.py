@@ -11,7 +11,7 @@ from apps.bots.errors import CommandNotFound
 from apps.bots.models import BotCommand
 from apps.bots.selectors.bots import bot_get
 from apps.events.executions import State
-from apps.events.selectors import command_executions_by_id, waiting_ids
+from apps.events.selectors import command_executions_by_id, undispatched_ids
 
 
 class ReceiptState(TextChoices):
@@ -66,7 +66,7 @@ def receipt_of(command: BotCommand, *, now: datetime) -> Receipt:
 def receipts_of(commands: Sequence[BotCommand], *, now: datetime) -> list[Receipt]:
     """The receipts, in the given order; two queries however many they are."""
     ids = [command.id for command in commands]
-    waiting = waiting_ids(event_ids=ids)
+    waiting = undispatched_ids(command_ids=ids)
     executions = command_executions_by_id(command_ids=ids)
     receipts = []
     for command in commands:

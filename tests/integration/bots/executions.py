@@ -10,7 +10,7 @@ from apps.events.models import CommandExecution, OutboxRow
 
 def deliver(command_id: UUID) -> None:
     """The broker has confirmed it."""
-    OutboxRow.objects.filter(event_id=command_id).delete()
+    OutboxRow.objects.filter(event_id=command_id, transport="rabbitmq").delete()
 
 
 def execution(command_id: UUID, state: str, *, reason: str = "", attempts: int = 1, at: datetime | None = None) -> None:

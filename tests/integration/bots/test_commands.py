@@ -80,7 +80,7 @@ class TestStart:
             requested_at=command.requested_at,
             expires_at=command.requested_at + timedelta(hours=24),
         )
-        row = OutboxRow.objects.get()
+        row = OutboxRow.objects.get(transport="rabbitmq")
         assert (row.event_id, row.destination, row.key) == (command.id, "bot.start", bot.id)
         assert state_of(bot) == BotState.STARTING
 
@@ -90,7 +90,7 @@ class TestStart:
         with pytest.raises(BotAlreadyRunning):
             start(bot)
         assert BotCommand.objects.count() == 1
-        assert OutboxRow.objects.count() == 1
+        assert OutboxRow.objects.filter(destination="bot.start").count() == 1
 
     def test_of_a_running_bot_is_a_conflict(self, bot: Bot) -> None:
         run(bot)
