@@ -37,13 +37,14 @@ def drain(topic: str, *, seconds: float = 30.0, relay: Relay | None = None) -> N
             own.close()
 
 
-def test_database_url() -> str:
-    """DATABASE_URL of the database that the tests use now."""
+def test_environment(**more: str) -> dict[str, str]:
+    """The environment of a process that works on the database that the tests use now."""
     parts = urlsplit(os.environ["DATABASE_URL"])
-    return urlunsplit(parts._replace(path=f"/{connection.settings_dict['NAME']}"))
+    url = urlunsplit(parts._replace(path=f"/{connection.settings_dict['NAME']}"))
+    return {**os.environ, "DATABASE_URL": url, **more}
 
 
-test_database_url.__test__ = False  # type: ignore[attr-defined]
+test_environment.__test__ = False  # type: ignore[attr-defined]
 
 
 @contextmanager
@@ -52,7 +53,7 @@ def manage(*arguments: str, log: IO[bytes] | None = None, **environment: str) ->
     process = subprocess.Popen(
         [sys.executable, "manage.py", *arguments],
         cwd=ROOT,
-        env={**os.environ, "DATABASE_URL": test_database_url(), **environment},
+        env=test_environment(**environment),
         stdout=log or subprocess.DEVNULL,
         stderr=log or subprocess.DEVNULL,
     )

@@ -1,0 +1,106 @@
+"""Consumers as processes: stopped, killed and frozen in the middle of their work."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from uuid import UUID, uuid4
+
+import pytest
+
+from apps.events.models import DeadLetter
+from tests.integration.events.consumer_helpers import Listener, seen
+from tests.integration.events.relay_helpers import ROOT, drain, test_environment
+from tests.kafka_broker import fill_outbox, topic
+
+__all__ = ["seen", "topic"]
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(180)]
+
+KEYS = 6
+EVENTS = 120
+
+
+@pytest.fixture
+def filled(topic: str, seen: None) -> tuple[str, Listener, list[UUID]]:
+    """A topic with events of some keys, and the listener that is to have seen them."""
+    keys = [uuid4() for _ in range(KEYS)]
+    fill_outbox(topic, keys, EVENTS)
+    drain(topic)
+    return topic, Listener(), keys
+
+
+@contextmanager
+def _process(listener: Listener, topic: str, seconds: float) -> Iterator["subprocess.Popen[bytes]"]:
+    module = "tests.integration.events.consumer_process"
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, listener.group, topic, str(seconds)], cwd=ROOT, env=test_environment()
+    )
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGCONT)
+        process.kill()
+        process.wait()
+
+
+def _wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"it did not come within {seconds:g} s"
+        time.sleep(0.05)
+
+
+def _count(listener: Listener, keys: list[UUID]) -> int:
+    return sum(len(listener.effects(key)) for key in keys)
+
+
+def _each_once_in_order(listener: Listener, keys: list[UUID]) -> bool:
+    return all(listener.effects(key) == list(range(1, EVENTS // KEYS + 1)) for key in keys)
+
+
+def test_sigterm_ends_a_consumer_soon_and_the_next_one_goes_on(filled: tuple[str, Listener, list[UUID]]) -> None:
+    topic, listener, keys = filled
+    with _process(listener, topic, 0.02) as first:
+        _wait_until(lambda: _count(listener, keys) > 5)
+        first.send_signal(signal.SIGTERM)
+        assert first.wait(timeout=20) == 0
+    handled = _count(listener, keys)
+    assert 5 < handled < EVENTS
+
+    with _process(listener, topic, 0.0):
+        _wait_until(lambda: _count(listener, keys) == EVENTS)
+
+    assert _each_once_in_order(listener, keys)
+
+
+def test_a_consumer_that_is_killed_leaves_nothing_half_done(filled: tuple[str, Listener, list[UUID]]) -> None:
+    topic, listener, keys = filled
+    with _process(listener, topic, 0.05) as consumer:
+        _wait_until(lambda: _count(listener, keys) > 3)
+        consumer.send_signal(signal.SIGKILL)
+        consumer.wait()
+
+    with _process(listener, topic, 0.0):
+        _wait_until(lambda: _count(listener, keys) == EVENTS)
+
+    assert _each_once_in_order(listener, keys)
+    assert not DeadLetter.objects.exists()
+
+
+def test_a_frozen_consumer_s_partitions_are_taken_over_and_its_awakening_repeats_nothing(
+    filled: tuple[str, Listener, list[UUID]],
+) -> None:
+    topic, listener, keys = filled
+    with _process(listener, topic, 0.05) as frozen:
+        _wait_until(lambda: _count(listener, keys) > 3)
+        frozen.send_signal(signal.SIGSTOP)
+        with _process(listener, topic, 0.0):
+            _wait_until(lambda: _count(listener, keys) >= EVENTS - 1, seconds=60)
+            frozen.send_signal(signal.SIGCONT)
+            _wait_until(lambda: _count(listener, keys) == EVENTS, seconds=40)
+            time.sleep(3)
+
+    assert _each_once_in_order(listener, keys)
