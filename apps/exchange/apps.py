@@ -1,3 +1,5 @@
+import sys
+
 from django.apps import AppConfig
 
 
@@ -5,3 +7,13 @@ class ExchangeConfig(AppConfig):
     name = "apps.exchange"
     label = "exchange"
     db_schema = "kraken"
+
+    def ready(self) -> None:
+        """Ends the process with one sentence where the two exchanges' addresses could be mixed up."""
+        from apps.exchange.addresses import exchange_url
+        from apps.exchange.errors import UnsafeExchangeUrl
+
+        try:
+            exchange_url("paper")
+        except UnsafeExchangeUrl as unsafe:
+            sys.exit(str(unsafe))

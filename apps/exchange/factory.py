@@ -1,17 +1,9 @@
 """Which exchange a credential belongs to. The address follows from the mode alone; nothing else can choose it."""
 
-from urllib.parse import SplitResult, urlsplit
-
-from django.conf import settings
-
 from apps.events.catalogue.kraken import Mode
-from apps.exchange.errors import UnsafeExchangeUrl
+from apps.exchange.addresses import exchange_url
 from apps.exchange.kraken import KrakenExchange, Patience
-from apps.exchange.kraken.client import LOOPBACK
 from apps.exchange.port import Credential, Exchange, MarketData
-
-_KRAKEN = "kraken.com"
-_PORTS = {"http": 80, "https": 443}
 
 
 def exchange_for(credential: Credential, *, patience: Patience | None = None) -> Exchange:
@@ -31,34 +23,3 @@ def exchange_for(credential: Credential, *, patience: Patience | None = None) ->
 def market_data_for(mode: Mode, *, patience: Patience | None = None) -> MarketData:
     """Public market data, without a key. For one thread. Raises UnsafeExchangeUrl."""
     return KrakenExchange(mode=mode, url=exchange_url(mode), patience=patience)
-
-
-def exchange_url(mode: Mode) -> str:
-    """The address for a mode, checked. Raises UnsafeExchangeUrl."""
-    paper, live = settings.ENVIRONMENT.paper_exchange_url, settings.ENVIRONMENT.kraken_url
-    if _origin(_checked("MUCKARD_PAPER_EXCHANGE_URL", paper)) == _origin(_checked("MUCKARD_KRAKEN_URL", live)):
-        raise UnsafeExchangeUrl("MUCKARD_PAPER_EXCHANGE_URL and MUCKARD_KRAKEN_URL must not be the same.")
-    host = urlsplit(paper).hostname or ""
-    if host == _KRAKEN or host.endswith(f".{_KRAKEN}"):
-        raise UnsafeExchangeUrl("MUCKARD_PAPER_EXCHANGE_URL names Kraken itself.")
-    match mode:
-        case "paper":
-            return str(paper)
-        case "live":
-            return str(live)
-    raise UnsafeExchangeUrl(f"There is no mode {mode!r}.")
-
-
-def _checked(variable: str, url: str) -> SplitResult:
-    parts = urlsplit(url)
-    if parts.scheme not in _PORTS or not parts.hostname:
-        raise UnsafeExchangeUrl(f"{variable} must look like https://host:port.")
-    if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
-        raise UnsafeExchangeUrl(f"{variable} must name a host alone: the SDK drops what follows it.")
-    if parts.scheme == "http" and variable == "MUCKARD_KRAKEN_URL" and parts.hostname not in LOOPBACK:
-        raise UnsafeExchangeUrl(f"{variable} must begin with https.")
-    return parts
-
-
-def _origin(parts: SplitResult) -> tuple[str, int]:
-    return (parts.hostname or "").rstrip("."), parts.port or _PORTS[parts.scheme]

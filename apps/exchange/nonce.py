@@ -42,19 +42,24 @@ def signing_turn(api_key: str) -> Iterator[int]:
     digest = key_digest(api_key)
     lock = int.from_bytes(bytes.fromhex(digest)[:8], "big", signed=True)
     try:
-        _execute("SELECT pg_advisory_lock(%s)", lock)
-    except (DatabaseError, InterfaceError) as error:
-        connection.close_if_unusable_or_obsolete()
-        raise NotSent("Other calls with this key are still under way.") from error
-    try:
+        _take(lock)
         yield _allocate(digest)
     finally:
+        # Also where taking it was interrupted: a lock too few is unlocked without harm, one too many would stay.
         _release(lock)
 
 
 def nonce_forget(api_key: str) -> None:
     """Drops the record of a key that is not going to be used again."""
     _execute("DELETE FROM exchange_nonce WHERE key_digest = %s", key_digest(api_key))
+
+
+def _take(lock: int) -> None:
+    try:
+        _execute("SELECT pg_advisory_lock(%s)", lock)
+    except (DatabaseError, InterfaceError) as error:
+        connection.close_if_unusable_or_obsolete()
+        raise NotSent("Other calls with this key are still under way.") from error
 
 
 def _allocate(digest: str) -> int:

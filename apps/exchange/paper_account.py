@@ -9,8 +9,8 @@ import requests
 
 from apps.core import service_token
 from apps.core.money import plain
+from apps.exchange.addresses import exchange_url
 from apps.exchange.errors import AccountNotOpened, ExchangeUnavailable
-from apps.exchange.factory import exchange_url
 
 TIMEOUT_SECONDS = (3.0, 10.0)
 

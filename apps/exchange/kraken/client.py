@@ -12,9 +12,8 @@ from urllib.parse import urlsplit
 import requests
 from kraken.spot import SpotClient
 
+from apps.exchange.addresses import LOOPBACK
 from apps.exchange.errors import UnsafeExchangeUrl
-
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 _SDK_URL = SpotClient.URL
 

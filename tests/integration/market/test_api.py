@@ -352,11 +352,3 @@ def test_the_source_is_a_setting(client: APIClient, fake: CountingExchange, sett
 
 def test_market_data_needs_a_token(fake: CountingExchange) -> None:
     assert {APIClient().get(address).status_code for address in (PAIRS, TICKER, OHLC, BOOK, STATUS)} == {401}
-
-
-def test_strategies_get_the_last_closed_candles(fake: CountingExchange) -> None:
-    closes = [candle.close for candle in selectors.candles(fake, "XBTUSD", 60, limit=2)]
-
-    assert [str(close) for close in closes] == ["50003.0", "50004.0"]
-    assert len(selectors.candles(fake, "XBTUSD", 60)) == 5
-    assert selectors.candles(fake, "XBTUSD", 5) == []

@@ -1,5 +1,8 @@
 """Paper and live differ in address and credential, and neither reaches the other's."""
 
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 
 import pytest
@@ -76,6 +79,32 @@ def test_addresses_that_could_mix_them_up_are_refused(settings: Settings, mode: 
 
     with pytest.raises(UnsafeExchangeUrl):
         factory.exchange_for(Login(mode))
+
+
+@pytest.mark.parametrize("service", ["kraken", "bot"])
+@pytest.mark.parametrize(
+    ("variable", "value", "sentence"),
+    [
+        ("MUCKARD_PAPER_EXCHANGE_URL", "https://api.kraken.com", "must not be the same"),
+        ("MUCKARD_PAPER_EXCHANGE_URL", "https://futures.kraken.com", "names Kraken itself"),
+        ("MUCKARD_KRAKEN_URL", "http://api.kraken.com", "must begin with https"),
+        ("MUCKARD_MARKET_SOURCE", "Live", "MUCKARD_MARKET_SOURCE is not valid"),
+        ("MUCKARD_KRAKEN_ULR", "https://api.kraken.com", "Did you mean MUCKARD_KRAKEN_URL?"),
+    ],
+)
+def test_a_typo_keeps_a_service_from_starting(service: str, variable: str, value: str, sentence: str) -> None:
+    started = subprocess.run(
+        [sys.executable, "manage.py", "check"],
+        env={**os.environ, "SERVICE": service, variable: value},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert started.returncode != 0
+    assert sentence in started.stderr
+    assert "Traceback" not in started.stderr
 
 
 def test_a_mode_that_does_not_exist_has_no_address(settings: Settings) -> None:

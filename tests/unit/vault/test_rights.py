@@ -1,0 +1,43 @@
+"""What a key must not be able to do, and what its owner is told."""
+
+import pytest
+
+from apps.exchange.fake import ALL_PERMISSIONS
+from apps.exchange.types import KeyInfo
+from apps.vault.errors import KeyMayWithdraw, KeyRightsUnknown
+from apps.vault.rights import NEEDED, refuse_dangerous_rights, warnings_of
+
+
+def test_a_key_for_trading_alone_is_taken() -> None:
+    refuse_dangerous_rights(KeyInfo(permissions=ALL_PERMISSIONS))
+    refuse_dangerous_rights(KeyInfo(permissions=frozenset()))
+
+
+def test_every_right_to_withdraw_is_named() -> None:
+    with pytest.raises(KeyMayWithdraw) as caught:
+        refuse_dangerous_rights(
+            KeyInfo(permissions=frozenset({"query-funds", "withdraw-funds", "Add-Withdraw-Address"}))
+        )
+    assert caught.value.details == {"rights": ["Add-Withdraw-Address", "withdraw-funds"]}
+
+
+def test_rights_that_are_not_told_prove_nothing() -> None:
+    with pytest.raises(KeyRightsUnknown):
+        refuse_dangerous_rights(KeyInfo(permissions=None))
+
+
+@pytest.mark.parametrize("missing", NEEDED)
+def test_a_right_that_bots_need_is_missed_by_name(missing: str) -> None:
+    permissions = set(NEEDED) - {missing}
+
+    assert warnings_of(permissions=permissions, ip_allowlist=["10.0.0.1"], nonce_window=0, mode="live") == [
+        f"Bots cannot trade with this key: it lacks {missing}."
+    ]
+
+
+def test_a_live_key_without_addresses_is_warned_of_a_paper_one_is_not() -> None:
+    warnings = {
+        mode: warnings_of(permissions=NEEDED, ip_allowlist=[], nonce_window=0, mode=mode) for mode in ("live", "paper")
+    }
+    assert len(warnings["live"]) == 1
+    assert warnings["paper"] == []
