@@ -14,12 +14,19 @@ from urllib.request import Request, urlopen
 
 import pytest
 from django.conf import settings
+from django.db.models import QuerySet
 from kombu import Connection
 
+from apps.events.models import OutboxRow
 from apps.events.topology import rabbitmq as topology
 
 # As many as by default, so that a command has as many attempts.
 SHORT_RUNGS = (1, 1, 1, 1)
+
+
+def rabbitmq_rows() -> "QuerySet[OutboxRow]":
+    """What waits for the dispatcher. Copies for the journal in Kafka are the relay's."""
+    return OutboxRow.objects.filter(transport="rabbitmq")
 
 
 class RabbitMQ:

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 from django.utils.dateparse import parse_datetime
 
 from apps.core.errors import PlatformError
-from apps.events.catalogue import Transport, all_messages
+from apps.events.catalogue import all_messages
 from apps.events.envelope import Envelope
 
 
@@ -33,7 +34,7 @@ class EventFilter:
 
     def fits(self, envelope: Envelope) -> bool:
         return (
-            (self.topic is None or envelope.event_type in self._types_of_topic())
+            (self.topic is None or envelope.event_type in _types_of(self.topic))
             and (self.aggregate_type is None or envelope.aggregate_type == self.aggregate_type)
             and (self.aggregate_id is None or envelope.aggregate_id == self.aggregate_id)
             and (self.user_id is None or envelope.user_id == self.user_id)
@@ -46,7 +47,7 @@ class EventFilter:
         """A condition over events.event, and its parameters."""
         parts: list[tuple[str, Any]] = []
         if self.topic is not None:
-            parts.append(("event_type = ANY(%s)", sorted(self._types_of_topic())))
+            parts.append(("event_type = ANY(%s)", sorted(_types_of(self.topic))))
         if self.aggregate_type is not None:
             parts.append(("aggregate_type = %s", self.aggregate_type))
         if self.aggregate_id is not None:
@@ -64,10 +65,9 @@ class EventFilter:
     def topics(self) -> set[str]:
         """The topics that can hold what fits."""
         names = {
-            message.declaration.destination
+            message.declaration.topic
             for message in all_messages()
-            if message.declaration.transport is Transport.KAFKA
-            and (not self.event_types or message.declaration.name in self.event_types)
+            if message.declaration.topic and (not self.event_types or message.declaration.name in self.event_types)
         }
         return names & {self.topic} if self.topic else names
 
@@ -76,8 +76,10 @@ class EventFilter:
         parts = {name: value for name, value in vars(self).items() if value not in (None, ())}
         return {name: list(value) if isinstance(value, tuple) else str(value) for name, value in parts.items()}
 
-    def _types_of_topic(self) -> set[str]:
-        return {m.declaration.name for m in all_messages() if m.declaration.destination == self.topic}
+
+@cache
+def _types_of(topic: str) -> frozenset[str]:
+    return frozenset(m.declaration.name for m in all_messages() if m.declaration.topic == topic)
 
 
 def add_arguments(parser: Any) -> None:
@@ -97,7 +99,7 @@ def filter_of(options: dict[str, Any]) -> EventFilter:
     for name in options["type"]:
         if name not in known:
             raise InvalidFilter(f"No event is called {name!r}. Known: {', '.join(sorted(known))}.")
-    topics = {message.declaration.destination for message in all_messages()}
+    topics = {message.declaration.topic for message in all_messages()}
     if options["topic"] and options["topic"] not in topics:
         raise InvalidFilter(f"There is no topic {options['topic']!r}.")
     return EventFilter(

@@ -157,7 +157,7 @@ def _references(destination: str) -> Json:
     return {
         _message_id(message): {"$ref": f"#/components/messages/{_message_id(message)}"}
         for message in all_messages()
-        if message.declaration.destination == destination
+        if destination in (message.declaration.destination, message.declaration.journal)
     }
 
 

@@ -8,10 +8,10 @@ from django.db import connection
 from apps.core.context import current_context
 from apps.core.errors import PlatformError
 from apps.core.ids import new_id
-from apps.events.catalogue import Command, Event, Message, Status, slot_of
+from apps.events.catalogue import Command, Event, Message, Status, Transport, slot_of
 from apps.events.wakeup import wake_after_commit
 
-_APPEND = "SELECT events.append_event(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+_APPEND = "SELECT events.append_event(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 
 
 class PublishedOutsideTransaction(PlatformError):
@@ -60,7 +60,10 @@ def _append(message: Message, *, event_id: UUID, now: datetime, user_id: UUID | 
                 declaration.transport,
                 declaration.destination,
                 slot_of(message.aggregate_id),
+                declaration.journal,
             ],
         )
     wake_after_commit(declaration.transport)
+    if declaration.journal:
+        wake_after_commit(Transport.KAFKA)
     return event_id

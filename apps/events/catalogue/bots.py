@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from apps.events.catalogue.kraken import Mode
 from apps.events.catalogue.message import Command, Priority, Signal, Status
+from apps.events.catalogue.topics import TRADING_EVENTS
 from apps.events.catalogue.trading import Side
 
 
@@ -28,7 +29,7 @@ class BotConfig(BaseModel):
     version: int
 
 
-class StartBot(Command, name="bot.start", aggregate="bot", key="bot_id"):
+class StartBot(Command, name="bot.start", aggregate="bot", key="bot_id", journal=TRADING_EVENTS.name):
     bot_id: UUID
     user_id: UUID
     config: BotConfig
@@ -36,7 +37,7 @@ class StartBot(Command, name="bot.start", aggregate="bot", key="bot_id"):
     expires_at: datetime
 
 
-class StopBot(Command, name="bot.stop", aggregate="bot", key="bot_id"):
+class StopBot(Command, name="bot.stop", aggregate="bot", key="bot_id", journal=TRADING_EVENTS.name):
     """`pause` stops entries and keeps orders, `stop` cancels open orders, `flatten` sells the position as well."""
 
     bot_id: UUID
@@ -46,7 +47,14 @@ class StopBot(Command, name="bot.stop", aggregate="bot", key="bot_id"):
     expires_at: datetime
 
 
-class TriggerTrade(Command, name="bot.trigger_trade", aggregate="bot", key="bot_id", priority=Priority.HIGH):
+class TriggerTrade(
+    Command,
+    name="bot.trigger_trade",
+    aggregate="bot",
+    key="bot_id",
+    journal=TRADING_EVENTS.name,
+    priority=Priority.HIGH,
+):
     """Trade now: by the strategy's own decision where no side is given. `quote_amount` is in the quote asset."""
 
     bot_id: UUID
@@ -57,7 +65,7 @@ class TriggerTrade(Command, name="bot.trigger_trade", aggregate="bot", key="bot_
     expires_at: datetime
 
 
-class BotStarted(Status, name="bot.started", aggregate="bot", key="bot_id"):
+class BotStarted(Status, name="bot.started", aggregate="bot", key="bot_id", journal=TRADING_EVENTS.name):
     bot_id: UUID
     user_id: UUID
     run_id: UUID
@@ -66,7 +74,7 @@ class BotStarted(Status, name="bot.started", aggregate="bot", key="bot_id"):
     started_at: datetime
 
 
-class BotStopped(Status, name="bot.stopped", aggregate="bot", key="bot_id"):
+class BotStopped(Status, name="bot.stopped", aggregate="bot", key="bot_id", journal=TRADING_EVENTS.name):
     """`open_orders` lists what is still open on the exchange; empty after a clean stop."""
 
     bot_id: UUID
@@ -79,7 +87,9 @@ class BotStopped(Status, name="bot.stopped", aggregate="bot", key="bot_id"):
     stopped_at: datetime
 
 
-class BotError(Status, name="bot.error", aggregate="bot", key="bot_id", priority=Priority.HIGH):
+class BotError(
+    Status, name="bot.error", aggregate="bot", key="bot_id", journal=TRADING_EVENTS.name, priority=Priority.HIGH
+):
     """`is_final` says that the run ended; otherwise it goes on and tries again."""
 
     bot_id: UUID

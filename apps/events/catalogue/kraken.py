@@ -37,7 +37,12 @@ class KrakenKeyDisconnected(
 
 
 class KrakenKeyTestFailed(
-    Status, name="kraken.key.test.failed", aggregate="user", key="user_id", priority=Priority.HIGH
+    Status,
+    name="kraken.key.test.failed",
+    aggregate="user",
+    key="user_id",
+    journal=KRAKEN_EVENTS.name,
+    priority=Priority.HIGH,
 ):
     """A key did not pass its test. `credential_id` is missing where the key was refused before it was stored."""
 

@@ -55,7 +55,8 @@ class Declaration:
     """What a message class says about itself.
 
     `destination` is a topic for Kafka and a queue for RabbitMQ; `key_field` names the payload field that holds the
-    aggregate's id, by which messages are partitioned and ordered.
+    aggregate's id, by which messages are partitioned and ordered. `journal` names the topic that keeps a command or a
+    status message for auditors, beside the events of the same aggregate.
     """
 
     name: str
@@ -65,6 +66,12 @@ class Declaration:
     aggregate: str
     key_field: str
     priority: Priority = Priority.NORMAL
+    journal: str | None = None
+
+    @property
+    def topic(self) -> str | None:
+        """The Kafka topic that holds the message, if any."""
+        return self.destination if self.transport is Transport.KAFKA else self.journal
 
 
 _catalogue: dict[tuple[str, int], type["Message"]] = {}
@@ -128,20 +135,34 @@ class Command(Message):
     command_id: UUID
 
     def __init_subclass__(
-        cls, *, name: str, aggregate: str, key: str, priority: Priority = Priority.NORMAL, version: int = 1
+        cls,
+        *,
+        name: str,
+        aggregate: str,
+        key: str,
+        journal: str,
+        priority: Priority = Priority.NORMAL,
+        version: int = 1,
     ) -> None:
         super().__init_subclass__()
-        cls.declaration = Declaration(name, version, Transport.RABBITMQ, name, aggregate, key, priority)
+        cls.declaration = Declaration(name, version, Transport.RABBITMQ, name, aggregate, key, priority, journal)
 
 
 class Status(Message):
     """News for whoever listens. Goes to a topic exchange; the queue of its own name is bound for the kraken service."""
 
     def __init_subclass__(
-        cls, *, name: str, aggregate: str, key: str, priority: Priority = Priority.NORMAL, version: int = 1
+        cls,
+        *,
+        name: str,
+        aggregate: str,
+        key: str,
+        journal: str,
+        priority: Priority = Priority.NORMAL,
+        version: int = 1,
     ) -> None:
         super().__init_subclass__()
-        cls.declaration = Declaration(name, version, Transport.RABBITMQ, name, aggregate, key, priority)
+        cls.declaration = Declaration(name, version, Transport.RABBITMQ, name, aggregate, key, priority, journal)
 
 
 class Signal(Message):

@@ -7,7 +7,7 @@ import structlog
 from django.utils import timezone
 
 from apps.events.breaker import Breaker
-from apps.events.catalogue import InvalidPayload, UnknownMessage
+from apps.events.catalogue import InvalidPayload, Transport, UnknownMessage
 from apps.events.consumers import metrics
 from apps.events.consumers.arrival import Arrival
 from apps.events.consumers.delivery import deliver
@@ -52,7 +52,7 @@ class Handling:
         envelope = arrival.envelope
         if envelope is None:
             return self._give_up(arrival, arrival.problem, attempt)
-        if (envelope.event_type, envelope.schema_version) not in handlers_for(self.group):
+        if (envelope.event_type, envelope.schema_version) not in handlers_for(self.group, transport=Transport.KAFKA):
             return Result.SKIPPED
         if arrival.key in self._blocked:
             if dead_letters.set_aside_behind(self.group, arrival, now=timezone.now()):

@@ -73,9 +73,18 @@ def registrations_for(group: str) -> dict[tuple[str, int], Registration]:
     return _registered.get(group, {})
 
 
-def handlers_for(group: str) -> dict[tuple[str, int], Handler]:
-    """The handlers of a group by the message's name and version."""
-    return {identity: registration.handler for identity, registration in registrations_for(group).items()}
+def handlers_for(group: str, *, transport: Transport | None = None) -> dict[tuple[str, int], Handler]:
+    """The handlers of a group by the message's name and version; only of what comes over one transport, if given.
+
+    A topic may keep commands and status messages for auditors: those reach handlers over RabbitMQ.
+    """
+    from apps.events.catalogue import message_class
+
+    return {
+        identity: registration.handler
+        for identity, registration in registrations_for(group).items()
+        if transport in (None, message_class(*identity).declaration.transport)
+    }
 
 
 def topics_of(group: str) -> list[str]:

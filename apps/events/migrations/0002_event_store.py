@@ -53,6 +53,7 @@ CREATE TABLE events.outbox (
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
 
 CREATE INDEX outbox_transport ON events.outbox (transport, id);
+CREATE INDEX outbox_event ON events.outbox (event_id);
 """
 
 APPEND = r"""
@@ -74,7 +75,7 @@ CREATE FUNCTION events.microseconds(moment timestamptz) RETURNS bigint LANGUAGE 
 CREATE FUNCTION events.append_event(
     p_event_id uuid, p_event_type text, p_schema_version integer, p_aggregate_type text, p_aggregate_id uuid,
     p_occurred_at timestamptz, p_user_id uuid, p_correlation_id uuid, p_causation_id uuid, p_traceparent text,
-    p_payload bytea, p_transport text, p_destination text, p_slot integer
+    p_payload bytea, p_transport text, p_destination text, p_slot integer, p_journal text DEFAULT NULL
 ) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = events, pg_temp AS $$
 DECLARE
     v_seq bigint;
@@ -103,6 +104,10 @@ BEGIN
      WHERE aggregate_type = p_aggregate_type AND aggregate_id = p_aggregate_id;
     INSERT INTO outbox (event_id, recorded_at, transport, destination, key, slot, created_at, next_attempt_at)
     VALUES (p_event_id, v_recorded_at, p_transport, p_destination, p_aggregate_id, p_slot, v_recorded_at, v_recorded_at);
+    IF p_journal IS NOT NULL THEN
+        INSERT INTO outbox (event_id, recorded_at, transport, destination, key, slot, created_at, next_attempt_at)
+        VALUES (p_event_id, v_recorded_at, 'kafka', p_journal, p_aggregate_id, p_slot, v_recorded_at, v_recorded_at);
+    END IF;
     RETURN v_seq;
 END $$;
 

@@ -23,7 +23,7 @@ from apps.events.rabbitmq import SignalSender, TopologyMissing
 from apps.events.selectors import envelope_of
 from apps.events.services import dispatch, publish
 from apps.events.topology import rabbitmq as topology
-from tests.brokers import RabbitMQ, eventually
+from tests.brokers import RabbitMQ, eventually, rabbitmq_rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -54,7 +54,7 @@ def running(rabbitmq: RabbitMQ) -> Iterator[Dispatcher]:
 @pytest.fixture
 def drain(running: Dispatcher) -> Callable[[], None]:
     def until_empty() -> None:
-        eventually(lambda: running.step() is not None and not OutboxRow.objects.exists(), what="an empty outbox")
+        eventually(lambda: running.step() is not None and not rabbitmq_rows().exists(), what="an empty outbox")
 
     return until_empty
 
@@ -133,7 +133,7 @@ def test_events_for_kafka_are_left_alone(drain: Any) -> None:
         running.step()
     finally:
         running.close()
-    assert OutboxRow.objects.count() == 1
+    assert OutboxRow.objects.filter(transport="kafka").count() == 1
 
 
 def test_an_idle_dispatcher_says_that_rabbitmq_is_up(running: Dispatcher) -> None:
@@ -150,14 +150,14 @@ def test_a_full_queue_keeps_its_rows_and_delays_no_other(running: Dispatcher, ra
 
         running.step()
 
-        assert list(OutboxRow.objects.order_by("id").values_list("event_id", flat=True)) == kept
-        assert set(OutboxRow.objects.values_list("attempts", "last_error")) == {(1, "The queue is full.")}
+        assert list(rabbitmq_rows().order_by("id").values_list("event_id", flat=True)) == kept
+        assert set(rabbitmq_rows().values_list("attempts", "last_error")) == {(1, "The queue is full.")}
         assert rabbitmq.count("bot.trigger_trade") == 1
         running.step()
         assert ProcessHeartbeat.objects.get(name="rabbitmq").detail == "bot.stop: The queue is full."
 
     rabbitmq.take("bot.stop")
-    eventually(lambda: running.step() is not None and not OutboxRow.objects.exists(), what="an empty outbox")
+    eventually(lambda: running.step() is not None and not rabbitmq_rows().exists(), what="an empty outbox")
     arrived = [UUID(json.loads(message.body)[1]["command_id"]) for message in rabbitmq.take("bot.stop")]
     assert sorted(arrived) == sorted(kept)
 
@@ -184,9 +184,9 @@ def test_what_waits_for_a_full_queue_is_not_overtaken_by_the_same_key(running: D
         for _ in range(3):
             running.step()
         assert rabbitmq.count("bot.trigger_trade") == 0
-        assert OutboxRow.objects.count() == 2
+        assert rabbitmq_rows().count() == 2
     rabbitmq.take("bot.stop")
-    eventually(lambda: running.step() is not None and not OutboxRow.objects.exists(), what="an empty outbox")
+    eventually(lambda: running.step() is not None and not rabbitmq_rows().exists(), what="an empty outbox")
     assert [rabbitmq.count(queue) for queue in ("bot.stop", "bot.trigger_trade")] == [1, 1]
 
 
@@ -199,10 +199,10 @@ def test_a_message_that_no_queue_takes_stays_and_the_reason_says_what_to_do(
 
     running.step()
 
-    assert OutboxRow.objects.get().last_error == "No queue takes it: run `manage.py declare_topology`."
+    assert rabbitmq_rows().get().last_error == "No queue takes it: run `manage.py declare_topology`."
     assert rabbitmq.count("bot.stop") == 0
     rabbitmq.declare()
-    eventually(lambda: running.step() is not None and not OutboxRow.objects.exists(), what="an empty outbox")
+    eventually(lambda: running.step() is not None and not rabbitmq_rows().exists(), what="an empty outbox")
     assert rabbitmq.count("bot.stop") == 1
 
 
@@ -219,7 +219,7 @@ def test_a_missing_exchange_is_named_and_nothing_is_created_or_lost(running: Dis
     assert "declare_topology" in beat.detail
     assert topology.STATUS not in rabbitmq.names("exchanges")
     rabbitmq.declare()
-    eventually(lambda: running.step() is not None and not OutboxRow.objects.exists(), what="an empty outbox")
+    eventually(lambda: running.step() is not None and not rabbitmq_rows().exists(), what="an empty outbox")
     assert rabbitmq.count("bot.started") == 1
 
 
@@ -243,7 +243,7 @@ def test_a_message_that_cannot_be_made_parks_its_key_and_no_other(running: Dispa
     parked = ParkedKey.objects.get()
     assert (parked.transport, parked.key, parked.event_type) == ("rabbitmq", bad, "bot.unheard_of")
     assert rabbitmq.count("bot.stop") == 3
-    assert list(OutboxRow.objects.values_list("key", flat=True)) == [bad, bad]
+    assert list(rabbitmq_rows().values_list("key", flat=True)) == [bad, bad]
 
     # Once somebody has mended it and let the key go, its messages follow.
     with connection.cursor() as cursor:
@@ -251,7 +251,7 @@ def test_a_message_that_cannot_be_made_parks_its_key_and_no_other(running: Dispa
         cursor.execute("UPDATE events.event SET event_type = 'bot.stop'")
         cursor.execute("SET session_replication_role = origin")
     parked.delete()
-    eventually(lambda: running.step() is not None and not OutboxRow.objects.exists(), what="an empty outbox")
+    eventually(lambda: running.step() is not None and not rabbitmq_rows().exists(), what="an empty outbox")
     assert rabbitmq.count("bot.stop") == 5
 
 
@@ -264,7 +264,7 @@ def test_where_most_cannot_be_made_nothing_is_parked_and_nothing_sent(running: D
 
     assert ParkedKey.objects.count() == 0
     assert rabbitmq.count("bot.stop") == 0
-    assert OutboxRow.objects.count() == dispatcher.BREAKER_ROWS + 1
+    assert rabbitmq_rows().count() == dispatcher.BREAKER_ROWS + 1
     assert ProcessHeartbeat.objects.get(name="rabbitmq").state == "down"
 
 
@@ -273,11 +273,11 @@ def test_a_second_dispatcher_stands_by_and_takes_over_when_the_first_ends(rabbit
     first.step()
     order(uuid4())
     assert second.step() == dispatcher.STANDBY_SECONDS
-    assert OutboxRow.objects.count() == 1
+    assert rabbitmq_rows().count() == 1
 
     first.close()
 
-    eventually(lambda: second.step() is not None and not OutboxRow.objects.exists(), what="a take-over")
+    eventually(lambda: second.step() is not None and not rabbitmq_rows().exists(), what="a take-over")
     second.close()
     assert rabbitmq.count("bot.stop") == 1
 

@@ -7,6 +7,7 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
+from apps.events.catalogue.bots import BotStarted
 from apps.events.catalogue.user import UserUpdated
 from apps.events.models import OutboxRow, StoredEvent
 from apps.events.selectors import stream_list
@@ -101,3 +102,18 @@ def test_publishing_outside_a_transaction_is_an_error() -> None:
     with pytest.raises(PublishedOutsideTransaction):
         _publish(uuid4())
     assert StoredEvent.objects.count() == 0
+
+
+def test_a_status_message_is_kept_for_auditors_beside_the_events_of_its_aggregate() -> None:
+    bot_id = uuid4()
+    event_id = publish(
+        BotStarted(bot_id=bot_id, user_id=uuid4(), run_id=uuid4(), config_version=1, started_at=timezone.now()),
+        now=timezone.now(),
+    )
+
+    rows = list(OutboxRow.objects.order_by("id").values_list("event_id", "transport", "destination", "key"))
+    assert rows == [
+        (event_id, "rabbitmq", "bot.started", bot_id),
+        (event_id, "kafka", "trading.events", bot_id),
+    ]
+    assert StoredEvent.objects.count() == 1

@@ -13,11 +13,11 @@ from apps.events.catalogue.bots import BotError, BotStarted
 from apps.events.consumers import consumes, registry
 from apps.events.dispatcher import Dispatcher
 from apps.events.envelope import Envelope
-from apps.events.models import InboxEntry, OutboxRow, ProcessHeartbeat
+from apps.events.models import InboxEntry, ProcessHeartbeat
 from apps.events.retry_router import RetryRouter
 from apps.events.services import publish
 from apps.events.status import StatusConsumer
-from tests.brokers import RabbitMQ, eventually
+from tests.brokers import RabbitMQ, eventually, rabbitmq_rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -87,7 +87,7 @@ def announce(dispatcher: Dispatcher, *messages: Any) -> None:
     with transaction.atomic():
         for message in messages:
             publish(message, now=NOW)
-    eventually(lambda: dispatcher.step() is not None and not OutboxRow.objects.exists(), what="an empty outbox")
+    eventually(lambda: dispatcher.step() is not None and not rabbitmq_rows().exists(), what="an empty outbox")
 
 
 def test_each_group_handles_a_status_message_once(
