@@ -25,7 +25,7 @@ PAUSE_AFTER_TROUBLE = timedelta(seconds=5)
 
 @transaction.atomic
 def trade_skipped(
-    *, lease: RunLease, side: Side, held: HeldBack, candle_at: datetime | None, now: datetime, is_asked: bool = False
+    *, lease: RunLease, side: Side, held: HeldBack, candle_at: datetime | None, is_asked: bool, now: datetime
 ) -> None:
     """Notes that a rule held a trade back, and publishes it where the reason is a new one or somebody asked.
 
@@ -35,9 +35,7 @@ def trade_skipped(
     reason = f"{side}:{held.code}"
     is_news = run.skip_reason != reason
     run.skip_reason = reason
-    if candle_at is not None and not is_asked:
-        run.decided_candle_at = candle_at
-    run.save(update_fields=["skip_reason", "decided_candle_at"])
+    run.save(update_fields=["skip_reason"])
     if is_news or is_asked:
         publish(
             BotTradeSkipped(

@@ -66,14 +66,14 @@ def plan_carry_out(
     standing = standing_of(run, now=desk.clock())
     terms = assess(plan, standing=standing, instrument=instrument, ticker=ticker)
     if isinstance(terms, HeldBack):
-        trade_skipped(lease=lease, side=plan.side, held=terms, candle_at=candle_at, now=desk.clock(), is_asked=is_asked)
+        trade_skipped(lease=lease, side=plan.side, held=terms, candle_at=candle_at, is_asked=is_asked, now=desk.clock())
         return terms
     order = sized(plan, terms, run, candle_at=candle_at, command_id=command_id)
     intent = intent_plan(lease=lease, order=order, decides_candle=not is_asked, now=desk.clock())
     if intent is None:
         return None
     placement = order_place(lease=lease, intent_id=intent.id, desk=desk)
-    placement_settle(placement, side=plan.side, lease=lease, candle_at=candle_at, desk=desk)
+    placement_settle(placement, side=plan.side, lease=lease, desk=desk)
     return placement
 
 

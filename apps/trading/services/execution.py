@@ -29,6 +29,7 @@ from apps.trading.services.desks import Desk
 from apps.trading.services.fills import order_record
 from apps.trading.services.intents import (
     intent_accepted,
+    intent_contradicted,
     intent_doubt,
     intent_end,
     intent_mark_cancel_requested,
@@ -73,8 +74,7 @@ def order_place(*, lease: RunLease, intent_id: UUID, desk: Desk) -> Placement:
         )
         raise
     if isinstance(answer, Accepted):
-        intent = intent_accepted(intent_id=intent_id, txid=answer.txid, source="AddOrder", now=desk.clock())
-        return Placement(_look_quickly(intent, desk))
+        return Placement(_look_quickly(_accept(intent, answer, desk), desk))
     if isinstance(answer, Rejected):
         evidence = {"answer": answer.exchange_error, "message": answer.message}
         state = IntentState.REJECTED
@@ -108,6 +108,15 @@ def _submit(intent: OrderIntent, desk: Desk) -> Submission | None:
             log.error("exchange_answer_not_known", cl_ord_id=intent.cl_ord_id, answer=error.message)
         intent_doubt(intent_id=intent.id, code=error.code, evidence={"answer": error.message}, now=desk.clock())
     return None
+
+
+def _accept(intent: OrderIntent, answer: Accepted, desk: Desk) -> OrderIntent:
+    try:
+        return intent_accepted(intent_id=intent.id, txid=answer.txid, source="AddOrder", now=desk.clock())
+    except ContradictoryEvidence as error:
+        # This worker may have lost its lease long ago, so nobody else would say it.
+        intent_contradicted(intent_id=intent.id, txid=answer.txid, because=error.message, now=desk.clock())
+        raise
 
 
 def _look_quickly(intent: OrderIntent, desk: Desk) -> OrderIntent:

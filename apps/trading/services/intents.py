@@ -197,20 +197,24 @@ def intent_needs_human(*, intent_id: UUID, code: str, evidence: dict[str, Any], 
     intent.next_check_at = None
     _testify(intent, now, code=code, **evidence)
     intent.save()
-    publish(
-        BotError(
-            bot_id=intent.bot_id,
-            user_id=intent.run.user_id,
-            run_id=intent.run_id,
-            code="order_needs_human",
-            message=f"What became of the order {intent.cl_ord_id} is not clear; until it is, the bot buys nothing.",
-            is_final=False,
-            failed_at=now,
-        ),
+    _tell(
+        intent,
+        code="order_needs_human",
+        message=f"What became of the order {intent.cl_ord_id} is not clear; until it is, the bot buys nothing.",
         now=now,
     )
     log.error("order_needs_a_person", cl_ord_id=intent.cl_ord_id, code=code)
     return intent
+
+
+@transaction.atomic
+def intent_contradicted(*, intent_id: UUID, txid: str, because: str, now: datetime) -> None:
+    """The exchange placed an order that was proved not to have been. The proof was wrong: a person must look."""
+    intent = _locked(intent_id)
+    _testify(intent, now, code="contradicted", txid=txid, because=because)
+    intent.save(update_fields=["evidence"])
+    _tell(intent, code="contradictory_evidence", message=because, now=now)
+    log.error("order_placed_against_proof", cl_ord_id=intent.cl_ord_id, txid=txid, because=because)
 
 
 @transaction.atomic
@@ -266,6 +270,21 @@ def _locked_with_position(intent_id: UUID) -> tuple[Position, OrderIntent]:
     bot_id, pair = OrderIntent.objects.values_list("bot_id", "pair").get(id=intent_id)
     position = position_get_for_update(bot_id=bot_id, pair=pair)
     return position, _locked(intent_id)
+
+
+def _tell(intent: OrderIntent, *, code: str, message: str, now: datetime) -> None:
+    publish(
+        BotError(
+            bot_id=intent.bot_id,
+            user_id=intent.run.user_id,
+            run_id=intent.run_id,
+            code=code,
+            message=message,
+            is_final=False,
+            failed_at=now,
+        ),
+        now=now,
+    )
 
 
 def _testify(intent: OrderIntent, now: datetime, **facts: Any) -> None:

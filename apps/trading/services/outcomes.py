@@ -26,9 +26,7 @@ PAUSE_SECONDS = {
 }
 
 
-def placement_settle(
-    placement: Placement, *, side: Side, lease: RunLease, candle_at: datetime | None, desk: Desk
-) -> None:
+def placement_settle(placement: Placement, *, side: Side, lease: RunLease, desk: Desk) -> None:
     """Draws the consequence of how an order was answered."""
     rejection = placement.rejection
     now = desk.clock()
@@ -44,7 +42,8 @@ def placement_settle(
         return
     entries_hold(lease=lease, rejection=rejection, now=now)
     held = HeldBack(rejection.code, rejection.message)
-    trade_skipped(lease=lease, side=side, held=held, candle_at=candle_at, now=now)
+    is_asked = placement.intent.command_id is not None
+    trade_skipped(lease=lease, side=side, held=held, candle_at=placement.intent.candle_at, is_asked=is_asked, now=now)
 
 
 def entries_hold(*, lease: RunLease, rejection: Rejected, now: datetime) -> None:

@@ -1,5 +1,6 @@
 """Looks after orders that no tick looks after: of unknown outcome, of workers that died, of runs that have ended."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import structlog
@@ -23,9 +24,14 @@ PAUSE_AFTER_TROUBLE = timedelta(seconds=5)
 PAUSE_AFTER_REFUSAL = timedelta(seconds=60)
 
 
-def orders_reconcile(*, outside: Outside = LIVE) -> int:
+def orders_reconcile(*, outside: Outside = LIVE, after_each: Callable[[], None] | None = None) -> int:
     """One round over all runs that need it. How many orders were looked at. Failures of one run leave the others be."""
-    return sum(run_reconcile(run, outside=outside) for run in runs_to_reconcile(now=outside.clock()))
+    looked_at = 0
+    for run in runs_to_reconcile(now=outside.clock()):
+        looked_at += run_reconcile(run, outside=outside)
+        if after_each is not None:
+            after_each()
+    return looked_at
 
 
 def run_reconcile(run: BotRun, *, outside: Outside = LIVE) -> int:

@@ -69,6 +69,8 @@ def _begin(command: StopBot, delivery: Delivery, *, now: datetime) -> BotRun | N
     if run is None:
         _announce_nothing_to_stop(command, delivery, now=now)
         return None
+    if run.user_id != command.user_id:
+        raise CommandDropped("the bot is another user's")
     if run.requested_at > command.requested_at:
         raise CommandDropped("superseded: the bot was started again after this stop was asked for")
     if run.stop_command_id not in (None, command.command_id) and RunState(run.state).is_live and _is_under_way(run):
@@ -82,7 +84,7 @@ def _begin(command: StopBot, delivery: Delivery, *, now: datetime) -> BotRun | N
 
 def _run_to_stop(command: StopBot) -> BotRun | None:
     """The live run; to sell what a stopped bot still holds, its last one."""
-    runs = BotRun.objects.select_for_update().filter(bot_id=command.bot_id, user_id=command.user_id)
+    runs = BotRun.objects.select_for_update().filter(bot_id=command.bot_id)
     live = runs.filter(state__in=LIVE_RUNS).first()
     if live is not None or command.manner != "flatten":
         return live

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from apps.events.catalogue.trading import BotTradeExecuted, TradeExecuted
 from apps.events.models import OutboxRow
+from apps.events.selectors import stream_list
 from apps.exchange.fake import FakeExchange
 from apps.trading.errors import LeaseLost
 from apps.trading.models import Fill, IntentState, LedgerEntry, OrderIntent, Position
@@ -76,7 +78,14 @@ def assert_one_order_booked_once(exchange: FakeExchange) -> None:
     position = Position.objects.get()
     assert (position.base_volume, position.quote_reserved) == (fill.volume, 0)
     assert LedgerEntry.objects.filter(fill=fill).count() == LedgerEntry.objects.count() == 5
-    assert OutboxRow.objects.filter(destination="trading.events").count() == 2
+    told = [
+        event.event_id
+        for kind, key in (("bot", intent.bot_id), ("credential", intent.credential_id))
+        for event in stream_list(aggregate_type=kind, aggregate_id=key)
+        if isinstance(event.message(), BotTradeExecuted | TradeExecuted)
+    ]
+    assert len(told) == 2
+    assert OutboxRow.objects.filter(event_id__in=told, transport="kafka").count() == 2
 
 
 def test_the_lease_of_a_dead_worker_keeps_others_away_until_it_runs_out(scene: Scene) -> None:

@@ -1,6 +1,7 @@
 """Sending an order: once, with its limits, and every answer leads to the state that it proves."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -8,17 +9,28 @@ import pytest
 
 from apps.events.catalogue.bots import BotError
 from apps.events.selectors import stream_list
-from apps.exchange.errors import OutcomeUnknown
+from apps.exchange.errors import ExchangeUnavailable, OutcomeUnknown
 from apps.exchange.fake import INSUFFICIENT_FUNDS, FakeExchange, SubmitFault
-from apps.exchange.types import ExchangeOrder, OrderStatus, OrderType, Rejected, RejectionKind, TimeInForce
+from apps.exchange.types import (
+    ExchangeOrder,
+    OrderRequest,
+    OrderStatus,
+    OrderType,
+    Rejected,
+    RejectionKind,
+    Side,
+    Submission,
+    TimeInForce,
+)
 from apps.trading.errors import ContradictoryEvidence, LeaseLost, RunNotTrading
 from apps.trading.models import BotRun, Fill, IntentState, OrderIntent, OrderKind, Position, RunState
-from apps.trading.services.execution import order_place, orders_sync, resting_intents
-from apps.trading.services.intents import intent_accepted, intent_plan
+from apps.trading.services.decisions import standing_of
+from apps.trading.services.execution import order_place, order_take_over, orders_sync, resting_intents
+from apps.trading.services.intents import SizedOrder, intent_accepted, intent_end, intent_plan
 from apps.trading.services.leases import lease_take
 from apps.trading.services.outcomes import placement_settle
 from apps.trading.services.ticks import TickOutcome, tick_run
-from tests.factories.trading import NOW, Planned, SteppingClock, fake_exchange, outside_of, planned_order, running_bot
+from tests.factories.trading import NOW, Planned, fake_exchange, only_intent, outside_of, planned_order, running_bot
 
 pytestmark = pytest.mark.django_db
 
@@ -239,8 +251,6 @@ class TestLateTruth:
 
 
 def _raise(txids: object) -> Iterator[None]:
-    from apps.exchange.errors import ExchangeUnavailable
-
     raise ExchangeUnavailable("It does not answer.")
 
 
@@ -293,8 +303,6 @@ class TestRestingOrders:
         assert self.sync(resting).state == IntentState.EXPIRED
 
     def test_an_older_answer_does_not_take_back_a_newer_one(self, exchange: FakeExchange, resting: Planned) -> None:
-        from apps.trading.services.execution import order_take_over
-
         [old] = exchange.placed
         [stale] = resting_intents(resting.run.id)
         exchange.fill(old.txid)
@@ -303,15 +311,11 @@ class TestRestingOrders:
         assert intent.state == IntentState.FILLED
 
     def test_one_order_a_side_is_all_that_a_bot_has(self, exchange: FakeExchange, resting: Planned) -> None:
-        from apps.trading.services.decisions import standing_of
-
         assert standing_of(resting.run, now=NOW).active_sides == {"buy"}
 
     def test_an_order_with_other_terms_than_ours_is_for_a_person(
         self, exchange: FakeExchange, resting: Planned
     ) -> None:
-        from dataclasses import replace
-
         [order] = exchange.placed
         exchange._orders[order.txid] = replace(order, volume=Decimal(5))
         intent = self.sync(resting)
@@ -320,26 +324,18 @@ class TestRestingOrders:
         assert isinstance(error, BotError)
         assert (error.code, error.is_final) == ("order_needs_human", False)
 
-    def test_a_sale_of_what_the_books_do_not_have_is_for_a_person(self, exchange: FakeExchange) -> None:
-        """A fact that a constraint refuses is not lost: it waits with its evidence."""
-        clock = SteppingClock()
-        planned = planned_order(exchange, clock, price=Decimal(30000))
+    def test_a_fill_that_a_constraint_refuses_is_for_a_person(self, exchange: FakeExchange) -> None:
+        """A sale of what the books do not have: the fact is not lost, it waits with its evidence."""
+        planned = planned_order(exchange)
         place(planned)
-        Position.objects.update(base_volume=Decimal(0))
-        exchange._orders[exchange.placed[0].txid]  # the purchase is real
-        position = Position.objects.get()
-        position.base_volume = Decimal("0.01")
-        position.save()
-        sale = intent_plan_sale(planned)
+        sale = planned_sale(planned)
         Position.objects.update(base_volume=Decimal(0), base_reserved=Decimal(0))
         intent = order_place(lease=planned.lease, intent_id=sale.id, desk=planned.desk).intent
         assert (intent.state, intent.state_code) == (IntentState.NEEDS_HUMAN, "constraint_violated")
         assert "trading_position" in intent.evidence[-1]["because"]
 
 
-def intent_plan_sale(planned: Planned) -> OrderIntent:
-    from apps.trading.services.intents import SizedOrder
-
+def planned_sale(planned: Planned) -> OrderIntent:
     order = SizedOrder("sell", OrderKind.TAKE, Decimal(29000), Decimal("0.01"), "test", "d" * 32)
     intent = intent_plan(lease=planned.lease, order=order, decides_candle=False, now=NOW)
     assert intent is not None
@@ -353,6 +349,27 @@ def test_an_order_that_was_given_up_and_turns_up_after_all_contradicts_the_proof
         intent_accepted(intent_id=intent.id, txid="OABC", source="AddOrder", now=NOW)
     intent.refresh_from_db()
     assert intent.state == IntentState.NOT_PLACED
+
+
+def test_a_contradiction_is_told_even_by_a_worker_that_lost_its_lease(exchange: FakeExchange) -> None:
+    planned = planned_order(exchange)
+    submit = exchange.submit
+
+    def take_long(order: OrderRequest) -> Submission:
+        """Meanwhile others hold the order for lost, and prove it absent."""
+        lease_take(run_id=planned.run.id, now=NOW + timedelta(minutes=10))
+        evidence = {"grade": "B"}
+        intent_end(intent_id=planned.intent.id, state=IntentState.NOT_PLACED, code="x", evidence=evidence, now=NOW)
+        return submit(order)
+
+    exchange.submit = take_long  # type: ignore[method-assign]
+    with pytest.raises(ContradictoryEvidence):
+        place(planned)
+    intent = only_intent()
+    assert (intent.state, intent.evidence[-1]["txid"]) == (IntentState.NOT_PLACED, exchange.placed[0].txid)
+    error = stream_list(aggregate_type="bot", aggregate_id=planned.run.bot_id)[-1].message()
+    assert isinstance(error, BotError)
+    assert error.code == "contradictory_evidence"
 
 
 def test_a_late_answer_to_an_order_in_doubt_is_evidence_of_its_own(exchange: FakeExchange) -> None:
@@ -377,7 +394,5 @@ def test_a_settled_placement_forgets_the_last_skip(exchange: FakeExchange) -> No
     planned = planned_order(exchange)
     BotRun.objects.update(skip_reason="buy:budget_exhausted")
     placement = order_place(lease=planned.lease, intent_id=planned.intent.id, desk=planned.desk)
-    from apps.exchange.types import Side
-
-    placement_settle(placement, side=Side.BUY, lease=planned.lease, candle_at=None, desk=planned.desk)
+    placement_settle(placement, side=Side.BUY, lease=planned.lease, desk=planned.desk)
     assert BotRun.objects.get().skip_reason == ""

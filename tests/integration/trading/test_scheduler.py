@@ -14,6 +14,7 @@ from apps.trading import scheduler as scheduler_module
 from apps.trading.models import BotRun, RunState
 from apps.trading.scheduler import Scheduler
 from apps.trading.services import runs_take_due
+from tests.brokers import RabbitMQ
 from tests.factories.trading import NOW, fake_exchange, outside_of, running_bot
 
 pytestmark = pytest.mark.django_db
@@ -114,3 +115,15 @@ def test_a_signal_for_an_unknown_run_does_nothing() -> None:
 
     tick(TickBot(bot_id=uuid4(), run_id=uuid4(), due_at=NOW))
     assert BotRun.objects.count() == 0
+
+
+def test_a_signal_waits_in_the_queue_of_the_workers_and_expires(rabbitmq: RabbitMQ) -> None:
+    run = due_bot()
+    scheduler = Scheduler()
+    try:
+        assert scheduler.step() == 0.0
+    finally:
+        scheduler.close()
+    [message] = rabbitmq.take("bot.tick")
+    assert str(run.id) in str(message.body)
+    assert message.properties["expiration"] == "2000"

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -289,6 +290,12 @@ class TestRaces:
         command = stop_command(bot.run, requested_at=NOW - timedelta(minutes=1))
         with pytest.raises(CommandDropped, match="superseded"):
             bot.stop(command=command)
+        assert bot.state == RunState.RUNNING
+
+    def test_another_users_bot_is_not_stopped(self) -> None:
+        bot = Bot()
+        with pytest.raises(CommandDropped, match="another user"):
+            bot.stop(command=stop_command(bot.run).model_copy(update={"user_id": uuid4()}))
         assert bot.state == RunState.RUNNING
 
     def test_the_latest_stop_is_remembered(self) -> None:

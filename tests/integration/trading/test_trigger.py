@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from uuid import uuid4
 
 import pytest
 
@@ -118,6 +119,8 @@ def test_an_order_that_the_exchange_refuses_is_not_tried_again(
     with pytest.raises(OrderRejected) as error:
         trade_trigger(command=trigger_command(run, side="buy"), outside=outside)
     assert not error.value.retryable
+    run.refresh_from_db()
+    assert run.decided_candle_at is None
 
 
 def test_an_order_that_never_left_is_tried_again_as_a_new_attempt(
@@ -152,8 +155,6 @@ def test_a_bot_that_does_not_run_does_not_trade(run: BotRun, outside: Outside) -
 
 
 def test_another_users_bot_is_not_traded(run: BotRun, outside: Outside) -> None:
-    from uuid import uuid4
-
     command = trigger_command(run, side="buy").model_copy(update={"user_id": uuid4()})
     with pytest.raises(BotNotRunning):
         trade_trigger(command=command, outside=outside)

@@ -23,6 +23,10 @@ class Command(BaseCommand):
         run_until_stopped(self._step)
 
     def _step(self) -> float:
-        orders_reconcile()
-        beat(NAME, "up")
+        orders_reconcile(after_each=_beat)
+        _beat()
         return POLL_SECONDS
+
+
+def _beat() -> None:
+    beat(NAME, "up")
