@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from apps.accounts import services
 from apps.accounts.models import LoginGuard, MfaDevice, OutgoingMail, User, UserSession
+from apps.core.admin import ModelAdmin, ReadOnlyAdmin
 from apps.core.principal import Role
 
 
@@ -36,26 +37,13 @@ admin.site.login_form = StaffLoginForm
 admin.site.login_template = "accounts/staff_login.html"
 
 
-class _ReadOnly:
-    """Mixin: staff look, they do not touch."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
 def _is_admin(request: HttpRequest) -> bool:
     staff: Any = request.user
     return Role.ADMIN in staff.roles
 
 
 @admin.register(User)
-class UserAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class UserAdmin(ModelAdmin):
     """Accounts are opened by registering, or with `manage.py create_staff`; they are disabled, never deleted."""
 
     list_display = ("email", "name", "shown_roles", "is_active", "has_mfa", "created_at", "last_login")
@@ -128,7 +116,7 @@ class UserAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(UserSession)
-class UserSessionAdmin(_ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class UserSessionAdmin(ReadOnlyAdmin):
     list_display = ("user", "created_at", "last_used_at", "expires_at", "address", "method", "revoked_at",
                     "revoked_reason")  # fmt: skip
     list_filter = ("revoked_reason", "method", "created_at")
@@ -139,7 +127,7 @@ class UserSessionAdmin(_ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(OutgoingMail)
-class OutgoingMailAdmin(_ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class OutgoingMailAdmin(ReadOnlyAdmin):
     list_display = ("email", "kind", "created_at", "sent_at", "attempts", "last_error")
     list_filter = ("kind", "sent_at")
     search_fields = ("email",)
@@ -147,7 +135,7 @@ class OutgoingMailAdmin(_ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(LoginGuard)
-class LoginGuardAdmin(_ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class LoginGuardAdmin(ReadOnlyAdmin):
     """Who is being guessed at, or guesses. Accounts are unlocked from the list of accounts."""
 
     list_display = ("id", "kind", "attempts", "window_ends_at")

@@ -1,31 +1,9 @@
 """What staff see. Everything is read-only: bots are changed by their owners, read models by events."""
 
-from typing import TYPE_CHECKING, Any
-
 from django.contrib import admin
-from django.db import models
-from django.http import HttpRequest
 
 from apps.bots.models import AccountTrade, Alert, Bot, BotCommand, BotRunNews, BotStatus, BotTrade, UserTrading
-
-if TYPE_CHECKING:
-    _ModelAdmin = admin.ModelAdmin[Any]
-else:
-    _ModelAdmin = admin.ModelAdmin
-
-
-class ReadOnlyAdmin(_ModelAdmin):
-    show_full_result_count = False
-    list_per_page = 50
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
-        return False
+from apps.core.admin import ReadOnlyAdmin
 
 
 @admin.register(Bot)

@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
+from apps.core.admin import ReadOnlyAdmin
 from apps.onboarding.models import Onboarding, OnboardingStep
 
 
@@ -19,18 +20,9 @@ class OnboardingStepInline(admin.TabularInline):  # type: ignore[type-arg]
 
 
 @admin.register(Onboarding)
-class OnboardingAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class OnboardingAdmin(ReadOnlyAdmin):
     list_display = ("user_id", "started_at", "completed_at")
     list_filter = ("completed_at",)
     search_fields = ("=user_id",)
     ordering = ("-started_at",)
     inlines = (OnboardingStepInline,)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
