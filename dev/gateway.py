@@ -8,9 +8,9 @@ from pathlib import Path
 from dev import install
 from dev.errors import StackError
 from dev.profile import ROOT, Profile, write_atomically
+from dev.secrets import SERVICES
 
 TEMPLATE = ROOT / "nginx" / "nginx.conf.template"
-SERVICES = ("user", "kraken", "bot", "staff", "paper")
 _PLACEHOLDER = re.compile(r"\$\{([A-Z_]+)\}")
 _ORIGIN = re.compile(r"^https?://[A-Za-z0-9.-]+(:\d{1,5})?$")
 

@@ -42,6 +42,8 @@ OFFSETS = {"run": 0, "test": 1000}
 class Profile:
     name: str
     ports: Mapping[str, int]
+    # What was added to every port of `run`; remembered for names of one's own
+    offset: int = 0
 
     @property
     def folder(self) -> Path:
@@ -70,16 +72,10 @@ class Profile:
     def create(self) -> None:
         """The folder, with what a later call needs to know of this profile."""
         self.logs.mkdir(parents=True, exist_ok=True)
-        note = json.dumps({"offset": self.ports_offset}) + "\n"
+        note = json.dumps({"offset": self.offset}) + "\n"
         target = self.folder / "profile.json"
         if not target.is_file() or target.read_text() != note:
             write_atomically(target, note)
-
-    @property
-    def ports_offset(self) -> int:
-        return OFFSETS.get(self.name, self._remembered_offset)
-
-    _remembered_offset: int = 0
 
 
 def load(name: str, environ: Mapping[str, str], offset: int | None = None) -> Profile:
@@ -92,7 +88,7 @@ def load(name: str, environ: Mapping[str, str], offset: int | None = None) -> Pr
     if twice:
         names = " and ".join(variable(port) for port, number in ports.items() if number == twice[0])
         raise StackError(f"Port {twice[0]} is asked for twice, by {names}; give each a port of its own.")
-    return Profile(name=name, ports=ports, _remembered_offset=chosen)
+    return Profile(name=name, ports=ports, offset=chosen)
 
 
 def variable(port: str) -> str:

@@ -9,6 +9,7 @@ from dev import applications, commands, environment, gateway, install, ports, pr
 from dev.errors import Cancelled, StackError
 from dev.profile import APPLICATION_PORTS, Profile
 from dev.progress import say, step
+from dev.secrets import SERVICES
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 30.0
@@ -17,7 +18,6 @@ STARTS_AT_MOST = 4
 # One that dies on its first steps is started again: it counts as up once it has lived this long, a second start longer.
 SETTLED_SECONDS = {1: 3.0, 2: 10.0, 3: 15.0}
 POLL_SECONDS = 0.25
-SERVICES = ("user", "kraken", "bot", "staff", "paper")
 
 
 def is_up(profile: Profile) -> bool:

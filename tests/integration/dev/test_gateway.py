@@ -18,6 +18,7 @@ import pytest
 from dev import gateway
 from dev import profile as profiles
 from dev.profile import PORTS, Profile
+from dev.secrets import SERVICES
 
 ORIGIN = "https://app.example.org"
 
@@ -117,7 +118,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
         ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
         running = Gateway(Profile(name=name, ports=ports))
         running.profile.create()
-        for service in gateway.SERVICES:
+        for service in SERVICES:
             if service not in absent:
                 running.services[service] = _serve(service, ports[service], ended)
         gateway.write(running.profile, environ)

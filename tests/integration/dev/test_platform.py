@@ -11,6 +11,7 @@ import pytest
 from dev import applications, ports, processes, supervisor
 from dev import profile as profiles
 from dev.profile import PORTS, Profile
+from dev.secrets import SERVICES
 from tests.integration.dev.test_stack import NAME, OFFSET, heads, stack
 
 pytestmark = pytest.mark.timeout(240)
@@ -50,7 +51,7 @@ def wait_for_another(profile: Profile, name: str, before: int, seconds: float = 
 
 def test_every_process_runs_and_every_service_answers_through_the_gateway(profile: Profile) -> None:
     assert set(supervisor.names(profile)) <= set(heads(profile))
-    assert {status_of(profile, f"/health/{service}") for service in supervisor.SERVICES} == {200}
+    assert {status_of(profile, f"/health/{service}") for service in SERVICES} == {200}
     assert status_of(profile, "/metrics") == 404
 
 
