@@ -46,6 +46,7 @@ class Walked:
     status: Json
     trades: list[Json]
     first_trade_seconds: float
+    market: str
 
 
 def walk(
@@ -61,6 +62,8 @@ def walk(
     client.token = tokens["access"]
     narrator.say("logged in, with a token that only public keys verify")
 
+    market = "SYNTHETIC: made up from a seed" if client.get("/api/v1/kraken/status")["synthetic"] else "recorded"
+    narrator.say(f"the paper exchange's market is {market}")
     key = _paper_account(client)
     narrator.say("paper exchange account", key["id"])
     bot = client.post("/api/v1/bot", {**BOT, "credential_id": key["id"]})
@@ -94,7 +97,7 @@ def walk(
     _must_be_done(until(lambda: client.get(f"{path}/commands/{stop['id']}"), _is_over, "the stop's receipt", 30))
     status = until(lambda: client.get(f"{path}/status"), lambda body: body["state"] == "stopped", "stopped", 20)
     narrator.say("status says stopped")
-    return Walked(bot, status, client.get(f"{path}/trades")["results"], first_trade_seconds)
+    return Walked(bot, status, client.get(f"{path}/trades")["results"], first_trade_seconds, market)
 
 
 def _paper_account(client: PlatformClient) -> Json:

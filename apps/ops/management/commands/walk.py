@@ -13,7 +13,7 @@ from apps.audit.filters import EventFilter
 from apps.events.cloud_events import from_kafka
 from apps.events.kafka import TopicReader
 from apps.ops.walk.client import Json, PlatformClient, WalkFailed
-from apps.ops.walk.steps import Narrator, walk
+from apps.ops.walk.steps import Narrator, Walked, walk
 
 EMAIL = "demo@example.com"
 
@@ -44,7 +44,7 @@ class Command(BaseCommand):
         except WalkFailed as error:
             raise CommandError(f"The walk ended early. {error}") from None
         offsets = _offsets(UUID(walked.bot["id"]))
-        console.print(_trades_table(walked.trades, offsets))
+        console.print(_trades_table(walked, offsets))
         console.print(_equity_table(client.get(f"/api/v1/bot/{walked.bot['id']}/performance"), walked.status))
         console.print(f"Start to first trade in the API: {walked.first_trade_seconds:.1f} s")
         console.print(f"\nThe bot's story from Kafka (manage.py replay_events --aggregate bot:{walked.bot['id']}):")
@@ -64,11 +64,11 @@ def _offsets(bot_id: UUID) -> dict[str, str]:
     return found
 
 
-def _trades_table(trades: list[Json], offsets: dict[str, str]) -> Table:
-    table = Table(title="Trades")
+def _trades_table(walked: Walked, offsets: dict[str, str]) -> Table:
+    table = Table(title=f"Trades (market: {walked.market})")
     for column in ("executed", "candle", "side", "volume", "price", "cost", "fee", "Kafka topic/partition/offset"):
         table.add_column(column, justify="right" if column in ("volume", "price", "cost", "fee") else "left")
-    for trade in reversed(trades):
+    for trade in reversed(walked.trades):
         table.add_row(
             trade["executed_at"][11:19],
             (trade.get("market_time") or "")[:16].replace("T", " "),
@@ -85,6 +85,6 @@ def _trades_table(trades: list[Json], offsets: dict[str, str]) -> Table:
 def _equity_table(performance: Json, status: Json) -> Table:
     table = Table(title="Equity", show_header=False)
     for name, value in {**performance, "state": status["state"]}.items():
-        if isinstance(value, str | int | float):
+        if isinstance(value, str | int | float) and not name.endswith("_id"):
             table.add_row(name.replace("_", " "), str(value))
     return table
