@@ -56,8 +56,8 @@ lock: ## pin requirements/*.in anew, with hashes
 bench: ## benchmarks: prints figures
 	@$(STACK) test -- -s -m bench tests/bench
 
-chaos: ## kills and freezes servers and processes, many rounds
-	@$(STACK) test -- -s -m chaos tests
+chaos: ## kills and freezes servers and processes of its own, 200 rounds (RUNS=20, SEED=a failed round's)
+	@CHAOS_RUNS=$(RUNS) CHAOS_SEED=$(SEED) $(STACK) test -- -s -m chaos tests/chaos
 
 clean: ## stop everything and remove data, logs and secrets of this checkout
 	@$(STACK) clean --profile run

@@ -18,7 +18,7 @@ from dev.servers import postgres
 SERVER_REFUSALS = (lifecycle.refuse_busy_ports, lifecycle.refuse_too_little_memory)
 PATIENCE_SECONDS = 20.0
 ADMIN = "admin@example.com"
-ALL_TESTS = ("tests/unit", "tests/integration", "tests/acceptance")
+ALL_TESTS = ("tests/unit", "tests/integration", "tests/chaos", "tests/acceptance")
 
 
 @contextmanager

@@ -1,0 +1,17 @@
+"""The stack of the chaos tests: made once, when the first of them needs it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from dev.locks import lock
+from dev.profile import LOCAL
+from tests.chaos.stack import Stack
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Servers and processes that nobody else uses. One session at a time: a second one waits."""
+    with lock(LOCAL / "chaos.lock", "breaking things"), Stack(tmp_path_factory.mktemp("chaos")) as everything:
+        everything.wait_until_idle(60)
+        yield everything

@@ -1,0 +1,177 @@
+"""Commits, and rolls back, what the platform has to deliver. A process of its own:
+
+python -m tests.chaos.writer        one order a line on standard input, one journal a line on standard output
+"""
+
+import os
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "tests.chaos.settings"
+
+import hashlib
+import json
+import random
+import sys
+import threading
+import time
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+THREADS = 4
+FAR_AWAY = timedelta(days=3650)
+
+
+@dataclass
+class Journal:
+    """What the writers know: event id to the payload's digest. `unknown`: the connection ended with the commit."""
+
+    committed: dict[str, str] = field(default_factory=dict)
+    rolled_back: dict[str, str] = field(default_factory=dict)
+    unknown: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Order:
+    """Write for so long, about these aggregates. The same seed decides the same things."""
+
+    seed: int
+    seconds: float
+    keys: tuple[str, ...]
+    pause_seconds: float = 0.02
+
+
+class RolledBack(Exception):
+    """As a refusal in the middle of a request."""
+
+
+def message(dice: random.Random, key: UUID):  # type: ignore[no-untyped-def]  # any class of the catalogue
+    from apps.core.ids import new_id
+    from apps.events.catalogue import bots, trading
+
+    now = datetime.now(UTC)
+    user = UUID(int=key.int ^ 1)
+    # An aggregate is a bot or an account, so that transactions which lock keys in order never wait crosswise.
+    of_bots = dice.choices(("skipped", "stop", "trigger", "started", "error"), (50, 12, 8, 16, 14))[0]
+    match "trade" if key.int & 1 else of_bots:
+        case "skipped":
+            return trading.BotTradeSkipped(
+                bot_id=key, run_id=user, user_id=user, pair="XBT/USD", side="buy", code="too_small",
+                message="x" * dice.randrange(400), skipped_at=now,
+            )  # fmt: skip
+        case "trade":
+            amount = Decimal(dice.randrange(1, 10**6)) / 100
+            return trading.TradeExecuted(
+                credential_id=key, user_id=user, trade_id=new_id(), order_id=new_id(), exchange_trade_id="T",
+                bot_id=key, mode="paper", pair="XBT/USD", base_asset="XBT", quote_asset="USD", side="sell",
+                price=amount, volume=amount, cost=amount, fee=amount, executed_at=now,
+            )  # fmt: skip
+        case "stop":
+            return bots.StopBot(
+                command_id=new_id(), bot_id=key, user_id=user, requested_at=now, expires_at=now + FAR_AWAY
+            )
+        case "trigger":
+            return bots.TriggerTrade(
+                command_id=new_id(), bot_id=key, user_id=user, requested_at=now, expires_at=now + FAR_AWAY
+            )
+        case "started":
+            return bots.BotStarted(bot_id=key, user_id=user, run_id=user, config_version=1, started_at=now)
+        case _:
+            return bots.BotError(
+                bot_id=key, user_id=user, code="x", message="y" * dice.randrange(100), is_final=False, failed_at=now
+            )
+
+
+class Writer:
+    """One thread: transaction after transaction until its time is over."""
+
+    def __init__(self, order: Order, number: int) -> None:
+        self.journal = Journal()
+        self._order = order
+        self._dice = random.Random(f"{order.seed}/{number}")
+        self._deadline = time.monotonic() + order.seconds
+
+    def run(self) -> None:
+        from django.db import DatabaseError, InterfaceError, connection
+
+        while time.monotonic() < self._deadline:
+            written: dict[str, str] = {}
+            undone: dict[str, str] = {}
+            try:
+                self._transaction(written, undone)
+            except RolledBack:
+                self.journal.rolled_back |= written
+            except (DatabaseError, InterfaceError):
+                # Without an answer to COMMIT nobody knows. A new connection at the next try.
+                self.journal.unknown |= written
+                connection.close()
+                time.sleep(0.1)
+            else:
+                self.journal.committed |= written
+            self.journal.rolled_back |= undone
+            time.sleep(self._dice.uniform(0, 2 * self._order.pause_seconds))
+        connection.close()
+
+    def _transaction(self, written: dict[str, str], undone: dict[str, str]) -> None:
+        from django.db import transaction
+
+        dice = self._dice
+        # In one order, so that two transactions never wait for each other crosswise.
+        keys = sorted(dice.choices(self._order.keys, k=dice.choice((1, 1, 2, 4))))
+        with transaction.atomic():
+            for key in keys:
+                if dice.random() < 0.1:
+                    try:
+                        with transaction.atomic():
+                            self._publish(UUID(key), undone)
+                            raise RolledBack
+                    except RolledBack:
+                        pass
+                else:
+                    self._publish(UUID(key), written)
+            if dice.random() < 0.05:
+                time.sleep(0.1)
+            if dice.random() < 0.15:
+                raise RolledBack
+
+    def _publish(self, key: UUID, notes: dict[str, str]) -> None:
+        from django.utils import timezone
+
+        from apps.events.catalogue import Command
+        from apps.events.services import dispatch, publish
+
+        announced = message(self._dice, key)
+        post = dispatch if isinstance(announced, Command) else publish
+        event_id = post(announced, now=timezone.now())
+        notes[str(event_id)] = hashlib.sha256(announced.canonical_bytes()).hexdigest()
+
+
+def carry_out(order: Order) -> Journal:
+    writers = [Writer(order, number) for number in range(THREADS)]
+    threads = [threading.Thread(target=writer.run) for writer in writers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    whole = Journal()
+    for writer in writers:
+        whole.committed |= writer.journal.committed
+        whole.rolled_back |= writer.journal.rolled_back
+        whole.unknown |= writer.journal.unknown
+    return whole
+
+
+def main() -> None:
+    import django
+
+    django.setup()
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    for line in sys.stdin:
+        order = Order(**json.loads(line))
+        sys.stdout.write(json.dumps(asdict(carry_out(order))) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
