@@ -12,7 +12,8 @@ from django.db import transaction
 # One nudge per process in this time is enough: the relay drains everything once awake.
 DEBOUNCE_SECONDS = 0.01
 
-# After a failure no nudge is tried for a while, so that a dead Redis costs a request at most one connection attempt.
+# After a failure Redis is left alone for a while, so that a dead or silent one costs a request, or a relay, at most one
+# short attempt.
 PAUSE_SECONDS = 5.0
 
 _quiet_until: dict[str, float] = {}
@@ -49,16 +50,24 @@ class Waiter:
     def __init__(self, transport: str) -> None:
         self._transport = transport
         self._subscription: redis.client.PubSub | None = None
+        self._alone_until = 0.0
 
     def wait(self, seconds: float) -> None:
+        if self._subscription is None and time.monotonic() < self._alone_until:
+            time.sleep(seconds)
+            return
         try:
             if self._subscription is None:
-                client = redis.Redis.from_url(settings.ENVIRONMENT.redis_url, socket_connect_timeout=0.2)
+                # The library's own limit of five seconds for an answer is longer than half a lease.
+                client = redis.Redis.from_url(
+                    settings.ENVIRONMENT.redis_url, socket_connect_timeout=0.2, socket_timeout=0.2
+                )
                 self._subscription = client.pubsub(ignore_subscribe_messages=True)
                 self._subscription.subscribe(channel_of(self._transport))
             self._subscription.get_message(timeout=seconds)
         except (redis.RedisError, OSError):
             self.close()
+            self._alone_until = time.monotonic() + PAUSE_SECONDS
             time.sleep(seconds)
 
     def close(self) -> None:
