@@ -144,7 +144,7 @@ def intent_end(
 
     Does nothing where the order has ended or was placed in the meantime.
     """
-    position, intent = _locked_with_position(intent_id)
+    run, position, intent = _locked_with_all_above(intent_id)
     if intent.state not in UNPLACED_STATES or intent.txid:
         return intent
     intent.state = state
@@ -155,9 +155,10 @@ def intent_end(
     reservation_set(position, intent, now=now)
     position.save()
     intent.save()
-    if state == IntentState.NOT_PLACED and intent.candle_at is not None:
+    if state == IntentState.NOT_PLACED and intent.candle_at == run.decided_candle_at:
         # The decision was not carried out: while its candle is the latest, it may be taken anew.
-        BotRun.objects.filter(id=intent.run_id, decided_candle_at=intent.candle_at).update(decided_candle_at=None)
+        run.decided_candle_at = None
+        run.save(update_fields=["decided_candle_at"])
     return intent
 
 
@@ -266,10 +267,11 @@ def _locked(intent_id: UUID) -> OrderIntent:
     return OrderIntent.objects.select_for_update().get(id=intent_id)
 
 
-def _locked_with_position(intent_id: UUID) -> tuple[Position, OrderIntent]:
-    bot_id, pair = OrderIntent.objects.values_list("bot_id", "pair").get(id=intent_id)
+def _locked_with_all_above(intent_id: UUID) -> tuple[BotRun, Position, OrderIntent]:
+    run_id, bot_id, pair = OrderIntent.objects.values_list("run_id", "bot_id", "pair").get(id=intent_id)
+    run = BotRun.objects.select_for_update().get(id=run_id)
     position = position_get_for_update(bot_id=bot_id, pair=pair)
-    return position, _locked(intent_id)
+    return run, position, _locked(intent_id)
 
 
 def _tell(intent: OrderIntent, *, code: str, message: str, now: datetime) -> None:

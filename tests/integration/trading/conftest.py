@@ -29,10 +29,10 @@ DEPOSIT = Decimal(10_000)
 
 @pytest.fixture
 def paper_exchange(settings: Settings, live_server: LiveServer) -> str:
-    """Its address. A candle lasts a fifth of a second."""
+    """Its address. A candle lasts a minute, so that the market does not run away from an order on a slow machine."""
     settings.ROOT_URLCONF = "paper_exchange.urls"
     settings.MARKET_DATA = None
-    settings.MARKET_CANDLE_SECONDS = 0.2
+    settings.MARKET_CANDLE_SECONDS = 60.0
     settings.ENVIRONMENT = settings.ENVIRONMENT.model_copy(update={"paper_exchange_url": live_server.url})
     return str(live_server.url)
 
