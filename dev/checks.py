@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dev import gateway, install
+from dev import gateway, install, secrets
 from dev.errors import StackError
 from dev.profile import ROOT, Profile
 from dev.progress import DONE, FAILED, say, show_failure
@@ -40,10 +40,15 @@ CHECKS = (
 
 def run(profile: Profile) -> int:
     """0 where every check passes. What a failed one printed is shown whole."""
+    profile.create()
+    secrets.create(profile)
     install.install(frozenset())
+    secrets.create_key_pairs(profile)
     given = {
         **os.environ,
         "MUCKARD_ENVIRONMENT": "test",
+        # Some settings cannot be made without their secret; no check talks to a server.
+        "MUCKARD_SECRETS_DIR": str(profile.secrets),
         "SERVICE": "staff",
         "PYTHONPATH": f"{ROOT}:{ROOT / 'platform'}",
     }
