@@ -27,6 +27,9 @@ logger = structlog.get_logger(__name__)
 
 CONFIRM_SECONDS = 5.0
 
+# So many messages are under way at most. A lost connection leaves the fate of these unknown, and no others.
+LARGEST_WINDOW = 512
+
 
 class Verdict(StrEnum):
     CONFIRMED = "confirmed"
@@ -36,6 +39,8 @@ class Verdict(StrEnum):
     UNROUTABLE = "unroutable"
     # The connection ended, or time ran out, before the answer: it may have arrived.
     UNKNOWN = "unknown"
+    # Time was up, or the connection lost, before its turn came.
+    NOT_SENT = "not sent"
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,9 @@ class Outcome:
 class ConfirmedPublisher:
     """One connection, made when first needed and again after a failure. Not for several threads.
 
-    After a failure the first message goes alone: with an alarm set, RabbitMQ takes connections and leaves what they
-    send unread, and a batch given to each of them would arrive as often as it was tried.
+    On a new connection the first message goes alone, then twice as many at a time. RabbitMQ with an alarm takes
+    connections and reads nothing, and a slow network confirms late: a batch given to each connection would arrive as
+    often as it was tried.
     """
 
     def __init__(self, name: str, *, confirm_seconds: float = CONFIRM_SECONDS) -> None:
@@ -62,32 +68,38 @@ class ConfirmedPublisher:
         # Delivery tags that wait for an answer, with the place of their message in the batch.
         self._waiting: dict[int, int] = {}
         self._messages: Sequence[Outgoing] = ()
-        self._verdicts: list[Verdict | None] = []
-        self._is_proven = False
-        self._blocked_because = ""
+        self._verdicts: list[Verdict] = []
+        self._window = 1
+        self._ceiling = LARGEST_WINDOW
         self._deadline = 0.0
+        self._blocked_because = ""
 
     def publish(self, messages: Sequence[Outgoing], *, seconds: float | None = None) -> Outcome:
-        """Sends the messages and waits for every answer, at most `seconds`. Never raises for the broker."""
-        self._messages, self._verdicts = messages, [None] * len(messages)
-        self._deadline = time.monotonic() + min(
-            self._confirm_seconds if seconds is None else seconds, self._confirm_seconds
-        )
+        """Sends the messages in order, each window confirmed before the next. Begins no window after `seconds`.
+
+        Never raises for the broker: the outcome says what became of each.
+        """
+        until = None if seconds is None else time.monotonic() + seconds
+        self._messages, self._verdicts = messages, [Verdict.NOT_SENT] * len(messages)
         error: BrokerUnavailable | None = None
         try:
             self._connect()
-            first = 0 if self._is_proven else 1
-            for part in (range(len(messages))[:first], range(len(messages))[first:]):
-                self._send(part)
+            place = 0
+            while place < len(messages) and (until is None or time.monotonic() < until):
+                window = range(place, min(place + self._window, len(messages)))
+                self._deadline = min(time.monotonic() + self._confirm_seconds, until or float("inf"))
+                self._send(window)
                 self._await_answers()
-                self._is_proven = self._is_proven or bool(part)
+                self._grow(len(window))
+                place = window.stop
         except BrokerUnavailable as reason:
             error = reason
         except CONNECTION_ERRORS as reason:
             error = self._explain(reason)
         if error is not None:
+            self._shrink()
             self._drop()
-        return Outcome(tuple(verdict or Verdict.UNKNOWN for verdict in self._verdicts), error)
+        return Outcome(tuple(self._verdicts), error)
 
     def keep_alive(self) -> None:
         """Answers and sends heartbeats on an idle connection: call it about once a second. Notices a lost broker.
@@ -134,6 +146,7 @@ class ConfirmedPublisher:
             if time.monotonic() > self._deadline:
                 raise TimeoutError
             self._sent += 1
+            self._verdicts[place] = Verdict.UNKNOWN
             self._waiting[self._sent] = place
             self._channel.basic_publish(
                 each.message, exchange=each.exchange, routing_key=each.routing_key, mandatory=True
@@ -145,6 +158,16 @@ class ConfirmedPublisher:
             if left <= 0:
                 raise TimeoutError
             self._drain(left)
+
+    def _grow(self, confirmed: int) -> None:
+        if confirmed >= self._ceiling:
+            self._ceiling = min(self._ceiling + self._ceiling // 4 + 1, LARGEST_WINDOW)
+        self._window = min(max(self._window, 2 * confirmed), self._ceiling)
+
+    def _shrink(self) -> None:
+        """What was too much for the time it had is not tried again at once."""
+        if self._waiting:
+            self._ceiling = max(self._window // 2, 1)
 
     def _drain(self, seconds: float) -> None:
         assert self._connection is not None
@@ -167,7 +190,7 @@ class ConfirmedPublisher:
         self._connection = self._channel = None
         self._waiting = {}
         self._sent = 0
-        self._is_proven = False
+        self._window = 1
         self._blocked_because = ""
 
     def _on_ack(self, tag: int, multiple: bool) -> None:
@@ -182,14 +205,14 @@ class ConfirmedPublisher:
         for each in tags:
             place = self._waiting.pop(each, None)
             if place is not None:
-                self._verdicts[place] = self._verdicts[place] or verdict
+                self._verdicts[place] = verdict if self._verdicts[place] is Verdict.UNKNOWN else self._verdicts[place]
 
     def _on_return(self, error: Exception, exchange: str, routing_key: str, message: Any) -> None:
         logger.error("message_unroutable", exchange=exchange, routing_key=routing_key, reason=str(error))
         returned = message.properties.get("message_id")
         # Before its acknowledgement, and in the order of sending: of equal ids it is the first without a verdict.
         for place in self._waiting.values():
-            if self._verdicts[place] is None and self._messages[place].message_id == returned:
+            if self._verdicts[place] is Verdict.UNKNOWN and self._messages[place].message_id == returned:
                 self._verdicts[place] = Verdict.UNROUTABLE
                 return
 
