@@ -5,8 +5,11 @@ Make clients after the fork and never share one between processes: a forked prod
 
 from apps.events.kafka.admin import admin_client
 from apps.events.kafka.consumer import event_consumer
+from apps.events.kafka.log import thin_out
 from apps.events.kafka.options import BrokerUnavailable
 from apps.events.kafka.producer import EventProducer
 from apps.events.kafka.reader import TopicReader
 
 __all__ = ["BrokerUnavailable", "EventProducer", "TopicReader", "admin_client", "event_consumer"]
+
+thin_out()

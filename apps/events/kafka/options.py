@@ -17,6 +17,7 @@ REQUEST_TIMEOUT_MS = 10_000
 # Not the library's 30 s: work has to go on soon after the broker is back.
 LONGEST_RECONNECT_PAUSE_MS = 2_000
 CONNECT_TIMEOUT_MS = 4_000
+LEAST_SENDER_PAUSE_MS = 20.0
 
 
 class BrokerUnavailable(DependencyUnavailable):
@@ -25,13 +26,30 @@ class BrokerUnavailable(DependencyUnavailable):
     code = "kafka_unavailable"
 
 
+_LIMITS = {
+    # Limits for connecting that the library's public options do not offer.
+    "socket_connection_setup_timeout_ms": CONNECT_TIMEOUT_MS,
+    "socket_connection_setup_timeout_max_ms": CONNECT_TIMEOUT_MS,
+}
+
+
 def network_client(**configs: Any) -> Any:
-    """The library's network client, with a limit for connecting that its public options do not offer."""
-    return KafkaNetClient(
-        socket_connection_setup_timeout_ms=CONNECT_TIMEOUT_MS,
-        socket_connection_setup_timeout_max_ms=CONNECT_TIMEOUT_MS,
-        **configs,
-    )
+    """The library's network client, with limits for connecting."""
+    return KafkaNetClient(**_LIMITS, **configs)
+
+
+def producer_network_client(**configs: Any) -> Any:
+    return _ProducerNetClient(**_LIMITS, **configs)
+
+
+class _ProducerNetClient(KafkaNetClient):  # type: ignore[misc]
+    def connection_delay(self, node_id: Any) -> float:
+        """How long the sender waits for a connection, in milliseconds.
+
+        The library's answer is in seconds and may be 0 while a connection is made: its sender takes it for
+        milliseconds, and spins for as long as a broker is frozen.
+        """
+        return max(1000 * float(super().connection_delay(node_id)), LEAST_SENDER_PAUSE_MS)
 
 
 @contextmanager

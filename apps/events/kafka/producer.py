@@ -9,7 +9,7 @@ from kafka import KafkaProducer
 from kafka.errors import IllegalStateError
 
 from apps.events.cloud_events import Headers
-from apps.events.kafka.options import BrokerUnavailable, client_options
+from apps.events.kafka.options import BrokerUnavailable, client_options, producer_network_client
 from apps.events.kafka.partitioner import RememberingPartitioner
 from apps.events.kafka.question import Question, is_answered
 
@@ -34,7 +34,7 @@ class EventProducer:
     def __init__(self, client_id: str, *, max_request_bytes: int = MAX_REQUEST_BYTES) -> None:
         self.failure: BaseException | None = None
         self._kafka = _Producer(
-            **client_options(client_id),
+            **client_options(client_id) | {"kafka_client": producer_network_client},
             enable_idempotence=True,
             acks="all",
             delivery_timeout_ms=DELIVERY_TIMEOUT_MS,

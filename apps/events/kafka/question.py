@@ -4,6 +4,20 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from kafka.errors import (
+    InvalidTopicError,
+    LeaderNotAvailableError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+)
+
+_ANSWERS = (
+    UnknownTopicOrPartitionError,
+    InvalidTopicError,
+    LeaderNotAvailableError,
+    TopicAuthorizationFailedError,
+)
+
 
 class Question:
     """`cluster` is the metadata of a kafka-python client, `wake` makes that client look at it now."""
@@ -34,5 +48,6 @@ class Question:
 
 
 def is_answered(future: Any) -> bool:
-    """A broker that says what is wrong with a topic answers, too."""
-    return bool(future.is_done and (future.succeeded() or getattr(future.exception, "errno", 0) > 0))
+    """A broker that says what is wrong with a topic answers, too; a request that timed out has no answer."""
+    error = future.exception
+    return bool(future.is_done and (error is None or isinstance(error, _ANSWERS)))
