@@ -28,7 +28,9 @@ from apps.events.amqp_headers import PREFIX, version_of
 from apps.events.catalogue import Command, InvalidPayload, Signal
 from apps.events.executions import Claim, State, Verdict
 from apps.events.lease_keeper import LeaseKeeper
+from apps.events.loop import DATABASE_ERRORS
 from apps.events.worker.identity import this_worker
+from apps.events.worker.patience import patiently
 from service_common.redaction import mask_text
 
 logger = structlog.get_logger(__name__)
@@ -189,7 +191,7 @@ def run(executor: Executor, payload: bytes, headers: Mapping[str, Any], *, now: 
         raise AttemptFailed(str(error)) from None
     worker = this_worker()
     with _context_of(command, headers):
-        claim = executions.claim(command, worker=worker, now=now)
+        claim = _claim(command, worker, now)
         log = logger.bind(command=command.declaration.name, command_id=str(command.command_id), attempt=claim.attempt)
         if claim.verdict == Verdict.BUSY:
             raise NotNow("busy: another worker runs this command")
@@ -201,6 +203,14 @@ def run(executor: Executor, payload: bytes, headers: Mapping[str, Any], *, now: 
         except ExecutionLost as error:
             log.warning("command_lost", reason=str(error))
             return "lost to another worker"
+
+
+def _claim(command: Command, worker: str, now: datetime) -> Claim:
+    try:
+        return executions.claim(command, worker=worker, now=now)
+    except DATABASE_ERRORS:
+        patiently(lambda: executions.disclaim(command, worker=worker, claimed_at=now))
+        raise
 
 
 def _run_claimed(executor: Executor, command: Command, delivery: Delivery, claim: Claim, now: datetime) -> str:
@@ -220,7 +230,7 @@ def _run_claimed(executor: Executor, command: Command, delivery: Delivery, claim
         return _drop(delivery, str(reason))
     except Exception as error:
         return _after_failure(executor, command, delivery, error)
-    delivery.complete(now=timezone.now())
+    patiently(lambda: delivery.complete(now=timezone.now()))
     return "done"
 
 
@@ -229,7 +239,7 @@ def _after_failure(executor: Executor, command: Command, delivery: Delivery, err
     if not connection.in_atomic_block:
         connection.close_if_unusable_or_obsolete()
     reason = mask_text(f"{type(error).__name__}: {error}")
-    if delivery.is_finished:
+    if patiently(lambda: delivery.is_finished):
         logger.exception("command_failed_after_completion", command_id=str(delivery.command_id), reason=reason)
         return "done"
     if isinstance(error, PlatformError):
@@ -239,7 +249,7 @@ def _after_failure(executor: Executor, command: Command, delivery: Delivery, err
     if is_final or delivery.is_last_attempt:
         _fail(executor, command, delivery, code=code, message=message, reason=reason)
     else:
-        delivery.release(reason)
+        patiently(lambda: delivery.release(reason))
     if is_final:
         return f"failed: {code}"
     raise AttemptFailed(f"attempt {delivery.attempt} of {delivery.max_attempts}: {reason}") from error
@@ -247,15 +257,25 @@ def _after_failure(executor: Executor, command: Command, delivery: Delivery, err
 
 def _fail(executor: Executor, command: Command, delivery: Delivery, *, code: str, message: str, reason: str) -> None:
     """The command's end without success, and the news of it, in one transaction."""
-    now = timezone.now()
-    with transaction.atomic():
-        delivery.fail(reason, now=now)
-        if executor.on_failure is not None:
-            executor.on_failure(command, code, message, now)
+
+    def fail() -> None:
+        now = timezone.now()
+        with transaction.atomic():
+            if delivery.is_finished:  # by an earlier call whose answer was lost
+                return
+            delivery.fail(reason, now=now)
+            if executor.on_failure is not None:
+                executor.on_failure(command, code, message, now)
+
+    patiently(fail)
 
 
 def _drop(delivery: Delivery, reason: str) -> str:
-    delivery.drop(reason, now=timezone.now())
+    def drop() -> None:
+        if not delivery.is_finished:
+            delivery.drop(reason, now=timezone.now())
+
+    patiently(drop)
     return f"dropped: {reason}"
 
 

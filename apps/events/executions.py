@@ -118,8 +118,19 @@ def renew(*, command_id: UUID, fence: int, now: datetime) -> bool:
 
 def release(*, command_id: UUID, fence: int, reason: str) -> bool:
     """Ends an attempt that failed: the next one may begin at once. False where this run is not the owner."""
-    owned = CommandExecution.objects.filter(command_id=command_id, fence=fence, state=State.RUNNING)
-    return owned.update(state=State.RETRYING, lease_until=None, reason=reason[:MAX_REASON_LENGTH]) == 1
+    own = CommandExecution.objects.filter(command_id=command_id, fence=fence)
+    released = own.filter(state=State.RUNNING).update(
+        state=State.RETRYING, lease_until=None, reason=reason[:MAX_REASON_LENGTH]
+    )
+    # None to release where the answer to an earlier call was lost.
+    return released == 1 or own.filter(state=State.RETRYING).exists()
+
+
+def disclaim(command: Command, *, worker: str, claimed_at: datetime) -> None:
+    """Takes a claim back whose answer was lost, if it was made. Changes nobody else's."""
+    CommandExecution.objects.filter(
+        command_id=command.command_id, worker=worker, lease_until=claimed_at + LEASE, state=State.RUNNING
+    ).update(state=State.RETRYING, lease_until=None, reason="PostgreSQL was lost while the command was claimed.")
 
 
 def finish(*, command_id: UUID, fence: int, state: str, reason: str, now: datetime) -> bool:

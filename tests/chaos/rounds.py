@@ -117,7 +117,7 @@ def play(stack: Stack, seed: int) -> Round:
     """Whatever is found is in the round's findings; servers and network are whole afterwards."""
     began = time.monotonic()
     faults = draw(seed, seconds=WRITE_SECONDS)
-    keys = _keys()
+    keys = fresh_keys()
     marks = stack.evidence.marks()
     stack.write(Order(seed=seed, seconds=WRITE_SECONDS, keys=keys))
     try:
@@ -161,6 +161,6 @@ def _act(stack: Stack, faults: list[Fault]) -> None:
             heapq.heappush(due, (time.monotonic() - began + fault.seconds, next(order), fault, ends))
 
 
-def _keys() -> tuple[str, ...]:
+def fresh_keys() -> tuple[str, ...]:
     """Half of them bots, half of them accounts; never the same ones again."""
     return tuple(str(UUID(int=uuid4().int & ~1 | number % 2)) for number in range(KEYS))

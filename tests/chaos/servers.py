@@ -48,6 +48,8 @@ class Servers:
         probe = lifecycle.ask(name, self.direct_url(name), server.start_seconds)
         text = probe.communicate()[0]
         assert probe.returncode == 0, f"{name} does not start: {text}\n{self._tail(name)}"
+        # Without this note the starter takes the data for that of a first start that was cut off.
+        write_atomically(self.profile.answered(name), f"{self._processes[name].pid}\n")
 
     def stop(self, name: str, *, first: signal.Signals | None = None) -> None:
         """In order, or by the signal given."""

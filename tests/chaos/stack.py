@@ -12,7 +12,7 @@ from typing import Self
 
 import psycopg2
 
-from dev import environment
+from dev import environment, processes
 from tests.chaos.evidence import Evidence
 from tests.chaos.fleet import Fleet, wait_until
 from tests.chaos.servers import Servers, fresh_profile, inherited
@@ -125,5 +125,7 @@ class Stack:
                 "DJANGO_SETTINGS_MODULE": "tests.chaos.settings",
                 "PYTHONPATH": f"{ROOT}:{ROOT / 'platform'}",
                 "PYTHONUNBUFFERED": "1",
+                # So that a session finds and ends what an earlier one was killed in the middle of.
+                processes.MARK: processes.mark(self.servers.profile, "platform"),
             }
         )

@@ -1,6 +1,7 @@
 """Celery's consumer, less what it would create in RabbitMQ by itself, plus care for messages it cannot read."""
 
 import time
+from functools import partial
 from typing import Any
 
 import structlog
@@ -20,6 +21,11 @@ logger = structlog.get_logger(__name__)
 NOT_WANTED = ("celery.worker.consumer.delayed_delivery:DelayedDelivery",)
 
 MISSING_QUEUE_PAUSE_SECONDS = 2.0
+
+# Between attempts to connect. Celery waits two seconds longer each time, up to half a minute: work would resume that
+# much later than RabbitMQ.
+FIRST_RECONNECT_PAUSE_SECONDS = 0.5
+LONGEST_RECONNECT_PAUSE_SECONDS = 4.0
 
 
 def task_queues() -> list[Queue]:
@@ -57,6 +63,15 @@ class CommandConsumer(Consumer):
 
     class Blueprint(Consumer.Blueprint):  # type: ignore[misc, valid-type]
         default_steps = [step for step in Consumer.Blueprint.default_steps if step not in NOT_WANTED]
+
+    def ensure_connected(self, conn: Any) -> Any:
+        conn.ensure_connection = partial(
+            conn.ensure_connection,
+            interval_start=FIRST_RECONNECT_PAUSE_SECONDS,
+            interval_step=FIRST_RECONNECT_PAUSE_SECONDS,
+            interval_max=LONGEST_RECONNECT_PAUSE_SECONDS,
+        )
+        return super().ensure_connected(conn)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """Celery would acknowledge, and so lose, what it cannot decode; rejected, it ends in a dead-letter queue."""

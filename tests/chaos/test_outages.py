@@ -1,0 +1,120 @@
+"""A server refuses, is silent, frozen or slow, or takes nothing more: at start, idle and in the middle of a batch.
+
+In every case what is committed meanwhile arrives within half a minute of the server's return, once and in order, and no
+process needed to be started again.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.chaos.evidence import Marks
+from tests.chaos.fleet import wait_until
+from tests.chaos.rounds import RECOVERY_SECONDS, fresh_keys
+from tests.chaos.stack import BATCH_ROWS, Stack
+from tests.chaos.writer import Journal, Order
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
+
+WRITE_SECONDS = 2.0
+# Longer than the clients' own patience: confirms (5 s), heartbeats and requests (10 s).
+OUTAGE_SECONDS = 14.0
+SLOW_BYTES_PER_SECOND = 1024
+
+MOMENTS = ("start", "idle", "mid-batch")
+MATRIX = [
+    (server, manner, moment)
+    for server, manners in {
+        "kafka": ("refuses", "is silent", "is frozen", "is slow"),
+        "rabbitmq": ("refuses", "is silent", "is frozen", "is slow", "has its disk full"),
+        "postgres": ("refuses", "is silent"),
+        "redis": ("refuses", "is silent", "is frozen"),
+    }.items()
+    for manner in manners
+    for moment in MOMENTS
+]
+
+
+@contextmanager
+def broken(stack: Stack, server: str, manner: str) -> Iterator[None]:
+    servers = stack.servers
+    link = servers.links[server]
+    begin: dict[str, Callable[[], None]] = {
+        "refuses": link.refuse,
+        "is silent": link.silence,
+        "is frozen": lambda: servers.freeze(server),
+        "is slow": lambda: link.slow(SLOW_BYTES_PER_SECOND),
+        "has its disk full": lambda: servers.rabbitmqctl("set_disk_free_limit", "1000TB"),
+    }
+    begin[manner]()
+    try:
+        yield
+    finally:
+        if manner == "has its disk full":
+            servers.rabbitmqctl("set_disk_free_limit", "50MB")
+        servers.heal()
+
+
+@pytest.mark.parametrize(("server", "manner", "moment"), MATRIX)
+def test_an_outage(stack: Stack, server: str, manner: str, moment: str) -> None:
+    go_through(stack, server, manner, moment, OUTAGE_SECONDS)
+
+
+@pytest.mark.parametrize("moment", ["start", "idle"])
+@pytest.mark.parametrize("manner", ["refuses", "is silent", "is frozen"])
+def test_without_redis_everything_arrives_all_the_same(stack: Stack, manner: str, moment: str) -> None:
+    stack.wait_until_idle(60)
+    keys = fresh_keys()
+    with broken(stack, "redis", manner):
+        if moment == "start":
+            stack.fleet.restart_all()
+        stack.write(order(keys))
+        journal = stack.journal(30)
+        assert wait_until(lambda: stack.evidence.is_caught_up(keys), RECOVERY_SECONDS), stack.evidence.waiting(keys)
+
+    assert journal.unknown == {}
+
+
+def go_through(stack: Stack, server: str, manner: str, moment: str, seconds: float) -> None:
+    stack.wait_until_idle(60)
+    keys, marks = fresh_keys(), stack.evidence.marks()
+    is_database = server == "postgres"
+    if moment == "mid-batch":
+        stack.write(order(keys))
+        time.sleep(WRITE_SECONDS / 4)
+    before = stack.fleet.pids()
+    with broken(stack, server, manner):
+        if moment == "start":
+            stack.fleet.restart_all()
+            assert wait_until(lambda: not before.items() & stack.fleet.pids().items(), 10)
+            before = stack.fleet.pids()
+        if moment != "mid-batch" and not is_database:
+            stack.write(order(keys))
+        time.sleep(seconds)
+    healed = time.monotonic()
+    if moment != "mid-batch" and is_database:
+        stack.write(order(keys))
+    journal = stack.journal(60)
+
+    assert journal.committed
+    if not is_database:
+        assert journal.unknown == {}, "a broker's outage must not be felt by who writes"
+    assert_all_arrives(stack, keys, journal, marks)
+    print(f"  {server} {manner}, {moment}: caught up {time.monotonic() - healed:.1f} s after its return", flush=True)
+    assert stack.fleet.pids() == before
+    assert stack.fleet.unexpected_ends == []
+
+
+def assert_all_arrives(stack: Stack, keys: tuple[str, ...], journal: Journal, marks: Marks) -> None:
+    arrived = wait_until(lambda: stack.evidence.is_caught_up(keys), RECOVERY_SECONDS)
+    assert arrived, f"{stack.evidence.waiting(keys)}\n{stack.fleet.logs()}"
+    findings = stack.evidence.judge(keys, journal, marks)
+    assert findings.problems == []
+    assert findings.duplicates <= BATCH_ROWS
+
+
+def order(keys: tuple[str, ...]) -> Order:
+    return Order(seed=random.SystemRandom().randrange(10**9), seconds=WRITE_SECONDS, keys=keys)
