@@ -1,0 +1,109 @@
+"""A broker that is frozen for longer than any of the client's time limits: when it is back, so is the relay.
+
+kafka-python's own defaults never send again after that. The broker is one of a profile of its own.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from apps.events.kafka.options import REQUEST_TIMEOUT_MS
+from apps.events.models import ProcessHeartbeat
+from dev import processes
+from dev.profile import load
+from tests.integration.events.relay_helpers import ROOT, manage
+from tests.kafka_broker import everything_in, fill_outbox, first_seen, outbox_count, sequences_by_key, topic_of_its_own
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(240)]
+
+PROFILE = "frozen"
+PORT_OFFSET = 7500
+FROZEN_SECONDS = REQUEST_TIMEOUT_MS / 1000 + 3
+RESUMED_WITHIN_SECONDS = 30
+
+
+@pytest.fixture
+def own_kafka(settings: Any) -> Iterator[None]:
+    """A Kafka that nobody else works with; the other servers are those of all tests."""
+    environment = {name: value for name, value in os.environ.items() if name != "KAFKA_BOOTSTRAP_SERVERS"}
+    _stack("servers", environment)
+    profile = load(PROFILE, {}, PORT_OFFSET)
+    address = f"127.0.0.1:{profile.ports['kafka']}"
+    before = os.environ["KAFKA_BOOTSTRAP_SERVERS"]
+    os.environ["KAFKA_BOOTSTRAP_SERVERS"] = address
+    settings.ENVIRONMENT = settings.ENVIRONMENT.model_copy(update={"kafka_bootstrap_servers": (address,)})
+    try:
+        yield
+    finally:
+        os.environ["KAFKA_BOOTSTRAP_SERVERS"] = before
+        _stack("stop", environment)
+
+
+@contextmanager
+def _frozen() -> Iterator[None]:
+    brokers = processes.named(load(PROFILE, {}, PORT_OFFSET), "kafka")
+    assert brokers
+    for each in brokers:
+        each.send(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for each in brokers:
+            each.send(signal.SIGCONT)
+
+
+def test_work_goes_on_when_a_frozen_broker_is_back(own_kafka: None) -> None:
+    keys = [uuid4() for _ in range(20)]
+    with topic_of_its_own() as topic, manage("relay_events", MUCKARD_RELAY_BATCH_ROWS="100") as relay:
+        fill_outbox(topic, keys, 20_000)
+        _wait_until(lambda: outbox_count(topic) < 19_500)
+        cpu_before = _cpu_seconds(relay.pid)
+        with _frozen():
+            time.sleep(FROZEN_SECONDS)
+            waiting = outbox_count(topic)
+            assert waiting > 0
+            assert ProcessHeartbeat.objects.get(name="kafka").state == "down"
+            assert ProcessHeartbeat.objects.get(name="relay").state == "up"
+            # The library's sender would spin.
+            assert _cpu_seconds(relay.pid) - cpu_before < FROZEN_SECONDS / 4
+
+        _wait_until(lambda: outbox_count(topic) < waiting, seconds=RESUMED_WITHIN_SECONDS)
+        _wait_until(lambda: outbox_count(topic) == 0, seconds=120)
+
+        records = everything_in(topic)
+    assert len(records) <= 20_000 + 100
+    found = sequences_by_key(records)
+    assert {key: first_seen(numbers) for key, numbers in found.items()} == {
+        str(key): list(range(1, 1001)) for key in keys
+    }
+
+
+def _stack(command: str, environment: dict[str, str]) -> None:
+    subprocess.run(
+        [sys.executable, "dev/stack.py", command, "--profile", PROFILE, "--port-offset", str(PORT_OFFSET)],
+        cwd=ROOT,
+        env=environment,
+        check=True,
+        timeout=120,
+    )
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"it did not come within {seconds:g} s"
+        time.sleep(0.05)
