@@ -97,28 +97,35 @@ class Writer:
         while time.monotonic() < self._deadline:
             written: dict[str, str] = {}
             undone: dict[str, str] = {}
+            commits: list[bool] = []
             try:
-                self._transaction(written, undone)
-            except RolledBack:
-                self.journal.rolled_back |= written
+                self._transaction(written, undone, commits)
             except (DatabaseError, InterfaceError):
                 # Without an answer to COMMIT nobody knows. A new connection at the next try.
                 self.journal.unknown |= written
                 connection.close()
                 time.sleep(0.1)
+            except RolledBack:
+                self.journal.rolled_back |= written
             else:
-                self.journal.committed |= written
+                # Django rolls back without a word where the connection went with a savepoint whose error was caught.
+                self._note(written, committed=bool(commits))
             self.journal.rolled_back |= undone
             time.sleep(self._dice.uniform(0, 2 * self._order.pause_seconds))
         connection.close()
 
-    def _transaction(self, written: dict[str, str], undone: dict[str, str]) -> None:
+    def _note(self, written: dict[str, str], *, committed: bool) -> None:
+        notes = self.journal.committed if committed else self.journal.rolled_back
+        notes.update(written)
+
+    def _transaction(self, written: dict[str, str], undone: dict[str, str], commits: list[bool]) -> None:
         from django.db import transaction
 
         dice = self._dice
         # In one order, so that two transactions never wait for each other crosswise.
         keys = sorted(dice.choices(self._order.keys, k=dice.choice((1, 1, 2, 4))))
         with transaction.atomic():
+            transaction.on_commit(lambda: commits.append(True))
             for key in keys:
                 if dice.random() < 0.1:
                     try:

@@ -75,6 +75,20 @@ class QueueReader:
             taken.append(message)
         return taken
 
+    @property
+    def is_connected(self) -> bool:
+        """False after BrokerUnavailable: what was read comes again, over the next connection."""
+        return self._connection is not None
+
+    def keep_alive(self) -> None:
+        """Heartbeats for a connection whose messages are still in hand. Raises BrokerUnavailable."""
+        try:
+            if self._connection is not None:
+                self._pump(0.0)
+        except CONNECTION_ERRORS as error:
+            self._drop()
+            raise unavailable(error) from error
+
     def put_back(self, message: Message) -> None:
         """The message was not dealt with: it is the next of its lane again."""
         if self._open:

@@ -56,14 +56,19 @@ class RetryRouter:
     def step(self) -> float:
         """Routes what there is. Returns the seconds to wait before the next step. Raises DatabaseError."""
         try:
-            if not self._in_hand:
+            if self._in_hand:
+                self._reader.keep_alive()
+            else:
                 self._in_hand = self._reader.take(PREFETCH, seconds=IDLE_SECONDS)
             if self._in_hand:
                 self._route()
             else:
                 self._publisher.keep_alive()
         except BrokerUnavailable as error:
-            self._in_hand = []
+            if not self._reader.is_connected:
+                self._in_hand = []
+            # Otherwise only the publisher failed: the broker takes what is in hand for being worked on, and would
+            # bring it again to nobody.
             return self._pause(str(error))
         if self._in_hand:
             return self._pause("A retry queue is full.")
