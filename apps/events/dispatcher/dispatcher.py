@@ -117,7 +117,7 @@ class Dispatcher:
         self._paused.clear({row.destination for row in by_verdict[Verdict.CONFIRMED]})
         if outcome.error is not None:
             raise outcome.error
-        return [row for row in wave if row not in by_verdict[Verdict.CONFIRMED]]
+        return [row for verdict, held in by_verdict.items() if verdict is not Verdict.CONFIRMED for row in held]
 
     def _is_well(self) -> None:
         if self._failures:
