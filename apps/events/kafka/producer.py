@@ -63,9 +63,11 @@ class EventProducer:
         self._kafka._sender.add_topic(topic)
         deadline = time.monotonic() + seconds
         answers = 0
-        # The first answer may be to a question that was asked before the topic was added to it.
+        # The sender's own thread adds the topic to what is asked for; until then an answer says nothing of it. And the
+        # first one afterwards may be to a question that was under way already.
         while answers < 2 and (left := deadline - time.monotonic()) > 0:
-            if self._ask(left):
+            is_asked_for = topic in metadata._topics
+            if self._ask(left) and is_asked_for:
                 answers += 1
             if metadata.partitions_for_topic(topic) is not None:
                 return True
