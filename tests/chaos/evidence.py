@@ -104,7 +104,7 @@ class Evidence:
         """Rows in the outbox, messages not seen, commands not done."""
         [found] = self.query(
             """
-            SELECT (SELECT count(*) FROM events.outbox),
+            SELECT (SELECT count(*) FROM events.outbox WHERE key = ANY(%(keys)s::uuid[])),
                    count(*) FILTER (WHERE event_type <> ALL(%(commands)s)
                                       AND NOT EXISTS (SELECT FROM chaos.sighting s WHERE s.event_id = e.event_id)),
                    count(*) FILTER (WHERE event_type = ANY(%(commands)s)
@@ -156,9 +156,9 @@ class Evidence:
         self._judge_kafka(findings, stored, own)
         self._judge_sightings(findings, keys, stored)
         self._judge_commands(findings, stored)
-        parked = self.query("SELECT key, reason FROM events.parked_key")
-        findings.expect_none("keys are parked", parked)
-        findings.expect_none("dead letters", self.query("SELECT event_id, error FROM events.dead_letter"))
+        for what, table in (("keys are parked", "events.parked_key"), ("dead letters", "events.dead_letter")):
+            found = self.query(f"SELECT event_id::text FROM {table} WHERE key = ANY(%s::uuid[])", [list(keys)])
+            findings.expect_none(what, [event_id for (event_id,) in found])
         return findings
 
     def _judge_store(self, findings: Findings, stored: dict[str, Stored], journal: Journal) -> None:

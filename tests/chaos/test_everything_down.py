@@ -13,7 +13,7 @@ from tests.chaos.services import PASSWORD, services
 from tests.chaos.stack import Stack
 from tests.chaos.test_outages import assert_all_arrives, order
 
-OUTAGE_SECONDS = 5.0
+OUTAGE_SECONDS = 3.0
 # A request never waits for a broker; this leaves room for a busy machine.
 ANSWER_SECONDS = 2.0
 
