@@ -24,7 +24,8 @@ class OrderRequestFactory(Factory[OrderRequest]):
     volume = Decimal("0.001")
     price = Decimal("50000.0")
     cl_ord_id = Sequence(lambda number: f"mk-test-{number}")  # type: ignore[no-untyped-call]
-    deadline = datetime(2026, 1, 1, 0, 0, 5, tzinfo=UTC)
+    # Far ahead: an order that is too old is not sent at all.
+    deadline = datetime(2099, 1, 1, 0, 0, 5, tzinfo=UTC)
 
 
 def market_order(**fields: object) -> OrderRequest:

@@ -142,7 +142,9 @@ class KrakenExchange:
     # --- trading
 
     def submit(self, order: OrderRequest) -> Submission:
-        envelope = self._transport.place("AddOrder", cl_ord_id=order.cl_ord_id, **_order_params(order))
+        envelope = self._transport.place(
+            "AddOrder", cl_ord_id=order.cl_ord_id, deadline=order.deadline, **_order_params(order)
+        )
         if envelope.errors:
             try:
                 return answers.refusal_of_placement(envelope.errors, cl_ord_id=order.cl_ord_id)
@@ -223,7 +225,6 @@ def _order_params(order: OrderRequest) -> dict[str, str]:
         "volume": plain(order.volume),
         # The fee in quote on either side, which is what the ledger and the events say it is.
         "oflags": "post,fciq" if order.post_only else "fciq",
-        "deadline": order.deadline.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     }
     if order.price is not None:
         params["price"] = plain(order.price)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import requests
@@ -46,6 +47,9 @@ REPEATABLE = frozenset(
 )
 PAUSES_SECONDS = (0.2, 0.8, 2.0)
 
+# Kraken takes deadlines from 2 to 60 seconds ahead (REST, AddOrder).
+SHORTEST_DEADLINE = timedelta(seconds=2)
+
 
 class Transport:
     """One address, and at most one key."""
@@ -71,13 +75,15 @@ class Transport:
 
         return self._repeated(method, send)
 
-    def place(self, method: str, *, cl_ord_id: str, **params: str) -> Envelope:
+    def place(self, method: str, *, cl_ord_id: str, deadline: datetime, **params: str) -> Envelope:
         """Sends a placement once. Raises NotSent where it certainly did not leave, else OutcomeUnknown."""
+        params |= {"cl_ord_id": cl_ord_id, "deadline": wire_time(deadline)}
         with signing_turn(self._api_key) as nonce:
+            if deadline - datetime.now(UTC) < SHORTEST_DEADLINE:
+                self._count(method, "not_sent")
+                raise NotSent("The key was busy until the order was too old; nothing was sent.")
             try:
-                response = self._client.post_signed(
-                    f"/0/private/{method}", {**params, "cl_ord_id": cl_ord_id}, nonce=nonce, fresh=True
-                )
+                response = self._client.post_signed(f"/0/private/{method}", params, nonce=nonce, fresh=True)
             except requests.RequestException as error:
                 if never_left(error):
                     self._count(method, "not_sent")
@@ -119,6 +125,11 @@ class Transport:
 
     def _count(self, method: str, outcome: str) -> None:
         CALLS.labels(self._mode, method, outcome).inc()
+
+
+def wire_time(moment: datetime) -> str:
+    """RFC 3339 in UTC, with milliseconds."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def never_left(error: requests.RequestException) -> bool:

@@ -14,7 +14,7 @@ BOT = {
     "name": "Guided walk",
     "pair": "XBTUSD",
     "strategy": "sma_cross",
-    "parameters": {"fast": 3, "slow": 8},
+    "parameters": {"fast": 1, "slow": 3},
     "interval_minutes": 60,
     "quote_budget": "1000",
 }

@@ -167,9 +167,10 @@ def test_refusals_are_definitive_and_place_nothing(exchange: Exchange, fields: d
     assert (exchange.open_orders(), exchange.closed_orders()) == ([], [])
 
 
-def test_a_deadline_that_passed_leaves_the_outcome_unknown_and_nothing_placed(exchange: Exchange) -> None:
-    with pytest.raises(failures.OutcomeUnknown):
-        exchange.submit(_order(deadline=timezone.now() - timedelta(seconds=3)))
+@pytest.mark.parametrize("seconds_left", [-3, 1])
+def test_an_order_whose_deadline_is_too_near_is_not_sent(exchange: Exchange, seconds_left: int) -> None:
+    with pytest.raises(failures.NotSent):
+        exchange.submit(_order(deadline=timezone.now() + timedelta(seconds=seconds_left)))
 
     assert (exchange.open_orders(), exchange.closed_orders()) == ([], [])
 

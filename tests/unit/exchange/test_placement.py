@@ -51,7 +51,7 @@ def test_the_request_is_signed_and_in_fixed_point(exchange: KrakenExchange, stub
         "oflags": "fciq",
         "timeinforce": "GTC",
         "cl_ord_id": "mk-1",
-        "deadline": "2026-01-01T00:00:05.000Z",
+        "deadline": "2099-01-01T00:00:05.000Z",
     }
 
 
