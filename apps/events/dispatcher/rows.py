@@ -13,20 +13,29 @@ from apps.events.envelope import Envelope
 
 TRANSPORT = Transport.RABBITMQ.value
 
+# The outbox is cut to the batch first: joined whole, a long backlog would be joined again for every batch.
 _NEXT = """
-SELECT o.id, o.key, o.destination, e.event_id, e.event_type, e.schema_version, e.aggregate_type, e.aggregate_id,
-       e.aggregate_seq, e.occurred_at, e.user_id, e.correlation_id, e.causation_id, e.traceparent, e.payload
-  FROM outbox o JOIN event e ON e.event_id = o.event_id AND e.recorded_at = o.recorded_at
- WHERE o.transport = 'rabbitmq' AND o.slot = ANY(%(slots)s)
-   AND NOT EXISTS (SELECT FROM parked_key p WHERE p.transport = 'rabbitmq' AND p.key = o.key)
-   {paused}
- ORDER BY o.id
- LIMIT %(limit)s
+WITH batch AS MATERIALIZED (
+    SELECT id, key, destination, event_id, recorded_at FROM outbox
+     WHERE transport = 'rabbitmq' AND slot = ANY(%(slots)s)
+       AND key <> ALL (ARRAY(SELECT key FROM parked_key WHERE transport = 'rabbitmq'))
+       {not_paused}
+     ORDER BY id LIMIT %(limit)s
+)
+SELECT batch.id, batch.key, batch.destination, e.event_id, e.event_type, e.schema_version, e.aggregate_type,
+       e.aggregate_id, e.aggregate_seq, e.occurred_at, e.user_id, e.correlation_id, e.causation_id, e.traceparent,
+       e.payload
+  FROM batch JOIN event e ON e.event_id = batch.event_id AND e.recorded_at = batch.recorded_at
+ ORDER BY batch.id
 """
-# What waits for a paused queue also holds back what came after it for the same key.
-_NOT_PAUSED = """AND NOT EXISTS (
-       SELECT FROM outbox b WHERE b.transport = 'rabbitmq' AND b.key = o.key AND b.id <= o.id
-          AND b.destination = ANY(%(paused)s))"""
+# What waits for a paused queue also holds back the rest of its key.
+_NOT_PAUSED = """AND key NOT IN (
+       SELECT waiting.key FROM outbox waiting
+        WHERE waiting.transport = 'rabbitmq' AND waiting.destination = ANY(%(paused)s))"""
+
+# The oldest rows come out of the index in order. A planner that does not know yet how long the outbox has grown would
+# read and sort all of it, and the event store with it, for every batch.
+_PLAN = "SET enable_bitmapscan = off; SET enable_seqscan = off; SET enable_sort = off; SET jit = off"
 
 
 @dataclass(frozen=True)
@@ -42,8 +51,9 @@ class Row:
 def next_rows(*, slots: Iterable[int], limit: int, paused: Sequence[str] = ()) -> list[Row]:
     """The oldest rows of these slots, in the order in which they were written."""
     values: dict[str, Any] = {"slots": sorted(slots), "limit": limit, "paused": list(paused)}
+    _prepare_session()
     with connection.cursor() as cursor:
-        cursor.execute(_NEXT.format(paused=_NOT_PAUSED if paused else ""), values)
+        cursor.execute(_NEXT.format(not_paused=_NOT_PAUSED if paused else ""), values)
         return [_row(values) for values in cursor.fetchall()]
 
 
@@ -68,6 +78,19 @@ def park(row: Row, reason: str) -> None:
             " VALUES (%s, %s, %s, %s, %s, now()) ON CONFLICT DO NOTHING",
             [TRANSPORT, row.key, row.envelope.event_id, row.envelope.event_type, reason[:500]],
         )
+
+
+# The connection that has been told how to plan.
+_prepared: list[Any] = []
+
+
+def _prepare_session() -> None:
+    """Once for each connection to PostgreSQL."""
+    connection.ensure_connection()
+    if not _prepared or _prepared[0] is not connection.connection:
+        with connection.cursor() as cursor:
+            cursor.execute(_PLAN)
+        _prepared[:] = [connection.connection]
 
 
 def _row(values: tuple[Any, ...]) -> Row:

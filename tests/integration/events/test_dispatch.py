@@ -16,7 +16,7 @@ from apps.core.context import message_context
 from apps.events import heartbeats
 from apps.events.amqp_headers import envelope_from
 from apps.events.catalogue.bots import BotStarted, StopBot, TickBot, TriggerTrade
-from apps.events.dispatcher import Dispatcher, dispatcher
+from apps.events.dispatcher import Dispatcher, dispatcher, rows
 from apps.events.leases import LeaseSet
 from apps.events.models import OutboxRow, ParkedKey, ProcessHeartbeat, StoredEvent
 from apps.events.rabbitmq import SignalSender, TopologyMissing
@@ -307,3 +307,17 @@ def test_a_signal_without_a_queue_is_an_error_that_says_what_to_do(rabbitmq: Rab
     finally:
         sender.close()
         rabbitmq.declare()
+
+
+def test_a_long_backlog_is_read_from_its_index_and_never_whole() -> None:
+    for _ in range(30):
+        order(uuid4())
+    rows.next_rows(slots=range(64), limit=1)
+
+    for paused in ([], ["bot.start"]):
+        with connection.cursor() as cursor:
+            query = rows._NEXT.format(not_paused=rows._NOT_PAUSED if paused else "")
+            cursor.execute(f"EXPLAIN {query}", {"slots": list(range(64)), "limit": 5, "paused": paused})
+            plan = "\n".join(line for (line,) in cursor.fetchall())
+        assert "Index Scan using outbox_rabbitmq on outbox" in plan
+        assert "Seq Scan" not in plan
