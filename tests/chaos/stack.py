@@ -5,7 +5,7 @@ import queue
 import subprocess
 import sys
 import threading
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -37,6 +37,7 @@ class Stack:
         self.evidence = Evidence(self.servers)
         self._writer: subprocess.Popen[str] | None = None
         self._journals: queue.Queue[Journal] = queue.Queue()
+        self._orders = 0
 
     def __enter__(self) -> Self:
         try:
@@ -76,11 +77,15 @@ class Stack:
         """Lets the writers begin; ask for their journal when they are to have ended."""
         assert self._writer is not None
         assert self._writer.stdin is not None
-        self._writer.stdin.write(json.dumps(asdict(order)) + "\n")
+        self._orders += 1
+        self._writer.stdin.write(json.dumps(asdict(replace(order, number=self._orders))) + "\n")
         self._writer.stdin.flush()
 
     def journal(self, seconds: float) -> Journal:
-        return self._journals.get(timeout=seconds)
+        """Of the last order; one that a failed test left behind is nobody's. Raises queue.Empty."""
+        while (journal := self._journals.get(timeout=seconds)).number != self._orders:
+            continue
+        return journal
 
     def is_idle(self) -> bool:
         """Nothing waits, and every process has found its servers."""

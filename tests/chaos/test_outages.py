@@ -47,7 +47,7 @@ def broken(stack: Stack, server: str, manner: str) -> Iterator[None]:
         "is silent": link.silence,
         "is frozen": lambda: servers.freeze(server),
         "is slow": lambda: link.slow(SLOW_BYTES_PER_SECOND),
-        "has its disk full": lambda: servers.rabbitmqctl("set_disk_free_limit", "1000TB"),
+        "has its disk full": lambda: servers.rabbitmqctl("set_disk_free_limit", "900000GB"),
     }
     begin[manner]()
     try:

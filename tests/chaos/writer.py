@@ -26,6 +26,7 @@ FAR_AWAY = timedelta(days=3650)
 class Journal:
     """What the writers know: event id to the payload's digest. `unknown`: the connection ended with the commit."""
 
+    number: int = 0
     committed: dict[str, str] = field(default_factory=dict)
     rolled_back: dict[str, str] = field(default_factory=dict)
     unknown: dict[str, str] = field(default_factory=dict)
@@ -33,12 +34,13 @@ class Journal:
 
 @dataclass(frozen=True)
 class Order:
-    """Write for so long, about these aggregates. The same seed decides the same things."""
+    """Write for so long, about these aggregates. The same seed decides the same things. `number` is the journal's."""
 
     seed: int
     seconds: float
     keys: tuple[str, ...]
     pause_seconds: float = 0.02
+    number: int = 0
 
 
 class RolledBack(Exception):
@@ -160,7 +162,7 @@ def carry_out(order: Order) -> Journal:
         thread.start()
     for thread in threads:
         thread.join()
-    whole = Journal()
+    whole = Journal(number=order.number)
     for writer in writers:
         whole.committed |= writer.journal.committed
         whole.rolled_back |= writer.journal.rolled_back
