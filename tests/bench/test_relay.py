@@ -99,7 +99,7 @@ def _bare_rate(topic: str) -> float:
     producer.partitions_for(topic)
     began = time.perf_counter()
     futures = [
-        producer.send(topic, record.value, record.key.encode(), record.headers, timestamp_ms=record.timestamp_ms)
+        producer.send(topic, record.value, record.key, record.headers, timestamp_ms=record.timestamp_ms)
         for record in records
     ]
     producer.flush()

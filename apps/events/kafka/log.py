@@ -13,6 +13,7 @@ _NOISY = (
     "kafka.coordinator.heartbeat",
     "kafka.net.connection",
     "kafka.net.manager",
+    "kafka.net.selector",
     "kafka.net.transport",
     "kafka.producer.sender",
 )

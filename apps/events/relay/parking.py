@@ -43,16 +43,17 @@ class Poison:
 def park(poison: Poison) -> None:
     """Parks the key of an event that cannot be sent, with all that follows it. Raises DatabaseError."""
     record = poison.record
+    key, event_id = record.key.decode(), record.event_id.decode()
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_PARK, [record.key, record.event_id, record.event_type, f"{poison.reason}: {poison.detail}"])
+        cursor.execute(_PARK, [key, event_id, record.event_type, f"{poison.reason}: {poison.detail}"])
         cursor.execute(_NOTE, [poison.detail[:500], record.row_id])
         cursor.execute(_HOLD)
     logger.error(
         "An event cannot be sent to Kafka: its key is parked, and every later event of the key waits behind it. "
         "Remove the cause, then release the key.",
-        command=f"manage.py parked_keys release {record.key}",
-        key=record.key,
-        event_id=record.event_id,
+        command=f"manage.py parked_keys release {key}",
+        key=key,
+        event_id=event_id,
         event_type=record.event_type,
         topic=record.topic,
         reason=poison.reason,

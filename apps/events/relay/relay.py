@@ -20,6 +20,7 @@ from apps.events.relay.batch import Batch
 from apps.events.relay.broker_watch import BrokerWatch
 from apps.events.relay.parking import Poison
 from apps.events.relay.poison import find_poison, is_poison, reason_of
+from apps.events.relay.prefetch import Prefetcher, Wanted, fetch_now, of_size
 from apps.events.relay.rows import Record
 from apps.events.relay.shards import Shard
 from apps.events.wakeup import Waiter
@@ -57,6 +58,7 @@ class Relay:
         self._leases = LeaseSet("relay.kafka", self._shard.slots, seconds=seconds)
         self._producer: EventProducer | None = None
         self._window: deque[Batch] = deque()
+        self._prefetcher = Prefetcher()
         self._acknowledged: list[int] = []
         self._parked: set[UUID] = set()
         self._held: frozenset[int] = frozenset()
@@ -85,6 +87,7 @@ class Relay:
             batch.wait(deadline - time.monotonic())
         self._give_up_window(None)
         self._waiter.close()
+        self._prefetcher.close()
         try:
             self._delete_acknowledged()
             self._leases.release()
@@ -147,11 +150,34 @@ class Relay:
         return self._producer
 
     def _send_next(self) -> bool:
-        """Fetches a batch and hands it to the producer. Whether there was one."""
-        records = self._fetch()
+        """Hands a part of a batch to the producer. Whether there was one."""
+        wanted = self._wanted([])
+        fetched = self._prefetcher.take(wanted)
+        if fetched is None:
+            fetched = fetch_now(wanted)
+        records = of_size(fetched, BATCH_BYTES // PARTS_UNDER_WAY)
         if not records:
             return False
         self._busy_at = time.monotonic()
+        if len(fetched) == wanted.limit:
+            self._prefetcher.start(self._wanted(records))
+        is_sent = False
+        try:
+            is_sent = self._hand_over(records)
+        finally:
+            if not is_sent:
+                self._prefetcher.forget()
+        return is_sent
+
+    def _wanted(self, taken: list[Record]) -> Wanted:
+        """What to fetch next, where `taken` is about to be under way."""
+        under_way = [record.row_id for batch in self._window for record in batch.records]
+        under_way += [record.row_id for record in taken]
+        return Wanted(self._held, 1 if self._careful else self._part_rows, under_way, frozenset(self._parked))
+
+    def _hand_over(self, records: list[Record]) -> bool:
+        """Gives the records to the producer; those of a key from its poison on are left out, and the key is parked.
+        False where the relay has to stop."""
         producer = self._producer_made()
         poison = find_poison(records, producer)
         if poison and not self._park(poison, of=len(records)):
@@ -166,7 +192,7 @@ class Relay:
             try:
                 future = producer.send(
                     record.topic,
-                    key=record.key.encode(),
+                    key=record.key,
                     value=record.value,
                     headers=record.headers,
                     timestamp_ms=record.timestamp_ms,
@@ -176,25 +202,10 @@ class Relay:
                     raise
                 stopped_at[record.key] = record.row_id
                 if not self._park([Poison(record, reason_of(error), str(error))], of=1):
-                    break
+                    return False
             else:
                 batch.add(record, future)
         return True
-
-    def _fetch(self) -> list[Record]:
-        under_way = [record.row_id for batch in self._window for record in batch.records]
-        records = rows.next_records(
-            slots=self._held,
-            limit=1 if self._careful else self._part_rows,
-            under_way=under_way,
-            parked=self._parked,
-        )
-        size = 0
-        for index, record in enumerate(records):
-            size += len(record.value or b"")
-            if size > BATCH_BYTES // PARTS_UNDER_WAY and index:
-                return records[:index]
-        return records
 
     def _settle(self, *, has_more: bool) -> float:
         """Waits for the oldest batch and takes its rows out of the outbox. Returns the seconds until the next step."""
@@ -255,6 +266,7 @@ class Relay:
 
     def _give_up_window(self, reason: str | None) -> None:
         """Ends the producer, so that nothing leaves any more. What it has acknowledged is remembered for deletion."""
+        self._prefetcher.forget()
         if self._producer is not None:
             self._producer.end()
             self._producer = None
@@ -292,7 +304,7 @@ class Relay:
         for each in reversed(first_of_key.values()):
             parking.park(each)
             metrics.parked.labels(reason=each.reason).inc()
-            self._parked.add(UUID(each.record.key))
+            self._parked.add(UUID(each.record.key.decode()))
         self._breaker.gave_up(len(first_of_key))
         return True
 

@@ -11,11 +11,10 @@ from typing import Any
 
 import kafka.producer.kafka
 import pytest
-from kafka.errors import IllegalStateError, KafkaTimeoutError
-from kafka.partitioner.default import DefaultPartitioner
+from django.conf import settings
+from kafka.errors import IllegalStateError, KafkaTimeoutError, MessageSizeTooLargeError
 
 from apps.events.kafka import BrokerUnavailable, EventProducer, admin_client, event_consumer
-from apps.events.kafka.partitioner import RememberingPartitioner
 from tests.kafka_broker import everything_in, topic
 
 __all__ = ["topic"]
@@ -149,20 +148,28 @@ def test_a_broker_that_is_down_is_not_taken_for_a_missing_topic(no_broker: None)
         producer.end()
 
 
-def test_keys_get_the_partition_that_every_kafka_client_gives_them() -> None:
-    class Cluster:
-        _partitions = {"t": dict.fromkeys(range(7))}
+def test_keys_get_the_partition_that_every_kafka_client_gives_them(topic: str) -> None:
+    library: Any = kafka.KafkaProducer(bootstrap_servers=list(settings.ENVIRONMENT.kafka_bootstrap_servers))
+    ours = EventProducer("test")
+    try:
+        assert ours.knows(topic, seconds=10)
+        for number in range(50):
+            key = f"key-{number}".encode()
+            sent = ours.send(topic, key=key, value=b"{}", headers=[], timestamp_ms=1)
+            expected = library.send(topic, key=key, value=b"{}").get(10)
+            assert sent.get(10).partition == expected.partition
+    finally:
+        ours.end()
+        library.close()
 
-        def topics(self) -> set[str]:
-            return {"t"}
 
-        def partitions_for_topic(self, topic: str) -> set[int]:
-            return set(range(7))
-
-        available_partitions_for_topic = partitions_for_topic
-
-    ours, standard = RememberingPartitioner(), DefaultPartitioner()
-    for number in range(500):
-        key = f"key-{number}".encode()
-        expected = standard.partition("t", key, key, None, None, Cluster())
-        assert ours.partition("t", key, key, None, None, Cluster()) == expected
+def test_a_record_that_is_too_large_is_refused_before_it_is_sent(topic: str) -> None:
+    producer = EventProducer("test", max_request_bytes=10_000)
+    try:
+        assert producer.knows(topic, seconds=10)
+        with pytest.raises(MessageSizeTooLargeError):
+            _send(producer, topic, b"x" * 10_000)
+        assert _send(producer, topic, b"x" * 9_000).get(10).offset == 0
+        assert producer.failure is None
+    finally:
+        producer.end()
