@@ -62,3 +62,15 @@ def manage(*arguments: str, log: IO[bytes] | None = None, **environment: str) ->
     finally:
         process.kill()
         process.wait()
+
+
+@contextmanager
+def as_role(name: str) -> Iterator[None]:
+    """What runs inside may do in PostgreSQL what a process with that login may."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET ROLE {name}")
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("RESET ROLE")

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 
 from apps.events.consumers import deliver, registry
@@ -14,7 +15,7 @@ from apps.events.consumers.arrival import Arrival
 from apps.events.dead_letters import Filters, Letter, consumers
 from apps.events.models import DeadLetter, StoredEvent
 from tests.integration.events.consumer_helpers import Listener, listener, seen
-from tests.integration.events.relay_helpers import drain
+from tests.integration.events.relay_helpers import as_role, drain
 from tests.kafka_broker import Arrived, everything_in, fill_outbox, topic
 
 __all__ = ["listener", "seen", "topic"]
@@ -218,6 +219,24 @@ def test_the_command_lists_shows_and_redrives(topic: str, listener: Listener) ->
 def test_the_command_names_the_sources_there_are_where_one_is_unknown(listener: Listener) -> None:
     with pytest.raises(CommandError, match=f"There is no source nonsense.*consumer:{listener.group}"):
         _command("list", "nonsense")
+
+
+def test_the_services_own_roles_may_set_aside_redrive_and_purge(topic: str, listener: Listener) -> None:
+    key = uuid4()
+    arrivals = _arrivals(topic, [key], 4)
+    with connection.cursor() as cursor:
+        cursor.execute("GRANT ALL ON events.seen, events.seen_id_seq TO kraken_service, staff_site")
+    with as_role("kraken_service"):
+        assert deliver(arrivals[0].envelope, group=listener.group)  # type: ignore[arg-type]
+        consumers.set_aside(listener.group, arrivals[1], error="failed", attempts=3, now=timezone.now())
+        assert consumers.set_aside_behind(listener.group, arrivals[2], now=timezone.now())
+        assert consumers.set_aside_behind(listener.group, arrivals[3], now=timezone.now())
+    with as_role("staff_site"):
+        assert _redrive(listener, Filters(limit=2)) == (2, 0, 0)
+        source = f"consumer:{listener.group}"
+        assert consumers.purge(source, NO_FILTERS, dry_run=False, operator="ada") == 1
+
+    assert listener.effects(key) == [1, 2, 3]
 
 
 def test_a_letter_that_is_not_there_is_an_error(listener: Listener) -> None:

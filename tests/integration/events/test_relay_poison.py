@@ -10,9 +10,9 @@ from kafka.admin import ConfigResource, ConfigResourceType
 
 from apps.events.catalogue import slot_of
 from apps.events.kafka import admin_client
-from apps.events.models import OutboxRow, ParkedKey, StoredEvent
+from apps.events.models import Lease, OutboxRow, ParkedKey, StoredEvent
 from apps.events.relay import Relay, metrics
-from tests.integration.events.relay_helpers import drain, drive
+from tests.integration.events.relay_helpers import as_role, drain, drive
 from tests.kafka_broker import everything_in, fill_outbox, outbox_count, sequences_by_key, topic, topic_of_its_own
 
 __all__ = ["topic"]
@@ -200,6 +200,19 @@ def test_rows_of_a_parked_key_leave_the_index_that_the_relay_reads(topic: str) -
         relay.close()
     assert everything_in(topic) == []
     assert OutboxRow.objects.filter(slot=slot_of(sick)).count() == 51
+
+
+def test_the_relay_s_own_role_may_do_all_of_this(topic: str) -> None:
+    healthy, sick = uuid4(), uuid4()
+    fill_outbox(topic, [healthy], 10)
+    fill_outbox("test.no-such-topic", [sick], 1)
+    with as_role("relay"):
+        _send_all_but(0, topic)
+        assert Lease.objects.filter(name__startswith="relay.kafka").count() == 64
+    assert ParkedKey.objects.get().key == sick
+    with as_role("staff_site"):
+        call_command("parked_keys", "release", str(sick), stdout=StringIO())
+    assert not ParkedKey.objects.exists()
 
 
 def _held_rows(key: UUID) -> int:
