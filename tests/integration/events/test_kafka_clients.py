@@ -3,6 +3,8 @@
 import gc
 import logging
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ from django.conf import settings
 from kafka.errors import IllegalStateError, KafkaTimeoutError, MessageSizeTooLargeError
 
 from apps.events.kafka import BrokerUnavailable, EventProducer, admin_client, event_consumer
+from tests.integration.events.relay_helpers import ROOT
 from tests.kafka_broker import everything_in, topic
 
 __all__ = ["topic"]
@@ -173,3 +176,16 @@ def test_a_record_that_is_too_large_is_refused_before_it_is_sent(topic: str) -> 
         assert producer.failure is None
     finally:
         producer.end()
+
+
+@pytest.mark.parametrize("service", ["kraken", "staff"])
+def test_processes_that_answer_requests_do_not_even_load_the_client(service: str) -> None:
+    program = (
+        "import importlib, os, sys; from manage import PROJECTS; project = PROJECTS[os.environ['SERVICE']];"
+        "os.environ['DJANGO_SETTINGS_MODULE'] = f'{project}.settings';"
+        "[importlib.import_module(f'{project}.{name}') for name in ('wsgi', 'urls')];"
+        "sys.exit('kafka' in sys.modules)"
+    )
+    environment = {**os.environ, "SERVICE": service, "PYTHONPATH": f"{ROOT}:{ROOT / 'platform'}"}
+    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, check=False, timeout=60)
+    assert result.returncode == 0
