@@ -1,7 +1,7 @@
 """The one Celery application: queues, routes and the settings that keep commands from being lost.
 
 Workers publish nothing: a failing task is rejected, which dead-letters it towards its next attempt, and whatever a task
-announces goes through the outbox. The reasons for each setting are in docs/messaging.md.
+announces goes through the outbox. The reasons for each setting are in docs/rabbitmq.md.
 """
 
 import os

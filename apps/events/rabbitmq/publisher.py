@@ -1,7 +1,7 @@
 """Publishing with proof: each message is confirmed, refused, returned, or its fate is unknown.
 
-Confirms are pipelined: a whole batch is written, then the answers are gathered. Waiting for each one alone gives about
-a seventh of the rate (docs/messaging.md has the figures).
+Confirms are pipelined: a window of messages is written, then the answers are gathered. Waiting for each one alone is
+several times slower (docs/rabbitmq.md has the figures).
 """
 
 import time

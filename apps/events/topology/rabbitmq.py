@@ -22,7 +22,7 @@ from apps.events.catalogue import Command, Message, Priority, Signal, Status, al
 from apps.events.topology import Finding, State
 
 # Grows when arguments change. Names of queues are fixed, so RabbitMQ refuses changed arguments (406) until the queue
-# has been drained and removed; docs/messaging.md says how.
+# has been drained and removed; docs/rabbitmq.md says how.
 VERSION = 1
 
 COMMANDS = "muckard.commands"
