@@ -41,7 +41,8 @@ def database(env: Environment, service: str) -> dict[str, Any]:
                 for setting in (
                     f"search_path={','.join(search_path)}",
                     "lock_timeout=10s",
-                    "idle_in_transaction_session_timeout=60s",
+                    # A frozen process must not keep others waiting: no transaction of ours thinks for long.
+                    "idle_in_transaction_session_timeout=15s",
                 )
             ),
             "keepalives_idle": 10,
