@@ -11,12 +11,18 @@ from apps.ops import database
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
-    """Roles and grants on top of the migrated tables."""
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Roles and grants on top of the migrated tables. At the end nobody is left who keeps the database from going."""
     with django_db_blocker.unblock():
         database.ensure_schemas_and_roles()
         database.apply_grants()
         database.ensure_partitions()
+    yield
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
 
 
 @pytest.fixture(autouse=True)

@@ -22,6 +22,9 @@ def _profile_environment() -> dict[str, str]:
     return {match[1]: match[3] for match in matches if match}
 
 
+# What a process started by hand would be given: tests that start the platform give it this.
+OUTSIDE = dict(os.environ)
+
 for name, value in _profile_environment().items():
     os.environ.setdefault(name, value)
 os.environ["MUCKARD_ENVIRONMENT"] = "test"

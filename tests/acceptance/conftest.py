@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from apps.ops.walk.client import PlatformClient
+from tests.environment import OUTSIDE
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "correct horse battery staple"
@@ -19,7 +20,8 @@ PASSWORD = "correct horse battery staple"
 def platform_url() -> str:
     """The gateway's address. The processes stay up for the next test; `make test` and `make stop-test` end them."""
     command = [sys.executable, "dev/stack.py", "run", "--profile", "test", "--detach", "--no-walk"]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MUCKARD_")}
+    # Not os.environ: a fixture for RabbitMQ may have put a virtual host of its own there.
+    environment = {name: value for name, value in OUTSIDE.items() if not name.startswith("MUCKARD_")}
     result = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=180
     )

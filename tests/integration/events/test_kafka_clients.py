@@ -86,7 +86,11 @@ def test_producers_that_come_and_go_leave_no_thread_and_no_descriptor(topic: str
     assert _descriptors() <= descriptors
 
 
-def test_a_producer_that_is_collected_leaves_the_library_s_logger_alone(no_broker: None) -> None:
+def test_a_producer_that_is_collected_leaves_the_library_s_logger_alone(
+    no_broker: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A bare producer of another test may have been collected before.
+    monkeypatch.setattr(kafka.producer.kafka, "log", logging.getLogger("kafka.producer.kafka"))
     producer = EventProducer("test")
     producer.end()
     del producer
