@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 import structlog
+from django.utils import timezone
 from kafka import ConsumerRebalanceListener, TopicPartition
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
@@ -12,6 +13,7 @@ from apps.events import heartbeats
 from apps.events.consumers import metrics
 from apps.events.consumers.arrival import Arrival
 from apps.events.consumers.handling import Handling, Result
+from apps.events.consumers.housekeeping import Housekeeping
 from apps.events.consumers.partition import Partition
 from apps.events.consumers.registry import topics_of
 from apps.events.kafka import event_consumer
@@ -37,6 +39,7 @@ class GroupConsumer:
         self.group = group
         self.topics = topics or topics_of(group)
         self._handling = Handling(group)
+        self._housekeeping = Housekeeping()
         self._consumer: Any = None
         self._question: Question | None = None
         self._work: dict[TopicPartition, Partition] = {}
@@ -133,6 +136,7 @@ class GroupConsumer:
         if time.monotonic() - self._chores_at < SECONDS_BETWEEN_CHORES:
             return
         self._chores_at = time.monotonic()
+        self._housekeeping.tidy(now=timezone.now())
         lag = self._measure_lag()
         answered = self._question.outcome(within_seconds=ANSWER_SECONDS) if self._question else None
         if answered is not None:

@@ -16,17 +16,21 @@ batch_seconds = Histogram(
 breaker_open = Gauge("outbox_breaker_open", "1 while the relay stops rather than park everything.")
 lease_epoch = Gauge("relay_lease_epoch", "The fencing token of a slot that this relay holds.", ["shard"])
 oldest_age = Gauge("outbox_oldest_age_seconds", "How long the oldest event has been waiting for Kafka.")
-pending = Gauge("outbox_pending", "Events that wait for Kafka, by slot.", ["shard"])
+pending = Gauge("outbox_pending", "Events that wait for Kafka and are not parked, by slot.", ["shard"])
 max_key_depth = Gauge("outbox_max_key_depth", "The most events that wait for one key, among the oldest 10,000.")
 parked_keys = Gauge("outbox_parked_keys", "Keys that are parked now.")
 
 SECONDS_BETWEEN_LOOKS = 10.0
 
-_PENDING = "SELECT slot, count(*) FROM outbox WHERE transport = 'kafka' GROUP BY slot"
-_OLDEST = "SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0) FROM outbox WHERE transport = 'kafka'"
+_PENDING = """
+SELECT slot, count(*), extract(epoch FROM now() - min(created_at)) FROM outbox
+ WHERE transport = 'kafka' AND next_attempt_at < 'infinity' AND id > %s GROUP BY slot
+"""
 _DEPTH = """
 SELECT coalesce(max(depth), 0) FROM (
-    SELECT count(*) AS depth FROM (SELECT key FROM outbox WHERE transport = 'kafka' ORDER BY id LIMIT 10000) AS oldest
+    SELECT count(*) AS depth FROM (
+        SELECT key FROM outbox WHERE transport = 'kafka' AND next_attempt_at < 'infinity' AND id > %s
+         ORDER BY id LIMIT 10000) AS oldest
      GROUP BY key) AS depths
 """
 
@@ -37,18 +41,17 @@ class OutboxLook:
     def __init__(self) -> None:
         self._looked_at = float("-inf")
 
-    def look(self) -> None:
-        """Raises DatabaseError."""
+    def look(self, *, floor: int) -> None:
+        """Counts what lies above the floor. Raises DatabaseError."""
         if time.monotonic() - self._looked_at < SECONDS_BETWEEN_LOOKS:
             return
         self._looked_at = time.monotonic()
         with connection.cursor() as cursor:
-            cursor.execute(_PENDING)
+            cursor.execute(_PENDING, [floor])
             rows = cursor.fetchall()
             pending.clear()
-            for slot, count in rows:
+            for slot, count, _ in rows:
                 pending.labels(shard=slot).set(count)
-            cursor.execute(_OLDEST)
-            oldest_age.set(float(cursor.fetchone()[0]))
-            cursor.execute(_DEPTH)
+            oldest_age.set(max((float(age) for _, _, age in rows), default=0.0))
+            cursor.execute(_DEPTH, [floor])
             max_key_depth.set(cursor.fetchone()[0])

@@ -11,12 +11,13 @@ from apps.events.relay.rows import Record, next_records
 
 
 class Wanted(NamedTuple):
-    """Which records: of these slots, at most `limit`, and none that are under way or parked."""
+    """Which records: of these slots, above the floor, at most `limit`, and none that are under way or parked."""
 
     slots: frozenset[int]
     limit: int
     under_way: list[int]
     parked: frozenset[UUID]
+    floor: int = 0
 
 
 class Prefetcher:
@@ -56,7 +57,7 @@ class Prefetcher:
 
 
 def fetch_now(wanted: Wanted) -> list[Record]:
-    return next_records(slots=wanted.slots, limit=wanted.limit, under_way=wanted.under_way, parked=wanted.parked)
+    return next_records(**wanted._asdict())
 
 
 def _fetch(wanted: Wanted) -> list[Record]:

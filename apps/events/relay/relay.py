@@ -3,7 +3,6 @@ PostgreSQL and Kafka work at once; no transaction is open while Kafka is waited 
 
 import time
 from collections import deque
-from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -11,13 +10,14 @@ from django.db import DatabaseError
 from kafka.errors import KafkaError
 
 from apps.events import heartbeats
-from apps.events.breaker import Breaker
 from apps.events.kafka import BrokerUnavailable, EventProducer
 from apps.events.leases import LeaseSet
 from apps.events.loop import DATABASE_ERRORS
-from apps.events.relay import metrics, parking, rows
+from apps.events.relay import metrics, rows
 from apps.events.relay.batch import Batch
 from apps.events.relay.broker_watch import BrokerWatch
+from apps.events.relay.floor import Floor
+from apps.events.relay.gate import Gate
 from apps.events.relay.parking import Poison
 from apps.events.relay.poison import find_poison, is_poison, reason_of
 from apps.events.relay.prefetch import Prefetcher, Wanted, fetch_now, of_size
@@ -38,6 +38,7 @@ IDLE_AFTER_SECONDS = 1.0
 ACKNOWLEDGEMENT_SECONDS = 0.25
 STANDBY_SECONDS = 0.5
 PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 10.0
 BREAKER_PAUSE_SECONDS = 5.0
 SECONDS_BETWEEN_CHORES = 1.0
 # Nothing is sent that could not be acknowledged before the lease ends.
@@ -59,15 +60,17 @@ class Relay:
         self._producer: EventProducer | None = None
         self._window: deque[Batch] = deque()
         self._prefetcher = Prefetcher()
+        self._floor = Floor()
+        self._highest = 0
         self._acknowledged: list[int] = []
-        self._parked: set[UUID] = set()
-        self._held: frozenset[int] = frozenset()
-        self._breaker = Breaker()
+        self._held: dict[int, int] = {}
+        self._gate = Gate()
+        self._failures = 0
         self._broker = BrokerWatch()
         self._waiter = Waiter("kafka")
         self._look = metrics.OutboxLook()
         self._busy_at = 0.0
-        self._chores_at = 0.0
+        self._chores_at = float("-inf")
         # Rows to send one by one, to tell which of a refused batch is the one.
         self._careful = 0
 
@@ -108,16 +111,21 @@ class Relay:
             pause_seconds = PAUSE_SECONDS
         except KafkaError as error:
             return self._recover(error)
-        if self._breaker.is_open:
+        if self._gate.is_shut:
             pause_seconds = BREAKER_PAUSE_SECONDS
         if pause_seconds and not self._window:
             return pause_seconds
         return self._settle(has_more=has_sent)
 
     def _keep_leases(self) -> bool:
-        before, self._held = self._held, self._leases.keep()
-        if before - self._held and self._window:
+        held = self._leases.keep()
+        before, self._held = self._held, {slot: self._leases.epoch(slot) for slot in held}
+        if before.items() - self._held.items():
+            # Lost, or lost and got back: somebody else may have sent meanwhile what is still under way here.
             self._give_up_window("lease_lost")
+        if self._held.items() - before.items():
+            self._floor.reset()
+            self._chores_at = float("-inf")
         return bool(self._held)
 
     @property
@@ -129,20 +137,16 @@ class Relay:
         if time.monotonic() - self._chores_at < SECONDS_BETWEEN_CHORES:
             return
         self._chores_at = time.monotonic()
-        self._parked = parking.parked_keys()
-        metrics.parked_keys.set(len(self._parked))
-        self._look.look()
-        for slot in self._held:
-            metrics.lease_epoch.labels(shard=slot).set(self._leases.epoch(slot))
+        if self._gate.look():
+            self._floor.reset()
+        self._floor.raise_if_safe(highest=self._highest)
+        self._look.look(floor=self._floor.value)
+        for slot, epoch in self._held.items():
+            metrics.lease_epoch.labels(shard=slot).set(epoch)
         self._broker.ask(self._producer_made())
         self._broker.beat()
-        heartbeats.beat(self._shard.process_name, "down" if self._breaker.is_open else "up", self._state_detail())
+        heartbeats.beat(self._shard.process_name, "down" if self._gate.is_shut else "up", self._gate.detail)
         self._replace_stuck_producer()
-
-    def _state_detail(self) -> str:
-        if self._breaker.is_open:
-            return "Stopped: too many events in a row cannot be sent. See the log."
-        return f"{len(self._parked)} keys are parked: see manage.py parked_keys list." if self._parked else ""
 
     def _producer_made(self) -> EventProducer:
         if self._producer is None:
@@ -159,6 +163,7 @@ class Relay:
         if not records:
             return False
         self._busy_at = time.monotonic()
+        self._highest = max(self._highest, records[-1].row_id)
         if len(fetched) == wanted.limit:
             self._prefetcher.start(self._wanted(records))
         is_sent = False
@@ -173,14 +178,15 @@ class Relay:
         """What to fetch next, where `taken` is about to be under way."""
         under_way = [record.row_id for batch in self._window for record in batch.records]
         under_way += [record.row_id for record in taken]
-        return Wanted(self._held, 1 if self._careful else self._part_rows, under_way, frozenset(self._parked))
+        limit = 1 if self._careful else self._part_rows
+        return Wanted(frozenset(self._held), limit, under_way, frozenset(self._gate.parked), self._floor.value)
 
     def _hand_over(self, records: list[Record]) -> bool:
         """Gives the records to the producer; those of a key from its poison on are left out, and the key is parked.
         False where the relay has to stop."""
         producer = self._producer_made()
         poison = find_poison(records, producer)
-        if poison and not self._park(poison, of=len(records)):
+        if poison and not self._gate.park(poison, of=len(records)):
             return False
         # What is older than its key's poison may still go.
         stopped_at = {each.record.key: each.record.row_id for each in reversed(poison)}
@@ -201,7 +207,7 @@ class Relay:
                 if not is_poison(error):
                     raise
                 stopped_at[record.key] = record.row_id
-                if not self._park([Poison(record, reason_of(error), str(error))], of=1):
+                if not self._gate.park([Poison(record, reason_of(error), str(error))], of=1):
                     return False
             else:
                 batch.add(record, future)
@@ -227,7 +233,8 @@ class Relay:
         self._acknowledged += batch.acknowledged()
         if batch.records:
             self._broker.acknowledged()
-            self._breaker.succeeded(len(batch.records))
+            self._gate.passed(len(batch.records))
+            self._failures = 0
             self._careful = max(0, self._careful - len(batch.records))
             metrics.published.labels(result="acknowledged").inc(len(batch.records))
             metrics.batch_seconds.observe(batch.age_seconds)
@@ -248,12 +255,13 @@ class Relay:
         metrics.published.labels(result="failed").inc(max(len(refused), 1))
         if not is_poison(error):
             self._broker.failed(f"{type(error).__name__}: {error}")
-            return PAUSE_SECONDS
+            self._failures += 1
+            return min(PAUSE_SECONDS * 2.0 ** (self._failures - 1), LONGEST_PAUSE_SECONDS)
         culprits = {record.row_id: record for record, cause in refused if is_poison(cause)}
         if len(culprits) == 1:
             (culprit,) = culprits.values()
-            self._park([Poison(culprit, reason_of(error), str(error))], of=1)
-            return BREAKER_PAUSE_SECONDS if self._breaker.is_open else 0.0
+            self._gate.park([Poison(culprit, reason_of(error), str(error))], of=1)
+            return BREAKER_PAUSE_SECONDS if self._gate.is_shut else 0.0
         logger.warning("Kafka refused a batch without saying which record it is; sending one by one.", error=str(error))
         self._careful = under_way
         return 0.0
@@ -270,7 +278,7 @@ class Relay:
         if self._producer is not None:
             self._producer.end()
             self._producer = None
-            if reason is not None:
+            if reason is not None and self._window:
                 metrics.rebuilds.labels(reason=reason).inc()
                 logger.warning("The Kafka producer is made anew.", reason=reason, parts_under_way=len(self._window))
         for batch in self._window:
@@ -285,28 +293,6 @@ class Relay:
         reason = self._broker.why_stuck(self._producer, oldest_seconds=oldest_seconds)
         if reason is not None:
             self._give_up_window(reason)
-
-    def _park(self, poison: list[Poison], *, of: int) -> bool:
-        """Parks the keys of what can never be sent. False, and nothing is parked, where that would be too much."""
-        first_of_key = {each.record.key: each for each in reversed(poison)}
-        was_open = self._breaker.is_open
-        may_park = self._breaker.may_give_up(len(first_of_key), of=of)
-        metrics.breaker_open.set(0 if may_park else 1)
-        if not may_park:
-            log = logger.warning if was_open else logger.critical
-            log(
-                "The relay stops: too many events in a row cannot be sent, so the fault is not theirs. Events wait in "
-                "the outbox, in order. Find the cause (is the topology declared?) and the relay goes on by itself.",
-                example=poison[0].detail,
-                reason=poison[0].reason,
-            )
-            return False
-        for each in reversed(first_of_key.values()):
-            parking.park(each)
-            metrics.parked.labels(reason=each.reason).inc()
-            self._parked.add(UUID(each.record.key.decode()))
-        self._breaker.gave_up(len(first_of_key))
-        return True
 
     def _wait_for_work(self) -> None:
         is_busy = time.monotonic() - self._busy_at < IDLE_AFTER_SECONDS

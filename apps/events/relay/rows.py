@@ -14,7 +14,7 @@ from apps.events.cloud_events import Headers, schema_attributes
 _NEXT = """
 WITH batch AS MATERIALIZED (
     SELECT id, event_id, recorded_at, destination, key FROM outbox
-     WHERE transport = 'kafka' AND next_attempt_at < 'infinity' AND slot = ANY(%(slots)s)
+     WHERE transport = 'kafka' AND next_attempt_at < 'infinity' AND id > %(floor)s AND slot = ANY(%(slots)s)
        AND NOT (id = ANY(%(under_way)s)) AND NOT (key = ANY(%(parked)s))
      ORDER BY id LIMIT %(limit)s
 )
@@ -65,13 +65,28 @@ def _prepare_session() -> None:
 
 
 def next_records(
-    *, slots: Collection[int], limit: int, under_way: Iterable[int] = (), parked: Iterable[UUID] = ()
+    *,
+    slots: Collection[int],
+    limit: int,
+    under_way: Iterable[int] = (),
+    parked: Iterable[UUID] = (),
+    floor: int = 0,
 ) -> list[Record]:
-    """The oldest rows of these slots that are neither under way nor parked, oldest first. Raises DatabaseError."""
+    """The oldest rows of these slots above the floor that are neither under way nor parked, oldest first.
+
+    Raises DatabaseError.
+    """
     _prepare_session()
     with connection.cursor() as cursor:
         cursor.execute(
-            _NEXT, {"slots": list(slots), "under_way": list(under_way), "parked": list(parked), "limit": limit}
+            _NEXT,
+            {
+                "slots": list(slots),
+                "under_way": list(under_way),
+                "parked": list(parked),
+                "limit": limit,
+                "floor": floor,
+            },
         )
         return [_record(*row) for row in cursor.fetchall()]
 
