@@ -14,6 +14,7 @@ from apps.events.consumers import deliver, registry
 from apps.events.consumers.arrival import Arrival
 from apps.events.dead_letters import Filters, Letter, consumers
 from apps.events.models import DeadLetter, StoredEvent
+from tests.brokers import RabbitMQ
 from tests.integration.events.consumer_helpers import Listener, listener, seen
 from tests.integration.events.relay_helpers import as_role, drain
 from tests.kafka_broker import Arrived, everything_in, fill_outbox, topic
@@ -201,7 +202,7 @@ def test_purged_events_are_never_handled_and_the_purge_is_an_event(topic: str, l
     assert _announced("audit.dead_letters.purged")["messages"] == 2
 
 
-def test_the_command_lists_shows_and_redrives(topic: str, listener: Listener) -> None:
+def test_the_command_lists_shows_and_redrives(topic: str, listener: Listener, rabbitmq: RabbitMQ) -> None:
     key = uuid4()
     _set_aside(listener, topic, key, 2)
     source = f"consumer:{listener.group}"
@@ -216,7 +217,7 @@ def test_the_command_lists_shows_and_redrives(topic: str, listener: Listener) ->
     assert listener.effects(key) == [1, 2]
 
 
-def test_the_command_names_the_sources_there_are_where_one_is_unknown(listener: Listener) -> None:
+def test_the_command_names_the_sources_there_are_where_one_is_unknown(listener: Listener, rabbitmq: RabbitMQ) -> None:
     with pytest.raises(CommandError, match=f"There is no source nonsense.*consumer:{listener.group}"):
         _command("list", "nonsense")
 

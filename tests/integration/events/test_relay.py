@@ -241,7 +241,7 @@ def test_a_batch_is_cut_at_its_size_in_bytes(topic: str) -> None:
 def test_postgresql_that_drops_the_connection_is_waited_for(topic: str) -> None:
     """The relay is another process; its connections are cut again and again while it works."""
     keys = [uuid4() for _ in range(5)]
-    fill_outbox(topic, keys, 3000)
+    fill_outbox(topic, keys, 1500)
     cuts = 0
     with manage("relay_events", MUCKARD_RELAY_BATCH_ROWS="20", MUCKARD_LEASE_SECONDS="2"):
         deadline = time.monotonic() + 60
@@ -256,7 +256,7 @@ def test_postgresql_that_drops_the_connection_is_waited_for(topic: str) -> None:
     assert cuts >= 2
     assert outbox_count(topic) == 0
     for numbers in sequences_by_key(everything_in(topic)).values():
-        assert first_seen(numbers) == list(range(1, 601))
+        assert first_seen(numbers) == list(range(1, 301))
 
 
 def test_sigterm_ends_a_relay_with_nothing_under_way_sent_twice(topic: str) -> None:
