@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import psutil
 import pytest
 from django.db import connection
 
@@ -20,7 +19,7 @@ from apps.events.envelope import Envelope
 from apps.events.models import CommandExecution, ProcessHeartbeat
 from apps.events.rabbitmq import ConfirmedPublisher, SignalSender, Verdict, outgoing_of
 from tests.brokers import RabbitMQ, eventually
-from tests.workers.processes import BIN, ROOT, Processes, session_of
+from tests.workers.processes import BIN, ROOT, Processes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -168,21 +167,8 @@ def test_a_killed_child_costs_one_attempt_and_no_waiting(running: Processes, rab
     assert running.attempts(wanted.command_id) == [1, 2]
 
 
-def test_a_command_that_kills_every_worker_ends_after_its_attempts(running: Processes, rabbitmq: RabbitMQ) -> None:
-    deadly = command()
-    running.plan(deadly.command_id, dies=99)
-
-    send(deadly)
-
-    assert ends(deadly, "failed", seconds=60).attempts == ATTEMPTS
-    eventually(lambda: rabbitmq.count("bot.stop.dlq") == 1, what="the dead letter")
-    assert running.attempts(deadly.command_id) == [1, 2, 3, 4, 5]
-    assert [line["code"] for line in running.diary(deadly.command_id, "failure")] == ["worker_lost"]
-
-
-@pytest.mark.parametrize("whom", ["parent", "parent and children"])
 def test_a_killed_worker_loses_nothing_and_its_run_does_not_go_on(
-    processes: Processes, running: Processes, rabbitmq: RabbitMQ, whom: str
+    processes: Processes, running: Processes, rabbitmq: RabbitMQ
 ) -> None:
     wanted = command(TriggerTrade)
     processes.plan(wanted.command_id, seconds=4)
@@ -190,8 +176,8 @@ def test_a_killed_worker_loses_nothing_and_its_run_does_not_go_on(
     send(wanted)
     eventually(lambda: processes.attempts(wanted.command_id) == [1], what="the first run")
 
-    for each in session_of(first.pid) if whom != "parent" else [psutil.Process(first.pid)]:
-        each.send_signal(signal.SIGKILL)
+    # Its children end with it: the kernel tells them.
+    first.send_signal(signal.SIGKILL)
     first.wait()
     processes.worker("bot.trigger_trade")
 
@@ -200,21 +186,22 @@ def test_a_killed_worker_loses_nothing_and_its_run_does_not_go_on(
     assert [line["attempt"] for line in processes.diary(wanted.command_id, "end")] == [2]
 
 
-def test_a_run_that_never_ends_is_ended_and_counted(
+def test_runs_that_never_end_and_runs_that_kill_their_worker_are_counted_and_ended(
     processes: Processes, running: Processes, rabbitmq: RabbitMQ
 ) -> None:
-    polite, stubborn = command(TriggerTrade), command(TriggerTrade)
+    polite, stubborn, deadly = (command(TriggerTrade) for _ in range(3))
     processes.plan(polite.command_id, seconds=60)
     processes.plan(stubborn.command_id, seconds=60, stubborn=True)
-    processes.worker("bot.trigger_trade", children=2, limits=(0.5, 1))
+    processes.plan(deadly.command_id, dies=99)
+    processes.worker("bot.trigger_trade", children=3, limits=(0.5, 1))
 
-    send(polite, stubborn)
+    send(polite, stubborn, deadly)
 
-    for endless, code in ((polite, "internal_error"), (stubborn, "worker_lost")):
-        assert ends(endless, "failed", seconds=60).attempts == ATTEMPTS
-        assert processes.attempts(endless.command_id) == [1, 2, 3, 4, 5]
-        assert [line["code"] for line in processes.diary(endless.command_id, "failure")] == [code]
-    eventually(lambda: rabbitmq.count("bot.trigger_trade.dlq") == 2, what="the dead letters")
+    for hopeless, code in ((polite, "internal_error"), (stubborn, "worker_lost"), (deadly, "worker_lost")):
+        assert ends(hopeless, "failed", seconds=60).attempts == ATTEMPTS
+        assert processes.attempts(hopeless.command_id) == [1, 2, 3, 4, 5]
+        assert [line["code"] for line in processes.diary(hopeless.command_id, "failure")] == [code]
+    eventually(lambda: rabbitmq.count("bot.trigger_trade.dlq") == 3, what="the dead letters")
 
 
 def test_a_worker_creates_nothing_but_its_own_control_queue(processes: Processes, rabbitmq: RabbitMQ) -> None:

@@ -1,0 +1,70 @@
+"""A batch goes in waves of one message a key, and a queue that refuses rests a little longer each time."""
+
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apps.events.dispatcher.dispatcher import LONGEST_PAUSE_SECONDS, Pauses, waves
+from apps.events.dispatcher.rows import Row
+from apps.events.envelope import Envelope
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+KEYS = [UUID(int=number) for number in range(5)]
+
+
+def row(number: int, key: UUID) -> Row:
+    envelope = Envelope(uuid4(), "bot.stop", 1, "bot", key, number, NOW, None, uuid4(), None, "", b"{}")
+    return Row(number, key, "bot.stop", envelope)
+
+
+@given(st.lists(st.sampled_from(KEYS), max_size=40))
+def test_no_wave_has_a_key_twice_and_each_key_keeps_its_order(keys: list[UUID]) -> None:
+    batch = [row(number, key) for number, key in enumerate(keys)]
+
+    made = list(waves(batch))
+
+    assert all(len({each.key for each in wave}) == len(wave) for wave in made)
+    assert sorted(each.id for wave in made for each in wave) == list(range(len(keys)))
+    for key in KEYS:
+        numbers = [each.id for wave in made for each in wave if each.key == key]
+        assert numbers == sorted(numbers)
+
+
+def test_keys_that_are_all_different_go_in_one_wave() -> None:
+    batch = [row(number, uuid4()) for number in range(500)]
+
+    assert list(waves(batch)) == [batch]
+
+
+def test_a_refusing_queue_rests_longer_each_time_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    pauses = Pauses()
+    rests = []
+    for _ in range(7):
+        pauses.add(["bot.stop"], "full")
+        began = clock[0]
+        while pauses.names():
+            clock[0] += 0.25
+        rests.append(clock[0] - began)
+
+    assert rests == [0.5, 1.0, 2.0, 4.0, 5.0, 5.0, LONGEST_PAUSE_SECONDS]
+
+
+def test_a_queue_that_takes_messages_again_is_forgotten_but_not_while_it_rests(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    pauses = Pauses()
+    pauses.add(["bot.stop"], "full")
+
+    pauses.clear(["bot.stop", "bot.start"])
+    assert pauses.detail() == "bot.stop: full"
+
+    clock[0] += 1
+    pauses.clear(["bot.stop"])
+    assert (pauses.names(), pauses.detail()) == ([], "")
