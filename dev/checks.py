@@ -29,6 +29,7 @@ class Check:
 
 
 CHECKS = (
+    Check("The pinned packages suffice for each other (pip check)", ("python", "-m", "pip", "check")),
     Check("Lint (ruff check)", ("ruff", "check", ".")),
     Check("Format (ruff format --check)", ("ruff", "format", "--check", ".")),
     Check("Types (mypy --strict)", ("mypy",)),

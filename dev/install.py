@@ -165,8 +165,10 @@ def _install_venv() -> None:
                     "The Python environment .venv could not be made.", log=PIP_LOG, advice="see the log above"
                 )
         underway.touch()
-        command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--require-hashes"]
-        if commands.run_logged([*command, "-r", str(REQUIREMENTS)], PIP_LOG, environment=_environment()):
+        # The file is complete: whatever pip would look up besides could be newer than what is pinned.
+        command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+        pinned = ["--require-hashes", "--no-deps", "-r", str(REQUIREMENTS)]
+        if commands.run_logged([*command, *pinned], PIP_LOG, environment=_environment()):
             raise StackError(
                 "pip could not install the pinned packages.",
                 log=PIP_LOG,
