@@ -25,6 +25,8 @@ SOFT_TIME_LIMIT_SECONDS = 100
 TIME_LIMIT_SECONDS = 120
 
 app = Celery("muckard", set_as_current=True)
+# Current for the threads other than this one too: the dispatcher makes its messages in one.
+app.set_default()
 app.conf.update(
     broker_url=settings.ENVIRONMENT.rabbitmq_url,
     task_serializer="json",

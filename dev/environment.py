@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from dev import gateway, secrets
 from dev.errors import StackError
-from dev.profile import APPLICATION_PORTS, PORTS, ROOT, SERVER_PORTS, Profile, variable
+from dev.profile import APPLICATION_PORTS, METRICS_PORTS, PORTS, ROOT, SERVER_PORTS, Profile, variable
 
 PREFIX = "MUCKARD_"
 # server: the variable that names one to use instead of ours
@@ -20,7 +20,7 @@ SERVER_URLS = {
     "kafka": "KAFKA_BOOTSTRAP_SERVERS",
 }
 # Read by the starter and the gateway only; to an application they would be unknown.
-STARTER_VARIABLES = gateway.VARIABLES | {variable(name) for name in SERVER_PORTS}
+STARTER_VARIABLES = gateway.VARIABLES | {variable(name) for name in SERVER_PORTS | METRICS_PORTS}
 # What the paper exchange replays where MARKET_DATA names nothing and this file is there; else it makes up a market.
 RECORDED_MARKET = ROOT.parent / "shared" / "data" / "kraken" / "XBTUSD_60_2018-2021.csv"
 _TYPED = ROOT / "platform" / "service_common" / "environment.py"

@@ -24,6 +24,11 @@ TITLES = {
     "staff": "the staff site",
     "paper": "the paper exchange",
     "flower": "Flower",
+    "relay_metrics": "the relay (figures)",
+    "dispatcher_metrics": "the dispatcher (figures)",
+    "router_metrics": "the retry router (figures)",
+    "consume_events_metrics": "the consumer of events (figures)",
+    "consume_status_metrics": "the consumer of status messages (figures)",
 }
 
 

@@ -34,7 +34,15 @@ APPLICATION_PORTS = {
     "paper": 8010,
     "flower": 5555,
 }
-PORTS = SERVER_PORTS | APPLICATION_PORTS
+# Where background processes serve their figures for Prometheus
+METRICS_PORTS = {
+    "relay_metrics": 9101,
+    "dispatcher_metrics": 9102,
+    "router_metrics": 9103,
+    "consume_events_metrics": 9104,
+    "consume_status_metrics": 9105,
+}
+PORTS = SERVER_PORTS | APPLICATION_PORTS | METRICS_PORTS
 OFFSETS = {"run": 0, "test": 1000}
 
 

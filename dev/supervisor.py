@@ -7,7 +7,7 @@ import time
 
 from dev import applications, commands, environment, gateway, install, ports, processes
 from dev.errors import Cancelled, StackError
-from dev.profile import APPLICATION_PORTS, Profile
+from dev.profile import APPLICATION_PORTS, METRICS_PORTS, Profile
 from dev.progress import say, step
 from dev.secrets import SERVICES
 
@@ -35,7 +35,7 @@ def refuse_busy_ports(profile: Profile) -> None:
     """
     if not is_up(profile):
         stop_orphans(profile)
-        ports.refuse_busy(profile, APPLICATION_PORTS)
+        ports.refuse_busy(profile, APPLICATION_PORTS | METRICS_PORTS)
 
 
 def start(profile: Profile) -> None:

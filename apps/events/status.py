@@ -8,7 +8,8 @@ from kombu.message import Message
 from apps.events import heartbeats
 from apps.events.amqp_headers import envelope_from
 from apps.events.catalogue import Priority, Status, message_class
-from apps.events.consumers import deliver, groups, handlers_for
+from apps.events.consumers import deliver, groups, handlers_for, metrics
+from apps.events.consumers.handling import Result
 from apps.events.loop import DATABASE_ERRORS
 from apps.events.rabbitmq import BrokerUnavailable, Lane, QueueReader, body_of
 from apps.events.topology import rabbitmq as topology
@@ -58,12 +59,14 @@ class StatusConsumer:
         try:
             envelope = envelope_from(message.headers, body_of(message))
             for group in self._groups:
-                deliver(envelope, group=group)
+                is_new = deliver(envelope, group=group)
+                metrics.events.labels(group, (Result.HANDLED if is_new else Result.SKIPPED).value).inc()
         except DATABASE_ERRORS:
             # Not the message's fault, and no attempt: it is the next again when PostgreSQL answers.
             self._reader.put_back(message)
             raise
         except Exception:
+            metrics.rejected.inc()
             logger.exception("status_failed", headers=_shown(message.headers))
             self._reader.reject([message])
         else:

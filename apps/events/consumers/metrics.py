@@ -4,5 +4,6 @@ from prometheus_client import Counter, Gauge
 
 events = Counter("consumer_events_total", "Events of a group by what became of them.", ["group", "result"])
 dead_letters = Counter("consumer_dead_letters_total", "Events that a group set aside.", ["group", "reason"])
+rejected = Counter("status_messages_rejected_total", "Status messages that failed and went to the retry router.")
 lag = Gauge("consumer_lag", "Events that lie in Kafka and are not handled yet.", ["group", "topic", "partition"])
 breaker_open = Gauge("consumer_breaker_open", "1 while a group stops rather than set everything aside.", ["group"])

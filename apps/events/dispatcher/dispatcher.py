@@ -1,8 +1,10 @@
-"""The dispatcher's one step: take leases, read rows, publish in waves, delete what was confirmed."""
+"""The dispatcher's one step: take leases, publish in waves, delete what was confirmed. What comes next is read and made
+into messages meanwhile."""
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -11,9 +13,11 @@ from django.db import DatabaseError
 from apps.events import heartbeats
 from apps.events.catalogue.message import SLOTS
 from apps.events.dispatcher import rows
-from apps.events.dispatcher.rows import Row
+from apps.events.dispatcher.batch import Item, fetch, waves, without_poison
+from apps.events.dispatcher.rows import TRANSPORT, Row, Wanted
 from apps.events.leases import LeaseSet
-from apps.events.rabbitmq import BrokerUnavailable, ConfirmedPublisher, Outgoing, Verdict, outgoing_of
+from apps.events.outbox import Floor, Gate, Prefetcher, delete_rows, metrics
+from apps.events.rabbitmq import BrokerUnavailable, ConfirmedPublisher, Verdict
 from apps.events.wakeup import Waiter
 
 logger = structlog.get_logger(__name__)
@@ -24,31 +28,40 @@ STANDBY_SECONDS = 1.0
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 5.0
 
-# Where more than half of a batch of at least this many cannot be sent, the fault is ours and not the messages':
-# nothing is parked and nothing is sent until somebody has looked.
-BREAKER_ROWS = 10
-
-
-class Breaker(Exception):
-    """Most of the outbox cannot be sent."""
+SECONDS_BETWEEN_CHORES = 1.0
 
 
 class Dispatcher:
     """Holds the leases, the connection, and what is paused for how long. `step` is one round."""
 
-    def __init__(self, *, leases: LeaseSet | None = None, publisher: ConfirmedPublisher | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        leases: LeaseSet | None = None,
+        publisher: ConfirmedPublisher | None = None,
+        batch_rows: int | None = None,
+    ) -> None:
+        self._batch_rows = batch_rows or settings.ENVIRONMENT.relay_batch_rows
         self._leases = leases or LeaseSet("dispatch", range(SLOTS), seconds=settings.ENVIRONMENT.lease_seconds)
         self._publisher = publisher or ConfirmedPublisher("dispatcher")
-        self._waiter = Waiter(rows.TRANSPORT)
+        self._waiter = Waiter(TRANSPORT)
+        self._prefetcher = Prefetcher(fetch, name="dispatcher-fetch")
+        self._gate = Gate(TRANSPORT)
+        self._floor = Floor(TRANSPORT)
+        self._look = metrics.OutboxLook(TRANSPORT)
+        self._highest = 0
+        self._slots: frozenset[int] = frozenset()
+        self._chores_at = float("-inf")
         self._failures = 0
         self._paused = Pauses()
 
     def step(self) -> float:
         """Sends what there is. Returns the seconds to wait before the next step. Raises DatabaseError."""
-        slots = self._leases.keep()
-        if not slots:
+        before, self._slots = self._slots, self._leases.keep()
+        if not self._slots:
             return STANDBY_SECONDS
-        batch = rows.next_rows(slots=slots, limit=settings.ENVIRONMENT.relay_batch_rows, paused=self._paused.names())
+        self._chores(has_new_slots=bool(self._slots - before))
+        batch = self._next_batch()
         try:
             if not batch:
                 self._publisher.keep_alive()
@@ -58,8 +71,8 @@ class Dispatcher:
             self._dispatch(batch)
         except BrokerUnavailable as error:
             return self._pause(str(error))
-        except Breaker as error:
-            return self._pause(f"Stopped: {error}")
+        if self._gate.is_shut:
+            return self._pause(self._gate.detail)
         self._is_well()
         return 0.0
 
@@ -67,46 +80,72 @@ class Dispatcher:
         """Lets a standby take over at once."""
         self._publisher.close()
         self._waiter.close()
+        self._prefetcher.close()
         with contextlib.suppress(DatabaseError):
             self._leases.release()
 
-    def _dispatch(self, batch: Sequence[Row]) -> None:
-        messages = self._messages(batch)
-        held_back: set[object] = set()
-        for wave in waves(row for row in batch if row.id in messages):
+    def _chores(self, *, has_new_slots: bool) -> None:
+        if not has_new_slots and time.monotonic() - self._chores_at < SECONDS_BETWEEN_CHORES:
+            return
+        self._chores_at = time.monotonic()
+        if self._gate.look() or has_new_slots:
+            self._floor.reset()
+        self._floor.raise_if_safe(highest=self._highest)
+        self._look.look(floor=self._floor.value)
+
+    def _next_batch(self) -> list[Item]:
+        """The oldest items. Where more than a batch waits, the next one is fetched while this one is sent."""
+        wanted = Wanted(
+            leases=frozenset((slot, self._leases.epoch(slot)) for slot in self._slots),
+            limit=self._batch_rows,
+            parked=frozenset(self._gate.parked),
+            paused=self._paused.names(),
+            floor=self._floor.value,
+        )
+        batch = self._prefetcher.take(wanted.is_like)
+        if batch is None:
+            batch = fetch(wanted)
+        if batch:
+            self._highest = max(self._highest, batch[-1].row.id)
+        if len(batch) == wanted.limit:
+            self._prefetcher.start(wanted._replace(under_way=tuple(item.row.id for item in batch)))
+        return batch
+
+    def _dispatch(self, batch: Sequence[Item]) -> None:
+        is_whole = False
+        try:
+            poison = [item.poison for item in batch if item.poison is not None]
+            if not poison or self._gate.park(poison, of=len(batch)):
+                is_whole = self._send_in_waves(batch)
+        finally:
+            if not is_whole:
+                # What was fetched ahead comes after something that has not left.
+                self._prefetcher.forget()
+
+    def _send_in_waves(self, batch: Sequence[Item]) -> bool:
+        """Whether the whole batch was sent. Raises BrokerUnavailable."""
+        held_back: set[UUID] = set()
+        sendable = list(without_poison(batch))
+        for wave in waves(sendable):
             if self._leases.safe_seconds_left <= 0:
-                return
-            ready = [row for row in wave if row.key not in held_back]
-            held_back |= {row.key for row in self._send(ready, messages)}
+                return False
+            ready = [item for item in wave if item.row.key not in held_back]
+            held_back |= {row.key for row in self._send(ready)}
+        return not held_back and len(sendable) == len(batch)
 
-    def _messages(self, batch: Sequence[Row]) -> dict[int, Outgoing]:
-        """Each row's message. Keys whose message cannot be made are parked, and their later rows left out."""
-        messages: dict[int, Outgoing] = {}
-        faults: list[tuple[Row, str]] = []
-        parked: set[object] = set()
-        for row in batch:
-            if row.key in parked:
-                continue
-            try:
-                messages[row.id] = outgoing_of(row.envelope)
-            except Exception as error:
-                faults.append((row, f"{type(error).__name__}: {error}"))
-                parked.add(row.key)
-        if len(batch) >= BREAKER_ROWS and len(faults) > len(batch) / 2:
-            raise Breaker(f"{len(faults)} of {len(batch)} messages cannot be made; the first: {faults[0][1]}")
-        for row, reason in faults:
-            rows.park(row, reason)
-            logger.error("key_parked", key=str(row.key), event_type=row.envelope.event_type, reason=reason)
-        return messages
-
-    def _send(self, wave: Sequence[Row], messages: dict[int, Outgoing]) -> list[Row]:
+    def _send(self, wave: Sequence[Item]) -> list[Row]:
         """Publishes one wave and deletes what was confirmed. Returns what was not. Raises BrokerUnavailable."""
-        outcome = self._publisher.publish([messages[row.id] for row in wave], seconds=self._leases.safe_seconds_left)
+        messages = [item.message for item in wave if item.message is not None]
+        outcome = self._publisher.publish(messages, seconds=self._leases.safe_seconds_left)
         by_verdict: dict[Verdict, list[Row]] = {verdict: [] for verdict in Verdict}
-        for row, verdict in zip(wave, outcome.verdicts, strict=True):
-            by_verdict[verdict].append(row)
-        if by_verdict[Verdict.CONFIRMED]:
-            rows.delete([row.id for row in by_verdict[Verdict.CONFIRMED]])
+        for item, verdict in zip(wave, outcome.verdicts, strict=True):
+            by_verdict[verdict].append(item.row)
+        confirmed = by_verdict[Verdict.CONFIRMED]
+        delete_rows([row.id for row in confirmed])
+        if confirmed:
+            self._gate.passed(len(confirmed))
+        metrics.published.labels(TRANSPORT, "confirmed").inc(len(confirmed))
+        metrics.published.labels(TRANSPORT, "failed").inc(len(wave) - len(confirmed))
         for verdict, reason in (
             (Verdict.REFUSED, "The queue is full."),
             (Verdict.UNROUTABLE, "No queue takes it: run `manage.py declare_topology`."),
@@ -114,7 +153,7 @@ class Dispatcher:
             if refused := by_verdict[verdict]:
                 rows.note_failure([row.id for row in refused], reason)
                 self._paused.add({row.destination for row in refused}, reason)
-        self._paused.clear({row.destination for row in by_verdict[Verdict.CONFIRMED]})
+        self._paused.clear({row.destination for row in confirmed})
         if outcome.error is not None:
             raise outcome.error
         return [row for verdict, held in by_verdict.items() if verdict is not Verdict.CONFIRMED for row in held]
@@ -123,7 +162,7 @@ class Dispatcher:
         if self._failures:
             logger.info("rabbitmq_answers_again", after_failed_tries=self._failures)
         self._failures = 0
-        heartbeats.beat(HEARTBEAT, "up", self._paused.detail())
+        heartbeats.beat(HEARTBEAT, "up", self._paused.detail() or self._gate.detail)
 
     def _pause(self, reason: str) -> float:
         seconds = min(FIRST_PAUSE_SECONDS * 2.0**self._failures, LONGEST_PAUSE_SECONDS)
@@ -152,23 +191,9 @@ class Pauses:
             if queue in self._until and self._until[queue][0] <= time.monotonic():
                 del self._until[queue]
 
-    def names(self) -> list[str]:
+    def names(self) -> tuple[str, ...]:
         now = time.monotonic()
-        return [queue for queue, (until, _, _) in self._until.items() if until > now]
+        return tuple(sorted(queue for queue, (until, _, _) in self._until.items() if until > now))
 
     def detail(self) -> str:
         return " ".join(f"{queue}: {reason}" for queue, (_, _, reason) in sorted(self._until.items()))
-
-
-def waves(batch: Iterable[Row]) -> Iterator[list[Row]]:
-    """The batch in rounds of one row a key: what is not confirmed holds its key's later rows back."""
-    rest = list(batch)
-    while rest:
-        seen: set[object] = set()
-        wave: list[Row] = []
-        later: list[Row] = []
-        for row in rest:
-            (later if row.key in seen else wave).append(row)
-            seen.add(row.key)
-        yield wave
-        rest = later

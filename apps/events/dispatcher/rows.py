@@ -1,15 +1,15 @@
 """The rows of the outbox that go to RabbitMQ. Every statement is a short transaction: none is open while a broker is
 waited for."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
 
 from apps.events.catalogue import Transport
 from apps.events.envelope import Envelope
+from apps.events.outbox.rows import prepare_session
 
 TRANSPORT = Transport.RABBITMQ.value
 
@@ -17,15 +17,15 @@ TRANSPORT = Transport.RABBITMQ.value
 _NEXT = """
 WITH batch AS MATERIALIZED (
     SELECT id, key, destination, event_id, recorded_at FROM outbox
-     WHERE transport = 'rabbitmq' AND slot = ANY(%(slots)s)
-       AND key <> ALL (ARRAY(SELECT key FROM parked_key WHERE transport = 'rabbitmq'))
+     WHERE transport = 'rabbitmq' AND next_attempt_at < 'infinity' AND id > %(floor)s AND slot = ANY(%(slots)s)
+       AND NOT (id = ANY(%(under_way)s)) AND NOT (key = ANY(%(parked)s))
        {not_paused}
      ORDER BY id LIMIT %(limit)s
 )
-SELECT batch.id, batch.key, batch.destination, e.event_id, e.event_type, e.schema_version, e.aggregate_type,
-       e.aggregate_id, e.aggregate_seq, e.occurred_at, e.user_id, e.correlation_id, e.causation_id, e.traceparent,
-       e.payload
-  FROM batch JOIN event e ON e.event_id = batch.event_id AND e.recorded_at = batch.recorded_at
+SELECT batch.id, batch.key, batch.destination, batch.event_id, e.event_id, e.event_type, e.schema_version,
+       e.aggregate_type, e.aggregate_id, e.aggregate_seq, e.occurred_at, e.user_id, e.correlation_id, e.causation_id,
+       e.traceparent, e.payload
+  FROM batch LEFT JOIN event e ON e.event_id = batch.event_id AND e.recorded_at = batch.recorded_at
  ORDER BY batch.id
 """
 # What waits for a paused queue also holds back the rest of its key.
@@ -33,33 +33,47 @@ _NOT_PAUSED = """AND key NOT IN (
        SELECT waiting.key FROM outbox waiting
         WHERE waiting.transport = 'rabbitmq' AND waiting.destination = ANY(%(paused)s))"""
 
-# The oldest rows come out of the index in order. A planner that does not know yet how long the outbox has grown would
-# read and sort all of it, and the event store with it, for every batch.
-_PLAN = "SET enable_bitmapscan = off; SET enable_seqscan = off; SET enable_sort = off; SET jit = off"
 
-
-@dataclass(frozen=True)
-class Row:
-    """An outbox row with the event it announces."""
+class Row(NamedTuple):
+    """An outbox row with the event it announces, which is None where the event store has no such event."""
 
     id: int
     key: UUID
     destination: str
-    envelope: Envelope
+    event_id: UUID
+    envelope: Envelope | None
 
 
-def next_rows(*, slots: Iterable[int], limit: int, paused: Sequence[str] = ()) -> list[Row]:
-    """The oldest rows of these slots, in the order in which they were written."""
-    values: dict[str, Any] = {"slots": sorted(slots), "limit": limit, "paused": list(paused)}
-    _prepare_session()
+class Wanted(NamedTuple):
+    """Which rows: of the slots of these leases (slot and epoch), above the floor, at most `limit`; none of a parked
+    key, for a paused queue, or under way."""
+
+    leases: frozenset[tuple[int, int]]
+    limit: int
+    parked: frozenset[UUID] = frozenset()
+    paused: tuple[str, ...] = ()
+    under_way: tuple[int, ...] = ()
+    floor: int = 0
+
+    def is_like(self, other: "Wanted") -> bool:
+        """Whether what was fetched for one serves the other: what was under way is gone, and the floor only grows."""
+        return self[:4] == other[:4]
+
+
+def next_rows(wanted: Wanted) -> list[Row]:
+    """The oldest of these rows, in the order in which they were written. Raises DatabaseError."""
+    values: dict[str, Any] = {
+        "slots": [slot for slot, _ in wanted.leases],
+        "limit": wanted.limit,
+        "parked": list(wanted.parked),
+        "paused": list(wanted.paused),
+        "under_way": list(wanted.under_way),
+        "floor": wanted.floor,
+    }
+    prepare_session()
     with connection.cursor() as cursor:
-        cursor.execute(_NEXT.format(not_paused=_NOT_PAUSED if paused else ""), values)
-        return [_row(values) for values in cursor.fetchall()]
-
-
-def delete(ids: Sequence[int]) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM outbox WHERE id = ANY(%s)", [list(ids)])
+        cursor.execute(_NEXT.format(not_paused=_NOT_PAUSED if wanted.paused else ""), values)
+        return [_row(*row) for row in cursor.fetchall()]
 
 
 def note_failure(ids: Sequence[int], error: str) -> None:
@@ -70,30 +84,9 @@ def note_failure(ids: Sequence[int], error: str) -> None:
         )
 
 
-def park(row: Row, reason: str) -> None:
-    """Lets nothing of this key pass until a person has looked: its oldest message cannot be sent."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO parked_key (transport, key, event_id, event_type, reason, parked_at)"
-            " VALUES (%s, %s, %s, %s, %s, now()) ON CONFLICT DO NOTHING",
-            [TRANSPORT, row.key, row.envelope.event_id, row.envelope.event_type, reason[:500]],
-        )
-
-
-# The connection that has been told how to plan.
-_prepared: list[Any] = []
-
-
-def _prepare_session() -> None:
-    """Once for each connection to PostgreSQL."""
-    connection.ensure_connection()
-    if not _prepared or _prepared[0] is not connection.connection:
-        with connection.cursor() as cursor:
-            cursor.execute(_PLAN)
-        _prepared[:] = [connection.connection]
-
-
-def _row(values: tuple[Any, ...]) -> Row:
-    row_id, key, destination, *columns = values
-    columns[-1] = bytes(columns[-1])
-    return Row(row_id, key, destination, Envelope(*columns))
+def _row(row_id: int, key: UUID, destination: str, event_id: UUID, *columns: Any) -> Row:
+    *attributes, payload = columns
+    if payload is None:
+        return Row(row_id, key, destination, event_id, None)
+    attributes.append(bytes(payload))
+    return Row(row_id, key, destination, event_id, Envelope(*attributes))

@@ -1,6 +1,7 @@
 """Which events can never be sent, however often one tries: everything else is Kafka's trouble and is waited out."""
 
 from collections.abc import Iterable
+from uuid import UUID
 
 from kafka.errors import (
     CorruptRecordError,
@@ -12,7 +13,7 @@ from kafka.errors import (
 )
 
 from apps.events.kafka import EventProducer
-from apps.events.relay.parking import Poison
+from apps.events.outbox import Poison
 from apps.events.relay.rows import Record
 
 KNOWS_TOPIC_SECONDS = 2.0
@@ -38,6 +39,18 @@ def reason_of(error: BaseException) -> str:
     return next((reason for kind, reason in _REASONS if isinstance(error, kind)), type(error).__name__)
 
 
+def poison_of(record: Record, reason: str, detail: str) -> Poison:
+    return Poison(
+        row_id=record.row_id,
+        key=UUID(record.key.decode()),
+        event_id=UUID(record.event_id.decode()),
+        event_type=record.event_type,
+        destination=record.topic,
+        reason=reason,
+        detail=detail,
+    )
+
+
 def find_poison(records: Iterable[Record], producer: EventProducer) -> list[Poison]:
     """What can be seen before anything is sent: events that are missing, topics that do not exist.
 
@@ -47,10 +60,10 @@ def find_poison(records: Iterable[Record], producer: EventProducer) -> list[Pois
     poison = []
     for record in records:
         if record.value is None:
-            poison.append(Poison(record, "missing", "The event store has no such event."))
+            poison.append(poison_of(record, "missing", "The event store has no such event."))
             continue
         if record.topic not in topics:
             topics[record.topic] = producer.knows(record.topic, seconds=KNOWS_TOPIC_SECONDS)
         if not topics[record.topic]:
-            poison.append(Poison(record, "unknown_topic", f"Kafka has no topic {record.topic}."))
+            poison.append(poison_of(record, "unknown_topic", f"Kafka has no topic {record.topic}."))
     return poison

@@ -10,22 +10,23 @@ from django.db import DatabaseError
 from kafka.errors import KafkaError
 
 from apps.events import heartbeats
+from apps.events.catalogue import Transport
 from apps.events.kafka import BrokerUnavailable, EventProducer
 from apps.events.leases import LeaseSet
 from apps.events.loop import DATABASE_ERRORS
+from apps.events.outbox import Floor, Gate, Prefetcher, delete_rows
+from apps.events.outbox import metrics as outbox_metrics
 from apps.events.relay import metrics, rows
 from apps.events.relay.batch import Batch
 from apps.events.relay.broker_watch import BrokerWatch
-from apps.events.relay.floor import Floor
-from apps.events.relay.gate import Gate
-from apps.events.relay.parking import Poison
-from apps.events.relay.poison import find_poison, is_poison, reason_of
-from apps.events.relay.prefetch import Prefetcher, Wanted, fetch_now, of_size
-from apps.events.relay.rows import Record
+from apps.events.relay.poison import find_poison, is_poison, poison_of, reason_of
+from apps.events.relay.rows import Record, Wanted
 from apps.events.relay.shards import Shard
 from apps.events.wakeup import Waiter
 
 logger = structlog.get_logger(__name__)
+
+TRANSPORT = Transport.KAFKA.value
 
 # What is under way when a relay dies is sent twice: never more than one batch, in so many parts.
 PARTS_UNDER_WAY = 2
@@ -59,16 +60,16 @@ class Relay:
         self._leases = LeaseSet("relay.kafka", self._shard.slots, seconds=seconds)
         self._producer: EventProducer | None = None
         self._window: deque[Batch] = deque()
-        self._prefetcher = Prefetcher()
-        self._floor = Floor()
+        self._prefetcher = Prefetcher(rows.fetch, name="relay-fetch")
+        self._floor = Floor(TRANSPORT)
         self._highest = 0
         self._acknowledged: list[int] = []
         self._held: dict[int, int] = {}
-        self._gate = Gate()
+        self._gate = Gate(TRANSPORT)
         self._failures = 0
         self._broker = BrokerWatch()
-        self._waiter = Waiter("kafka")
-        self._look = metrics.OutboxLook()
+        self._waiter = Waiter(TRANSPORT)
+        self._look = outbox_metrics.OutboxLook(TRANSPORT)
         self._busy_at = 0.0
         self._chores_at = float("-inf")
         # Rows to send one by one, to tell which of a refused batch is the one.
@@ -142,7 +143,7 @@ class Relay:
         self._floor.raise_if_safe(highest=self._highest)
         self._look.look(floor=self._floor.value)
         for slot, epoch in self._held.items():
-            metrics.lease_epoch.labels(shard=slot).set(epoch)
+            metrics.lease_epoch.labels(slot).set(epoch)
         self._broker.ask(self._producer_made())
         self._broker.beat()
         heartbeats.beat(self._shard.process_name, "down" if self._gate.is_shut else "up", self._gate.detail)
@@ -156,10 +157,10 @@ class Relay:
     def _send_next(self) -> bool:
         """Hands a part of a batch to the producer. Whether there was one."""
         wanted = self._wanted([])
-        fetched = self._prefetcher.take(wanted)
+        fetched = self._prefetcher.take(wanted.is_like)
         if fetched is None:
-            fetched = fetch_now(wanted)
-        records = of_size(fetched, BATCH_BYTES // PARTS_UNDER_WAY)
+            fetched = rows.fetch(wanted)
+        records = rows.of_size(fetched, BATCH_BYTES // PARTS_UNDER_WAY)
         if not records:
             return False
         self._busy_at = time.monotonic()
@@ -189,7 +190,7 @@ class Relay:
         if poison and not self._gate.park(poison, of=len(records)):
             return False
         # What is older than its key's poison may still go.
-        stopped_at = {each.record.key: each.record.row_id for each in reversed(poison)}
+        stopped_at = {str(each.key).encode(): each.row_id for each in reversed(poison)}
         batch = Batch()
         self._window.append(batch)
         for record in records:
@@ -207,7 +208,7 @@ class Relay:
                 if not is_poison(error):
                     raise
                 stopped_at[record.key] = record.row_id
-                if not self._gate.park([Poison(record, reason_of(error), str(error))], of=1):
+                if not self._gate.park([poison_of(record, reason_of(error), str(error))], of=1):
                     return False
             else:
                 batch.add(record, future)
@@ -236,12 +237,12 @@ class Relay:
             self._gate.passed(len(batch.records))
             self._failures = 0
             self._careful = max(0, self._careful - len(batch.records))
-            metrics.published.labels(result="acknowledged").inc(len(batch.records))
+            outbox_metrics.published.labels(TRANSPORT, "confirmed").inc(len(batch.records))
             metrics.batch_seconds.observe(batch.age_seconds)
         self._delete_acknowledged()
 
     def _delete_acknowledged(self) -> None:
-        rows.delete_rows(self._acknowledged)
+        delete_rows(self._acknowledged)
         self._acknowledged = []
 
     def _recover(self, error: BaseException) -> float:
@@ -252,7 +253,7 @@ class Relay:
         under_way = sum(len(batch.records) for batch in self._window)
         self._give_up_window(reason_of(error))
         self._delete_acknowledged()
-        metrics.published.labels(result="failed").inc(max(len(refused), 1))
+        outbox_metrics.published.labels(TRANSPORT, "failed").inc(max(len(refused), 1))
         if not is_poison(error):
             self._broker.failed(f"{type(error).__name__}: {error}")
             self._failures += 1
@@ -260,7 +261,7 @@ class Relay:
         culprits = {record.row_id: record for record, cause in refused if is_poison(cause)}
         if len(culprits) == 1:
             (culprit,) = culprits.values()
-            self._gate.park([Poison(culprit, reason_of(error), str(error))], of=1)
+            self._gate.park([poison_of(culprit, reason_of(error), str(error))], of=1)
             return BREAKER_PAUSE_SECONDS if self._gate.is_shut else 0.0
         logger.warning("Kafka refused a batch without saying which record it is; sending one by one.", error=str(error))
         self._careful = under_way

@@ -9,6 +9,7 @@ import structlog
 from django.conf import settings
 from django.utils import timezone
 from kombu.message import Message
+from prometheus_client import Counter
 
 from apps.events import executions, heartbeats
 from apps.events.amqp_headers import ATTEMPT, DEAD_AT, DEAD_QUEUE, DEAD_REASON, DEFERRALS, version_of
@@ -28,6 +29,8 @@ from apps.events.retry_router.decision import Again, Dead, Decision, Failed, Set
 from apps.events.topology import rabbitmq as topology
 
 logger = structlog.get_logger(__name__)
+
+routed = Counter("retry_router_messages_total", "Failed messages, by what became of them.", ["queue", "outcome"])
 
 HEARTBEAT = "router"
 PREFETCH = 50
@@ -164,6 +167,7 @@ def _outgoing(message: Message, failed: Failed, decision: Decision) -> Outgoing 
 
 
 def _account_for(failed: Failed, decision: Decision) -> None:
+    routed.labels(failed.queue, type(decision).__name__.lower()).inc()
     match decision:
         case Again():
             logger.info("retry_scheduled", queue=failed.queue, attempt=decision.attempt, seconds=decision.rung_seconds)

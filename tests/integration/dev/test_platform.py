@@ -3,6 +3,7 @@
 import http.client
 import signal
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,6 +54,29 @@ def test_every_process_runs_and_every_service_answers_through_the_gateway(profil
     assert set(supervisor.names(profile)) <= set(heads(profile))
     assert {status_of(profile, f"/health/{service}") for service in SERVICES} == {200}
     assert status_of(profile, "/metrics") == 404
+
+
+@pytest.mark.parametrize(
+    ("port", "figure"),
+    [
+        ("relay_metrics", 'outbox_oldest_age_seconds{transport="kafka"}'),
+        ("dispatcher_metrics", 'outbox_oldest_age_seconds{transport="rabbitmq"}'),
+        ("router_metrics", "process_open_fds"),
+        ("consume_events_metrics", 'consumer_lag{group="kraken.bot-read-models",partition="0",topic="trading.events"}'),
+        ("consume_status_metrics", "status_messages_rejected_total"),
+    ],
+)
+def test_background_processes_serve_their_figures(profile: Profile, port: str, figure: str) -> None:
+    deadline = time.monotonic() + 30
+    while figure not in (text := figures_of(profile, port)):
+        assert time.monotonic() < deadline, text
+        time.sleep(0.5)
+
+
+def figures_of(profile: Profile, port: str) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{profile.ports[port]}/metrics", timeout=5) as answer:
+        text: str = answer.read().decode()
+        return text
 
 
 def test_a_killed_process_comes_back_and_the_others_do_not_notice(profile: Profile) -> None:

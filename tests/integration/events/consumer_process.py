@@ -16,11 +16,12 @@ def main(group: str, topic: str, seconds: str) -> None:
 
     django.setup()
 
+    from apps.events.background import run
     from apps.events.catalogue.user import UserUpdated
     from apps.events.consumers import consumes
     from apps.events.consumers import group as group_module
+    from apps.events.consumers.side_by_side import SideBySide
     from apps.events.envelope import Envelope
-    from apps.events.management.commands.consume_events import run_groups
     from tests.integration.events.consumer_helpers import Listener
 
     listener = Listener(group=group)
@@ -31,7 +32,7 @@ def main(group: str, topic: str, seconds: str) -> None:
 
     consumes(UserUpdated, group=group)(handle)
     setattr(group_module, "topics_of", lambda _: [topic])  # noqa: B010  (a name that the module imports)
-    run_groups([group])
+    run(SideBySide([group]))
 
 
 if __name__ == "__main__":

@@ -3,18 +3,21 @@
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from cloudevents.core.bindings.amqp import AMQPMessage, from_amqp
 from cloudevents.core.formats.json import JSONFormat
-from django.db import connection, transaction
+from django.core.management import call_command
+from django.db import OperationalError, connection, transaction
 from kombu import Connection
 
 from apps.core.context import message_context
 from apps.events import heartbeats
 from apps.events.amqp_headers import envelope_from
+from apps.events.breaker import MAX_CONSECUTIVE
 from apps.events.catalogue.bots import BotStarted, StopBot, TickBot, TriggerTrade
 from apps.events.dispatcher import Dispatcher, dispatcher, rows
 from apps.events.leases import LeaseSet
@@ -41,6 +44,10 @@ def announce(bot_id: UUID) -> UUID:
     with transaction.atomic():
         status = BotStarted(bot_id=bot_id, user_id=uuid4(), run_id=uuid4(), config_version=1, started_at=NOW)
         return publish(status, now=NOW)
+
+
+def commands_in(rabbitmq: RabbitMQ, queue: str) -> list[UUID]:
+    return [UUID(json.loads(message.body)[1]["command_id"]) for message in rabbitmq.take(queue)]
 
 
 @pytest.fixture
@@ -250,13 +257,60 @@ def test_a_message_that_cannot_be_made_parks_its_key_and_no_other(running: Dispa
         cursor.execute("SET session_replication_role = replica")
         cursor.execute("UPDATE events.event SET event_type = 'bot.stop'")
         cursor.execute("SET session_replication_role = origin")
-    parked.delete()
+    call_command("parked_keys", "release", str(bad), stdout=StringIO())
     eventually(lambda: running.step() is not None and not rabbitmq_rows().exists(), what="an empty outbox")
     assert rabbitmq.count("bot.stop") == 5
 
 
+def test_operators_see_a_parked_key_of_the_dispatcher_and_may_leave_out_what_cannot_be_sent(
+    running: Dispatcher, rabbitmq: RabbitMQ
+) -> None:
+    bot = uuid4()
+    lost = order(bot)
+    corrupt(lost)
+    following = order(bot)
+    running.step()
+
+    out = StringIO()
+    call_command("parked_keys", "list", stdout=out)
+    assert f"{bot}  2 messages for rabbitmq wait since" in out.getvalue()
+    assert f"behind bot.unheard_of {lost}: unreadable: UnknownMessage" in out.getvalue()
+
+    call_command("parked_keys", "release", str(bot), "--without", str(lost), stdout=StringIO())
+    eventually(lambda: running.step() is not None and not rabbitmq_rows().exists(), what="an empty outbox")
+    assert commands_in(rabbitmq, "bot.stop") == [following]
+    assert StoredEvent.objects.filter(event_id=lost).exists()
+
+
+def test_the_dispatcher_does_not_walk_past_what_it_has_sent(running: Dispatcher, drain: Any) -> None:
+    order(uuid4())
+    drain()
+    for _ in range(3):
+        running._chores_at = 0.0
+        running.step()
+
+    order(uuid4())
+    assert rabbitmq_rows().get().pk == running._floor.value + 2, "the journal's row lies between"
+    drain()
+
+
+def test_a_row_whose_event_is_not_in_the_store_parks_its_key_and_no_other(
+    running: Dispatcher, rabbitmq: RabbitMQ
+) -> None:
+    lost, good = uuid4(), uuid4()
+    order(lost)
+    rabbitmq_rows().update(event_id=uuid4())
+    order(good)
+
+    running.step()
+
+    assert ParkedKey.objects.get().key == lost
+    assert "no such event" in ParkedKey.objects.get().reason
+    assert rabbitmq.count("bot.stop") == 1
+
+
 def test_where_most_cannot_be_made_nothing_is_parked_and_nothing_sent(running: Dispatcher, rabbitmq: RabbitMQ) -> None:
-    for _ in range(dispatcher.BREAKER_ROWS):
+    for _ in range(MAX_CONSECUTIVE):
         corrupt(order(uuid4()))
     order(uuid4())
 
@@ -264,8 +318,60 @@ def test_where_most_cannot_be_made_nothing_is_parked_and_nothing_sent(running: D
 
     assert ParkedKey.objects.count() == 0
     assert rabbitmq.count("bot.stop") == 0
-    assert rabbitmq_rows().count() == dispatcher.BREAKER_ROWS + 1
+    assert rabbitmq_rows().count() == MAX_CONSECUTIVE + 1
     assert ProcessHeartbeat.objects.get(name="rabbitmq").state == "down"
+
+
+@pytest.fixture
+def small_batches(rabbitmq: RabbitMQ) -> Iterator[Dispatcher]:
+    """Two rows a batch, so that the next batch is fetched while one is sent."""
+    made = Dispatcher(batch_rows=2)
+    yield made
+    made.close()
+
+
+def test_a_backlog_leaves_in_order_and_once_while_the_next_batch_is_fetched_ahead(
+    small_batches: Dispatcher, rabbitmq: RabbitMQ
+) -> None:
+    bot = uuid4()
+    ordered = [order(bot) for _ in range(9)]
+
+    eventually(lambda: small_batches.step() is not None and not rabbitmq_rows().exists(), what="an empty outbox")
+
+    assert commands_in(rabbitmq, "bot.stop") == ordered
+
+
+def test_what_was_fetched_ahead_waits_where_its_key_was_refused(small_batches: Dispatcher, rabbitmq: RabbitMQ) -> None:
+    bot = uuid4()
+    with rabbitmq.full("bot.stop"):
+        eventually(lambda: fills_up(rabbitmq, "bot.stop"), what="a queue that refuses")
+        order(bot)
+        order(uuid4(), command=TriggerTrade)
+        order(bot, command=TriggerTrade)
+        order(uuid4(), command=TriggerTrade)
+        for _ in range(3):
+            small_batches.step()
+        assert rabbitmq.count("bot.trigger_trade") == 2
+        assert set(rabbitmq_rows().values_list("key", flat=True)) == {bot}
+
+
+def test_what_was_fetched_ahead_is_not_sent_before_rows_that_could_not_be_deleted(
+    small_batches: Dispatcher, rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bot = uuid4()
+    ordered = [order(bot) for _ in range(5)]
+
+    def lost(_: object) -> None:
+        raise OperationalError("the connection was lost")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(dispatcher, "delete_rows", lost)
+        with pytest.raises(OperationalError):
+            small_batches.step()
+    eventually(lambda: small_batches.step() is not None and not rabbitmq_rows().exists(), what="an empty outbox")
+
+    # The first was sent twice, and nothing of its key before its repetition.
+    assert commands_in(rabbitmq, "bot.stop") == [ordered[0], *ordered]
 
 
 def test_a_second_dispatcher_stands_by_and_takes_over_when_the_first_ends(rabbitmq: RabbitMQ) -> None:
@@ -312,12 +418,14 @@ def test_a_signal_without_a_queue_is_an_error_that_says_what_to_do(rabbitmq: Rab
 def test_a_long_backlog_is_read_from_its_index_and_never_whole() -> None:
     for _ in range(30):
         order(uuid4())
-    rows.next_rows(slots=range(64), limit=1)
+    wanted = rows.Wanted(frozenset((slot, 1) for slot in range(64)), limit=5)
+    rows.next_rows(wanted)
 
     for paused in ([], ["bot.start"]):
+        values: Any = {"slots": [*range(64)], "limit": 5, "paused": paused, "under_way": [], "parked": [], "floor": 0}
         with connection.cursor() as cursor:
             query = rows._NEXT.format(not_paused=rows._NOT_PAUSED if paused else "")
-            cursor.execute(f"EXPLAIN {query}", {"slots": list(range(64)), "limit": 5, "paused": paused})
+            cursor.execute(f"EXPLAIN {query}", values)
             plan = "\n".join(line for (line,) in cursor.fetchall())
         assert "Index Scan using outbox_rabbitmq on outbox" in plan
         assert "Seq Scan" not in plan

@@ -11,8 +11,8 @@ from django.db import connection
 
 from apps.events.catalogue import slot_of
 from apps.events.models import OutboxRow, ParkedKey
-from apps.events.relay import Relay, parking, rows
-from apps.events.relay.floor import Floor
+from apps.events.outbox import Floor, parking, prepare_session
+from apps.events.relay import Relay, rows
 from tests.integration.events.relay_helpers import drive
 from tests.kafka_broker import everything_in, fill_outbox, outbox_count, sequences_by_key, topic
 
@@ -55,7 +55,7 @@ def test_the_floor_rises_over_what_was_deleted(topic: str) -> None:
     highest = OutboxRow.objects.order_by("-id")[0].pk
     OutboxRow.objects.all().delete()
     fill_outbox(topic, [uuid4()], 1)
-    floor = Floor()
+    floor = Floor("kafka")
 
     _raise_twice(floor, highest)
 
@@ -64,7 +64,7 @@ def test_the_floor_rises_over_what_was_deleted(topic: str) -> None:
 
 
 def test_the_floor_stays_below_a_row_that_was_numbered_and_is_not_committed(topic: str) -> None:
-    floor = Floor()
+    floor = Floor("kafka")
     with _session() as slow:
         _publish(slow, topic)
         fill_outbox(topic, [uuid4()], 10)
@@ -96,7 +96,7 @@ def test_a_row_committed_late_is_sent_by_a_relay_that_has_been_far_beyond_it(top
 
 def test_a_reader_that_keeps_a_snapshot_for_hours_does_not_hold_the_floor(topic: str) -> None:
     """As a backup does: nothing it might see is cleaned up."""
-    floor = Floor()
+    floor = Floor("kafka")
     with _session() as reader, reader.cursor() as cursor:
         reader.set_session(isolation_level="REPEATABLE READ", readonly=True)
         cursor.execute("SELECT count(*) FROM events.outbox")
@@ -135,7 +135,7 @@ def test_released_rows_far_below_the_floor_are_sent(topic: str) -> None:
 
 def _pages_read(floor: int) -> int:
     values: Any = {"slots": list(range(64)), "under_way": [], "parked": [], "limit": 10, "floor": floor}
-    rows._prepare_session()
+    prepare_session()
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {rows._NEXT}", values)
         plan = cursor.fetchone()[0][0]["Plan"]

@@ -11,7 +11,8 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from apps.events.catalogue import slot_of
 from apps.events.kafka import admin_client
 from apps.events.models import Lease, OutboxRow, ParkedKey, StoredEvent
-from apps.events.relay import Relay, metrics
+from apps.events.outbox import metrics
+from apps.events.relay import Relay
 from tests.integration.events.relay_helpers import as_role, drain, drive
 from tests.kafka_broker import everything_in, fill_outbox, outbox_count, sequences_by_key, topic, topic_of_its_own
 
@@ -111,7 +112,7 @@ def test_the_list_says_how_many_events_wait_behind_what(narrow_topic: str) -> No
     output = StringIO()
     call_command("parked_keys", "list", stdout=output)
 
-    assert f"{sick}  3 events wait" in output.getvalue()
+    assert f"{sick}  3 messages for kafka wait" in output.getvalue()
     assert "1 keys are parked." in output.getvalue()
 
 
@@ -163,7 +164,7 @@ def test_a_fault_of_all_events_stops_the_relay_and_parks_nothing(topic: str) -> 
         assert max(pauses) >= 1
         assert not ParkedKey.objects.exists()
         assert outbox_count("test.not-declared") == 60
-        assert metrics.breaker_open._value.get() == 1
+        assert metrics.breaker_open.labels("kafka")._value.get() == 1
     finally:
         relay.close()
 

@@ -45,6 +45,23 @@ def test_a_worker_takes_the_same_queues_in_a_container(make_profile: Callable[..
         assert queues == re.findall(r"-Q \S+ -c \d", str(OWN[application.name]["command"])), application.name
 
 
+def test_the_same_processes_serve_figures_in_a_container_and_to_other_containers_too(
+    make_profile: Callable[..., Profile],
+) -> None:
+    with_figures = {
+        application.name
+        for application in applications.applications(make_profile("run"))
+        if "--metrics-port" in application.command
+    }
+
+    told = {
+        name: str(service["command"]) for name, service in OWN.items() if "--metrics-port" in str(service["command"])
+    }
+
+    assert told.keys() == with_figures
+    assert all(command.endswith("--metrics-address 0.0.0.0 --metrics-port 9100") for command in told.values())
+
+
 def test_gunicorn_runs_with_the_same_options_in_a_container(make_profile: Callable[..., Profile]) -> None:
     user = next(each for each in applications.applications(make_profile("run")) if each.name == "user")
     shared = OWN["user"]["environment"]["GUNICORN_CMD_ARGS"].split()

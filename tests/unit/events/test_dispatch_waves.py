@@ -1,40 +1,60 @@
 """A batch goes in waves of one message a key, and a queue that refuses rests a little longer each time."""
 
 from datetime import UTC, datetime
+from itertools import takewhile
 from uuid import UUID, uuid4
 
+import amqp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.events.dispatcher.dispatcher import LONGEST_PAUSE_SECONDS, Pauses, waves
+from apps.events.dispatcher.batch import Item, waves, without_poison
+from apps.events.dispatcher.dispatcher import LONGEST_PAUSE_SECONDS, Pauses
 from apps.events.dispatcher.rows import Row
 from apps.events.envelope import Envelope
+from apps.events.outbox import Poison
+from apps.events.rabbitmq import Outgoing
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KEYS = [UUID(int=number) for number in range(5)]
 
 
-def row(number: int, key: UUID) -> Row:
+def item(number: int, key: UUID, *, is_faulty: bool = False) -> Item:
     envelope = Envelope(uuid4(), "bot.stop", 1, "bot", key, number, NOW, None, uuid4(), None, "", b"{}")
-    return Row(number, key, "bot.stop", envelope)
+    row = Row(number, key, "bot.stop", envelope.event_id, envelope)
+    if is_faulty:
+        return Item(row, None, Poison(number, key, row.event_id, "bot.stop", "bot.stop", "unreadable", ""))
+    return Item(row, Outgoing("", "", "", amqp.Message()))
 
 
 @given(st.lists(st.sampled_from(KEYS), max_size=40))
 def test_no_wave_has_a_key_twice_and_each_key_keeps_its_order(keys: list[UUID]) -> None:
-    batch = [row(number, key) for number, key in enumerate(keys)]
+    batch = [item(number, key) for number, key in enumerate(keys)]
 
     made = list(waves(batch))
 
-    assert all(len({each.key for each in wave}) == len(wave) for wave in made)
-    assert sorted(each.id for wave in made for each in wave) == list(range(len(keys)))
+    assert all(len({each.row.key for each in wave}) == len(wave) for wave in made)
+    assert sorted(each.row.id for wave in made for each in wave) == list(range(len(keys)))
     for key in KEYS:
-        numbers = [each.id for wave in made for each in wave if each.key == key]
+        numbers = [each.row.id for wave in made for each in wave if each.row.key == key]
         assert numbers == sorted(numbers)
 
 
+@given(st.lists(st.tuples(st.sampled_from(KEYS), st.booleans()), max_size=40))
+def test_of_each_key_what_comes_before_its_first_faulty_row_can_be_sent(drawn: list[tuple[UUID, bool]]) -> None:
+    batch = [item(number, key, is_faulty=is_faulty) for number, (key, is_faulty) in enumerate(drawn)]
+
+    left = list(without_poison(batch))
+
+    for key in KEYS:
+        own = [each for each in batch if each.row.key == key]
+        expected = list(takewhile(lambda each: each.message is not None, own))
+        assert [each for each in left if each.row.key == key] == expected
+
+
 def test_keys_that_are_all_different_go_in_one_wave() -> None:
-    batch = [row(number, uuid4()) for number in range(500)]
+    batch = [item(number, uuid4()) for number in range(500)]
 
     assert list(waves(batch)) == [batch]
 
@@ -67,4 +87,4 @@ def test_a_queue_that_takes_messages_again_is_forgotten_but_not_while_it_rests(
 
     clock[0] += 1
     pauses.clear(["bot.stop"])
-    assert (pauses.names(), pauses.detail()) == ([], "")
+    assert (pauses.names(), pauses.detail()) == ((), "")

@@ -1,17 +1,13 @@
+"""Sends the outbox to RabbitMQ until it is told to stop."""
+
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
+from apps.events.background import BackgroundCommand, Worker
 from apps.events.dispatcher import Dispatcher
-from apps.events.loop import run_until_stopped
 
 
-class Command(BaseCommand):
+class Command(BackgroundCommand):
     help = "Sends commands and status messages from the outbox to RabbitMQ, confirmed, until SIGTERM."
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        dispatcher = Dispatcher()
-        try:
-            run_until_stopped(dispatcher.step)
-        finally:
-            dispatcher.close()
+    def worker(self, options: dict[str, Any]) -> Worker:
+        return Dispatcher()

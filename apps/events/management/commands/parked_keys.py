@@ -1,4 +1,4 @@
-"""Keys whose events wait because the oldest of them cannot be sent."""
+"""Keys whose messages wait because the oldest of them cannot be sent."""
 
 from typing import Any
 from uuid import UUID
@@ -7,23 +7,23 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from apps.core.errors import NotFound
 from apps.events.models import ParkedKey
-from apps.events.relay import parking
+from apps.events.outbox import parking
 
 
 class Command(BaseCommand):
-    help = "Lists the keys that the relay has parked, or releases one so that its events are sent, oldest first."
+    help = "Lists the keys that relay and dispatcher have parked, or releases one: then its messages go, oldest first."
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
-        actions.add_parser("list", help="what is parked, why, and how many events wait")
-        release = actions.add_parser("release", help="send the events of a key, once the cause is removed")
+        actions.add_parser("list", help="what is parked, why, and how many messages wait")
+        release = actions.add_parser("release", help="send what waits under a key, once the cause is removed")
         release.add_argument("key", type=UUID)
         release.add_argument(
             "--without",
             type=UUID,
             metavar="EVENT_ID",
-            help="leave this event out for good: it stays in the event store, but Kafka never has it",
+            help="leave this message out for good: it stays in the event store and is never sent",
         )
 
     def handle(self, *, action: str, **options: Any) -> None:
@@ -31,16 +31,17 @@ class Command(BaseCommand):
             self._list()
             return
         try:
-            events = parking.release(options["key"], without=options["without"])
+            messages = parking.release(options["key"], without=options["without"])
         except NotFound as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(f"{events} events of {options['key']} are sent next, oldest first.")
+        self.stdout.write(f"{messages} messages of {options['key']} are sent next, oldest first.")
 
     def _list(self) -> None:
         waiting = parking.waiting_rows()
-        for parked in ParkedKey.objects.filter(transport=parking.KAFKA).order_by("parked_at"):
+        for parked in ParkedKey.objects.order_by("parked_at"):
+            count = waiting.get((parked.transport, parked.key), 0)
             self.stdout.write(
-                f"{parked.key}  {waiting.get(parked.key, 0)} events wait since {parked.parked_at:%Y-%m-%d %H:%M:%S} "
-                f"behind {parked.event_type} {parked.event_id}: {parked.reason}"
+                f"{parked.key}  {count} messages for {parked.transport} wait since "
+                f"{parked.parked_at:%Y-%m-%d %H:%M:%S} behind {parked.event_type} {parked.event_id}: {parked.reason}"
             )
         self.stdout.write(f"{len(waiting)} keys are parked.")

@@ -1,17 +1,13 @@
+"""Routes failed messages until it is told to stop."""
+
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
-from apps.events.loop import run_until_stopped
+from apps.events.background import BackgroundCommand, Worker
 from apps.events.retry_router import RetryRouter
 
 
-class Command(BaseCommand):
+class Command(BackgroundCommand):
     help = "Sends failed messages to their next attempt or to the dead letters, until SIGTERM."
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        router = RetryRouter()
-        try:
-            run_until_stopped(router.step)
-        finally:
-            router.close()
+    def worker(self, options: dict[str, Any]) -> Worker:
+        return RetryRouter()

@@ -1,4 +1,4 @@
-"""The row below which nothing is left to send, so that the relay need not walk past what it has deleted.
+"""The row below which nothing is left to send, so that relay and dispatcher need not walk past what was deleted.
 
 While anything keeps PostgreSQL from cleaning up (a backup, a long report), deleted rows stay in the index: after an
 hour of a busy outbox each fetch would read millions of them. The floor must never pass a row that a transaction has
@@ -19,7 +19,7 @@ SELECT pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint FROM
 """
 _OLDEST = """
 SELECT min(id) FROM outbox
- WHERE transport = 'kafka' AND next_attempt_at < 'infinity' AND id > %s AND id <= %s
+ WHERE transport = %s AND next_attempt_at < 'infinity' AND id > %s AND id <= %s
 """
 
 
@@ -34,8 +34,9 @@ class _Candidate:
 class Floor:
     """`value` is below every row that is or can become visible."""
 
-    def __init__(self) -> None:
+    def __init__(self, transport: str) -> None:
         self.value = 0
+        self._transport = transport
         self._candidate: _Candidate | None = None
         self._reset_at = time.monotonic()
 
@@ -53,7 +54,7 @@ class Floor:
             cursor.execute(_SNAPSHOT)
             oldest_transaction, next_transaction = cursor.fetchone()
             if self._candidate is not None and oldest_transaction >= self._candidate.next_transaction:
-                cursor.execute(_OLDEST, [self.value, self._candidate.number])
+                cursor.execute(_OLDEST, [self._transport, self.value, self._candidate.number])
                 (oldest,) = cursor.fetchone()
                 self.value = self._candidate.number if oldest is None else oldest - 1
                 self._candidate = None

@@ -1,0 +1,55 @@
+"""What relay and dispatcher tell Prometheus of the outbox; each of its own transport."""
+
+import time
+
+from django.db import connection
+from prometheus_client import Counter, Gauge
+
+published = Counter("outbox_published_total", "Messages that the broker confirmed or did not.", ["transport", "result"])
+parked = Counter(
+    "outbox_parked_total", "Keys parked because a message of theirs cannot be sent.", ["transport", "reason"]
+)
+breaker_open = Gauge("outbox_breaker_open", "1 while the sender stops rather than park everything.", ["transport"])
+oldest_age = Gauge("outbox_oldest_age_seconds", "How long the oldest message has been waiting.", ["transport"])
+pending = Gauge("outbox_pending", "Messages that wait and are not parked, by slot.", ["transport", "slot"])
+max_key_depth = Gauge(
+    "outbox_max_key_depth", "The most messages that wait for one key, among the oldest 10,000.", ["transport"]
+)
+parked_keys = Gauge("outbox_parked_keys", "Keys that are parked now.", ["transport"])
+
+SECONDS_BETWEEN_LOOKS = 10.0
+
+_PENDING = """
+SELECT slot, count(*), extract(epoch FROM now() - min(created_at)) FROM outbox
+ WHERE transport = %s AND next_attempt_at < 'infinity' AND id > %s GROUP BY slot
+"""
+_DEPTH = """
+SELECT coalesce(max(depth), 0) FROM (
+    SELECT count(*) AS depth FROM (
+        SELECT key FROM outbox WHERE transport = %s AND next_attempt_at < 'infinity' AND id > %s
+         ORDER BY id LIMIT 10000) AS oldest
+     GROUP BY key) AS depths
+"""
+
+
+class OutboxLook:
+    """Counts the outbox from time to time: counting a long one is work."""
+
+    def __init__(self, transport: str) -> None:
+        self._transport = transport
+        self._looked_at = float("-inf")
+
+    def look(self, *, floor: int) -> None:
+        """Counts what lies above the floor. Raises DatabaseError."""
+        if time.monotonic() - self._looked_at < SECONDS_BETWEEN_LOOKS:
+            return
+        self._looked_at = time.monotonic()
+        with connection.cursor() as cursor:
+            cursor.execute(_PENDING, [self._transport, floor])
+            rows = cursor.fetchall()
+            pending.clear()
+            for slot, count, _ in rows:
+                pending.labels(self._transport, slot).set(count)
+            oldest_age.labels(self._transport).set(max((float(age) for _, _, age in rows), default=0.0))
+            cursor.execute(_DEPTH, [self._transport, floor])
+            max_key_depth.labels(self._transport).set(cursor.fetchone()[0])

@@ -1,0 +1,103 @@
+"""Keys that no relay and no dispatcher may pass: their oldest message cannot be sent, and nothing of the same key may
+overtake it."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+from django.db import connection, transaction
+
+from apps.core.errors import NotFound
+from apps.events.models import ParkedKey
+
+logger = structlog.get_logger(__name__)
+
+_PARK = """
+INSERT INTO parked_key (transport, key, event_id, event_type, reason, parked_at)
+VALUES (%s, %s, %s, %s, %s, now()) ON CONFLICT (transport, key) DO NOTHING
+"""
+_NOTE = "UPDATE outbox SET attempts = attempts + 1, last_error = %s WHERE id = %s"
+
+# Rows of a parked key leave what is read. The parked keys are locked: a release that runs at the same time either
+# comes first, and then they are not here, or waits and frees these rows as well.
+_HOLD = """
+WITH parked AS MATERIALIZED (SELECT key FROM parked_key WHERE transport = %(transport)s ORDER BY key FOR SHARE)
+UPDATE outbox SET next_attempt_at = 'infinity' FROM parked
+ WHERE outbox.transport = %(transport)s AND outbox.next_attempt_at < 'infinity' AND outbox.key = parked.key
+"""
+_FREE = "UPDATE outbox SET next_attempt_at = now() WHERE transport = ANY(%s) AND key = %s"
+_SKIP = "DELETE FROM outbox WHERE transport = ANY(%s) AND key = %s AND event_id = %s"
+
+
+@dataclass(frozen=True)
+class Poison:
+    """A row that can never be sent as it is: `reason` for programs, `detail` for a person."""
+
+    row_id: int
+    key: UUID
+    event_id: UUID
+    event_type: str
+    destination: str
+    reason: str
+    detail: str
+
+
+def park(poison: Poison, *, transport: str) -> None:
+    """Parks the key of a message that cannot be sent, with all that follows it. Raises DatabaseError."""
+    why = f"{poison.reason}: {poison.detail}"
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_PARK, [transport, poison.key, poison.event_id, poison.event_type, why])
+        cursor.execute(_NOTE, [poison.detail[:500], poison.row_id])
+        cursor.execute(_HOLD, {"transport": transport})
+    logger.error(
+        "A message cannot be sent: its key is parked, and everything later of the key waits behind it. Remove the "
+        "cause, then release the key.",
+        command=f"manage.py parked_keys release {poison.key}",
+        transport=transport,
+        key=str(poison.key),
+        event_id=str(poison.event_id),
+        event_type=poison.event_type,
+        destination=poison.destination,
+        reason=poison.reason,
+        detail=poison.detail,
+    )
+
+
+def parked_keys(transport: str) -> set[UUID]:
+    """The parked keys; rows that came for them since leave the sender's sight. Raises DatabaseError."""
+    keys = set(ParkedKey.objects.filter(transport=transport).values_list("key", flat=True))
+    if keys:
+        with connection.cursor() as cursor:
+            cursor.execute(_HOLD, {"transport": transport})
+    return keys
+
+
+def waiting_rows() -> dict[tuple[str, UUID], int]:
+    """How many messages wait for each parked transport and key."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT p.transport, p.key, count(o.id) FROM parked_key p "
+            "LEFT JOIN outbox o ON o.key = p.key AND o.transport = p.transport GROUP BY p.transport, p.key"
+        )
+        return {(transport, key): count for transport, key, count in cursor.fetchall()}
+
+
+@transaction.atomic
+def release(key: UUID, *, without: UUID | None = None) -> int:
+    """Lets the key's messages go, oldest first; returns how many. `without` names one that is left out for good: it
+    stays in the event store and in the audit log, and nobody is ever sent it. Raises NotFound.
+    """
+    parked = ParkedKey.objects.filter(key=key)
+    transports = sorted(parked.select_for_update().values_list("transport", flat=True))
+    if not transports:
+        raise NotFound(f"The key {key} is not parked.")
+    parked.filter(transport__in=transports).delete()
+    with connection.cursor() as cursor:
+        if without is not None:
+            cursor.execute(_SKIP, [transports, key, without])
+            if not cursor.rowcount:
+                raise NotFound(f"No message {without} waits under the key {key}.")
+        cursor.execute(_FREE, [transports, key])
+        freed: int = cursor.rowcount
+    logger.warning("A parked key is released.", key=str(key), messages=freed, without=str(without) if without else None)
+    return freed
