@@ -79,7 +79,7 @@ def test_later_events_of_a_parked_key_wait_and_a_release_sends_all_in_order(narr
     finally:
         relay.close()
 
-    assert "6 events" in output.getvalue()
+    assert "6 messages" in output.getvalue()
     assert sequences_by_key(everything_in(narrow_topic)) == {str(sick): [1, 2, 3, 4, 5, 6]}
     assert not ParkedKey.objects.exists()
 
