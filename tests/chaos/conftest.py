@@ -6,7 +6,9 @@ import pytest
 
 from dev.locks import lock
 from dev.profile import LOCAL
+from tests.chaos.services import services
 from tests.chaos.stack import Stack
+from tests.chaos.visitor import Visitor
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +17,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with lock(LOCAL / "chaos.lock", "breaking things"), Stack(tmp_path_factory.mktemp("chaos")) as everything:
         everything.wait_until_idle(60)
         yield everything
+
+
+@pytest.fixture(scope="session")
+def visitor(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visitor]:
+    """Somebody who uses the HTTP services of that stack."""
+    with services(stack, tmp_path_factory.mktemp("services")) as clients:
+        yield Visitor(clients)

@@ -1,7 +1,7 @@
 """A server refuses, is silent, frozen or slow, or takes nothing more: at start, idle and in the middle of a batch.
 
-In every case what is committed meanwhile arrives within half a minute of the server's return, once and in order, and no
-process needed to be started again.
+In every case HTTP keeps answering, what is committed meanwhile arrives within half a minute of the server's return,
+once and in order, and no process needed to be started again.
 """
 
 import random
@@ -15,6 +15,7 @@ from tests.chaos.evidence import Marks
 from tests.chaos.fleet import wait_until
 from tests.chaos.rounds import RECOVERY_SECONDS, fresh_keys
 from tests.chaos.stack import BATCH_ROWS, Stack
+from tests.chaos.visitor import ANSWER_SECONDS, PATIENCE_SECONDS, Visit, Visitor
 from tests.chaos.writer import Journal, Order
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
@@ -59,8 +60,10 @@ def broken(stack: Stack, server: str, manner: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(("server", "manner", "moment"), MATRIX)
-def test_an_outage(stack: Stack, server: str, manner: str, moment: str) -> None:
-    go_through(stack, server, manner, moment, OUTAGE_SECONDS)
+def test_an_outage(stack: Stack, visitor: Visitor, server: str, manner: str, moment: str) -> None:
+    with visitor.visiting() as visit:
+        go_through(stack, server, manner, moment, OUTAGE_SECONDS)
+    assert_served(visit, without_database=server == "postgres")
 
 
 @pytest.mark.parametrize("moment", ["start", "idle"])
@@ -114,6 +117,20 @@ def assert_all_arrives(stack: Stack, keys: tuple[str, ...], journal: Journal, ma
     findings = stack.evidence.judge(keys, journal, marks)
     assert findings.problems == []
     assert findings.duplicates <= BATCH_ROWS
+
+
+def assert_served(visit: Visit, *, without_database: bool) -> None:
+    print(f"  HTTP: {len(visit.answers)} answers, the slowest after {visit.slowest:.2f} s", flush=True)
+    if without_database:
+        # The process lives and says what is missing; nobody is left waiting, nothing is an error of ours.
+        lives = [each for each in visit.answers if each.request == "GET /health/live"]
+        assert {each.status for each in lives} == {200}
+        assert max(each.seconds for each in lives) < ANSWER_SECONDS
+        assert {each.status for each in visit.answers} <= {200, 503}
+        assert visit.slowest < PATIENCE_SECONDS
+    else:
+        assert visit.not_served == []
+        assert visit.slowest < ANSWER_SECONDS
 
 
 def order(keys: tuple[str, ...]) -> Order:
