@@ -85,7 +85,7 @@ def bot_stop_all(*, user_id: UUID, manner: Manner, now: datetime) -> list[BotCom
     for bot in bot_list(user_id=user_id).select_for_update().order_by("id"):
         view = bot_view(bot, now=now)
         if view.state != BotState.STOPPED and _refusal_to_end(view, kind) is None:
-            commands.append(_ask_to_end(view, kind, now=now))
+            commands.append(ask_to_end(view, kind, now=now))
     return commands
 
 
@@ -134,7 +134,7 @@ def _end(*, bot_id: UUID, user_id: UUID, kind: CommandKind, now: datetime) -> Bo
     view = bot_view(bot, now=now)
     if refusal := _refusal_to_end(view, kind):
         raise refusal
-    return _ask_to_end(view, kind, now=now)
+    return ask_to_end(view, kind, now=now)
 
 
 def _refusal_to_end(view: BotView, kind: CommandKind) -> BotNotRunning | BotStopping | None:
@@ -154,7 +154,8 @@ def _refusal_to_end(view: BotView, kind: CommandKind) -> BotNotRunning | BotStop
     return BotNotRunning(f"Bot is not running: it is {state}.", bot_id=str(bot.id), state=state)
 
 
-def _ask_to_end(view: BotView, kind: CommandKind, *, now: datetime) -> BotCommand:
+def ask_to_end(view: BotView, kind: CommandKind, *, now: datetime) -> BotCommand:
+    """Orders the end of whatever runs, or may still come to run, of a bot that is locked."""
     command = _record(view, kind, now=now, expires_after=LIFECYCLE_EXPIRES_AFTER)
     manner: Manner = "pause" if kind == CommandKind.PAUSE else "stop" if kind == CommandKind.STOP else "flatten"
     dispatch(

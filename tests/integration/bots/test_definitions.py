@@ -21,9 +21,10 @@ from apps.bots.errors import (
     UnknownPair,
     WrongMode,
 )
-from apps.bots.models import Bot
+from apps.bots.models import Bot, BotCommand
 from apps.events.catalogue.strategies import InvalidParameters, UnknownStrategy
 from apps.events.consumers import deliver, load_consumers
+from apps.events.selectors import event_get
 from tests.factories.bots import Story, TraderClient
 from tests.integration.bots.conftest import World
 from tests.integration.bots.executions import execution
@@ -162,8 +163,6 @@ class TestUpdate:
         command = services.bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
         update(bot, quote_budget=Decimal(5))
 
-        from apps.events.selectors import event_get
-
         envelope = event_get(event_id=command.id)
         assert envelope is not None
         message: Any = envelope.message()
@@ -206,6 +205,24 @@ class TestDelete:
     def test_is_possible_again_after_a_start_that_failed(self, bot: Bot) -> None:
         execution(services.bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now()).id, "failed")
         services.bot_delete(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+
+    def test_overrules_a_start_that_somebody_may_send_again(self, bot: Bot) -> None:
+        start = services.bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+        execution(start.id, "failed")
+
+        services.bot_delete(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+
+        [stop] = BotCommand.objects.filter(bot=bot, kind="stop")
+        envelope = event_get(event_id=stop.id)
+        assert envelope is not None
+        message: Any = envelope.message()
+        assert (message.bot_id, message.manner) == (bot.id, "stop")
+        assert message.requested_at > start.requested_at
+
+    def test_of_a_bot_that_was_never_started_orders_nothing(self, bot: Bot) -> None:
+        services.bot_delete(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+
+        assert not BotCommand.objects.exists()
 
 
 @pytest.mark.parametrize("change", [{"mode": "live"}, {"pair": "ETHUSD"}, {"user_id": uuid4()}])
