@@ -117,16 +117,22 @@ class _Redrive:
         self.redriven = self.failed = self.left = 0
 
     def redrive_key(self, key: UUID, last: int) -> None:
-        """The key's letters up to the one with the id `last`, oldest first, until one fails again."""
-        letters = _waiting(self._group).filter(key=key, pk__lte=last).order_by("pk")
+        """The key's letters up to the one with the id `last`, oldest first, until one fails again.
+
+        Where that is all there were, those too that came behind them meanwhile: else they would wait for nothing.
+        """
+        letters = _waiting(self._group).filter(key=key).order_by("pk")
+        is_all = not letters.filter(pk__gt=last).exists()
         seen = 0
         while (row := letters.filter(pk__gt=seen).first()) is not None:
+            if row.pk > last and not (is_all and row.reason == DeadLetter.Reason.BEHIND):
+                return
             seen = row.pk
             self._pace.wait()
             error = "" if self._dry_run else _handle_again(self._group, row)
             if error:
                 self.failed += 1
-                self.left += letters.filter(pk__gt=seen).count()
+                self.left += letters.filter(pk__gt=seen, pk__lte=last).count()
                 self._progress(_letter(row), f"failed again: {error}")
                 return
             self.redriven += 1

@@ -187,6 +187,28 @@ def test_an_event_that_comes_while_its_key_is_redriven_neither_overtakes_nor_sta
     assert consumers.set_aside_behind(listener.group, last, now=timezone.now()) is False
 
 
+def test_what_comes_behind_a_key_in_the_middle_of_its_redrive_is_redriven_with_it(
+    topic: str, listener: Listener
+) -> None:
+    key = uuid4()
+    first, second, *late = _arrivals(topic, [key], 4)
+    consumers.set_aside(listener.group, first, error="failed", attempts=3, now=timezone.now())
+    assert consumers.set_aside_behind(listener.group, second, now=timezone.now())
+
+    def meanwhile(_: Letter, __: str) -> None:
+        """The consumer goes on while the redrive does."""
+        if late and consumers.set_aside_behind(listener.group, late[0], now=timezone.now()):
+            late.pop(0)
+
+    outcome = consumers.redrive(
+        f"consumer:{listener.group}", NO_FILTERS, rate=None, dry_run=False, operator="ada", progress=meanwhile
+    )
+
+    assert listener.effects(key)[:3] == [1, 2, 3]
+    assert outcome.redriven == len(listener.effects(key))
+    assert _waiting(listener) == 0, "nothing waits behind what is handled"
+
+
 def test_purged_events_are_never_handled_and_the_purge_is_an_event(topic: str, listener: Listener) -> None:
     key = uuid4()
     _set_aside(listener, topic, key, 2)
