@@ -94,7 +94,7 @@ class Dispatcher:
         self._look.look(floor=self._floor.value)
 
     def _next_batch(self) -> list[Item]:
-        """The oldest items. Where more than a batch waits, the next one is fetched while this one is sent."""
+        """The next items. Where more than a batch waits, the next one is fetched while this one is sent."""
         wanted = Wanted(
             leases=frozenset((slot, self._leases.epoch(slot)) for slot in self._slots),
             limit=self._batch_rows,
@@ -105,8 +105,7 @@ class Dispatcher:
         batch = self._prefetcher.take(wanted.is_like)
         if batch is None:
             batch = fetch(wanted)
-        if batch:
-            self._highest = max(self._highest, batch[-1].row.id)
+        self._highest = max([self._highest, *(item.row.id for item in batch)])
         if len(batch) == wanted.limit:
             self._prefetcher.start(wanted._replace(under_way=tuple(item.row.id for item in batch)))
         return batch

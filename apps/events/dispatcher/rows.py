@@ -2,36 +2,56 @@
 waited for."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
 
-from apps.events.catalogue import Transport
+from apps.events.catalogue import Command, Priority, Status, Transport
 from apps.events.envelope import Envelope
 from apps.events.outbox.rows import prepare_session
+from apps.events.topology import rabbitmq as topology
 
 TRANSPORT = Transport.RABBITMQ.value
 
 # The outbox is cut to the batch first: joined whole, a long backlog would be joined again for every batch.
+#
+# What is urgent comes first, unless something older of its key still waits: a flood of other messages does not delay
+# it, and it overtakes nothing of its own key. It takes half of the batch at most, so that the rest goes on as well.
+# "From this queue to this queue", not "=": that leaves the planner no way round the index over queue and id, or key and
+# id.
 _NEXT = """
-WITH batch AS MATERIALIZED (
-    SELECT id, key, destination, event_id, recorded_at FROM outbox
-     WHERE transport = 'rabbitmq' AND next_attempt_at < 'infinity' AND id > %(floor)s AND slot = ANY(%(slots)s)
-       AND NOT (id = ANY(%(under_way)s)) AND NOT (key = ANY(%(parked)s))
-       {not_paused}
-     ORDER BY id LIMIT %(limit)s
+WITH urgent AS MATERIALIZED (
+    SELECT 0 AS turn, candidate.* FROM unnest(%(urgent)s::text[]) AS queue CROSS JOIN LATERAL (
+        SELECT id, key, destination, event_id, recorded_at FROM outbox
+         WHERE destination >= queue AND destination <= queue AND {can_go}
+         ORDER BY destination, id LIMIT %(limit)s) AS candidate
+     WHERE candidate.id = (SELECT first.id FROM outbox AS first
+                            WHERE first.transport = 'rabbitmq'
+                              AND first.key >= candidate.key AND first.key <= candidate.key
+                            ORDER BY first.key, first.id LIMIT 1)
+     ORDER BY id LIMIT (%(limit)s + 1) / 2
+), oldest AS MATERIALIZED (
+    SELECT 1 AS turn, id, key, destination, event_id, recorded_at FROM outbox
+     WHERE {can_go} ORDER BY id LIMIT %(limit)s
+), batch AS MATERIALIZED (
+    SELECT * FROM urgent UNION ALL
+    SELECT * FROM oldest WHERE id NOT IN (SELECT id FROM urgent)
+     ORDER BY turn, id LIMIT %(limit)s
 )
 SELECT batch.id, batch.key, batch.destination, batch.event_id, e.event_id, e.event_type, e.schema_version,
        e.aggregate_type, e.aggregate_id, e.aggregate_seq, e.occurred_at, e.user_id, e.correlation_id, e.causation_id,
        e.traceparent, e.payload
   FROM batch LEFT JOIN event e ON e.event_id = batch.event_id AND e.recorded_at = batch.recorded_at
- ORDER BY batch.id
+ ORDER BY batch.turn, batch.id
 """
+_CAN_GO = """transport = 'rabbitmq' AND next_attempt_at < 'infinity' AND id > %(floor)s AND slot = ANY(%(slots)s)
+           AND NOT (id = ANY(%(under_way)s)) AND NOT (key = ANY(%(parked)s))"""
 # What waits for a paused queue also holds back the rest of its key.
-_NOT_PAUSED = """AND key NOT IN (
-       SELECT waiting.key FROM outbox waiting
-        WHERE waiting.transport = 'rabbitmq' AND waiting.destination = ANY(%(paused)s))"""
+_NOT_PAUSED = """
+           AND key NOT IN (SELECT waiting.key FROM outbox waiting
+                            WHERE waiting.transport = 'rabbitmq' AND waiting.destination = ANY(%(paused)s))"""
 
 
 class Row(NamedTuple):
@@ -61,8 +81,28 @@ class Wanted(NamedTuple):
 
 
 def next_rows(wanted: Wanted) -> list[Row]:
-    """The oldest of these rows, in the order in which they were written. Raises DatabaseError."""
-    values: dict[str, Any] = {
+    """These rows, of each key in the order in which they were written: the most urgent, then the oldest.
+
+    Raises DatabaseError.
+    """
+    prepare_session()
+    with connection.cursor() as cursor:
+        cursor.execute(query_of(wanted), values_of(wanted))
+        return [_row(*row) for row in cursor.fetchall()]
+
+
+@cache
+def urgent_queues() -> list[str]:
+    return [queue for kind in (Command, Status) for queue in topology.queue_names(kind, priority=Priority.HIGH)]
+
+
+def query_of(wanted: Wanted) -> str:
+    return _NEXT.format(can_go=_CAN_GO + (_NOT_PAUSED if wanted.paused else ""))
+
+
+def values_of(wanted: Wanted) -> dict[str, Any]:
+    return {
+        "urgent": urgent_queues(),
         "slots": [slot for slot, _ in wanted.leases],
         "limit": wanted.limit,
         "parked": list(wanted.parked),
@@ -70,10 +110,6 @@ def next_rows(wanted: Wanted) -> list[Row]:
         "under_way": list(wanted.under_way),
         "floor": wanted.floor,
     }
-    prepare_session()
-    with connection.cursor() as cursor:
-        cursor.execute(_NEXT.format(not_paused=_NOT_PAUSED if wanted.paused else ""), values)
-        return [_row(*row) for row in cursor.fetchall()]
 
 
 def note_failure(ids: Sequence[int], error: str) -> None:

@@ -415,17 +415,67 @@ def test_a_signal_without_a_queue_is_an_error_that_says_what_to_do(rabbitmq: Rab
         rabbitmq.declare()
 
 
-def test_a_long_backlog_is_read_from_its_index_and_never_whole() -> None:
-    for _ in range(30):
-        order(uuid4())
-    wanted = rows.Wanted(frozenset((slot, 1) for slot in range(64)), limit=5)
-    rows.next_rows(wanted)
+def wanted_rows(**more: Any) -> rows.Wanted:
+    return rows.Wanted(frozenset((slot, 1) for slot in range(64)), **{"limit": 5, **more})
 
-    for paused in ([], ["bot.start"]):
-        values: Any = {"slots": [*range(64)], "limit": 5, "paused": paused, "under_way": [], "parked": [], "floor": 0}
+
+def test_what_is_urgent_does_not_wait_behind_a_flood_of_other_commands(
+    small_batches: Dispatcher, rabbitmq: RabbitMQ
+) -> None:
+    for _ in range(20):
+        order(uuid4())
+    urgent = order(uuid4(), command=TriggerTrade)
+
+    small_batches.step()
+
+    assert commands_in(rabbitmq, "bot.trigger_trade") == [urgent]
+    assert rabbitmq.count("bot.stop") == 1, "and the others go on"
+    eventually(lambda: small_batches.step() is not None and not rabbitmq_rows().exists(), what="an empty outbox")
+    assert rabbitmq.count("bot.stop") == 20
+
+
+def test_what_is_urgent_overtakes_nothing_of_its_own_key() -> None:
+    bot = uuid4()
+    for _ in range(10):
+        order(uuid4())
+    stop, first, second = order(bot), order(bot, command=TriggerTrade), order(bot, command=TriggerTrade)
+    other = order(uuid4(), command=TriggerTrade)
+
+    assert rows.next_rows(wanted_rows())[0].event_id == other
+    assert not {stop, first, second} & {row.event_id for row in rows.next_rows(wanted_rows())}
+    of_bot = [row.event_id for row in rows.next_rows(wanted_rows(limit=50)) if row.key == bot]
+    assert of_bot == [stop, first, second]
+    # As long as the stop is under way, what follows it is not urgent.
+    under_way = tuple(row.id for row in rows.next_rows(wanted_rows(limit=50)) if row.event_id == stop)
+    rest = rows.next_rows(wanted_rows(limit=50, under_way=under_way))
+    assert [row.event_id for row in rest].index(first) > 10
+
+
+def test_a_flood_of_urgent_commands_leaves_room_for_the_others() -> None:
+    ordinary = order(uuid4())
+    for _ in range(20):
+        order(uuid4(), command=TriggerTrade)
+
+    batch = rows.next_rows(wanted_rows(limit=6))
+
+    assert len(batch) == len({row.id for row in batch}) == 6
+    assert [row.destination for row in batch][:3] == ["bot.trigger_trade"] * 3
+    assert batch[3].event_id == ordinary
+
+
+def test_a_long_backlog_is_read_from_its_indexes_and_never_whole() -> None:
+    for number in range(300):
+        order(uuid4(), command=TriggerTrade if number == 150 else StopBot)
+    rows.next_rows(wanted_rows())
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE events.outbox")
+
+    for paused in ((), ("bot.start",)):
+        wanted = wanted_rows(paused=paused)
         with connection.cursor() as cursor:
-            query = rows._NEXT.format(not_paused=rows._NOT_PAUSED if paused else "")
-            cursor.execute(f"EXPLAIN {query}", values)
+            cursor.execute(f"EXPLAIN {rows.query_of(wanted)}", rows.values_of(wanted))
             plan = "\n".join(line for (line,) in cursor.fetchall())
         assert "Index Scan using outbox_rabbitmq on outbox" in plan
+        assert "Index Scan using outbox_rabbitmq_queue on outbox" in plan
+        assert "using outbox_rabbitmq_key on outbox first" in plan
         assert "Seq Scan" not in plan
