@@ -1,7 +1,6 @@
 """Moves whole months of the event store into compressed files that replay and verification still read."""
 
 import gzip
-import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
+from apps.audit.files import file_digest
 from apps.audit.models import ArchivedPartition
 from apps.audit.records import COLUMNS
 from apps.core.errors import PlatformError
@@ -30,11 +30,6 @@ class Partition:
 
 def archive_path(folder: Path | None, file_name: str) -> Path | None:
     return folder / file_name if folder else None
-
-
-def file_digest(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
 
 
 def partitions_before(moment: datetime) -> list[Partition]:

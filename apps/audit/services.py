@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db import connection, transaction
@@ -43,11 +42,8 @@ class Sealed:
 
 
 @transaction.atomic
-def seal(*, key: Ed25519PrivateKey, now: datetime, witness: Path | None = None) -> Sealed | None:
-    """Seals what has settled since the last checkpoint, at most 5 000 events. None where there is nothing new.
-
-    `witness` names a file outside the database to which the signed note is appended, one note after another.
-    """
+def seal(*, key: Ed25519PrivateKey, now: datetime) -> Sealed | None:
+    """Seals what has settled since the last checkpoint, at most 5 000 events. None where there is nothing new."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_SEALER_LOCK])
         last = SealedCheckpoint.objects.order_by("-tree_size").first()
@@ -75,9 +71,6 @@ def seal(*, key: Ed25519PrivateKey, now: datetime, witness: Path | None = None) 
         settled_until=settled_until if len(rows) < BATCH else rows[-1][1],
         sealed_at=now,
     )
-    if witness is not None:
-        with witness.open("a") as file:
-            file.write(note + "\n")
     return Sealed(events=len(rows), note=note)
 
 

@@ -3,18 +3,22 @@
 import gzip
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from django.db import connection, transaction
 
 from apps.audit import checkpoints
-from apps.audit.archive import archive_path, file_digest
+from apps.audit.archive import archive_path
 from apps.audit.chains import ChainVerifier, Divergence
 from apps.audit.checkpoints import InvalidCheckpoint
+from apps.audit.files import file_digest
 from apps.audit.merkle import MerkleTree, leaf_hash
 from apps.audit.models import ArchivedPartition, SealedCheckpoint
 from apps.audit.records import COLUMNS
+from apps.audit.services import sealed_size
+from apps.audit.witness import WitnessDamaged, notes
 
 ALL_EVENTS = f"""
     COPY (SELECT {COLUMNS} FROM events.event ORDER BY aggregate_type, aggregate_id, aggregate_seq, recorded_at)
@@ -32,6 +36,9 @@ _BROKEN_SEALS = """
                         WHERE l.recorded_at >= a.starts_at AND l.recorded_at < a.ends_at)
      ORDER BY l.seal_no LIMIT 20
 """
+
+_NOTES_AT_ONCE = 1_000
+_MOST_REPORTED = 20
 
 
 @dataclass
@@ -68,7 +75,7 @@ def verify(
         _verify_chains(verdict, archive_folder, progress)
         _verify_seals(verdict, public_key, progress)
     if witness is not None:
-        _verify_witness(verdict, public_key, witness)
+        verdict.divergences += islice(_compare_with_witness(witness, public_key), _MOST_REPORTED)
     return verdict
 
 
@@ -156,15 +163,40 @@ def _check_note(note: str, tree: MerkleTree, public_key: Ed25519PublicKey) -> Di
     return None
 
 
-def _verify_witness(verdict: Verdict, public_key: Ed25519PublicKey, witness: Path) -> None:
-    roots = {row.tree_size: bytes(row.root) for row in SealedCheckpoint.objects.only("tree_size", "root").iterator()}
-    for number, block in enumerate(witness.read_text().strip().split("\n\n\n")):
-        try:
-            sealed = checkpoints.open_note(block + "\n", public_key)
-        except InvalidCheckpoint as error:
-            verdict.divergences.append(Divergence("witness", witness.name, number + 1, error.message))
-            return
-        if roots.get(sealed.tree_size) != sealed.root:
-            message = f"the witness saw a checkpoint at size {sealed.tree_size} that the database does not have"
-            verdict.divergences.append(Divergence("witness", witness.name, number + 1, message))
-            return
+def _compare_with_witness(witness: Path, public_key: Ed25519PublicKey) -> Iterator[Divergence]:
+    """Outside the snapshot, each note read before it is looked for: what the file has was committed by then.
+
+    Whole notes are compared, for they are what _verify_seals has proved; the columns beside them are not.
+    """
+    if not witness.is_file():
+        yield Divergence("witness", witness.name, 0, "there is no such file")
+        return
+    numbered = enumerate(_notes_until_damage(witness), 1)
+    set_back: Divergence | None = None
+    while batch := list(islice(numbered, _NOTES_AT_ONCE)):
+        seen: dict[int, tuple[int, str]] = {}
+        for number, note in batch:
+            try:
+                seen[number] = (checkpoints.open_note(note, public_key).tree_size, note)
+            except InvalidCheckpoint as error:
+                yield Divergence("witness", witness.name, number, error.message)
+        rows = SealedCheckpoint.objects.filter(tree_size__in=[size for size, _ in seen.values()])
+        stored = dict(rows.values_list("tree_size", "note"))
+        ends_at = sealed_size()
+        for number, (size, note) in seen.items():
+            if size > ends_at:
+                message = f"the witness saw {size} sealed events, the database ends at {ends_at}: it was set back"
+                set_back = Divergence("witness", witness.name, number, message)
+            elif stored.get(size) != note:
+                message = f"the database does not have the checkpoint at size {size} that the witness saw"
+                yield Divergence("witness", witness.name, number, message)
+    if set_back is not None:
+        yield set_back
+
+
+def _notes_until_damage(witness: Path) -> Iterator[str]:
+    """The notes; at the end what no checkpoint can be, where something else than notes stands in the file."""
+    try:
+        yield from notes(witness)
+    except WitnessDamaged:
+        yield ""
