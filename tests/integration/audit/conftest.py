@@ -1,6 +1,7 @@
 """A small event store that is sealed with a key of its own."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
@@ -9,7 +10,9 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.audit import services
+from apps.audit.archive import Partition
 from apps.events.catalogue.user import UserUpdated
+from apps.events.models import OutboxRow
 from apps.events.services import publish
 
 
@@ -20,13 +23,26 @@ def key() -> Ed25519PrivateKey:
 
 @pytest.fixture
 def users() -> list[UUID]:
-    """Three users with four events each."""
+    """Three users with four events each, all of them delivered."""
     ids = [uuid4() for _ in range(3)]
     for _ in range(4):
         for user_id in ids:
             with transaction.atomic():
                 publish(UserUpdated(user_id=user_id, changed=("name",)), now=timezone.now())
+    OutboxRow.objects.all().delete()
     return ids
+
+
+@pytest.fixture
+def this_month() -> Iterator[Partition]:
+    """The month in which the test's events lie, as if it were long ago. It is there again afterwards."""
+    name = timezone.now().astimezone(UTC).strftime("event_%Y_%m")
+    yield Partition(name, datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
+    with connection.cursor() as cursor:
+        cursor.execute("SET session_replication_role = replica")
+        cursor.execute("DELETE FROM events.event")
+        cursor.execute("SET session_replication_role = origin")
+        cursor.execute("SELECT events.ensure_partitions()")
 
 
 @pytest.fixture

@@ -1,71 +1,24 @@
-"""Months move to files and stay provable; bundles verify without the database."""
+"""Bundles verify without the database."""
 
 import json
 import subprocess
 import sys
 import zipfile
-from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from apps.audit import bundle, services, verify_bundle
-from apps.audit.archive import NotYetSealed, Partition, archive
 from apps.audit.filters import EventFilter
-from apps.audit.models import ArchivedPartition
-from apps.audit.verification import verify
 from apps.audit.verify_bundle import BundleDoesNotVerify
 from apps.events.catalogue.user import UserUpdated
-from apps.events.models import StoredEvent
 from apps.events.services import publish
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def this_month() -> Partition:
-    name = timezone.now().astimezone(UTC).strftime("event_%Y_%m")
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT events.ensure_partitions()")
-    return Partition(name, datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
-
-
-def test_an_unsealed_month_cannot_be_archived(users: list[UUID], this_month: Partition, tmp_path: Path) -> None:
-    with pytest.raises(NotYetSealed):
-        archive(this_month, folder=tmp_path, now=timezone.now())
-
-    assert StoredEvent.objects.count() == 12
-    assert ArchivedPartition.objects.count() == 0
-
-
-def test_an_archived_month_leaves_the_table_and_still_verifies(
-    sealed: list[UUID], key: Ed25519PrivateKey, this_month: Partition, tmp_path: Path
-) -> None:
-    row = archive(this_month, folder=tmp_path, now=timezone.now())
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT events.ensure_partitions()")
-    with transaction.atomic():
-        publish(UserUpdated(user_id=sealed[0], changed=("name",)), now=timezone.now())
-
-    verdict = verify(public_key=key.public_key(), archive_folder=tmp_path)
-    assert (row.events, StoredEvent.objects.count(), verdict.events) == (12, 1, 13)
-    assert verdict.divergences == []
-
-
-def test_a_changed_archive_is_named(
-    sealed: list[UUID], key: Ed25519PrivateKey, this_month: Partition, tmp_path: Path
-) -> None:
-    row = archive(this_month, folder=tmp_path, now=timezone.now())
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT events.ensure_partitions()")
-    (tmp_path / row.file_name).unlink()
-
-    first = verify(public_key=key.public_key(), archive_folder=tmp_path).divergences[0]
-    assert (first.kind, first.aggregate) == ("archive", this_month.name)
 
 
 def _export(key: Ed25519PrivateKey, path: Path, **filters: object) -> bundle.Exported:

@@ -1,0 +1,142 @@
+"""Months move to files that survive a power cut, stay provable, and leave nobody without what is still to be sent."""
+
+import os
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.db import connection, connections, transaction
+from django.utils import timezone
+
+from apps.audit.archive import NotOnTheDisk, NotTheOwner, NotYetSealed, Partition, StillToBeSent, StoreInUse, archive
+from apps.audit.models import ArchivedPartition
+from apps.audit.verification import verify
+from apps.events.catalogue.user import UserUpdated
+from apps.events.models import OutboxRow, StoredEvent
+from apps.events.services import publish
+from tests.integration.events.relay_helpers import as_role
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_an_unsealed_month_cannot_be_archived(users: list[UUID], this_month: Partition, tmp_path: Path) -> None:
+    with pytest.raises(NotYetSealed):
+        archive(this_month, folder=tmp_path, now=timezone.now())
+
+    assert StoredEvent.objects.count() == 12
+    assert ArchivedPartition.objects.count() == 0
+
+
+def test_an_archived_month_leaves_the_table_and_still_verifies(
+    sealed: list[UUID], key: Ed25519PrivateKey, this_month: Partition, tmp_path: Path
+) -> None:
+    row = archive(this_month, folder=tmp_path, now=timezone.now())
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT events.ensure_partitions()")
+    with transaction.atomic():
+        publish(UserUpdated(user_id=sealed[0], changed=("name",)), now=timezone.now())
+
+    verdict = verify(public_key=key.public_key(), archive_folder=tmp_path)
+    assert (row.events, StoredEvent.objects.count(), verdict.events) == (12, 1, 13)
+    assert verdict.divergences == []
+
+
+def test_a_changed_archive_is_named(
+    sealed: list[UUID], key: Ed25519PrivateKey, this_month: Partition, tmp_path: Path
+) -> None:
+    row = archive(this_month, folder=tmp_path, now=timezone.now())
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT events.ensure_partitions()")
+    (tmp_path / row.file_name).unlink()
+
+    first = verify(public_key=key.public_key(), archive_folder=tmp_path).divergences[0]
+    assert (first.kind, first.aggregate) == ("archive", this_month.name)
+
+
+def _is_whole(partition: Partition, folder: Path) -> bool:
+    """Nothing was moved: the month is where it was, and no file says otherwise."""
+    name = f"events.{partition.name}"
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM events.event WHERE tableoid = to_regclass(%s)", [name])
+        (events,) = cursor.fetchone()
+    return bool(events == 12 and not ArchivedPartition.objects.exists() and not list(folder.glob("*.copy.gz")))
+
+
+def test_a_month_with_an_event_that_waits_to_be_sent_stays(
+    sealed: list[UUID], this_month: Partition, tmp_path: Path
+) -> None:
+    first = StoredEvent.objects.get(aggregate_id=sealed[0], aggregate_seq=1)
+    with transaction.atomic():
+        OutboxRow.objects.create(
+            event_id=first.event_id, recorded_at=first.recorded_at, transport="kafka", destination="user.events",
+            key=sealed[0], slot=1, created_at=timezone.now(), next_attempt_at=timezone.now(),
+        )  # fmt: skip
+
+    sentence = r"has 1 events that were not delivered yet\..*parked_keys list.*archive again"
+    with pytest.raises(StillToBeSent, match=sentence):
+        archive(this_month, folder=tmp_path, now=timezone.now())
+    assert _is_whole(this_month, tmp_path)
+    assert OutboxRow.objects.count() == 1
+
+
+def test_file_and_folder_are_on_the_disk_before_the_month_leaves(
+    sealed: list[UUID], this_month: Partition, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brought: list[tuple[str, int]] = []
+    elsewhere = connections.create_connection("default")
+
+    def noted(descriptor: int) -> None:
+        with elsewhere.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM audit.audit_archived_partition")
+            brought.append((Path(f"/proc/self/fd/{descriptor}").readlink().name, cursor.fetchone()[0]))
+
+    monkeypatch.setattr(os, "fsync", noted)
+    try:
+        archive(this_month, folder=tmp_path, now=timezone.now())
+    finally:
+        elsewhere.close()
+
+    assert brought == [(f"{this_month.name}.copy.partial", 0), (tmp_path.name, 0)]
+
+
+@pytest.mark.parametrize("lost", ["the end", "everything", "a byte"])
+def test_a_file_that_the_disk_does_not_give_back_keeps_the_month_in_the_database(
+    sealed: list[UUID], this_month: Partition, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    def lose(descriptor: int) -> None:
+        size = os.fstat(descriptor).st_size
+        if lost == "a byte":
+            os.pwrite(descriptor, b"?", size // 2)
+        else:
+            os.ftruncate(descriptor, size - 9 if lost == "the end" else 0)
+
+    monkeypatch.setattr(os, "fsync", lose)
+    with pytest.raises(NotOnTheDisk, match="stays in the database"):
+        archive(this_month, folder=tmp_path, now=timezone.now())
+    assert _is_whole(this_month, tmp_path)
+
+
+def test_whoever_reads_the_store_is_not_disturbed_and_nobody_waits_long_behind_the_archive(
+    sealed: list[UUID], this_month: Partition, tmp_path: Path
+) -> None:
+    reader: Any = connections.create_connection("default")
+    reader.set_autocommit(False)
+    try:
+        with reader.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM events.event")
+            began = timezone.now()
+            with pytest.raises(StoreInUse, match="archive again when that has ended"):
+                archive(this_month, folder=tmp_path, now=timezone.now())
+        assert (timezone.now() - began).total_seconds() < 5
+    finally:
+        reader.close()
+    assert StoredEvent.objects.count() == 12
+    assert not ArchivedPartition.objects.exists()
+
+
+def test_only_the_owner_archives(sealed: list[UUID], this_month: Partition, tmp_path: Path) -> None:
+    with as_role("staff_site"), pytest.raises(NotTheOwner, match="MUCKARD_DB_ROLE=owner"):
+        archive(this_month, folder=tmp_path, now=timezone.now())
+    assert _is_whole(this_month, tmp_path)
