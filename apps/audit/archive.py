@@ -62,10 +62,6 @@ class Partition:
     ends_at: datetime
 
 
-def archive_path(folder: Path | None, file_name: str) -> Path | None:
-    return folder / file_name if folder else None
-
-
 def partitions_before(moment: datetime) -> list[Partition]:
     """The months of the event store that ended before `moment`, oldest first."""
     with connection.cursor() as cursor:

@@ -1,7 +1,7 @@
 """Which events an auditor asks for: the same words for replay and export, over Kafka, the event store and archives."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -11,6 +11,9 @@ from django.utils.dateparse import parse_datetime
 from apps.core.errors import PlatformError
 from apps.events.catalogue import all_messages
 from apps.events.envelope import Envelope
+
+# Events say when they occurred by an application's clock, and when they were recorded by the database's.
+CLOCK_MARGIN = timedelta(minutes=5)
 
 
 class InvalidFilter(PlatformError):
@@ -31,6 +34,11 @@ class EventFilter:
     event_types: tuple[str, ...] = ()
     since: datetime | None = None
     until: datetime | None = None
+
+    @property
+    def recorded_since(self) -> datetime | None:
+        """Nothing that fits was recorded before this moment, by the database's clock; None where anything may."""
+        return None if self.since is None else self.since - CLOCK_MARGIN
 
     def fits(self, envelope: Envelope) -> bool:
         return (

@@ -1,6 +1,6 @@
 """Proves the event store whole: chains, chain heads, seals, signatures, and what is kept outside the database."""
 
-import gzip
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -9,11 +9,10 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from django.db import connection, transaction
 
-from apps.audit import checkpoints
-from apps.audit.archive import archive_path
+from apps.audit import archived, checkpoints
+from apps.audit.archived import ArchiveChanged, ArchiveMissing
 from apps.audit.chains import ChainVerifier, Divergence
 from apps.audit.checkpoints import InvalidCheckpoint
-from apps.audit.files import file_digest
 from apps.audit.merkle import MerkleTree, leaf_hash
 from apps.audit.models import ArchivedPartition, SealedCheckpoint
 from apps.audit.records import COLUMNS
@@ -81,8 +80,8 @@ def verify(
 
 def _verify_chains(verdict: Verdict, archive_folder: Path | None, progress: Progress) -> None:
     verifier = ChainVerifier(progress=lambda events: progress("chains", events))
-    for archived in ArchivedPartition.objects.all():
-        _read_archive(verifier, archived, archive_folder, verdict)
+    for month in archived.months_since(None):
+        _read_archive(verifier, month, archive_folder, verdict)
         verifier.finish()
 
     with connection.cursor() as cursor:
@@ -108,17 +107,20 @@ def _compare_heads(
         yield Divergence("tail", aggregate.decode(), found[0] + 1, message)
 
 
-def _read_archive(verifier: ChainVerifier, archived: ArchivedPartition, folder: Path | None, verdict: Verdict) -> None:
-    path = archive_path(folder, archived.file_name)
-    if path is None or not path.is_file():
-        message = f"the file {archived.file_name} is not in the archive folder"
-        verdict.divergences.append(Divergence("archive", archived.name, 0, message))
+def _read_archive(verifier: ChainVerifier, month: ArchivedPartition, folder: Path | None, verdict: Verdict) -> None:
+    try:
+        archived.refuse_changed([month], folder)
+    except ArchiveMissing:
+        message = f"the file {month.file_name} is not in the archive folder"
+        verdict.divergences.append(Divergence("archive", month.name, 0, message))
         return
-    if file_digest(path) != bytes(archived.sha256):
-        verdict.divergences.append(Divergence("archive", archived.name, 0, f"{archived.file_name} was changed"))
-    with gzip.open(path, "rb") as lines:
-        for line in lines:
+    except ArchiveChanged:
+        verdict.divergences.append(Divergence("archive", month.name, 0, f"{month.file_name} was changed"))
+    try:
+        for line in archived.lines_of(month, folder):
             verifier.write(line)
+    except (EOFError, OSError, ValueError, zlib.error) as error:
+        verdict.divergences.append(Divergence("archive", month.name, 0, f"{month.file_name} cannot be read: {error}"))
 
 
 def _verify_seals(verdict: Verdict, public_key: Ed25519PublicKey, progress: Progress) -> None:

@@ -1,81 +1,145 @@
 """Where replayed events come from. Each source yields what fits the filter, in the order of every aggregate."""
 
-import gzip
-from collections.abc import Iterator
+import heapq
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import datetime
+from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
 
-from django.db import connection, transaction
+from django.db import Error, connection, transaction
 
-from apps.audit.archive import archive_path
-from apps.audit.filters import EventFilter
+from apps.audit import archived
+from apps.audit.filters import CLOCK_MARGIN, EventFilter
 from apps.audit.models import ArchivedPartition
-from apps.audit.records import COLUMNS, Record, parse_record
-from apps.core.errors import PlatformError
+from apps.audit.records import COLUMNS, parse_record
+from apps.events.catalogue.topics import RETENTION
 from apps.events.cloud_events import from_kafka as envelope_of
 from apps.events.envelope import Envelope
 from apps.events.kafka import TopicReader
 
 _ROWS_AT_ONCE = 2_000
+_SORTED_AT_ONCE = 50_000
+_PARTS_OF_A_PLACE = 4
 
 
-class ArchiveMissing(PlatformError):
-    """A month that the filter asks for is in a file that is not in the given folder."""
+def lacking_in_kafka(filters: EventFilter, *, now: datetime) -> str:
+    """Why Kafka may not have everything that fits, in a few words for a person; nothing where it has it all."""
+    if not filters.topics():
+        return "no topic has what fits"
+    kept_since = now - RETENTION + CLOCK_MARGIN
+    since = filters.recorded_since
+    if since is not None and since < kept_since:
+        return "what fits may be older than the 90 days that Kafka keeps"
+    if since is None and archived.months_since(None):
+        return "what fits may be in archived months, which Kafka does not have"
+    if since is None and _fits(filters, "recorded_at < %s", kept_since):
+        return "some of what fits is older than the 90 days that Kafka keeps"
+    if _fits(filters, "event_id IN (SELECT event_id FROM events.outbox WHERE transport = %s)", "kafka"):
+        return "some of what fits has not reached Kafka yet"
+    return ""
 
-    code = "archive_missing"
-    http_status = 404
 
+def from_kafka(filters: EventFilter) -> Generator[Envelope, None, None]:
+    """What the topics hold now, of the last 90 days. Nothing that arrives meanwhile is waited for.
 
-def from_kafka(filters: EventFilter) -> Iterator[Envelope]:
-    """What the topics hold now, of the last 90 days. Nothing that arrives meanwhile is waited for."""
-    reader = TopicReader(sorted(filters.topics()), since=filters.since)
+    Raises BrokerUnavailable.
+    """
+    reader = TopicReader(sorted(filters.topics()), since=filters.recorded_since)
     for record in reader.records():
         envelope = envelope_of(record.headers, record.value)
         if filters.fits(envelope):
             yield envelope
 
 
-def from_store(filters: EventFilter, *, archive_folder: Path | None = None) -> Iterator[Envelope]:
-    """Everything ever published, commands and status messages too: archived months first, then the live table.
+def from_store(filters: EventFilter, *, archive_folder: Path | None = None) -> Generator[Envelope, None, None]:
+    """Everything published up to now, commands and status messages too: archived months first, then the live table.
 
-    Raises ArchiveMissing.
+    All files are looked at before the first event is given. Raises ArchiveMissing, ArchiveChanged.
     """
-    for record in _archived(filters, archive_folder):
-        yield record.envelope
+    with _at_this_moment(filters, archive_folder) as months:
+        archived.refuse_changed(months, archive_folder)
+        for month in months:
+            matching = _with_place(archived.lines_of(month, archive_folder), filters)
+            for line in _sorted(matching):
+                yield parse_record(line.split(b"\t", _PARTS_OF_A_PLACE)[-1]).envelope
+        with connection.cursor() as cursor:
+            while True:
+                cursor.execute(f"FETCH {_ROWS_AT_ONCE} FROM replay")
+                rows = cursor.fetchall()
+                if not rows:
+                    return
+                for (line,) in rows:
+                    yield parse_record(line.encode()).envelope
+
+
+@contextmanager
+def _at_this_moment(filters: EventFilter, archive_folder: Path | None) -> Iterator[list[ArchivedPartition]]:
+    """Opens the cursor `replay` over the live table, and yields the archived months that belong before it.
+
+    PostgreSQL keeps the cursor's rows aside: no transaction is open while the events are handed over, which may take
+    hours, and whoever takes them commits each by itself.
+    """
     where, parameters = filters.sql()
-    # COPY's line form needs no second way of reading rows; a cursor on the server keeps memory flat.
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-        select = f"SELECT {_line_expression()} FROM events.event WHERE {where} "  # noqa: S608
-        order = "ORDER BY recorded_at, aggregate_type, aggregate_id, aggregate_seq"
-        cursor.execute(f"DECLARE replay NO SCROLL CURSOR FOR {select} {order}", parameters)
-        while True:
-            cursor.execute(f"FETCH {_ROWS_AT_ONCE} FROM replay")
-            rows = cursor.fetchall()
-            if not rows:
-                return
-            for (line,) in rows:
-                yield parse_record(line.encode()).envelope
+        # No month may leave the table between the look at the archive and the look at the table.
+        cursor.execute("LOCK TABLE events.event IN ACCESS SHARE MODE")
+        months = archived.months_since(filters.recorded_since)
+        for month in months:
+            archived.path_of(month, archive_folder)
+        cursor.execute(f"DECLARE replay NO SCROLL CURSOR WITH HOLD FOR {_select(where)}", parameters)
+    try:
+        yield months
+    finally:
+        with suppress(Error), connection.cursor() as cursor:
+            cursor.execute("CLOSE replay")
 
 
-def _archived(filters: EventFilter, folder: Path | None) -> Iterator[Record]:
-    for archived in ArchivedPartition.objects.all():
-        if filters.since is not None and archived.ends_at <= filters.since:
-            continue
-        path = archive_path(folder, archived.file_name)
-        if path is None or not path.is_file():
-            raise ArchiveMissing(
-                f"{archived.name} is archived in {archived.file_name}. Name its folder with --archive, or leave the "
-                "month out with --since."
-            )
-        with gzip.open(path, "rb") as lines:
-            records = (parse_record(line) for line in lines)
-            yield from sorted(
-                (record for record in records if filters.fits(record.envelope)),
-                key=lambda record: (record.recorded_at, record.envelope.aggregate_seq),
-            )
-
-
-def _line_expression() -> str:
+def _select(where: str) -> str:
     columns = [column.strip() for column in COLUMNS.split(",")]
     texts = ", ".join(rf"coalesce(({column})::text, '')" for column in columns[:-2])
-    return f"concat_ws(E'\\t', {texts}, '\\' || payload::text, '\\' || hash::text)"
+    line = f"concat_ws(E'\\t', {texts}, '\\' || payload::text, '\\' || hash::text)"
+    # As recorded; but a clock may have been set back, and the order of an aggregate counts for more.
+    came = "max(recorded_at) OVER (PARTITION BY aggregate_type, aggregate_id ORDER BY aggregate_seq)"
+    order = f"{came}, aggregate_type, aggregate_id, aggregate_seq"
+    return f"SELECT {line} FROM events.event WHERE {where} ORDER BY {order}"  # noqa: S608
+
+
+def _with_place(lines: Iterable[bytes], filters: EventFilter) -> Iterator[bytes]:
+    """The lines that fit, each behind its place in the same order as the live table's."""
+    aggregate, came = "", 0
+    for line in lines:
+        record = parse_record(line)
+        envelope = record.envelope
+        recorded = int(record.recorded_at.timestamp() * 1_000_000)
+        came = recorded if envelope.source != aggregate else max(came, recorded)
+        aggregate = envelope.source
+        if filters.fits(envelope):
+            place = f"{came:020d}\t{envelope.aggregate_type}\t{envelope.aggregate_id}\t{envelope.aggregate_seq:020d}\t"
+            yield place.encode() + line
+
+
+def _sorted(lines: Iterator[bytes]) -> Iterator[bytes]:
+    """The lines in the order of their bytes, with only so many at a time in memory."""
+    with ExitStack() as stack:
+        runs = []
+        while run := sorted(islice(lines, _SORTED_AT_ONCE)):
+            file = stack.enter_context(TemporaryFile())
+            file.writelines(run)
+            file.seek(0)
+            runs.append(file)
+        yield from heapq.merge(*runs)
+
+
+def _fits(filters: EventFilter, condition: str, value: Any) -> bool:
+    """Whether the live table has an event that fits and meets the condition."""
+    where, parameters = filters.sql()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT EXISTS (SELECT 1 FROM events.event WHERE {where} AND {condition})",  # noqa: S608
+            [*parameters, value],
+        )
+        return bool(cursor.fetchone()[0])

@@ -14,7 +14,10 @@ _POLL_MS = 500
 
 
 class TopicReader:
-    """One pass over some topics. What arrives after the pass began is not waited for."""
+    """One pass over some topics, of what was recorded from `since` on, by the database's clock, or of everything.
+
+    What arrives after the pass began is not waited for.
+    """
 
     def __init__(self, topics: list[str], *, since: datetime | None = None) -> None:
         self._topics = topics
@@ -26,7 +29,7 @@ class TopicReader:
         try:
             yield from self._pass(consumer)
         except KafkaError as error:
-            raise BrokerUnavailable(f"Kafka stopped answering in the middle of a replay: {error}.") from None
+            raise BrokerUnavailable(f"Kafka could not be read to the end: {error!r}.") from None
         finally:
             consumer.close()
 
@@ -36,18 +39,18 @@ class TopicReader:
                 **(client_options("muckard-reader") | safe),
                 group_id=None,
                 enable_auto_commit=False,
+                # A slow pass whose next records expire meanwhile must fail: the default goes on behind all of them.
+                auto_offset_reset="none",
                 allow_auto_create_topics=False,
                 metrics_enabled=False,
             )
 
     def _pass(self, consumer: Any) -> Iterator[Any]:
-        partitions = [
-            TopicPartition(topic, number)
-            for topic in self._topics
-            for number in sorted(consumer.partitions_for_topic(topic) or ())
-        ]
-        if not partitions:
-            raise BrokerUnavailable(f"Kafka does not answer, or has none of the topics {', '.join(self._topics)}.")
+        numbers = {topic: consumer.partitions_for_topic(topic) for topic in self._topics}
+        unknown = [topic for topic in self._topics if not numbers[topic]]
+        if unknown:
+            raise BrokerUnavailable(f"Kafka does not answer, or does not have the topics {', '.join(unknown)}.")
+        partitions = [TopicPartition(topic, number) for topic in self._topics for number in sorted(numbers[topic])]
         ends = consumer.end_offsets(partitions)
         consumer.assign(partitions)
         self._seek(consumer, partitions)
@@ -66,7 +69,8 @@ class TopicReader:
         if self._since is None:
             consumer.seek_to_beginning(*partitions)
             return
-        # A record's timestamp is the event's own time: none that is wanted lies before the first that is late enough.
+        # A record's timestamp says when the event was recorded: none that is wanted lies before the first that is late
+        # enough, though some that are too early may lie behind it.
         moment = int(self._since.timestamp() * 1000)
         found = consumer.offsets_for_times(dict.fromkeys(partitions, moment))
         for partition in partitions:

@@ -16,7 +16,6 @@ from apps.audit.replay import sources
 from apps.audit.replay.run import replay
 from apps.audit.replay.targets import JsonLines, Lines, Rebuild, Target
 from apps.core.errors import PlatformError
-from apps.events.catalogue.topics import RETENTION
 from apps.events.envelope import Envelope
 from apps.events.projections import Projection, all_projections, projection
 
@@ -26,7 +25,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         add_arguments(parser)
-        source_help = "auto: Kafka within its 90 days, the event store beyond and for projections"
+        source_help = "auto: Kafka where it has all that fits, else the event store; the store for projections"
         parser.add_argument("--source", choices=["auto", "kafka", "store"], default="auto", help=source_help)
         parser.add_argument("--archive", type=Path, metavar="FOLDER", help="where archive_events put old months")
         parser.add_argument("--jsonl", type=Path, metavar="FILE", help="write JSON lines; - for standard output")
@@ -45,11 +44,11 @@ class Command(BaseCommand):
         rebuilt = _projection(options["into"])
         if rebuilt is not None and filters != EventFilter():
             raise CommandError("--into rebuilds from nothing, so it takes all events: leave the filters out.")
-        source = _source(options, filters)
+        source, why = _source(options, filters)
         envelopes = _envelopes(source, filters, options["archive"])
         if options["dry_run"]:
             count = sum(1 for _ in envelopes)
-            self.stdout.write(f"{count} events would be replayed from {source}. Nothing was done.")
+            self.stdout.write(f"{count} events would be replayed from {source}{why}. Nothing was done.")
             return
         with ExitStack() as stack:
             target = self._target(options, rebuilt, stack)
@@ -66,7 +65,7 @@ class Command(BaseCommand):
                 clock=timezone.now,
                 progress=progress,
             )
-        self.stderr.write(f"Replayed {replayed.events} events from {source}. Replay {replayed.replay_id}.")
+        self.stderr.write(f"Replayed {replayed.events} events from {source}{why}. Replay {replayed.replay_id}.")
 
     def _target(self, options: dict[str, Any], rebuilt: Projection | None, stack: ExitStack) -> Target:
         if rebuilt is not None:
@@ -88,11 +87,19 @@ def _projection(name: str | None) -> Projection | None:
     return found
 
 
-def _source(options: dict[str, Any], filters: EventFilter) -> str:
-    if options["source"] != "auto":
-        return str(options["source"])
-    beyond_retention = filters.since is not None and filters.since < timezone.now() - RETENTION
-    return "store" if options["into"] or beyond_retention or not filters.topics() else "kafka"
+def _source(options: dict[str, Any], filters: EventFilter) -> tuple[str, str]:
+    """The source, and why `auto` took it."""
+    source, into = options["source"], options["into"]
+    if source == "store" or (source == "auto" and into):
+        return "store", ""
+    if source == "kafka" and not into:
+        return "kafka", ""
+    lacking = sources.lacking_in_kafka(filters, now=timezone.now())
+    if source == "kafka":
+        if lacking:
+            raise CommandError(f"--into takes all events, and {lacking}: leave --source out.")
+        return "kafka", ""
+    return ("store", f" ({lacking})") if lacking else ("kafka", " (it has all that fits)")
 
 
 def _envelopes(source: str, filters: EventFilter, archive_folder: Path | None) -> Iterator[Envelope]:

@@ -1,0 +1,57 @@
+"""Reads archived months: files of the very lines that the live table had, each aggregate's in order."""
+
+import gzip
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+
+from apps.audit.files import file_digest
+from apps.audit.models import ArchivedPartition
+from apps.core.errors import PlatformError
+
+
+class ArchiveMissing(PlatformError):
+    """A month that is asked for is in a file that is not in the given folder."""
+
+    code = "archive_missing"
+    http_status = 404
+
+
+class ArchiveChanged(PlatformError):
+    """A month's file is not what was archived."""
+
+    code = "archive_changed"
+    http_status = 422
+
+
+def months_since(recorded_since: datetime | None) -> list[ArchivedPartition]:
+    """The archived months that have what was recorded from then on, oldest first; all where no moment is given."""
+    months = ArchivedPartition.objects.all()
+    return list(months if recorded_since is None else months.filter(ends_at__gt=recorded_since))
+
+
+def path_of(month: ArchivedPartition, folder: Path | None) -> Path:
+    """Raises ArchiveMissing."""
+    path = folder / month.file_name if folder else None
+    if path is None or not path.is_file():
+        raise ArchiveMissing(
+            f"{month.name} is archived in {month.file_name}. Name its folder with --archive, or leave the month out "
+            "with --since."
+        )
+    return path
+
+
+def refuse_changed(months: Iterable[ArchivedPartition], folder: Path | None) -> None:
+    """Raises ArchiveMissing, ArchiveChanged."""
+    for month in months:
+        if file_digest(path_of(month, folder)) != bytes(month.sha256):
+            raise ArchiveChanged(
+                f"{month.file_name} is not the file that was archived. Bring it back from a copy; `manage.py "
+                "audit_verify --archive FOLDER` says whether it is the right one."
+            )
+
+
+def lines_of(month: ArchivedPartition, folder: Path | None) -> Iterator[bytes]:
+    """The month's events as lines of `records.COLUMNS`. Raises ArchiveMissing."""
+    with gzip.open(path_of(month, folder), "rb") as lines:
+        yield from lines
