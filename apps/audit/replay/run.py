@@ -1,19 +1,31 @@
-"""One replay: paced, counted, and itself an event."""
+"""One replay: paced, counted, and itself on record before the first event is given away."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import chain, islice
+from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import Error, connection, transaction
 
 from apps.audit.filters import EventFilter
 from apps.audit.replay.targets import Target
+from apps.core.errors import PlatformError
 from apps.core.ids import new_id
-from apps.events.catalogue.audit import EventsReplayed
+from apps.events.catalogue import Event
+from apps.events.catalogue.audit import EventsReplayed, ReplayInterrupted, ReplayStarted
 from apps.events.envelope import Envelope
 from apps.events.services import publish
+
+
+class ReplayCutShort(PlatformError):
+    """A replay ended before its end."""
+
+    code = "replay_cut_short"
+    http_status = 500
 
 
 @dataclass(frozen=True)
@@ -22,8 +34,17 @@ class Replayed:
     events: int
 
 
+@dataclass
+class _Progress:
+    """How far a replay has come, and the event that is being handed over."""
+
+    has_begun: bool = False
+    events: int = 0
+    envelope: Envelope | None = None
+
+
 def replay(
-    envelopes: Iterable[Envelope],
+    envelopes: Generator[Envelope, None, None],
     *,
     target: Target,
     source: str,
@@ -33,27 +54,86 @@ def replay(
     clock: Callable[[], datetime],
     progress: Callable[[int], None] = lambda _events: None,
 ) -> Replayed:
-    """Hands every event to the target, marked as replayed, and publishes `audit.replayed` at the end."""
-    replay_id, started_at, events = new_id(), clock(), 0
-    began = time.monotonic()
-    for envelope in envelopes:
-        target.take(replace(envelope, replay_id=replay_id))
-        events += 1
-        progress(events)
-        if events_per_second:
-            time.sleep(max(0.0, began + events / events_per_second - time.monotonic()))
+    """Hands every event to the target, marked as replayed.
+
+    Publishes `audit.replay.started` before the first event, and `audit.replayed` after the last. A source that cannot
+    be read raises its own error before anything is published or cleared. What ends the replay later, Ctrl-C too, is
+    published as `audit.replay.interrupted`, and raised as ReplayCutShort, which says where and what is left.
+    """
+    replay_id, started_at = new_id(), clock()
+    told: dict[str, Any] = {
+        "replay_id": replay_id,
+        "operator": operator,
+        "source": source,
+        "target": target.name,
+        "filters": filters.described(),
+        "started_at": started_at,
+    }
+    came = _Progress()
+    with closing(envelopes):
+        first = list(islice(envelopes, 1))
+        _publish(ReplayStarted(**told), now=started_at)
+        try:
+            target.begin()
+            came.has_begun = True
+            began = time.monotonic()
+            for envelope in chain(first, envelopes):
+                came.envelope = envelope
+                target.take(replace(envelope, replay_id=replay_id))
+                came.envelope = None
+                came.events += 1
+                progress(came.events)
+                if events_per_second:
+                    time.sleep(max(0.0, began + came.events / events_per_second - time.monotonic()))
+            target.end()
+        except (Exception, KeyboardInterrupt) as error:
+            envelopes.close()
+            is_told = _told_of_interruption(told, came, error, now=clock())
+            raise ReplayCutShort(_sentence(came, error, target, is_told=is_told)) from error
+    _publish(EventsReplayed(**told, events=came.events, ended_at=clock()), now=clock())
+    return Replayed(replay_id, came.events)
+
+
+def _publish(event: Event, *, now: datetime) -> None:
     with transaction.atomic():
-        publish(
-            EventsReplayed(
-                replay_id=replay_id,
-                operator=operator,
-                source=source,
-                target=target.name,
-                filters=filters.described(),
-                events=events,
-                started_at=started_at,
-                ended_at=clock(),
-            ),
-            now=clock(),
+        publish(event, now=now)
+
+
+def _told_of_interruption(told: dict[str, Any], came: _Progress, error: BaseException, *, now: datetime) -> bool:
+    """Whether the audit log has it now: PostgreSQL may be what has failed."""
+    event = ReplayInterrupted(
+        **told,
+        events=came.events,
+        reason=type(error).__name__,
+        event_id=came.envelope.event_id if came.envelope else None,
+        interrupted_at=now,
+    )
+    connection.close_if_unusable_or_obsolete()
+    try:
+        _publish(event, now=now)
+    except Error:
+        return False
+    return True
+
+
+def _sentence(came: _Progress, error: BaseException, target: Target, *, is_told: bool) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        cause = "The replay was stopped by Ctrl-C."
+    elif came.envelope is not None:
+        envelope, place = came.envelope, f"{came.envelope.aggregate_type}:{came.envelope.aggregate_id}"
+        cause = (
+            f"{envelope.event_type} {envelope.event_id} ({place} #{envelope.aggregate_seq}) could not be replayed: "
+            f"{type(error).__name__}: {error}."
         )
-    return Replayed(replay_id, events)
+    else:
+        cause = f"The replay could not go on: {type(error).__name__}: {error}."
+    return " ".join(
+        part
+        for part in (
+            cause,
+            f"{came.events} events were replayed before.",
+            target.left_by_interruption if came.has_begun else "",
+            "" if is_told else "The audit log says that it began, not that it ended: PostgreSQL does not answer.",
+        )
+        if part
+    )

@@ -8,6 +8,37 @@ from apps.events.catalogue.message import Event
 from apps.events.catalogue.topics import AUDIT_EVENTS
 
 
+class ReplayStarted(Event, name="audit.replay.started", topic=AUDIT_EVENTS.name, aggregate="replay", key="replay_id"):
+    """A replay is about to hand over its first event. `filters` are the command's own words."""
+
+    replay_id: UUID
+    operator: str
+    source: str
+    target: str
+    filters: dict[str, Any]
+    started_at: datetime
+
+
+class ReplayInterrupted(
+    Event, name="audit.replay.interrupted", topic=AUDIT_EVENTS.name, aggregate="replay", key="replay_id"
+):
+    """A replay ended before its end: what it was to fill is incomplete, after so many `events`.
+
+    `reason` is the kind of the error; `event_id`, the event that could not be handed over, where it was that.
+    """
+
+    replay_id: UUID
+    operator: str
+    source: str
+    target: str
+    filters: dict[str, Any]
+    events: int
+    reason: str
+    event_id: UUID | None
+    started_at: datetime
+    interrupted_at: datetime
+
+
 class EventsReplayed(Event, name="audit.replayed", topic=AUDIT_EVENTS.name, aggregate="replay", key="replay_id"):
     """A replay ended. `filters` are the command's own words."""
 

@@ -1,7 +1,6 @@
 """Replays events: to the screen, to a file of JSON lines, or into a projection that is rebuilt from nothing."""
 
-import getpass
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO, cast
@@ -11,7 +10,7 @@ from django.utils import timezone
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from apps.audit.filters import EventFilter, add_arguments, filter_of
+from apps.audit.filters import EventFilter, add_arguments, add_operator, filter_of
 from apps.audit.replay import sources
 from apps.audit.replay.run import replay
 from apps.audit.replay.targets import JsonLines, Lines, Rebuild, Target
@@ -25,6 +24,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         add_arguments(parser)
+        add_operator(parser)
         source_help = "auto: Kafka where it has all that fits, else the event store; the store for projections"
         parser.add_argument("--source", choices=["auto", "kafka", "store"], default="auto", help=source_help)
         parser.add_argument("--archive", type=Path, metavar="FOLDER", help="where archive_events put old months")
@@ -37,7 +37,7 @@ class Command(BaseCommand):
         try:
             self._replay(options)
         except PlatformError as error:
-            raise CommandError(error.message) from None
+            raise CommandError(error.message) from error
 
     def _replay(self, options: dict[str, Any]) -> None:
         filters = filter_of(options)
@@ -53,14 +53,12 @@ class Command(BaseCommand):
         with ExitStack() as stack:
             target = self._target(options, rebuilt, stack)
             progress = _progress_bar(stack) if not isinstance(target, Lines) else lambda _events: None
-            if rebuilt is not None:
-                rebuilt.start_over()
             replayed = replay(
                 envelopes,
                 target=target,
                 source=source,
                 filters=filters,
-                operator=getpass.getuser(),
+                operator=options["operator"],
                 events_per_second=options["rate"],
                 clock=timezone.now,
                 progress=progress,
@@ -102,7 +100,7 @@ def _source(options: dict[str, Any], filters: EventFilter) -> tuple[str, str]:
     return ("store", f" ({lacking})") if lacking else ("kafka", " (it has all that fits)")
 
 
-def _envelopes(source: str, filters: EventFilter, archive_folder: Path | None) -> Iterator[Envelope]:
+def _envelopes(source: str, filters: EventFilter, archive_folder: Path | None) -> Generator[Envelope, None, None]:
     if source == "kafka":
         return sources.from_kafka(filters)
     return sources.from_store(filters, archive_folder=archive_folder)
