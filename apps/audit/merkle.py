@@ -51,25 +51,31 @@ def root_of(leaves: Sequence[bytes]) -> bytes:
     return tree.root
 
 
-def tree_levels(leaves: Sequence[bytes]) -> list[list[bytes]]:
-    """All nodes, from the leaves up, for any number of proofs. A node without a sibling moves up as it is."""
-    levels = [list(leaves)]
-    while len(levels[-1]) > 1:
-        below = levels[-1]
-        above = [node_hash(below[i], below[i + 1]) for i in range(0, len(below) - 1, 2)]
-        levels.append(above + below[len(above) * 2 :])
-    return levels
+def audit_paths(leaves: Iterable[bytes], wanted: Iterable[int]) -> dict[int, list[bytes]]:
+    """The audit path (RFC 6962, 2.1.1) of each wanted leaf, from the leaf up, in one pass over all leaf hashes.
 
+    Only the paths and the tree's right edge are kept in memory.
+    """
+    paths: dict[int, list[bytes]] = {index: [] for index in wanted}
+    # The roots of the perfect subtrees, largest first, each with the wanted leaves below it.
+    edge: list[tuple[bytes, list[int]]] = []
 
-def inclusion_proof(levels: Sequence[Sequence[bytes]], index: int) -> list[bytes]:
-    """The audit path of one leaf (RFC 6962, 2.1.1), from the leaf up."""
-    proof = []
-    for level in levels[:-1]:
-        sibling = index ^ 1
-        if sibling < len(level):
-            proof.append(level[sibling])
-        index >>= 1
-    return proof
+    def join(left: tuple[bytes, list[int]], right: tuple[bytes, list[int]]) -> tuple[bytes, list[int]]:
+        for below, sibling in ((left[1], right[0]), (right[1], left[0])):
+            for index in below:
+                paths[index].append(sibling)
+        return node_hash(left[0], right[0]), left[1] + right[1]
+
+    for index, leaf in enumerate(leaves):
+        node, carry = (leaf, [index] if index in paths else []), index
+        while carry & 1:
+            node = join(edge.pop(), node)
+            carry >>= 1
+        edge.append(node)
+    while len(edge) > 1:
+        right = edge.pop()
+        edge.append(join(edge.pop(), right))
+    return paths
 
 
 def root_from_proof(leaf: bytes, *, index: int, size: int, proof: Sequence[bytes]) -> bytes:

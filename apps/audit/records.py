@@ -68,5 +68,20 @@ def parse_record(line: bytes) -> Record:
         raise MalformedRecord(f"This line is not an event: {error}") from None
 
 
+def place_of(line: bytes) -> tuple[str, str, int]:
+    """The aggregate's type and id and the event's number in it."""
+    aggregate_type, aggregate_id, sequence = line.split(b"\t", 6)[3:6]
+    return aggregate_type.decode(), aggregate_id.decode(), int(sequence)
+
+
+def event_id_of(line: bytes) -> str:
+    return line[: line.index(b"\t")].decode()
+
+
+def digest_of(line: bytes) -> bytes:
+    """The event's stored hash."""
+    return unhexlify(line.rstrip(b"\n").rsplit(b"\t", 1)[1][_HEX_PREFIX:])
+
+
 def _moment(microseconds: str) -> datetime:
     return _EPOCH + timedelta(microseconds=int(microseconds))

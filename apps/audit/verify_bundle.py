@@ -18,6 +18,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+FORMAT = "muckard-audit-bundle/2"
+_MEMBERS = ("manifest.json", "manifest.sig", "events.copy", "previous.json", "seals.json", "public_key.pem")
+
 
 class BundleDoesNotVerify(Exception):
     """The first thing that is wrong with a bundle."""
@@ -30,7 +33,16 @@ def verify_bundle(path: Path, trusted_key: bytes | None = None) -> dict[str, Any
             files = {name: bundle.read(name) for name in bundle.namelist()}
     except (OSError, zipfile.BadZipFile) as error:
         raise BundleDoesNotVerify(f"{path} is not a readable zip file: {error}") from None
-    for name in ("manifest.json", "manifest.sig", "events.copy", "seals.json", "public_key.pem"):
+    try:
+        return _verify(files, trusted_key)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise BundleDoesNotVerify(f"The bundle is malformed: {error!r}") from None
+
+
+def _verify(files: dict[str, bytes], trusted_key: bytes | None) -> dict[str, Any]:
+    if "manifest.json" in files and json.loads(files["manifest.json"])["format"] != FORMAT:
+        raise BundleDoesNotVerify(f"This is not a bundle of format {FORMAT}: use the script that lies in the bundle.")
+    for name in _MEMBERS:
         if name not in files:
             raise BundleDoesNotVerify(f"{name} is missing from the bundle.")
     key = load_pem_public_key(trusted_key or files["public_key.pem"])
@@ -41,32 +53,33 @@ def verify_bundle(path: Path, trusted_key: bytes | None = None) -> dict[str, Any
     for name, digest in manifest["files"].items():
         if name not in files or hashlib.sha256(files[name]).hexdigest() != digest:
             raise BundleDoesNotVerify(f"{name} was changed after the export.")
-    hashes = _check_chains(files["events.copy"].splitlines())
+    hashes = _check_events(files["events.copy"].splitlines(), json.loads(files["previous.json"]))
     if len(hashes) != manifest["events"]:
         raise BundleDoesNotVerify(f"The manifest promises {manifest['events']} events, the bundle has {len(hashes)}.")
     _check_seals(json.loads(files["seals.json"]), hashes, key)
     return manifest
 
 
-def _check_chains(lines: list[bytes]) -> dict[str, bytes]:
-    """The hash of every event by its id. A chain may begin in the middle where the filter left out its beginning."""
+def _check_events(lines: list[bytes], previous: dict[str, str]) -> dict[str, bytes]:
+    """The hash of every event by its id, each recomputed from the event and the hash of the one before it."""
+    parts = [line.rsplit(b"\t", 2) for line in lines]
+    stored = {_place(head): binascii.unhexlify(digest[3:]) for head, _, digest in parts}
     hashes: dict[str, bytes] = {}
-    aggregate, sequence, previous = "", 0, b""
-    for line in lines:
-        head, payload, digest = line.rsplit(b"\t", 2)
-        fields = head.decode().split("\t")
-        event_id, this_aggregate, this_sequence = fields[0], f"{fields[3]}/{fields[4]}", int(fields[5])
-        stored = binascii.unhexlify(digest[3:])
-        starts_chain = this_sequence == 1
-        follows = this_aggregate == aggregate and this_sequence == sequence + 1
-        if follows or starts_chain:
-            before = previous if follows else b""
-            recomputed = hashlib.sha256(before + head + b"\t" + binascii.unhexlify(payload[3:])).digest()
-            if recomputed != stored:
-                raise BundleDoesNotVerify(f"{this_aggregate} #{this_sequence} does not match its hash.")
-        aggregate, sequence, previous = this_aggregate, this_sequence, stored
-        hashes[event_id] = stored
+    for head, payload, _ in parts:
+        event_id, (aggregate, sequence) = head.split(b"\t", 1)[0].decode(), _place(head)
+        before = b"" if sequence == 1 else stored.get((aggregate, sequence - 1))
+        if before is None:
+            # The filter left out the event before this one.
+            before = binascii.unhexlify(previous[event_id])
+        hashes[event_id] = hashlib.sha256(before + head + b"\t" + binascii.unhexlify(payload[3:])).digest()
+        if hashes[event_id] != stored[aggregate, sequence]:
+            raise BundleDoesNotVerify(f"{aggregate} #{sequence} does not match its hash.")
     return hashes
+
+
+def _place(head: bytes) -> tuple[str, int]:
+    fields = head.decode().split("\t")
+    return f"{fields[3]}/{fields[4]}", int(fields[5])
 
 
 def _check_seals(seals: dict[str, Any], hashes: dict[str, bytes], key: Ed25519PublicKey) -> None:

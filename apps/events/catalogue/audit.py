@@ -52,6 +52,17 @@ class EventsReplayed(Event, name="audit.replayed", topic=AUDIT_EVENTS.name, aggr
     ended_at: datetime
 
 
+class EventsExported(Event, name="audit.exported", topic=AUDIT_EVENTS.name, aggregate="export", key="export_id"):
+    """A signed bundle of events was made. `sha256` is its file's, in hexadecimal; `filters` are the command's words."""
+
+    export_id: UUID
+    operator: str
+    filters: dict[str, Any]
+    events: int
+    sha256: str
+    exported_at: datetime
+
+
 class DeadLettersRedriven(
     Event, name="audit.dead_letters.redriven", topic=AUDIT_EVENTS.name, aggregate="redrive", key="redrive_id"
 ):

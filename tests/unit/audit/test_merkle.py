@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.audit.merkle import MerkleTree, inclusion_proof, leaf_hash, root_from_proof, root_of, tree_levels
+from apps.audit.merkle import MerkleTree, audit_paths, leaf_hash, node_hash, root_from_proof, root_of
 
 # RFC 6962's reference vectors: the first n of these inputs make a tree of n leaves.
 INPUTS = [
@@ -34,10 +34,36 @@ def test_the_empty_tree_has_the_hash_of_nothing() -> None:
 def test_every_leaf_proves_itself_and_no_other_does(size: int, data: st.DataObject) -> None:
     leaves = [leaf_hash(bytes([number])) for number in range(size)]
     index = data.draw(st.integers(0, size - 1))
-    proof = inclusion_proof(tree_levels(leaves), index)
+    proof = audit_paths(leaves, [index])[index]
 
     assert root_from_proof(leaves[index], index=index, size=size, proof=proof) == root_of(leaves)
     assert root_from_proof(leaf_hash(b"other"), index=index, size=size, proof=proof) != root_of(leaves)
+
+
+def _inclusion_proof(leaves: list[bytes], index: int) -> list[bytes]:
+    """The path of one leaf the long way: level by level, where a node without a sibling moves up as it is."""
+    proof, level = [], leaves
+    while len(level) > 1:
+        if index ^ 1 < len(level):
+            proof.append(level[index ^ 1])
+        above = [node_hash(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
+        level, index = above + level[len(above) * 2 :], index >> 1
+    return proof
+
+
+@pytest.mark.parametrize("size", range(1, 34))
+def test_paths_found_in_one_pass_are_those_of_every_leaf_alone(size: int) -> None:
+    leaves = [leaf_hash(bytes([number])) for number in range(size)]
+
+    assert audit_paths(iter(leaves), range(size)) == {each: _inclusion_proof(leaves, each) for each in range(size)}
+
+
+@given(st.integers(1, 300), st.data())
+def test_paths_found_in_one_pass_are_those_of_some_leaves_alone(size: int, data: st.DataObject) -> None:
+    leaves = [leaf_hash(number.to_bytes(2, "big")) for number in range(size)]
+    wanted = data.draw(st.sets(st.integers(0, size - 1)))
+
+    assert audit_paths(iter(leaves), wanted) == {each: _inclusion_proof(leaves, each) for each in wanted}
 
 
 @given(st.lists(st.binary(max_size=4), max_size=40), st.integers(0, 40))

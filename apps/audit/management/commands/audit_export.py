@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from apps.audit import bundle, checkpoints
-from apps.audit.filters import add_arguments, filter_of
+from apps.audit.filters import add_arguments, add_operator, filter_of
 from apps.core.errors import PlatformError
 
 
@@ -17,7 +17,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--output", type=Path, required=True, metavar="FILE.zip")
+        parser.add_argument("--archive", type=Path, metavar="FOLDER", help="where archive_events put old months")
         add_arguments(parser)
+        add_operator(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         pem = settings.ENVIRONMENT.secret("audit_signing_key", needed_for="signing the bundle")
@@ -26,8 +28,15 @@ class Command(BaseCommand):
                 filters=filter_of(options),
                 path=options["output"],
                 key=checkpoints.signing_key(pem),
+                operator=options["operator"],
                 now=timezone.now(),
+                archive_folder=options["archive"],
             )
         except PlatformError as error:
-            raise CommandError(error.message) from None
-        self.stdout.write(f"Wrote {exported.path}: {exported.events} events, {exported.sealed} of them sealed.")
+            raise CommandError(error.message) from error
+        except OSError as error:
+            raise CommandError(f"The bundle could not be written: {error}.") from error
+        self.stdout.write(
+            f"Wrote {exported.path}: {exported.events} events, {exported.sealed} of them sealed. "
+            f"SHA-256 {exported.sha256}."
+        )
