@@ -2,8 +2,12 @@
 
 import gzip
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+
+from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
 
 from apps.audit.files import file_digest
 from apps.audit.models import ArchivedPartition
@@ -22,6 +26,16 @@ class ArchiveChanged(PlatformError):
 
     code = "archive_changed"
     http_status = 422
+
+
+@contextmanager
+def at_one_moment() -> Iterator[CursorWrapper]:
+    """One snapshot, of the live table and of what is archived: no month leaves the table meanwhile."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        cursor.execute("LOCK TABLE events.event IN ACCESS SHARE MODE")
+        yield cursor
 
 
 def months_since(recorded_since: datetime | None) -> list[ArchivedPartition]:

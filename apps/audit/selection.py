@@ -1,12 +1,10 @@
 """What goes into a bundle: the events that fit, archived ones too, and what proves each of them; all of one moment."""
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 from apps.audit import archived
@@ -46,23 +44,13 @@ class Selection:
 
 def select(filters: EventFilter, archive_folder: Path | None) -> Selection:
     """Raises NothingToExport, ArchiveMissing, ArchiveChanged, StoreDoesNotVerify."""
-    with _one_moment() as cursor:
+    with archived.at_one_moment() as cursor:
         lines = _lines(cursor, filters, archive_folder)
         if not lines:
             raise NothingToExport("No event fits the filter.")
         previous = _previous_hashes(cursor, lines, archive_folder)
         seals = _seals(cursor, [event_id_of(line) for line in lines.values()])
     return Selection(lines, previous, seals)
-
-
-@contextmanager
-def _one_moment() -> Iterator[CursorWrapper]:
-    """One snapshot, of the live table and of what is archived: no month leaves the table meanwhile."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-        cursor.execute("LOCK TABLE events.event IN ACCESS SHARE MODE")
-        yield cursor
 
 
 class _Collector:

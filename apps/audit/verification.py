@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from django.db import connection, transaction
+from django.db import connection
 
 from apps.audit import archived, checkpoints
 from apps.audit.archived import ArchiveChanged, ArchiveMissing
@@ -15,9 +15,8 @@ from apps.audit.chains import ChainVerifier, Divergence
 from apps.audit.checkpoints import InvalidCheckpoint
 from apps.audit.merkle import MerkleTree, leaf_hash
 from apps.audit.models import ArchivedPartition, SealedCheckpoint
-from apps.audit.records import COLUMNS
-from apps.audit.services import sealed_size
-from apps.audit.witness import WitnessDamaged, notes
+from apps.audit.records import COLUMNS, digest_of, event_id_of
+from apps.audit.witness import compare
 
 ALL_EVENTS = f"""
     COPY (SELECT {COLUMNS} FROM events.event ORDER BY aggregate_type, aggregate_id, aggregate_seq, recorded_at)
@@ -36,7 +35,13 @@ _BROKEN_SEALS = """
      ORDER BY l.seal_no LIMIT 20
 """
 
-_NOTES_AT_ONCE = 1_000
+# What says which events are archived is no proof either: all seals together must be accounted for.
+_SEALED_AND_STORED = """
+    SELECT count(*), count(e.event_id)
+      FROM audit.audit_leaf l LEFT JOIN events.event e ON e.event_id = l.event_id AND e.recorded_at = l.recorded_at
+"""
+
+_LINES_AT_ONCE = 1_000
 _MOST_REPORTED = 20
 
 
@@ -68,28 +73,73 @@ def verify(
 ) -> Verdict:
     """Reads one consistent snapshot and recomputes everything. `witness` is a file of notes kept elsewhere."""
     verdict = Verdict()
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-        _verify_chains(verdict, archive_folder, progress)
-        _verify_seals(verdict, public_key, progress)
+    with archived.at_one_moment():
+        archives = _ArchivedMonths(archive_folder)
+        _verify_chains(verdict, archives, progress)
+        _verify_seals(verdict, archives, public_key, progress)
     if witness is not None:
-        verdict.divergences += islice(_compare_with_witness(witness, public_key), _MOST_REPORTED)
+        verdict.divergences += islice(compare(witness, public_key), _MOST_REPORTED)
     return verdict
 
 
-def _verify_chains(verdict: Verdict, archive_folder: Path | None, progress: Progress) -> None:
-    verifier = ChainVerifier(progress=lambda events: progress("chains", events))
-    for month in archived.months_since(None):
-        _read_archive(verifier, month, archive_folder, verdict)
-        verifier.finish()
+class _ArchivedMonths:
+    """Reads the files once, for the chains and for the seals of their events."""
 
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self.sealed = 0
+        self.broken_files: list[Divergence] = []
+        self.broken_seals: list[Divergence] = []
+
+    def read(self, verifier: ChainVerifier) -> None:
+        for month in archived.months_since(None):
+            try:
+                archived.refuse_changed([month], self._folder)
+            except ArchiveMissing:
+                self._name(month, f"the file {month.file_name} is not in the archive folder")
+                continue
+            except ArchiveChanged:
+                self._name(month, f"{month.file_name} was changed")
+            lines = archived.lines_of(month, self._folder)
+            try:
+                while batch := list(islice(lines, _LINES_AT_ONCE)):
+                    for line in batch:
+                        verifier.write(line)
+                    self._compare_with_seals(batch)
+            except (EOFError, OSError, ValueError, zlib.error) as error:
+                self._name(month, f"{month.file_name} cannot be read: {error}")
+            verifier.finish()
+
+    def _name(self, month: ArchivedPartition, message: str) -> None:
+        self.broken_files.append(Divergence("archive", month.name, 0, message))
+
+    def _compare_with_seals(self, lines: list[bytes]) -> None:
+        # The file's digest in the database is no proof: whoever changes the one can change the other.
+        digests = {event_id_of(line): digest_of(line) for line in lines}
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT event_id::text, seal_no, event_hash FROM audit.audit_leaf WHERE event_id = ANY(%s::uuid[])",
+                [list(digests)],
+            )
+            seals = {event_id: (seal_no, bytes(digest)) for event_id, seal_no, digest in cursor.fetchall()}
+        self.sealed += len(seals)
+        for event_id, digest in digests.items():
+            seal_no, sealed = seals.get(event_id, (0, b""))
+            if sealed != digest and len(self.broken_seals) < _MOST_REPORTED:
+                message = "was changed after it was sealed and archived" if sealed else "is archived, and not sealed"
+                self.broken_seals.append(Divergence("seal", f"event {event_id}", seal_no, message))
+
+
+def _verify_chains(verdict: Verdict, archives: _ArchivedMonths, progress: Progress) -> None:
+    verifier = ChainVerifier(progress=lambda events: progress("chains", events))
+    archives.read(verifier)
     with connection.cursor() as cursor:
         cursor.cursor.copy_expert(ALL_EVENTS, verifier)
         heads = verifier.finish()
         cursor.execute(_HEADS)
         stored = {name.encode(): (sequence, bytes(digest)) for name, sequence, digest in cursor.fetchall()}
     verdict.events, verdict.aggregates = verifier.events, len(heads)
+    verdict.divergences += archives.broken_files
     verdict.divergences += verifier.divergences
     verdict.divergences += list(_compare_heads(heads, stored))
 
@@ -107,23 +157,31 @@ def _compare_heads(
         yield Divergence("tail", aggregate.decode(), found[0] + 1, message)
 
 
-def _read_archive(verifier: ChainVerifier, month: ArchivedPartition, folder: Path | None, verdict: Verdict) -> None:
-    try:
-        archived.refuse_changed([month], folder)
-    except ArchiveMissing:
-        message = f"the file {month.file_name} is not in the archive folder"
-        verdict.divergences.append(Divergence("archive", month.name, 0, message))
-        return
-    except ArchiveChanged:
-        verdict.divergences.append(Divergence("archive", month.name, 0, f"{month.file_name} was changed"))
-    try:
-        for line in archived.lines_of(month, folder):
-            verifier.write(line)
-    except (EOFError, OSError, ValueError, zlib.error) as error:
-        verdict.divergences.append(Divergence("archive", month.name, 0, f"{month.file_name} cannot be read: {error}"))
+def _verify_seals(
+    verdict: Verdict, archives: _ArchivedMonths, public_key: Ed25519PublicKey, progress: Progress
+) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_SEALED_AND_STORED)
+        verdict.sealed, stored = cursor.fetchone()
+        _verify_tree(verdict, public_key, progress)
+        cursor.execute(_BROKEN_SEALS)
+        for seal_no, event_id, is_missing in cursor.fetchall():
+            message = "was sealed and is gone" if is_missing else "was changed after it was sealed"
+            verdict.divergences.append(Divergence("seal", f"event {event_id}", seal_no, message))
+        verdict.divergences += archives.broken_seals
+        lost = verdict.sealed - stored - archives.sealed
+        if lost > 0:
+            message = f"{lost} sealed events are neither in the table nor in an archive"
+            verdict.divergences.append(Divergence("seal", "merkle tree", verdict.sealed, message))
+        cursor.execute(
+            "SELECT count(*) FROM events.event e WHERE NOT EXISTS "
+            "(SELECT 1 FROM audit.audit_leaf l WHERE l.event_id = e.event_id)"
+        )
+        verdict.unsealed = cursor.fetchone()[0]
 
 
-def _verify_seals(verdict: Verdict, public_key: Ed25519PublicKey, progress: Progress) -> None:
+def _verify_tree(verdict: Verdict, public_key: Ed25519PublicKey, progress: Progress) -> None:
+    """Up to the first checkpoint that is not what was signed: all later ones grow from it."""
     tree = MerkleTree()
     with connection.cursor() as cursor:
         for checkpoint in SealedCheckpoint.objects.order_by("tree_size").iterator():
@@ -137,18 +195,10 @@ def _verify_seals(verdict: Verdict, public_key: Ed25519PublicKey, progress: Prog
             divergence = _check_note(checkpoint.note, tree, public_key)
             if divergence:
                 verdict.divergences.append(divergence)
-                break
-        cursor.execute(_BROKEN_SEALS)
-        for seal_no, event_id, is_missing in cursor.fetchall():
-            message = "was sealed and is gone" if is_missing else "was changed after it was sealed"
-            verdict.divergences.append(Divergence("seal", f"event {event_id}", seal_no, message))
-        cursor.execute("SELECT count(*) FROM audit.audit_leaf")
-        verdict.sealed = cursor.fetchone()[0]
-        cursor.execute(
-            "SELECT count(*) FROM events.event e WHERE NOT EXISTS "
-            "(SELECT 1 FROM audit.audit_leaf l WHERE l.event_id = e.event_id)"
-        )
-        verdict.unsealed = cursor.fetchone()[0]
+                return
+    if verdict.sealed > tree.size:
+        message = f"{verdict.sealed - tree.size} sealed events are under no signed checkpoint"
+        verdict.divergences.append(Divergence("seal", "merkle tree", tree.size, message))
 
 
 def _check_note(note: str, tree: MerkleTree, public_key: Ed25519PublicKey) -> Divergence | None:
@@ -163,42 +213,3 @@ def _check_note(note: str, tree: MerkleTree, public_key: Ed25519PublicKey) -> Di
     if sealed.root != tree.root:
         return Divergence("seal", "merkle tree", tree.size, "the sealed events are not those that were signed")
     return None
-
-
-def _compare_with_witness(witness: Path, public_key: Ed25519PublicKey) -> Iterator[Divergence]:
-    """Outside the snapshot, each note read before it is looked for: what the file has was committed by then.
-
-    Whole notes are compared, for they are what _verify_seals has proved; the columns beside them are not.
-    """
-    if not witness.is_file():
-        yield Divergence("witness", witness.name, 0, "there is no such file")
-        return
-    numbered = enumerate(_notes_until_damage(witness), 1)
-    set_back: Divergence | None = None
-    while batch := list(islice(numbered, _NOTES_AT_ONCE)):
-        seen: dict[int, tuple[int, str]] = {}
-        for number, note in batch:
-            try:
-                seen[number] = (checkpoints.open_note(note, public_key).tree_size, note)
-            except InvalidCheckpoint as error:
-                yield Divergence("witness", witness.name, number, error.message)
-        rows = SealedCheckpoint.objects.filter(tree_size__in=[size for size, _ in seen.values()])
-        stored = dict(rows.values_list("tree_size", "note"))
-        ends_at = sealed_size()
-        for number, (size, note) in seen.items():
-            if size > ends_at:
-                message = f"the witness saw {size} sealed events, the database ends at {ends_at}: it was set back"
-                set_back = Divergence("witness", witness.name, number, message)
-            elif stored.get(size) != note:
-                message = f"the database does not have the checkpoint at size {size} that the witness saw"
-                yield Divergence("witness", witness.name, number, message)
-    if set_back is not None:
-        yield set_back
-
-
-def _notes_until_damage(witness: Path) -> Iterator[str]:
-    """The notes; at the end what no checkpoint can be, where something else than notes stands in the file."""
-    try:
-        yield from notes(witness)
-    except WitnessDamaged:
-        yield ""

@@ -8,12 +8,17 @@ import fcntl
 import os
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
-from apps.audit.checkpoints import ORIGIN
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from apps.audit.chains import Divergence
+from apps.audit.checkpoints import ORIGIN, InvalidCheckpoint, open_note
 from apps.audit.files import bring_to_disk
 from apps.audit.models import SealedCheckpoint
+from apps.audit.services import sealed_size
 from apps.core.errors import PlatformError
 
 _FIRST_LINE = f"{ORIGIN}\n".encode()
@@ -24,6 +29,7 @@ _LINES_OF_A_NOTE = 5
 # Many times the length of a note.
 _WINDOW = 4096
 _CHUNK = 1 << 20
+_NOTES_AT_ONCE = 1_000
 
 
 class WitnessDamaged(PlatformError):
@@ -71,6 +77,46 @@ def catch_up(path: Path) -> int:
             os.fsync(file.fileno())
             bring_to_disk(path.parent)
     return added
+
+
+def compare(path: Path, public_key: Ed25519PublicKey) -> Iterator[Divergence]:
+    """Every note of the file that does not hold, or that the database does not have.
+
+    Call it outside a snapshot: each note is read before it is looked for, so that it must be committed by then.
+    """
+    if not path.is_file():
+        yield Divergence("witness", path.name, 0, "there is no such file")
+        return
+    numbered = enumerate(_notes_until_damage(path), 1)
+    set_back: Divergence | None = None
+    while batch := list(islice(numbered, _NOTES_AT_ONCE)):
+        seen: dict[int, tuple[int, str]] = {}
+        for number, note in batch:
+            try:
+                seen[number] = (open_note(note, public_key).tree_size, note)
+            except InvalidCheckpoint as error:
+                yield Divergence("witness", path.name, number, error.message)
+        # Whole notes, for they are what a verification proves: the columns beside them are not.
+        rows = SealedCheckpoint.objects.filter(tree_size__in=[size for size, _ in seen.values()])
+        stored = dict(rows.values_list("tree_size", "note"))
+        ends_at = sealed_size()
+        for number, (size, note) in seen.items():
+            if size > ends_at:
+                message = f"the witness saw {size} sealed events, the database ends at {ends_at}: it was set back"
+                set_back = Divergence("witness", path.name, number, message)
+            elif stored.get(size) != note:
+                message = f"the database does not have the checkpoint at size {size} that the witness saw"
+                yield Divergence("witness", path.name, number, message)
+    if set_back is not None:
+        yield set_back
+
+
+def _notes_until_damage(path: Path) -> Iterator[str]:
+    """The notes; at the end what no checkpoint can be, where something else than notes stands in the file."""
+    try:
+        yield from notes(path)
+    except WitnessDamaged:
+        yield ""
 
 
 def _end_of(file: IO[bytes], path: Path) -> tuple[int, bytes]:

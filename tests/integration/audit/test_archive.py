@@ -1,5 +1,7 @@
 """Months move to files that survive a power cut, stay provable, and leave nobody without what is still to be sent."""
 
+import gzip
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,12 @@ from django.db import connection, connections, transaction
 from django.utils import timezone
 
 from apps.audit.archive import NotOnTheDisk, NotTheOwner, NotYetSealed, Partition, StillToBeSent, StoreInUse, archive
-from apps.audit.models import ArchivedPartition
+from apps.audit.files import file_digest
+from apps.audit.models import ArchivedPartition, Leaf
+from apps.audit.records import digest_of, event_id_of, place_of
 from apps.audit.verification import verify
 from apps.events.catalogue.user import UserUpdated
-from apps.events.models import OutboxRow, StoredEvent
+from apps.events.models import EventStream, OutboxRow, StoredEvent
 from apps.events.services import publish
 from tests.integration.events.relay_helpers import as_role
 
@@ -140,3 +144,53 @@ def test_only_the_owner_archives(sealed: list[UUID], this_month: Partition, tmp_
     with as_role("staff_site"), pytest.raises(NotTheOwner, match="MUCKARD_DB_ROLE=owner"):
         archive(this_month, folder=tmp_path, now=timezone.now())
     assert _is_whole(this_month, tmp_path)
+
+
+def test_an_archive_rewritten_with_all_that_the_database_says_of_it_is_exposed_by_the_seals(
+    sealed: list[UUID], key: Ed25519PrivateKey, this_month: Partition, tmp_path: Path
+) -> None:
+    row = archive(this_month, folder=tmp_path, now=timezone.now())
+    file = tmp_path / row.file_name
+    lines = gzip.decompress(file.read_bytes()).splitlines()
+    head, before = lines[-1].rsplit(b"\t", 2)[0], digest_of(lines[-2])
+    digest = hashlib.sha256(before + head + b"\tforged").digest()
+    lines[-1] = b"\t".join([head, rb"\\x" + b"forged".hex().encode(), rb"\\x" + digest.hex().encode()])
+    file.write_bytes(gzip.compress(b"\n".join(lines) + b"\n"))
+    ArchivedPartition.objects.update(sha256=file_digest(file))
+    aggregate_type, aggregate_id, _ = place_of(lines[-1])
+    EventStream.objects.filter(aggregate_type=aggregate_type, aggregate_id=aggregate_id).update(last_hash=digest)
+
+    divergences = verify(public_key=key.public_key(), archive_folder=tmp_path).divergences
+    leaf = Leaf.objects.get(event_id=event_id_of(lines[-1]))
+    assert [str(each) for each in divergences] == [
+        f"seal: event {leaf.event_id} #{leaf.seal_no}: was changed after it was sealed and archived"
+    ]
+
+
+@pytest.mark.parametrize("lost", ["event", "month"])
+def test_sealed_events_that_are_neither_stored_nor_archived_are_missed(
+    sealed: list[UUID], key: Ed25519PrivateKey, this_month: Partition, tmp_path: Path, lost: str
+) -> None:
+    row = archive(this_month, folder=tmp_path, now=timezone.now())
+    EventStream.objects.all().delete()
+    file = tmp_path / row.file_name
+    if lost == "month":
+        ArchivedPartition.objects.all().delete()
+    else:
+        file.write_bytes(gzip.compress(b""))
+        ArchivedPartition.objects.update(sha256=file_digest(file))
+
+    divergences = verify(public_key=key.public_key(), archive_folder=tmp_path).divergences
+    assert {each.kind for each in divergences} == {"seal"}
+
+
+def test_a_truncated_archive_is_named_and_does_not_end_the_verification(
+    sealed: list[UUID], key: Ed25519PrivateKey, this_month: Partition, tmp_path: Path
+) -> None:
+    row = archive(this_month, folder=tmp_path, now=timezone.now())
+    file = tmp_path / row.file_name
+    file.write_bytes(file.read_bytes()[:-20])
+
+    messages = [each.message for each in verify(public_key=key.public_key(), archive_folder=tmp_path).divergences]
+    assert f"{row.file_name} was changed" in messages
+    assert any("cannot be read" in message for message in messages)

@@ -126,6 +126,15 @@ class TestTampering:
         assert [divergence.kind for divergence in verdict.divergences] == ["seal"]
         assert "not those that were signed" in verdict.divergences[0].message
 
+    def test_a_checkpoint_that_was_taken_away_leaves_sealed_events_without_a_signature(
+        self, sealed: list[UUID], key: Ed25519PrivateKey
+    ) -> None:
+        _execute("DELETE FROM audit.audit_checkpoint")
+
+        assert [str(divergence) for divergence in _verify(key).divergences] == [
+            "seal: merkle tree #0: 12 sealed events are under no signed checkpoint"
+        ]
+
     def test_a_checkpoint_signed_by_another_key_is_refused(self, sealed: list[UUID]) -> None:
         verdict = _verify(Ed25519PrivateKey.generate())
 
