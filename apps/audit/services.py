@@ -20,10 +20,11 @@ _OVERLAP = timedelta(minutes=2)
 _SEALER_LOCK = 7_262_014
 
 # An event is settled once no transaction that might still add an older one is open: numbers are drawn, and times
-# taken, inside the transaction.
+# taken, inside the transaction. Autovacuum adds none, and may take hours.
 _SETTLED_UNTIL = """
     SELECT least(min(xact_start), clock_timestamp()) FROM pg_stat_activity
      WHERE datname = current_database() AND xact_start IS NOT NULL AND pid <> pg_backend_pid()
+       AND backend_type <> 'autovacuum worker'
 """
 
 _UNSEALED = """

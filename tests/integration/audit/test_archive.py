@@ -135,6 +135,7 @@ def test_whoever_reads_the_store_is_not_disturbed_and_nobody_waits_long_behind_t
                 archive(this_month, folder=tmp_path, now=timezone.now())
         assert (timezone.now() - began).total_seconds() < 5
     finally:
+        reader.rollback()
         reader.close()
     assert StoredEvent.objects.count() == 12
     assert not ArchivedPartition.objects.exists()

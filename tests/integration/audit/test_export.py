@@ -17,7 +17,7 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
-from apps.audit import bundle, services, verify_bundle
+from apps.audit import bundle, verify_bundle
 from apps.audit.archive import Partition, archive
 from apps.audit.archived import ArchiveMissing
 from apps.audit.filters import EventFilter
@@ -27,6 +27,7 @@ from apps.audit.verify_bundle import BundleDoesNotVerify
 from apps.events.catalogue.user import UserUpdated
 from apps.events.models import StoredEvent
 from apps.events.services import publish
+from tests.integration.audit.conftest import seal_all
 from tests.integration.events.relay_helpers import as_role
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -115,7 +116,7 @@ def test_a_bundle_of_a_forger_with_a_key_of_his_own_is_refused(
     Leaf.objects.all().delete()
     SealedCheckpoint.objects.all().delete()
     forger = Ed25519PrivateKey.generate()
-    services.seal(key=forger, now=timezone.now())
+    seal_all(forger)
     forged = _export(forger, tmp_path / "forged.zip")
 
     with pytest.raises(BundleDoesNotVerify, match="signature"):
@@ -133,7 +134,7 @@ def test_the_manifest_says_what_was_asked_for(sealed: list[UUID], key: Ed25519Pr
 def test_an_event_that_waits_for_its_seal_is_exported_as_unsealed(
     users: list[UUID], key: Ed25519PrivateKey, tmp_path: Path
 ) -> None:
-    services.seal(key=key, now=timezone.now())
+    seal_all(key)
     _publish_one(users[0])
 
     exported = _export(key, tmp_path / "bundle.zip", user_id=users[0])
@@ -144,7 +145,7 @@ def test_the_payload_of_an_event_whose_predecessor_does_not_fit_is_tied_to_its_s
     users: list[UUID], key: Ed25519PrivateKey, tmp_path: Path
 ) -> None:
     since = _publish_one(users[0])
-    services.seal(key=key, now=timezone.now())
+    seal_all(key)
     exported = _export(key, tmp_path / "bundle.zip", user_id=users[0], since=since)
     assert (exported.events, exported.sealed) == (1, 1)
     files = _members(exported.path)
@@ -187,7 +188,7 @@ class TestArchivedMonths:
         with connection.cursor() as cursor:
             cursor.execute("SELECT events.ensure_partitions()")
         since = _publish_one(sealed[0])
-        services.seal(key=key, now=timezone.now())
+        seal_all(key)
         return since
 
     def test_they_are_in_the_bundle(

@@ -13,7 +13,6 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError, connections, transaction
 from django.utils import timezone
 
-from apps.audit import services
 from apps.audit.archive import Partition, archive
 from apps.audit.models import ArchivedPartition
 from apps.audit.replay import sources
@@ -27,6 +26,7 @@ from apps.events.models import OutboxRow, StoredEvent
 from apps.events.projections import Projection
 from apps.events.selectors import envelope_of
 from apps.events.services import publish
+from tests.integration.audit.conftest import seal_all
 from tests.integration.events.relay_helpers import as_role
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -94,7 +94,7 @@ class TestBeforeAnythingIsCleared:
     def archived(
         self, told: list[Envelope], key: Ed25519PrivateKey, this_month: Partition, tmp_path: Path
     ) -> ArchivedPartition:
-        services.seal(key=key, now=timezone.now())
+        seal_all(key)
         OutboxRow.objects.all().delete()
         return archive(this_month, folder=tmp_path, now=timezone.now())
 

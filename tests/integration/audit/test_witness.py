@@ -20,6 +20,7 @@ from apps.audit.witness import WitnessDamaged
 from apps.events.catalogue.user import UserUpdated
 from apps.events.models import ProcessHeartbeat, StoredEvent
 from apps.events.services import publish
+from tests.integration.audit.conftest import seal_all
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -32,9 +33,7 @@ def file(tmp_path: Path) -> Path:
 def _seal_one_more(key: Ed25519PrivateKey) -> str:
     with transaction.atomic():
         publish(UserUpdated(user_id=uuid4(), changed=("name",)), now=timezone.now())
-    sealed = services.seal(key=key, now=timezone.now())
-    assert sealed is not None
-    return sealed.note
+    return seal_all(key)
 
 
 def _divergences(key: Ed25519PrivateKey, file: Path) -> list[str]:
@@ -80,7 +79,7 @@ def test_what_was_not_committed_is_not_in_the_file(
 
     monkeypatch.setattr(SealedCheckpoint.objects, "create", refuse)
     with pytest.raises(OperationalError):
-        services.seal(key=key, now=timezone.now())
+        seal_all(key)
 
     assert witness.catch_up(file) == 0
     assert list(witness.notes(file)) == []
