@@ -61,7 +61,7 @@ def replay(
     published as `audit.replay.interrupted`, and raised as ReplayCutShort, which says where and what is left.
     """
     replay_id, started_at = new_id(), clock()
-    told: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "replay_id": replay_id,
         "operator": operator,
         "source": source,
@@ -69,29 +69,29 @@ def replay(
         "filters": filters.described(),
         "started_at": started_at,
     }
-    came = _Progress()
+    so_far = _Progress()
     with closing(envelopes):
         first = list(islice(envelopes, 1))
-        _publish(ReplayStarted(**told), now=started_at)
+        _publish(ReplayStarted(**facts), now=started_at)
         try:
             target.begin()
-            came.has_begun = True
+            so_far.has_begun = True
             began = time.monotonic()
             for envelope in chain(first, envelopes):
-                came.envelope = envelope
+                so_far.envelope = envelope
                 target.take(replace(envelope, replay_id=replay_id))
-                came.envelope = None
-                came.events += 1
-                progress(came.events)
+                so_far.envelope = None
+                so_far.events += 1
+                progress(so_far.events)
                 if events_per_second:
-                    time.sleep(max(0.0, began + came.events / events_per_second - time.monotonic()))
+                    time.sleep(max(0.0, began + so_far.events / events_per_second - time.monotonic()))
             target.end()
         except (Exception, KeyboardInterrupt) as error:
             envelopes.close()
-            is_told = _told_of_interruption(told, came, error, now=clock())
-            raise ReplayCutShort(_sentence(came, error, target, is_told=is_told)) from error
-    _publish(EventsReplayed(**told, events=came.events, ended_at=clock()), now=clock())
-    return Replayed(replay_id, came.events)
+            is_told = _told_of_interruption(facts, so_far, error, now=clock())
+            raise ReplayCutShort(_sentence(so_far, error, target, is_told=is_told)) from error
+    _publish(EventsReplayed(**facts, events=so_far.events, ended_at=clock()), now=clock())
+    return Replayed(replay_id, so_far.events)
 
 
 def _publish(event: Event, *, now: datetime) -> None:
@@ -99,13 +99,13 @@ def _publish(event: Event, *, now: datetime) -> None:
         publish(event, now=now)
 
 
-def _told_of_interruption(told: dict[str, Any], came: _Progress, error: BaseException, *, now: datetime) -> bool:
+def _told_of_interruption(facts: dict[str, Any], so_far: _Progress, error: BaseException, *, now: datetime) -> bool:
     """Whether the audit log has it now: PostgreSQL may be what has failed."""
     event = ReplayInterrupted(
-        **told,
-        events=came.events,
+        **facts,
+        events=so_far.events,
         reason=type(error).__name__,
-        event_id=came.envelope.event_id if came.envelope else None,
+        event_id=so_far.envelope.event_id if so_far.envelope else None,
         interrupted_at=now,
     )
     connection.close_if_unusable_or_obsolete()
@@ -116,11 +116,11 @@ def _told_of_interruption(told: dict[str, Any], came: _Progress, error: BaseExce
     return True
 
 
-def _sentence(came: _Progress, error: BaseException, target: Target, *, is_told: bool) -> str:
+def _sentence(so_far: _Progress, error: BaseException, target: Target, *, is_told: bool) -> str:
     if isinstance(error, KeyboardInterrupt):
         cause = "The replay was stopped by Ctrl-C."
-    elif came.envelope is not None:
-        envelope, place = came.envelope, f"{came.envelope.aggregate_type}:{came.envelope.aggregate_id}"
+    elif so_far.envelope is not None:
+        envelope, place = so_far.envelope, f"{so_far.envelope.aggregate_type}:{so_far.envelope.aggregate_id}"
         cause = (
             f"{envelope.event_type} {envelope.event_id} ({place} #{envelope.aggregate_seq}) could not be replayed: "
             f"{type(error).__name__}: {error}."
@@ -131,8 +131,8 @@ def _sentence(came: _Progress, error: BaseException, target: Target, *, is_told:
         part
         for part in (
             cause,
-            f"{came.events} events were replayed before.",
-            target.left_by_interruption if came.has_begun else "",
+            f"{so_far.events} events were replayed before.",
+            target.left_by_interruption if so_far.has_begun else "",
             "" if is_told else "The audit log says that it began, not that it ended: PostgreSQL does not answer.",
         )
         if part

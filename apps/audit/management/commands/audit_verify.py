@@ -10,6 +10,7 @@ from rich.table import Table
 
 from apps.audit import checkpoints, verification
 from apps.audit.verify_bundle import BundleDoesNotVerify, verify_bundle
+from apps.core.errors import PlatformError
 
 
 class Command(BaseCommand):
@@ -29,12 +30,15 @@ class Command(BaseCommand):
             return
         console = Console(file=cast(TextIO, self.stdout), highlight=False)
         with Console(stderr=True).status("Verifying ...") as status:
-            verdict = verification.verify(
-                public_key=checkpoints.public_key(pem),
-                archive_folder=options["archive"],
-                witness=options["witness"],
-                progress=lambda step, done: status.update(f"Verifying {step}: {done:,} events"),
-            )
+            try:
+                verdict = verification.verify(
+                    public_key=checkpoints.public_key(pem),
+                    archive_folder=options["archive"],
+                    witness=options["witness"],
+                    progress=lambda step, done: status.update(f"Verifying {step}: {done:,} events"),
+                )
+            except (PlatformError, OSError) as error:
+                raise CommandError(f"The event store could not be verified: {error}") from error
         table = Table(show_header=False)
         for name, value in (
             ("events", verdict.events),
