@@ -1,6 +1,5 @@
 """Which events an auditor asks for: the same words for replay and export, over Kafka, the event store and archives."""
 
-import getpass
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -99,15 +98,6 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument("--type", action="append", default=[], metavar="NAME", help="an event type; may be repeated")
     parser.add_argument("--since", metavar="TIME", help="occurred at or after, ISO 8601, UTC where no zone is given")
     parser.add_argument("--until", metavar="TIME", help="occurred before")
-
-
-def add_operator(parser: Any) -> None:
-    """Who does it, for the audit log; the user of the operating system where nobody is named."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = "unknown"
-    parser.add_argument("--operator", default=user, metavar="NAME", help="who does this, for the audit log")
 
 
 def filter_of(options: dict[str, Any]) -> EventFilter:

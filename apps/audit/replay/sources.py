@@ -1,7 +1,7 @@
 """Where replayed events come from. Each source yields what fits the filter, in the order of every aggregate."""
 
 import heapq
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from itertools import islice
@@ -15,6 +15,7 @@ from apps.audit import archived
 from apps.audit.filters import CLOCK_MARGIN, EventFilter
 from apps.audit.models import ArchivedPartition
 from apps.audit.records import COLUMNS, parse_record
+from apps.events.catalogue.audit import ParkedKeyReleased
 from apps.events.catalogue.topics import RETENTION
 from apps.events.cloud_events import from_kafka as envelope_of
 from apps.events.envelope import Envelope
@@ -24,22 +25,31 @@ _ROWS_AT_ONCE = 2_000
 _SORTED_AT_ONCE = 50_000
 _PARTS_OF_A_PLACE = 4
 
+_WAITING = "SELECT event_id FROM events.outbox WHERE transport = %s"
+_LEFT_OUT = """
+SELECT (convert_from(payload, 'UTF8')::jsonb ->> 'without')::uuid FROM events.event WHERE event_type = %s
+"""
+
 
 def lacking_in_kafka(filters: EventFilter, *, now: datetime) -> str:
     """Why Kafka may not have everything that fits, in a few words for a person; nothing where it has it all."""
-    if not filters.topics():
-        return "no topic has what fits"
     kept_since = now - RETENTION + CLOCK_MARGIN
     since = filters.recorded_since
-    if since is not None and since < kept_since:
-        return "what fits may be older than the 90 days that Kafka keeps"
-    if since is None and archived.months_since(None):
-        return "what fits may be in archived months, which Kafka does not have"
-    if since is None and _fits(filters, "recorded_at < %s", kept_since):
-        return "some of what fits is older than the 90 days that Kafka keeps"
-    if _fits(filters, "event_id IN (SELECT event_id FROM events.outbox WHERE transport = %s)", "kafka"):
-        return "some of what fits has not reached Kafka yet"
-    return ""
+    reasons: dict[str, Callable[[], bool]] = {
+        "no topic has what fits": lambda: not filters.topics(),
+        "what fits may be older than the 90 days that Kafka keeps": lambda: since is not None and since < kept_since,
+        "what fits may be in archived months, which Kafka does not have": (
+            lambda: since is None and bool(archived.months_since(None))
+        ),
+        "some of what fits is older than the 90 days that Kafka keeps": (
+            lambda: since is None and _fits(filters, "recorded_at < %s", kept_since)
+        ),
+        "some of what fits has not reached Kafka yet": lambda: _fits(filters, f"event_id IN ({_WAITING})", "kafka"),
+        "some of what fits was left out of Kafka when its key was released": (
+            lambda: _fits(filters, f"event_id IN ({_LEFT_OUT})", ParkedKeyReleased.declaration.name)
+        ),
+    }
+    return next((reason for reason, is_so in reasons.items() if is_so()), "")
 
 
 def from_kafka(filters: EventFilter) -> Generator[Envelope, None, None]:

@@ -83,3 +83,17 @@ class DeadLettersPurged(
     filters: dict[str, Any]
     messages: int
     ended_at: datetime
+
+
+class ParkedKeyReleased(
+    Event, name="audit.parked_key.released", topic=AUDIT_EVENTS.name, aggregate="release", key="release_id"
+):
+    """Somebody let the messages of a parked key go. `without` is the one that is never sent, where one was left out."""
+
+    release_id: UUID
+    operator: str
+    transports: tuple[str, ...]
+    released_key: UUID
+    without: UUID | None
+    messages: int
+    released_at: datetime

@@ -2,13 +2,17 @@
 overtake it."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 import structlog
 from django.db import connection, transaction
 
 from apps.core.errors import NotFound
+from apps.core.ids import new_id
+from apps.events.catalogue.audit import ParkedKeyReleased
 from apps.events.models import ParkedKey
+from apps.events.services import publish
 
 logger = structlog.get_logger(__name__)
 
@@ -83,9 +87,9 @@ def waiting_rows() -> dict[tuple[str, UUID], int]:
 
 
 @transaction.atomic
-def release(key: UUID, *, without: UUID | None = None) -> int:
+def release(key: UUID, *, operator: str, now: datetime, without: UUID | None = None) -> int:
     """Lets the key's messages go, oldest first; returns how many. `without` names one that is left out for good: it
-    stays in the event store and in the audit log, and nobody is ever sent it. Raises NotFound.
+    stays in the event store, and nobody is ever sent it. The release is an event itself. Raises NotFound.
     """
     parked = ParkedKey.objects.filter(key=key)
     transports = sorted(parked.select_for_update().values_list("transport", flat=True))
@@ -99,5 +103,17 @@ def release(key: UUID, *, without: UUID | None = None) -> int:
                 raise NotFound(f"No message {without} waits under the key {key}.")
         cursor.execute(_FREE, [transports, key])
         freed: int = cursor.rowcount
+    publish(
+        ParkedKeyReleased(
+            release_id=new_id(),
+            operator=operator,
+            transports=tuple(transports),
+            released_key=key,
+            without=without,
+            messages=freed,
+            released_at=now,
+        ),
+        now=now,
+    )
     logger.warning("A parked key is released.", key=str(key), messages=freed, without=str(without) if without else None)
     return freed

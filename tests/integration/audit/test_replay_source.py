@@ -20,7 +20,8 @@ from apps.events.catalogue.user import UserUpdated
 from apps.events.cloud_events import kafka_headers
 from apps.events.envelope import Envelope
 from apps.events.kafka import BrokerUnavailable, EventProducer, TopicReader, admin_client
-from apps.events.models import StoredEvent
+from apps.events.models import OutboxRow, ParkedKey, StoredEvent
+from apps.events.outbox import parking
 from apps.events.selectors import envelope_of
 from apps.events.services import publish
 from tests.kafka_broker import topic
@@ -88,6 +89,25 @@ def test_an_event_that_waits_for_kafka_is_not_left_out(users: list[UUID]) -> Non
     waits = "some of what fits has not reached Kafka yet"
     assert _dry_run(user=str(users[0])) == f"5 events would be replayed from store ({waits}). Nothing was done.\n"
     assert "from kafka" in _dry_run(user=str(users[1]))
+
+
+def test_an_event_that_an_operator_left_out_of_kafka_is_not_left_out_of_a_replay(users: list[UUID]) -> None:
+    poison = StoredEvent.objects.filter(aggregate_id=users[0]).first()
+    assert poison is not None
+    ParkedKey.objects.create(
+        transport="kafka", key=users[0], event_id=poison.event_id, event_type="user.updated", parked_at=timezone.now()
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO events.outbox (event_id, recorded_at, transport, destination, key, slot, created_at, "
+            "next_attempt_at) VALUES (%s, now(), 'kafka', 'user.events', %s, 1, now(), 'infinity')",
+            [poison.event_id, users[0]],
+        )
+    parking.release(users[0], operator="ada", now=timezone.now(), without=poison.event_id)
+    OutboxRow.objects.all().delete()
+
+    assert "left out of Kafka" in _dry_run(user=str(users[0]))
+    assert "from kafka (it has all that fits)" in _dry_run(user=str(users[1]))
 
 
 def test_archived_months_are_not_left_out(sealed: list[UUID], this_month: Partition, tmp_path: Path) -> None:

@@ -276,7 +276,11 @@ def test_operators_see_a_parked_key_of_the_dispatcher_and_may_leave_out_what_can
     assert f"{bot}  2 messages for rabbitmq wait since" in out.getvalue()
     assert f"behind bot.unheard_of {lost}: unreadable: UnknownMessage" in out.getvalue()
 
-    call_command("parked_keys", "release", str(bot), "--without", str(lost), stdout=StringIO())
+    arguments = [str(bot), "--without", str(lost), "--operator", "ada"]
+    call_command("parked_keys", "release", *arguments, stdout=StringIO())
+    told = json.loads(bytes(StoredEvent.objects.get(event_type="audit.parked_key.released").payload))
+    assert (told["operator"], told["released_key"], told["without"]) == ("ada", str(bot), str(lost))
+    assert (told["transports"], told["messages"]) == (["rabbitmq"], 1)
     eventually(lambda: running.step() is not None and not rabbitmq_rows().exists(), what="an empty outbox")
     assert commands_in(rabbitmq, "bot.stop") == [following]
     assert StoredEvent.objects.filter(event_id=lost).exists()

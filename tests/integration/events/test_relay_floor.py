@@ -8,6 +8,7 @@ from uuid import uuid4
 import psycopg2
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 from apps.events.catalogue import slot_of
 from apps.events.models import OutboxRow, ParkedKey
@@ -125,7 +126,7 @@ def test_released_rows_far_below_the_floor_are_sent(topic: str) -> None:
         assert relay._floor.value > OutboxRow.objects.filter(key=sick).order_by("-id")[0].pk
 
         OutboxRow.objects.filter(destination="test.no-such-topic").update(destination=topic)
-        parking.release(sick)
+        parking.release(sick, operator="ada", now=timezone.now())
         drive(relay, until=lambda: outbox_count(topic) == 0, seconds=15)
     finally:
         relay.close()

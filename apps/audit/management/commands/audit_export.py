@@ -8,8 +8,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from apps.audit import bundle, checkpoints
-from apps.audit.filters import add_arguments, add_operator, filter_of
+from apps.audit.filters import add_arguments, filter_of
 from apps.core.errors import PlatformError
+from apps.core.operator import add_operator
 
 
 class Command(BaseCommand):

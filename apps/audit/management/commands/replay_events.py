@@ -10,11 +10,12 @@ from django.utils import timezone
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from apps.audit.filters import EventFilter, add_arguments, add_operator, filter_of
+from apps.audit.filters import EventFilter, add_arguments, filter_of
 from apps.audit.replay import sources
 from apps.audit.replay.run import replay
 from apps.audit.replay.targets import JsonLines, Lines, Rebuild, Target
 from apps.core.errors import PlatformError
+from apps.core.operator import add_operator
 from apps.events.envelope import Envelope
 from apps.events.projections import Projection, all_projections, projection
 

@@ -4,8 +4,10 @@ from typing import Any
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
 
 from apps.core.errors import NotFound
+from apps.core.operator import add_operator
 from apps.events.models import ParkedKey
 from apps.events.outbox import parking
 
@@ -19,6 +21,7 @@ class Command(BaseCommand):
         actions.add_parser("list", help="what is parked, why, and how many messages wait")
         release = actions.add_parser("release", help="send what waits under a key, once the cause is removed")
         release.add_argument("key", type=UUID)
+        add_operator(release)
         release.add_argument(
             "--without",
             type=UUID,
@@ -31,7 +34,9 @@ class Command(BaseCommand):
             self._list()
             return
         try:
-            messages = parking.release(options["key"], without=options["without"])
+            messages = parking.release(
+                options["key"], operator=options["operator"], now=timezone.now(), without=options["without"]
+            )
         except NotFound as error:
             raise CommandError(str(error)) from error
         self.stdout.write(f"{messages} messages of {options['key']} are sent next, oldest first.")

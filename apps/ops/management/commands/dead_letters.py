@@ -1,6 +1,5 @@
 """Dead letters of RabbitMQ's queues and of the consumer groups: look, send again, or throw away."""
 
-import getpass
 import json
 from datetime import datetime
 from typing import Any
@@ -11,6 +10,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from apps.core.errors import PlatformError
+from apps.core.operator import add_operator
 from apps.events.dead_letters import Filters, Letter, Source, consumers, rabbitmq
 
 HALVES: tuple[Source, ...] = (rabbitmq, consumers)
@@ -40,7 +40,7 @@ class Command(BaseCommand):
         for each in (redrive, purge):
             _add_filters(each)
             each.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")
-            each.add_argument("--operator", default=_operator(), help="who does this, for the audit log")
+            add_operator(each)
 
     def handle(self, *, action: str, **options: Any) -> None:
         try:
@@ -128,10 +128,3 @@ def _time(text: str) -> datetime:
     if moment is None:
         raise ValueError(f"{text!r} is not a time: use 2026-01-31T12:00:00Z.")
     return moment if timezone.is_aware(moment) else timezone.make_aware(moment)
-
-
-def _operator() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"
