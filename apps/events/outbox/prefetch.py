@@ -28,12 +28,18 @@ class Prefetcher(Generic[W, R]):
         self._coming = wanted, self._thread.submit(self._run, wanted)
 
     def take(self, is_still_wanted: Callable[[W], bool]) -> R | None:
-        """What was fetched ahead, where it is still what is wanted; else None. Raises DatabaseError."""
+        """What was fetched ahead, where it is still what is wanted; else None, and the caller fetches it.
+
+        None too where the thread's connection was lost, perhaps long ago: the caller's own may well be there.
+        """
         coming = self._coming
         self.forget()
         if coming is None or not is_still_wanted(coming[0]):
             return None
-        return coming[1].result()
+        try:
+            return coming[1].result()
+        except DATABASE_ERRORS:
+            return None
 
     def forget(self) -> None:
         """What was fetched must not be sent: something before it was not."""

@@ -10,6 +10,7 @@ CREATE TABLE IF NOT EXISTS chaos.sighting (
     payload  bytea  NOT NULL
 );
 CREATE INDEX IF NOT EXISTS sighting_key ON chaos.sighting (key);
+CREATE INDEX IF NOT EXISTS sighting_event ON chaos.sighting (event_id);
 CREATE TABLE IF NOT EXISTS chaos.effect (
     command_id uuid    NOT NULL,
     fence      bigint  NOT NULL,

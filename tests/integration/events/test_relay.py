@@ -259,6 +259,24 @@ def test_postgresql_that_drops_the_connection_is_waited_for(topic: str) -> None:
         assert first_seen(numbers) == list(range(1, 301))
 
 
+def test_a_lost_connection_for_reading_ahead_repeats_nothing(topic: str) -> None:
+    fill_outbox(topic, [uuid4() for _ in range(20)], 400)
+    relay = Relay(batch_rows=20)
+    try:
+        drive(relay, until=lambda: outbox_count(topic) < 380)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            assert cursor.fetchone()[0] >= 1
+        drive(relay, until=lambda: outbox_count(topic) == 0)
+    finally:
+        relay.close()
+
+    assert len(everything_in(topic)) == 400
+
+
 def test_sigterm_ends_a_relay_with_nothing_under_way_sent_twice(topic: str) -> None:
     fill_outbox(topic, [uuid4() for _ in range(20)], 4000)
     with manage("relay_events", MUCKARD_RELAY_BATCH_ROWS="50") as relay:
