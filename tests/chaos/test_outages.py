@@ -1,4 +1,4 @@
-"""A server refuses, is silent, frozen or slow, or takes nothing more: at start, idle and in the middle of a batch.
+"""A server refuses, is silent, frozen, slow or restarted, or takes nothing more: at start, idle and mid-batch.
 
 In every case HTTP keeps answering, what is committed meanwhile arrives within half a minute of the server's return,
 once and in order, and no process needed to be started again.
@@ -29,10 +29,10 @@ MOMENTS = ("start", "idle", "mid-batch")
 MATRIX = [
     (server, manner, moment)
     for server, manners in {
-        "kafka": ("refuses", "is silent", "is frozen", "is slow"),
-        "rabbitmq": ("refuses", "is silent", "is frozen", "is slow", "has its disk full"),
-        "postgres": ("refuses", "is silent"),
-        "redis": ("refuses", "is silent", "is frozen"),
+        "kafka": ("refuses", "is silent", "is frozen", "is slow", "is restarted"),
+        "rabbitmq": ("refuses", "is silent", "is frozen", "is slow", "is restarted", "has its disk full"),
+        "postgres": ("refuses", "is silent", "is restarted"),
+        "redis": ("refuses", "is silent", "is frozen", "is restarted"),
     }.items()
     for manner in manners
     for moment in MOMENTS
@@ -48,6 +48,7 @@ def broken(stack: Stack, server: str, manner: str) -> Iterator[None]:
         "is silent": link.silence,
         "is frozen": lambda: servers.freeze(server),
         "is slow": lambda: link.slow(SLOW_BYTES_PER_SECOND),
+        "is restarted": lambda: servers.stop(server),
         "has its disk full": lambda: servers.rabbitmqctl("set_disk_free_limit", "900000GB"),
     }
     begin[manner]()
