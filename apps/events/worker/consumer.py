@@ -61,6 +61,10 @@ class CheckQueues(bootsteps.StartStopStep):
 class CommandConsumer(Consumer):
     """`worker_consumer` of the Celery application."""
 
+    # Counted from -1, Celery would take a child that was killed while the worker waited for RabbitMQ for one that could
+    # not start, and end. Children that really cannot start end it still: they may not be replaced that often.
+    restart_count = 0
+
     class Blueprint(Consumer.Blueprint):  # type: ignore[misc, valid-type]
         default_steps = [step for step in Consumer.Blueprint.default_steps if step not in NOT_WANTED]
 

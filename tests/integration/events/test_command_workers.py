@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
+import psutil
 import pytest
 from django.db import connection
 
@@ -19,12 +21,19 @@ from apps.events.envelope import Envelope
 from apps.events.models import CommandExecution, ProcessHeartbeat
 from apps.events.rabbitmq import ConfirmedPublisher, SignalSender, Verdict, outgoing_of
 from tests.brokers import RabbitMQ, eventually
+from tests.chaos.network import Link
 from tests.workers.processes import BIN, ROOT, Processes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ATTEMPTS = 5
+
+
+# One that is not ready at once.
+WORKER = [
+    str(BIN / "celery"), "-A", "tests.workers.app", "worker", "-Q", "bot.trigger_trade", "-c", "1", "-l", "INFO",
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -228,25 +237,33 @@ def test_a_worker_waits_for_a_queue_that_is_missing_and_says_so(processes: Proce
     with rabbitmq.channel() as channel:
         channel.queue_delete("bot.trigger_trade")
     wanted = command(TriggerTrade)
-    command_line = [
-        str(BIN / "celery"),
-        "-A",
-        "tests.workers.app",
-        "worker",
-        "-Q",
-        "bot.trigger_trade",
-        "-c",
-        "1",
-        "-l",
-        "INFO",
-    ]
-    processes.start("waiting", command_line, until="declare_topology")
+    processes.start("waiting", WORKER, until="declare_topology")
     assert "bot.trigger_trade" not in rabbitmq.names("queues")
 
     rabbitmq.declare()
     send(wanted)
 
     ends(wanted, "done")
+
+
+def test_a_child_killed_while_the_worker_waits_for_rabbitmq_does_not_end_it(
+    processes: Processes, rabbitmq: RabbitMQ
+) -> None:
+    wanted = command(TriggerTrade)
+    parts = urlsplit(rabbitmq.url)
+    with Link(parts.port or 5672) as link:
+        link.refuse()
+        url = parts._replace(netloc=f"{parts.netloc.rpartition(':')[0]}:{link.port}").geturl()
+        worker = processes.start("waiting", WORKER, until="Cannot connect", RABBITMQ_URL=url)
+        child = psutil.Process(worker.pid).children()[0]
+        child.kill()
+        link.heal()
+        send(wanted)
+
+        ends(wanted, "done")
+        assert worker.poll() is None
+        assert len(psutil.Process(worker.pid).children()) == 1
+        processes.kill_all()
 
 
 def test_two_thousand_normal_commands_do_not_delay_an_urgent_one(
