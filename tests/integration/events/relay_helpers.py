@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from urllib.parse import urlsplit, urlunsplit
 
+import psycopg2
 from django.db import connection
 
 from apps.events.relay import Relay
@@ -62,6 +63,20 @@ def manage(*arguments: str, log: IO[bytes] | None = None, **environment: str) ->
     finally:
         process.kill()
         process.wait()
+
+
+@contextmanager
+def another_session() -> Iterator[Any]:
+    """A second connection to the test database, with transactions of its own. What is not committed is rolled back."""
+    database = connection.settings_dict
+    session = psycopg2.connect(
+        host=database["HOST"], port=database["PORT"], dbname=database["NAME"], user=database["USER"],
+        password=database["PASSWORD"],
+    )  # fmt: skip
+    try:
+        yield session
+    finally:
+        session.close()
 
 
 @contextmanager

@@ -1,11 +1,9 @@
 """Months of the event store are made ahead of time, whatever lies in the default partition, and hold nobody up."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
-import psycopg2
 import pytest
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
@@ -13,6 +11,7 @@ from django.utils import timezone
 from apps.events.catalogue.user import UserUpdated
 from apps.events.models import StoredEvent
 from apps.events.services import publish
+from tests.integration.events.relay_helpers import another_session
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -86,24 +85,9 @@ def test_no_partition_can_be_changed_or_emptied_by_itself_not_even_by_the_owner(
 
 @pytest.mark.usefixtures("_without_this_month")
 def test_a_long_look_at_the_event_store_puts_a_month_off_and_nobody_waits_behind_it() -> None:
-    with _reading():
+    with another_session() as reader, reader.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM events.event")
         assert _ensure() == 0
         assert _partition_of(_publish()) == "event_default"
 
     assert _ensure() == 1
-
-
-@contextmanager
-def _reading() -> Iterator[None]:
-    """A verification, say."""
-    database = connection.settings_dict
-    session = psycopg2.connect(
-        host=database["HOST"], port=database["PORT"], dbname=database["NAME"], user=database["USER"],
-        password=database["PASSWORD"],
-    )  # fmt: skip
-    try:
-        with session.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM events.event")
-        yield
-    finally:
-        session.close()

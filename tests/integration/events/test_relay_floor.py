@@ -1,11 +1,8 @@
 """The relay does not walk past what it has deleted, and never past what is still to come."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
-import psycopg2
 import pytest
 from django.db import connection
 from django.utils import timezone
@@ -14,25 +11,12 @@ from apps.events.catalogue import slot_of
 from apps.events.models import OutboxRow, ParkedKey
 from apps.events.outbox import Floor, parking, prepare_session
 from apps.events.relay import Relay, rows
-from tests.integration.events.relay_helpers import drive
+from tests.integration.events.relay_helpers import another_session, drive
 from tests.kafka_broker import everything_in, fill_outbox, outbox_count, sequences_by_key, topic
 
 __all__ = ["topic"]
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@contextmanager
-def _session() -> Iterator[Any]:
-    database = connection.settings_dict
-    session = psycopg2.connect(
-        host=database["HOST"], port=database["PORT"], dbname=database["NAME"], user=database["USER"],
-        password=database["PASSWORD"],
-    )  # fmt: skip
-    try:
-        yield session
-    finally:
-        session.close()
 
 
 def _publish(session: Any, topic: str) -> None:
@@ -66,7 +50,7 @@ def test_the_floor_rises_over_what_was_deleted(topic: str) -> None:
 
 def test_the_floor_stays_below_a_row_that_was_numbered_and_is_not_committed(topic: str) -> None:
     floor = Floor("kafka")
-    with _session() as slow:
+    with another_session() as slow:
         _publish(slow, topic)
         fill_outbox(topic, [uuid4()], 10)
         highest = OutboxRow.objects.order_by("-id")[0].pk
@@ -83,7 +67,7 @@ def test_the_floor_stays_below_a_row_that_was_numbered_and_is_not_committed(topi
 def test_a_row_committed_late_is_sent_by_a_relay_that_has_been_far_beyond_it(topic: str) -> None:
     relay = Relay()
     try:
-        with _session() as slow:
+        with another_session() as slow:
             _publish(slow, topic)
             for _ in range(3):
                 fill_outbox(topic, [uuid4()], 20)
@@ -98,7 +82,7 @@ def test_a_row_committed_late_is_sent_by_a_relay_that_has_been_far_beyond_it(top
 def test_a_reader_that_keeps_a_snapshot_for_hours_does_not_hold_the_floor(topic: str) -> None:
     """As a backup does: nothing it might see is cleaned up."""
     floor = Floor("kafka")
-    with _session() as reader, reader.cursor() as cursor:
+    with another_session() as reader, reader.cursor() as cursor:
         reader.set_session(isolation_level="REPEATABLE READ", readonly=True)
         cursor.execute("SELECT count(*) FROM events.outbox")
         fill_outbox(topic, [uuid4()], 3000)
