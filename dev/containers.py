@@ -37,7 +37,8 @@ def _server_files(profile: Profile) -> dict[str, str]:
         "owner/database_url": f"postgresql://muckard:{password['postgres']}@postgres:5432/muckard",
         "servers/rabbitmq.conf": (
             f"default_user = muckard\ndefault_pass = {password['rabbitmq']}\ndefault_vhost = muckard\n"
-            "loopback_users = none\nvm_memory_high_watermark.absolute = 512MB\ndisk_free_limit.absolute = 200MB\n"
+            "loopback_users = none\nvm_memory_high_watermark.absolute = 512MB\nraft.wal_max_size_bytes = 64000000\n"
+            "disk_free_limit.absolute = 200MB\n"
         ),
         "servers/redis.conf": (
             f'requirepass {password["redis"]}\nsave ""\nappendonly no\nmaxmemory 128mb\nmaxmemory-policy allkeys-lru\n'

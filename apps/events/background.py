@@ -1,5 +1,8 @@
 """The frame of the commands that are processes of the platform: figures for Prometheus, steps, a clean end."""
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -43,9 +46,22 @@ class BackgroundCommand(BaseCommand):
 def run(worker: Worker) -> None:
     """Until SIGTERM or SIGINT."""
     try:
-        run_until_stopped(worker.step)
+        with garbage_collection_of_what_comes():
+            run_until_stopped(worker.step)
     finally:
         worker.close()
+
+
+@contextmanager
+def garbage_collection_of_what_comes() -> Iterator[None]:
+    """What is loaded already stays to the end, and the collector need not look through it again and again: that took a
+    third of the time in which the dispatcher makes its messages."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def serve_metrics(port: int, address: str) -> None:

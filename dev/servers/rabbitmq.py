@@ -28,6 +28,7 @@ default_permissions.write = .*
 loopback_users = none
 heartbeat = 30
 vm_memory_high_watermark.absolute = 512MB
+raft.wal_max_size_bytes = 64000000
 vm_memory_calculation_strategy = rss
 disk_free_limit.absolute = 200MB
 log.console = true

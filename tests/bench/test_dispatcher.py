@@ -21,6 +21,7 @@ from celery import Celery
 from django.db import connection, transaction
 from kombu import Connection, Exchange, Producer
 
+from apps.events.background import garbage_collection_of_what_comes
 from apps.events.catalogue.bots import StopBot
 from apps.events.dispatcher import Dispatcher, rows
 from apps.events.models import CommandExecution
@@ -156,8 +157,9 @@ def test_from_commit_to_the_start_of_the_run(rabbitmq: RabbitMQ, tmp_path: Path)
 def drain_outbox() -> None:
     dispatcher = Dispatcher()
     try:
-        while rabbitmq_rows().exists():
-            dispatcher.step()
+        with garbage_collection_of_what_comes():
+            while rabbitmq_rows().exists():
+                dispatcher.step()
     finally:
         dispatcher.close()
 

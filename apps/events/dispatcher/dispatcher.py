@@ -1,5 +1,8 @@
-"""The dispatcher's one step: take leases, publish in waves, delete what was confirmed. What comes next is read and made
-into messages meanwhile."""
+"""The dispatcher's one step: take leases, publish in waves, delete what was confirmed.
+
+While more waits in the outbox, reading it, making messages of it, sending them and their confirms overlap: a batch is
+sent while the last answers to the one before it come in, and the next one is made meanwhile.
+"""
 
 import contextlib
 import time
@@ -12,12 +15,13 @@ from django.db import DatabaseError
 
 from apps.events import heartbeats
 from apps.events.catalogue.message import SLOTS
-from apps.events.dispatcher import rows
 from apps.events.dispatcher.batch import Item, fetch, waves, without_poison
-from apps.events.dispatcher.rows import TRANSPORT, Row, Wanted
+from apps.events.dispatcher.pauses import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Pauses
+from apps.events.dispatcher.rows import TRANSPORT, Wanted
+from apps.events.dispatcher.under_way import UnderWay
 from apps.events.leases import LeaseSet
-from apps.events.outbox import Floor, Gate, Prefetcher, delete_rows, metrics
-from apps.events.rabbitmq import BrokerUnavailable, ConfirmedPublisher, Verdict
+from apps.events.outbox import Floor, Gate, Prefetcher, metrics
+from apps.events.rabbitmq import BrokerUnavailable, ConfirmedPublisher
 from apps.events.wakeup import Waiter
 
 logger = structlog.get_logger(__name__)
@@ -25,9 +29,6 @@ logger = structlog.get_logger(__name__)
 HEARTBEAT = "rabbitmq"
 IDLE_SECONDS = 0.25
 STANDBY_SECONDS = 1.0
-FIRST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 5.0
-
 SECONDS_BETWEEN_CHORES = 1.0
 
 
@@ -54,15 +55,19 @@ class Dispatcher:
         self._chores_at = float("-inf")
         self._failures = 0
         self._paused = Pauses()
+        self._under_way = UnderWay(self._publisher, self._gate, self._paused)
 
     def step(self) -> float:
         """Sends what there is. Returns the seconds to wait before the next step. Raises DatabaseError."""
         before, self._slots = self._slots, self._leases.keep()
+        if before - self._slots:
+            self._prefetcher.forget()
+            self._under_way.abandon()
         if not self._slots:
             return STANDBY_SECONDS
         self._chores(has_new_slots=bool(self._slots - before))
-        batch = self._next_batch()
         try:
+            batch = self._next_batch()
             if not batch:
                 self._publisher.keep_alive()
                 self._is_well()
@@ -70,6 +75,7 @@ class Dispatcher:
                 return 0.0
             self._dispatch(batch)
         except BrokerUnavailable as error:
+            self._prefetcher.forget()
             return self._pause(str(error))
         if self._gate.is_shut:
             return self._pause(self._gate.detail)
@@ -77,7 +83,9 @@ class Dispatcher:
         return 0.0
 
     def close(self) -> None:
-        """Lets a standby take over at once."""
+        """Lets a standby take over at once, and leaves it nothing that has been sent."""
+        with contextlib.suppress(BrokerUnavailable, DatabaseError):
+            self._settle()
         self._publisher.close()
         self._waiter.close()
         self._prefetcher.close()
@@ -94,21 +102,32 @@ class Dispatcher:
         self._look.look(floor=self._floor.value)
 
     def _next_batch(self) -> list[Item]:
-        """The next items. Where more than a batch waits, the next one is fetched while this one is sent."""
-        wanted = Wanted(
+        """The next items. Where more than a batch waits, the next one is fetched while this one is sent.
+
+        Raises BrokerUnavailable, DatabaseError.
+        """
+        batch = self._prefetcher.take(self._wanted().is_like)
+        if batch is None:
+            # What is under way is still in the outbox, and must not be taken for something new.
+            self._settle()
+            batch = fetch(self._wanted())
+        self._highest = max([self._highest, *(item.row.id for item in batch)])
+        if self._is_full(batch):
+            sent = (*self._under_way.row_ids, *(item.row.id for item in batch))
+            self._prefetcher.start(self._wanted()._replace(under_way=sent))
+        return batch
+
+    def _wanted(self) -> Wanted:
+        return Wanted(
             leases=frozenset((slot, self._leases.epoch(slot)) for slot in self._slots),
             limit=self._batch_rows,
             parked=frozenset(self._gate.parked),
             paused=self._paused.names(),
             floor=self._floor.value,
         )
-        batch = self._prefetcher.take(wanted.is_like)
-        if batch is None:
-            batch = fetch(wanted)
-        self._highest = max([self._highest, *(item.row.id for item in batch)])
-        if len(batch) == wanted.limit:
-            self._prefetcher.start(wanted._replace(under_way=tuple(item.row.id for item in batch)))
-        return batch
+
+    def _is_full(self, batch: Sequence[Item]) -> bool:
+        return len(batch) == self._batch_rows
 
     def _dispatch(self, batch: Sequence[Item]) -> None:
         is_whole = False
@@ -116,46 +135,30 @@ class Dispatcher:
             poison = [item.poison for item in batch if item.poison is not None]
             if not poison or self._gate.park(poison, of=len(batch)):
                 is_whole = self._send_in_waves(batch)
+            if not (is_whole and self._is_full(batch)):
+                self._settle()
         finally:
             if not is_whole:
                 # What was fetched ahead comes after something that has not left.
                 self._prefetcher.forget()
 
     def _send_in_waves(self, batch: Sequence[Item]) -> bool:
-        """Whether the whole batch was sent. Raises BrokerUnavailable."""
+        """Whether the whole batch was sent. Raises BrokerUnavailable, DatabaseError."""
         held_back: set[UUID] = set()
         sendable = list(without_poison(batch))
         for wave in waves(sendable):
-            if self._leases.safe_seconds_left <= 0:
-                return False
+            # What is not confirmed holds its key's later rows back.
+            held_back |= self._settle(item.row.key for item in wave)
             ready = [item for item in wave if item.row.key not in held_back]
-            held_back |= {row.key for row in self._send(ready)}
+            held_back |= self._under_way.send(ready, seconds=self._leases.safe_seconds_left)
         return not held_back and len(sendable) == len(batch)
 
-    def _send(self, wave: Sequence[Item]) -> list[Row]:
-        """Publishes one wave and deletes what was confirmed. Returns what was not. Raises BrokerUnavailable."""
-        messages = [item.message for item in wave if item.message is not None]
-        outcome = self._publisher.publish(messages, seconds=self._leases.safe_seconds_left)
-        by_verdict: dict[Verdict, list[Row]] = {verdict: [] for verdict in Verdict}
-        for item, verdict in zip(wave, outcome.verdicts, strict=True):
-            by_verdict[verdict].append(item.row)
-        confirmed = by_verdict[Verdict.CONFIRMED]
-        delete_rows([row.id for row in confirmed])
-        if confirmed:
-            self._gate.passed(len(confirmed))
-        metrics.published.labels(TRANSPORT, "confirmed").inc(len(confirmed))
-        metrics.published.labels(TRANSPORT, "failed").inc(len(wave) - len(confirmed))
-        for verdict, reason in (
-            (Verdict.REFUSED, "The queue is full."),
-            (Verdict.UNROUTABLE, "No queue takes it: run `manage.py declare_topology`."),
-        ):
-            if refused := by_verdict[verdict]:
-                rows.note_failure([row.id for row in refused], reason)
-                self._paused.add({row.destination for row in refused}, reason)
-        self._paused.clear({row.destination for row in confirmed})
-        if outcome.error is not None:
-            raise outcome.error
-        return [row for verdict, held in by_verdict.items() if verdict is not Verdict.CONFIRMED for row in held]
+    def _settle(self, keys: Iterable[UUID] | None = None) -> set[UUID]:
+        """Deals with what is under way of these keys, or with everything; the keys whose row has not left.
+
+        Raises BrokerUnavailable, DatabaseError.
+        """
+        return self._under_way.settle(keys, seconds=self._leases.safe_seconds_left)
 
     def _is_well(self) -> None:
         if self._failures:
@@ -169,30 +172,3 @@ class Dispatcher:
         logger.warning("dispatch_paused", reason=reason, next_try_in_seconds=seconds)
         heartbeats.beat(HEARTBEAT, "down", reason)
         return seconds
-
-
-class Pauses:
-    """Queues that take nothing at the moment, each tried again after a while."""
-
-    def __init__(self) -> None:
-        self._until: dict[str, tuple[float, float, str]] = {}
-
-    def add(self, queues: Iterable[str], reason: str) -> None:
-        for queue in queues:
-            _, before, _ = self._until.get(queue, (0.0, FIRST_PAUSE_SECONDS / 2, ""))
-            seconds = min(before * 2, LONGEST_PAUSE_SECONDS)
-            self._until[queue] = (time.monotonic() + seconds, seconds, reason)
-            logger.warning("queue_paused", queue=queue, reason=reason, next_try_in_seconds=seconds)
-
-    def clear(self, queues: Iterable[str]) -> None:
-        """These queues take messages again, unless something else of the same wave was refused."""
-        for queue in queues:
-            if queue in self._until and self._until[queue][0] <= time.monotonic():
-                del self._until[queue]
-
-    def names(self) -> tuple[str, ...]:
-        now = time.monotonic()
-        return tuple(sorted(queue for queue, (until, _, _) in self._until.items() if until > now))
-
-    def detail(self) -> str:
-        return " ".join(f"{queue}: {reason}" for queue, (_, _, reason) in sorted(self._until.items()))

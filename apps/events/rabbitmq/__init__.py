@@ -5,13 +5,14 @@ Only background processes do this. A request writes to the outbox and never wait
 
 from apps.events.rabbitmq.connection import BrokerUnavailable, TopologyMissing, connect, exists, release
 from apps.events.rabbitmq.messages import Outgoing, outgoing_of, outgoing_signal
-from apps.events.rabbitmq.publisher import ConfirmedPublisher, Outcome, Verdict
+from apps.events.rabbitmq.publisher import ConfirmedPublisher, Delivery, Outcome, Verdict
 from apps.events.rabbitmq.reader import Lane, QueueReader, body_of
 from apps.events.rabbitmq.signals import SignalSender
 
 __all__ = [
     "BrokerUnavailable",
     "ConfirmedPublisher",
+    "Delivery",
     "Lane",
     "Outcome",
     "Outgoing",

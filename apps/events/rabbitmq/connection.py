@@ -4,6 +4,7 @@ import contextlib
 import os
 import socket
 import struct
+from collections.abc import Iterator
 from typing import Any
 
 from amqp.exceptions import AMQPError, ChannelError, NotFound
@@ -77,6 +78,21 @@ def collect(connection: Connection) -> None:
         opened.transport.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     with contextlib.suppress(*CONNECTION_ERRORS):
         connection.collect()
+
+
+@contextlib.contextmanager
+def in_full_packets(connection: Connection) -> Iterator[None]:
+    """What is written meanwhile leaves together, at the end of the block at the latest.
+
+    A packet for each small message costs this process a tenth of its time, and RabbitMQ a third.
+    """
+    sock: socket.socket = connection.connection.transport.sock
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
 
 
 def unavailable(error: Exception) -> BrokerUnavailable:

@@ -1,13 +1,16 @@
 """Publishing with proof: each message is confirmed, refused, returned, or its fate is unknown.
 
-Confirms are pipelined: a window of messages is written, then the answers are gathered. Waiting for each one alone is
-several times slower (docs/rabbitmq.md has the figures).
+Confirms are pipelined: messages go on being written while the answers to earlier ones come in. Waiting for each one
+alone is several times slower (docs/rabbitmq.md has the figures).
 """
 
+import contextlib
+import itertools
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import structlog
@@ -18,6 +21,7 @@ from apps.events.rabbitmq.connection import (
     BrokerUnavailable,
     collect,
     connect,
+    in_full_packets,
     release,
     unavailable,
 )
@@ -43,6 +47,16 @@ class Verdict(StrEnum):
     NOT_SENT = "not sent"
 
 
+@dataclass(slots=True)
+class Delivery:
+    """One message on its way."""
+
+    message: Outgoing
+    verdict: Verdict = Verdict.NOT_SENT
+    # When its answer is overdue, by time.monotonic().
+    deadline: float = float("inf")
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of each message, in the order given, and why the rest is unknown where it is."""
@@ -54,9 +68,9 @@ class Outcome:
 class ConfirmedPublisher:
     """One connection, made when first needed and again after a failure. Not for several threads.
 
-    On a new connection the first message goes alone, then twice as many at a time. RabbitMQ with an alarm takes
-    connections and reads nothing, and a slow network confirms late: a batch given to each connection would arrive as
-    often as it was tried.
+    On a new connection the first message goes alone, and with each answer one more may be under way. RabbitMQ with an
+    alarm takes connections and reads nothing, and a slow network confirms late: a batch given to each connection would
+    arrive as often as it was tried.
     """
 
     def __init__(self, name: str, *, confirm_seconds: float = CONFIRM_SECONDS) -> None:
@@ -65,59 +79,65 @@ class ConfirmedPublisher:
         self._connection: Connection | None = None
         self._channel: Any = None
         self._sent = 0
-        # Delivery tags that wait for an answer, with the place of their message in the batch.
-        self._waiting: dict[int, int] = {}
-        self._messages: Sequence[Outgoing] = ()
-        self._verdicts: list[Verdict] = []
+        # What waits for its answer, by delivery tag, in the order of sending.
+        self._waiting: dict[int, Delivery] = {}
         self._window = 1
         self._ceiling = LARGEST_WINDOW
-        self._deadline = 0.0
+        self._answers_at_ceiling = 0
         self._blocked_because = ""
 
-    def publish(self, messages: Sequence[Outgoing], *, seconds: float | None = None) -> Outcome:
-        """Sends the messages in order, each window confirmed before the next. Begins no window after `seconds`.
-
-        Never raises for the broker: the outcome says what became of each.
-        """
-        until = None if seconds is None else time.monotonic() + seconds
-        self._messages, self._verdicts = messages, [Verdict.NOT_SENT] * len(messages)
+    def publish(self, messages: Sequence[Outgoing]) -> Outcome:
+        """Sends the messages in order and waits for their answers. Never raises for the broker."""
+        deliveries = [Delivery(message) for message in messages]
         error: BrokerUnavailable | None = None
         try:
-            self._connect()
-            place = 0
-            while place < len(messages) and (until is None or time.monotonic() < until):
-                window = range(place, min(place + self._window, len(messages)))
-                self._deadline = min(time.monotonic() + self._confirm_seconds, until or float("inf"))
-                self._send(window)
-                self._await_answers()
-                self._grow(len(window))
-                place = window.stop
+            self.send(deliveries)
+            self.settle(deliveries)
         except BrokerUnavailable as reason:
             error = reason
-        except CONNECTION_ERRORS as reason:
-            error = self._explain(reason)
-        if error is not None:
-            self._shrink()
-            self._drop()
-        return Outcome(tuple(self._verdicts), error)
+        return Outcome(tuple(delivery.verdict for delivery in deliveries), error)
+
+    def send(self, deliveries: Sequence[Delivery], *, seconds: float = float("inf")) -> None:
+        """Sends them in order. Returns while the last ones still wait for their answers; after `seconds` the rest is
+        not sent. Each one's verdict is in it.
+
+        Raises BrokerUnavailable: then none is under way any more, and the answers that did not come are unknown.
+        """
+        until = time.monotonic() + seconds
+        place = 0
+        with self._dropped_on_failure():
+            self._connect()
+            while place < len(deliveries) and time.monotonic() < until:
+                self._await_answers(until, self._has_room)
+                room = self._window - len(self._waiting)
+                place += self._write(deliveries[place : place + room], until)
+
+    def settle(self, deliveries: Iterable[Delivery], *, seconds: float = float("inf")) -> None:
+        """Waits until each of these has its answer, if it was sent.
+
+        Raises BrokerUnavailable where one did not come in time: then none is under way any more.
+        """
+        until = time.monotonic() + seconds
+        with self._dropped_on_failure():
+            for delivery in deliveries:
+                self._await_answers(until, partial(_has_answer, delivery))
 
     def keep_alive(self) -> None:
         """Answers and sends heartbeats on an idle connection: call it about once a second. Notices a lost broker.
 
         Raises BrokerUnavailable.
         """
-        try:
+        with self._dropped_on_failure():
             self._connect()
             assert self._connection is not None
             self._drain(0.001)
             self._connection.heartbeat_check()
-        except CONNECTION_ERRORS as reason:
-            error = self._explain(reason)
-            self._drop()
-            raise error from reason
-        except BrokerUnavailable:
-            self._drop()
-            raise
+
+    def drop(self) -> None:
+        """Ends the connection at once. What is under way and has not arrived will not, as far as that is up to us."""
+        if self._connection is not None:
+            collect(self._connection)
+        self._forget()
 
     def close(self) -> None:
         if self._connection is not None:
@@ -140,57 +160,95 @@ class ConfirmedPublisher:
         self._channel.events["basic_nack"].add(self._on_nack)
         self._channel.events["basic_return"].add(self._on_return)
 
-    def _send(self, places: Iterable[int]) -> None:
-        for place in places:
-            each = self._messages[place]
-            if time.monotonic() > self._deadline:
-                raise TimeoutError
-            self._sent += 1
-            self._verdicts[place] = Verdict.UNKNOWN
-            self._waiting[self._sent] = place
-            self._channel.basic_publish(
-                each.message, exchange=each.exchange, routing_key=each.routing_key, mandatory=True
-            )
+    @contextlib.contextmanager
+    def _dropped_on_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except CONNECTION_ERRORS as reason:
+            error = self._explain(reason)
+            self._shrink()
+            self.drop()
+            raise error from reason
+        except BrokerUnavailable:
+            self.drop()
+            raise
 
-    def _await_answers(self) -> None:
+    def _has_room(self) -> bool:
+        """Not for each single one: many written together are less work, here and for RabbitMQ."""
+        return len(self._waiting) <= self._window * 3 // 4
+
+    def _write(self, deliveries: Sequence[Delivery], until: float) -> int:
+        """Writes what a slow network takes in time; returns how many."""
+        until = min(until, time.monotonic() + self._confirm_seconds)
+        assert self._connection is not None
+        with in_full_packets(self._connection):
+            for count, delivery in enumerate(deliveries):
+                now = time.monotonic()
+                if now >= until:
+                    return count
+                delivery.deadline = now + self._confirm_seconds
+                delivery.verdict = Verdict.UNKNOWN
+                self._sent += 1
+                self._waiting[self._sent] = delivery
+                each = delivery.message
+                self._channel.basic_publish(
+                    each.message, exchange=each.exchange, routing_key=each.routing_key, mandatory=True
+                )
+        return len(deliveries)
+
+    def _await_answers(self, until: float, is_enough: Callable[[], bool]) -> None:
+        """Raises TimeoutError where the oldest answer is overdue, whatever is enough."""
         while self._waiting:
-            left = self._deadline - time.monotonic()
+            tag, oldest = next(iter(self._waiting.items()))
+            left = min(oldest.deadline, until) - time.monotonic()
             if left <= 0:
-                raise TimeoutError
-            self._drain(left)
+                # What has come already counts, however late somebody looks.
+                while self._drain(0.001):
+                    pass
+                if tag in self._waiting:
+                    raise TimeoutError
+            elif is_enough():
+                return
+            else:
+                self._drain(left)
 
-    def _grow(self, confirmed: int) -> None:
-        if confirmed >= self._ceiling:
+    def _grow(self, answers: int) -> None:
+        """More may be under way, where it was the window that held them back."""
+        if 2 * len(self._waiting) < self._window:
+            return
+        self._window = min(self._window + answers, self._ceiling)
+        if self._window < self._ceiling:
+            return
+        self._answers_at_ceiling += answers
+        if self._answers_at_ceiling >= self._ceiling:
+            self._answers_at_ceiling = 0
             self._ceiling = min(self._ceiling + self._ceiling // 4 + 1, LARGEST_WINDOW)
-        self._window = min(max(self._window, 2 * confirmed), self._ceiling)
 
     def _shrink(self) -> None:
         """What was too much for the time it had is not tried again at once."""
         if self._waiting:
             self._ceiling = max(self._window // 2, 1)
 
-    def _drain(self, seconds: float) -> None:
+    def _drain(self, seconds: float) -> bool:
+        """Takes in the next thing that RabbitMQ says. False where it says nothing in time."""
         assert self._connection is not None
         try:
             self._connection.drain_events(timeout=seconds)
         except TimeoutError:
-            return
+            return False
+        return True
 
     def _explain(self, error: Exception) -> BrokerUnavailable:
         if self._blocked_because:
             return BrokerUnavailable(f"RabbitMQ takes no messages: {self._blocked_because}.")
         return unavailable(error)
 
-    def _drop(self) -> None:
-        if self._connection is not None:
-            collect(self._connection)
-        self._forget()
-
     def _forget(self) -> None:
         self._connection = self._channel = None
         self._waiting = {}
         self._sent = 0
         self._window = 1
+        self._answers_at_ceiling = 0
         self._blocked_because = ""
 
     def _on_ack(self, tag: int, multiple: bool) -> None:
@@ -201,19 +259,20 @@ class ConfirmedPublisher:
         self._answer(tag, multiple, Verdict.REFUSED)
 
     def _answer(self, tag: int, multiple: bool, verdict: Verdict) -> None:
-        tags = [each for each in self._waiting if each <= tag] if multiple else [tag]
+        tags = list(itertools.takewhile(lambda each: each <= tag, self._waiting)) if multiple else [tag]
+        self._grow(len(tags))
         for each in tags:
-            place = self._waiting.pop(each, None)
-            if place is not None:
-                self._verdicts[place] = verdict if self._verdicts[place] is Verdict.UNKNOWN else self._verdicts[place]
+            delivery = self._waiting.pop(each, None)
+            if delivery is not None and delivery.verdict is Verdict.UNKNOWN:
+                delivery.verdict = verdict
 
     def _on_return(self, error: Exception, exchange: str, routing_key: str, message: Any) -> None:
         logger.error("message_unroutable", exchange=exchange, routing_key=routing_key, reason=str(error))
         returned = message.properties.get("message_id")
         # Before its acknowledgement, and in the order of sending: of equal ids it is the first without a verdict.
-        for place in self._waiting.values():
-            if self._verdicts[place] is Verdict.UNKNOWN and self._messages[place].message_id == returned:
-                self._verdicts[place] = Verdict.UNROUTABLE
+        for delivery in self._waiting.values():
+            if delivery.verdict is Verdict.UNKNOWN and delivery.message.message_id == returned:
+                delivery.verdict = Verdict.UNROUTABLE
                 return
 
     def _on_blocked(self, reason: str) -> None:
@@ -223,3 +282,7 @@ class ConfirmedPublisher:
     def _on_unblocked(self) -> None:
         self._blocked_because = ""
         logger.info("rabbitmq_unblocked")
+
+
+def _has_answer(delivery: Delivery) -> bool:
+    return delivery.verdict is not Verdict.UNKNOWN

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,7 +10,7 @@ import pytest
 from cloudevents.core.bindings.amqp import AMQPMessage, from_amqp
 from cloudevents.core.formats.json import JSONFormat
 from django.core.management import call_command
-from django.db import OperationalError, connection, transaction
+from django.db import connection, transaction
 from kombu import Connection
 
 from apps.core.context import message_context
@@ -24,30 +23,18 @@ from apps.events.leases import LeaseSet
 from apps.events.models import OutboxRow, ParkedKey, ProcessHeartbeat, StoredEvent
 from apps.events.rabbitmq import SignalSender, TopologyMissing
 from apps.events.selectors import envelope_of
-from apps.events.services import dispatch, publish
+from apps.events.services import publish
 from apps.events.topology import rabbitmq as topology
 from tests.brokers import RabbitMQ, eventually, rabbitmq_rows
+from tests.integration.events.dispatch_helpers import NOW, commands_in, fills_up, order
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
-
-def order(bot_id: UUID, *, command: type[Any] = StopBot) -> UUID:
-    with transaction.atomic():
-        expires_at = NOW + timedelta(days=3650)
-        made = command(command_id=uuid4(), bot_id=bot_id, user_id=uuid4(), requested_at=NOW, expires_at=expires_at)
-        return dispatch(made, now=NOW)
 
 
 def announce(bot_id: UUID) -> UUID:
     with transaction.atomic():
         status = BotStarted(bot_id=bot_id, user_id=uuid4(), run_id=uuid4(), config_version=1, started_at=NOW)
         return publish(status, now=NOW)
-
-
-def commands_in(rabbitmq: RabbitMQ, queue: str) -> list[UUID]:
-    return [UUID(json.loads(message.body)[1]["command_id"]) for message in rabbitmq.take(queue)]
 
 
 @pytest.fixture
@@ -167,19 +154,6 @@ def test_a_full_queue_keeps_its_rows_and_delays_no_other(running: Dispatcher, ra
     eventually(lambda: running.step() is not None and not rabbitmq_rows().exists(), what="an empty outbox")
     arrived = [UUID(json.loads(message.body)[1]["command_id"]) for message in rabbitmq.take("bot.stop")]
     assert sorted(arrived) == sorted(kept)
-
-
-def fills_up(rabbitmq: RabbitMQ, queue: str) -> bool:
-    """Publishes until the broker refuses: its limit takes hold a moment after it was set."""
-    import amqp
-
-    with Connection(rabbitmq.url, transport_options={"confirm_publish": True}) as opened:
-        channel: Any = opened.channel()
-        try:
-            channel.basic_publish(amqp.Message("x"), exchange=topology.COMMANDS, routing_key=queue)
-        except amqp.exceptions.MessageNacked:
-            return True
-    return False
 
 
 def test_what_waits_for_a_full_queue_is_not_overtaken_by_the_same_key(running: Dispatcher, rabbitmq: RabbitMQ) -> None:
@@ -326,58 +300,6 @@ def test_where_most_cannot_be_made_nothing_is_parked_and_nothing_sent(running: D
     assert ProcessHeartbeat.objects.get(name="rabbitmq").state == "down"
 
 
-@pytest.fixture
-def small_batches(rabbitmq: RabbitMQ) -> Iterator[Dispatcher]:
-    """Two rows a batch, so that the next batch is fetched while one is sent."""
-    made = Dispatcher(batch_rows=2)
-    yield made
-    made.close()
-
-
-def test_a_backlog_leaves_in_order_and_once_while_the_next_batch_is_fetched_ahead(
-    small_batches: Dispatcher, rabbitmq: RabbitMQ
-) -> None:
-    bot = uuid4()
-    ordered = [order(bot) for _ in range(9)]
-
-    eventually(lambda: small_batches.step() is not None and not rabbitmq_rows().exists(), what="an empty outbox")
-
-    assert commands_in(rabbitmq, "bot.stop") == ordered
-
-
-def test_what_was_fetched_ahead_waits_where_its_key_was_refused(small_batches: Dispatcher, rabbitmq: RabbitMQ) -> None:
-    bot = uuid4()
-    with rabbitmq.full("bot.stop"):
-        eventually(lambda: fills_up(rabbitmq, "bot.stop"), what="a queue that refuses")
-        order(bot)
-        order(uuid4(), command=TriggerTrade)
-        order(bot, command=TriggerTrade)
-        order(uuid4(), command=TriggerTrade)
-        for _ in range(3):
-            small_batches.step()
-        assert rabbitmq.count("bot.trigger_trade") == 2
-        assert set(rabbitmq_rows().values_list("key", flat=True)) == {bot}
-
-
-def test_what_was_fetched_ahead_is_not_sent_before_rows_that_could_not_be_deleted(
-    small_batches: Dispatcher, rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bot = uuid4()
-    ordered = [order(bot) for _ in range(5)]
-
-    def lost(_: object) -> None:
-        raise OperationalError("the connection was lost")
-
-    with monkeypatch.context() as outage:
-        outage.setattr(dispatcher, "delete_rows", lost)
-        with pytest.raises(OperationalError):
-            small_batches.step()
-    eventually(lambda: small_batches.step() is not None and not rabbitmq_rows().exists(), what="an empty outbox")
-
-    # The first was sent twice, and nothing of its key before its repetition.
-    assert commands_in(rabbitmq, "bot.stop") == [ordered[0], *ordered]
-
-
 def test_a_second_dispatcher_stands_by_and_takes_over_when_the_first_ends(rabbitmq: RabbitMQ) -> None:
     first, second = Dispatcher(), Dispatcher()
     first.step()
@@ -424,17 +346,18 @@ def wanted_rows(**more: Any) -> rows.Wanted:
 
 
 def test_what_is_urgent_does_not_wait_behind_a_flood_of_other_commands(
-    small_batches: Dispatcher, rabbitmq: RabbitMQ
+    running: Dispatcher, drain: Any, rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(running, "_batch_rows", 2)
     for _ in range(20):
         order(uuid4())
     urgent = order(uuid4(), command=TriggerTrade)
 
-    small_batches.step()
+    running.step()
 
     assert commands_in(rabbitmq, "bot.trigger_trade") == [urgent]
-    assert rabbitmq.count("bot.stop") == 1, "and the others go on"
-    eventually(lambda: small_batches.step() is not None and not rabbitmq_rows().exists(), what="an empty outbox")
+    eventually(lambda: rabbitmq.count("bot.stop") == 1, what="one of the others, which go on")
+    drain()
     assert rabbitmq.count("bot.stop") == 20
 
 

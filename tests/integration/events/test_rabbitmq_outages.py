@@ -12,13 +12,15 @@ from uuid import UUID, uuid4
 import pytest
 from django.conf import settings
 from django.db import transaction
+from django.utils import timezone
 
 from apps.events import heartbeats
 from apps.events.catalogue.bots import BotStarted, StopBot, TickBot
 from apps.events.consumers import consumes, registry
 from apps.events.dispatcher import Dispatcher
+from apps.events.dispatcher.dispatcher import STANDBY_SECONDS
 from apps.events.envelope import Envelope
-from apps.events.models import ProcessHeartbeat
+from apps.events.models import Lease, ProcessHeartbeat
 from apps.events.rabbitmq import BrokerUnavailable, SignalSender
 from apps.events.retry_router import RetryRouter
 from apps.events.services import dispatch, publish
@@ -177,6 +179,29 @@ def test_a_connection_cut_again_and_again_loses_and_reorders_nothing(
     found = arrived(rabbitmq)
     # What was under way at a cut may come twice, and the window shrinks with each.
     assert_all_once_in_order(found, ordered, twice_at_most=settings.ENVIRONMENT.relay_batch_rows)
+
+
+def test_a_dispatcher_whose_leases_are_over_sends_nothing_that_is_under_way_any_more(
+    dispatcher: Dispatcher, link: Link, rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "_batch_rows", 10)
+    bots = [uuid4() for _ in range(40)]
+    ordered = order(bots, 200)
+    drain(dispatcher)
+    link.silence()
+    ordered += order(bots, 60)
+    dispatcher.step()
+    assert dispatcher._under_way.row_ids
+    Lease.objects.update(owner="somebody else")
+    monkeypatch.setattr(dispatcher._leases, "_taken_at", float("-inf"))
+
+    assert dispatcher.step() == STANDBY_SECONDS
+
+    assert not dispatcher._under_way.row_ids
+    link.heal()
+    Lease.objects.update(expires_at=timezone.now())
+    drain(dispatcher)
+    assert_all_once_in_order(arrived(rabbitmq), ordered, twice_at_most=10)
 
 
 def test_a_slow_network_delays_and_repeats_little(dispatcher: Dispatcher, link: Link, rabbitmq: RabbitMQ) -> None:

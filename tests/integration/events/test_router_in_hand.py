@@ -21,11 +21,11 @@ class Flaky(ConfirmedPublisher):
 
     losses = 3
 
-    def publish(self, messages: Sequence[Outgoing], *, seconds: float | None = None) -> Outcome:
+    def publish(self, messages: Sequence[Outgoing]) -> Outcome:
         if self.losses:
             self.losses -= 1
             return Outcome((Verdict.UNKNOWN,) * len(messages), BrokerUnavailable("The connection was lost."))
-        return super().publish(messages, seconds=seconds)
+        return super().publish(messages)
 
 
 @pytest.fixture

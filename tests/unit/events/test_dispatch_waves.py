@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.events.dispatcher.batch import Item, waves, without_poison
-from apps.events.dispatcher.dispatcher import LONGEST_PAUSE_SECONDS, Pauses
+from apps.events.dispatcher.pauses import LONGEST_PAUSE_SECONDS, Pauses
 from apps.events.dispatcher.rows import Row
 from apps.events.envelope import Envelope
 from apps.events.outbox import Poison

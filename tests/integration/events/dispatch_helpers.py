@@ -1,0 +1,39 @@
+"""What the tests of the dispatcher share: commands ordered, queues filled and read."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import amqp
+from django.db import transaction
+from kombu import Connection
+
+from apps.events.catalogue.bots import StopBot
+from apps.events.services import dispatch
+from apps.events.topology import rabbitmq as topology
+from tests.brokers import RabbitMQ
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def order(bot_id: UUID, *, command: type[Any] = StopBot) -> UUID:
+    with transaction.atomic():
+        expires_at = NOW + timedelta(days=3650)
+        made = command(command_id=uuid4(), bot_id=bot_id, user_id=uuid4(), requested_at=NOW, expires_at=expires_at)
+        return dispatch(made, now=NOW)
+
+
+def commands_in(rabbitmq: RabbitMQ, queue: str) -> list[UUID]:
+    return [UUID(json.loads(message.body)[1]["command_id"]) for message in rabbitmq.take(queue)]
+
+
+def fills_up(rabbitmq: RabbitMQ, queue: str) -> bool:
+    """Publishes until the broker refuses: its limit takes hold a moment after it was set."""
+    with Connection(rabbitmq.url, transport_options={"confirm_publish": True}) as opened:
+        channel: Any = opened.channel()
+        try:
+            channel.basic_publish(amqp.Message("x"), exchange=topology.COMMANDS, routing_key=queue)
+        except amqp.exceptions.MessageNacked:
+            return True
+    return False

@@ -1,0 +1,113 @@
+"""A batch is sent while the one before it is confirmed and the next one is read: in order, once, and all of it."""
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+from django.db import OperationalError
+
+from apps.events.catalogue.bots import TriggerTrade
+from apps.events.dispatcher import Dispatcher, under_way
+from apps.events.rabbitmq import ConfirmedPublisher
+from tests.brokers import RabbitMQ, eventually, rabbitmq_rows
+from tests.integration.events.dispatch_helpers import commands_in, fills_up, order
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def small_batches(rabbitmq: RabbitMQ) -> Iterator[Dispatcher]:
+    """Two rows a batch, so that the next batch is fetched while one is sent."""
+    made = Dispatcher(batch_rows=2)
+    yield made
+    made.close()
+
+
+def drain(dispatcher: Dispatcher) -> None:
+    eventually(lambda: dispatcher.step() is not None and not rabbitmq_rows().exists(), what="an empty outbox")
+
+
+def test_a_backlog_of_one_key_leaves_in_order_and_once(small_batches: Dispatcher, rabbitmq: RabbitMQ) -> None:
+    bot = uuid4()
+    ordered = [order(bot) for _ in range(9)]
+
+    drain(small_batches)
+
+    assert commands_in(rabbitmq, "bot.stop") == ordered
+
+
+def test_a_backlog_of_many_keys_leaves_in_order_and_once(small_batches: Dispatcher, rabbitmq: RabbitMQ) -> None:
+    """Of three keys in batches of two, each batch brings one that is still under way."""
+    bots = [uuid4() for _ in range(3)]
+    ordered = [order(bots[number % 3]) for number in range(31)]
+
+    drain(small_batches)
+
+    arrived = commands_in(rabbitmq, "bot.stop")
+    assert sorted(arrived) == sorted(ordered)
+    for number in range(3):
+        assert [each for each in arrived if each in ordered[number::3]] == ordered[number::3]
+
+
+def test_the_next_batch_is_sent_while_the_last_one_is_under_way(
+    small_batches: Dispatcher, rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(20):
+        order(uuid4())
+    drain(small_batches)
+    ordered = [order(uuid4()) for _ in range(4)]
+    with monkeypatch.context() as slow:
+        # The answers are there, and nobody reads them.
+        slow.setattr(ConfirmedPublisher, "_await_answers", lambda *_: None)
+        small_batches.step()
+        small_batches.step()
+        eventually(lambda: rabbitmq.count("bot.stop") == 24, what="two batches in the queue")
+        assert rabbitmq_rows().count() == 4
+
+    drain(small_batches)
+
+    assert commands_in(rabbitmq, "bot.stop")[20:] == ordered
+
+
+def test_what_was_fetched_ahead_waits_where_its_key_was_refused(small_batches: Dispatcher, rabbitmq: RabbitMQ) -> None:
+    bot = uuid4()
+    with rabbitmq.full("bot.stop"):
+        eventually(lambda: fills_up(rabbitmq, "bot.stop"), what="a queue that refuses")
+        order(bot)
+        order(uuid4(), command=TriggerTrade)
+        order(bot, command=TriggerTrade)
+        order(uuid4(), command=TriggerTrade)
+        for _ in range(3):
+            small_batches.step()
+        assert rabbitmq.count("bot.trigger_trade") == 2
+        assert set(rabbitmq_rows().values_list("key", flat=True)) == {bot}
+
+
+def test_what_was_confirmed_while_postgresql_was_away_is_deleted_later_and_not_sent_again(
+    small_batches: Dispatcher, rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bot = uuid4()
+    ordered = [order(bot) for _ in range(5)]
+
+    def lost(_: object) -> None:
+        raise OperationalError("the connection was lost")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(under_way, "delete_rows", lost)
+        for _ in range(2):
+            with pytest.raises(OperationalError):
+                small_batches.step()
+    drain(small_batches)
+
+    assert commands_in(rabbitmq, "bot.stop") == ordered
+
+
+def test_a_dispatcher_that_ends_leaves_nothing_that_it_has_sent(small_batches: Dispatcher, rabbitmq: RabbitMQ) -> None:
+    ordered = [order(uuid4()) for _ in range(6)]
+    small_batches.step()
+
+    small_batches.close()
+
+    left = list(rabbitmq_rows().order_by("id").values_list("event_id", flat=True))
+    assert commands_in(rabbitmq, "bot.stop") + left == ordered
+    assert len(left) == 4
