@@ -47,8 +47,12 @@ class JsonLines(Target):
     name = "jsonl"
     left_by_interruption = "The JSON lines are incomplete."
 
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
+    def __init__(self, open_file: Callable[[], TextIO]) -> None:
+        # Opened at the beginning and not before: what an earlier replay wrote stays where the source cannot be read.
+        self._open_file = open_file
+
+    def begin(self) -> None:
+        self._file = self._open_file()
 
     def take(self, envelope: Envelope) -> None:
         self._file.write(json.dumps(to_json(envelope), separators=(",", ":")) + "\n")

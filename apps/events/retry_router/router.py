@@ -13,7 +13,7 @@ from prometheus_client import Counter
 
 from apps.events import executions, heartbeats
 from apps.events.amqp_headers import ATTEMPT, DEAD_AT, DEAD_QUEUE, DEAD_REASON, DEFERRALS, version_of
-from apps.events.catalogue import all_messages
+from apps.events.catalogue import Priority, all_messages
 from apps.events.models import CommandExecution
 from apps.events.rabbitmq import (
     BrokerUnavailable,
@@ -44,11 +44,16 @@ _BROKER_PREFIXES = ("x-first-death-", "x-last-death-", "x-opt-")
 
 
 class RetryRouter:
-    """Keeps what it has read until the broker has confirmed where it went: ended in between, it comes again."""
+    """Keeps what it has read until the broker has confirmed where it went: ended in between, it comes again.
 
-    def __init__(self) -> None:
-        self._reader = QueueReader("router", [Lane((topology.FAILURES,), PREFETCH)])
-        self._publisher = ConfirmedPublisher("router-publisher")
+    One for each priority: a flood of failures that are not urgent, or full retry queues of theirs, delay no other.
+    """
+
+    def __init__(self, priority: Priority = Priority.NORMAL) -> None:
+        self._priority = priority
+        self._heartbeat = HEARTBEAT if priority is Priority.NORMAL else f"{HEARTBEAT}.{priority}"
+        self._reader = QueueReader(self._heartbeat, [Lane((topology.failures_name(priority),), PREFETCH)])
+        self._publisher = ConfirmedPublisher(f"{self._heartbeat}-publisher")
         self._in_hand: list[Message] = []
         self._known = {
             (message.declaration.destination, message.declaration.version): message for message in all_messages()
@@ -76,7 +81,7 @@ class RetryRouter:
         if self._in_hand:
             return self._pause("A retry queue is full.")
         self._failures = 0
-        heartbeats.beat(HEARTBEAT, "up")
+        heartbeats.beat(self._heartbeat, "up")
         return 0.0
 
     def close(self) -> None:
@@ -89,7 +94,7 @@ class RetryRouter:
         failed = [self._failed(message) for message in self._in_hand]
         decisions = self._decide(failed)
         outgoing = [
-            _outgoing(message, each, decision)
+            _outgoing(message, each, decision, self._priority)
             for message, each, decision in zip(self._in_hand, failed, decisions, strict=True)
         ]
         to_send = [each for each in outgoing if each is not None]
@@ -135,11 +140,11 @@ class RetryRouter:
         seconds = min(FIRST_PAUSE_SECONDS * 2.0**self._failures, LONGEST_PAUSE_SECONDS)
         self._failures = min(self._failures + 1, 10)
         logger.warning("routing_paused", reason=reason, next_try_in_seconds=seconds)
-        heartbeats.beat(HEARTBEAT, "down", reason)
+        heartbeats.beat(self._heartbeat, "down", reason)
         return seconds
 
 
-def _outgoing(message: Message, failed: Failed, decision: Decision) -> Outgoing | None:
+def _outgoing(message: Message, failed: Failed, decision: Decision, priority: Priority) -> Outgoing | None:
     headers: dict[str, Any] = {
         name: value
         for name, value in failed.headers.items()
@@ -149,7 +154,7 @@ def _outgoing(message: Message, failed: Failed, decision: Decision) -> Outgoing 
         return None
     if isinstance(decision, Again):
         headers |= {ATTEMPT: decision.attempt, DEFERRALS: decision.deferrals}
-        exchange, key = topology.rung_name(decision.rung_seconds), failed.queue
+        exchange, key = topology.rung_name(decision.rung_seconds, priority), failed.queue
     else:
         headers |= {
             DEAD_REASON: decision.reason,

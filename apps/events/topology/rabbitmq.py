@@ -5,7 +5,8 @@
                                                                       └▶ muckard.dead ─▶ bot.start.dlq
 
 Each queue dead-letters under its own name, and `muckard.commands` routes by queue name: a retry reaches the queue that
-failed, and no other subscriber.
+failed, and no other subscriber. High-priority queues have failures and rungs of their own (`muckard.failures.high`,
+`muckard.retry.high.5s`): whatever others do there delays them nowhere.
 """
 
 from collections.abc import Iterable, Iterator
@@ -63,9 +64,14 @@ class QueueSpec:
     bindings: tuple[tuple[str, str], ...]
 
 
-def rung_name(seconds: int) -> str:
+def failures_name(priority: Priority) -> str:
+    """Of the exchange and the queue of what was given up."""
+    return f"{FAILURES}{_suffix(priority)}"
+
+
+def rung_name(seconds: int, priority: Priority) -> str:
     """Of a rung's exchange and its queue. The delay is part of the name: a changed setting declares another queue."""
-    return f"muckard.retry.{seconds}s"
+    return f"muckard.retry{_suffix(priority)}.{seconds}s"
 
 
 def dead_letter_queue(queue: str) -> str:
@@ -76,16 +82,17 @@ def exchanges() -> list[ExchangeSpec]:
     return [
         ExchangeSpec(COMMANDS, "direct"),
         ExchangeSpec(STATUS, "topic"),
-        ExchangeSpec(FAILURES, "fanout"),
+        *(ExchangeSpec(failures_name(priority), "fanout") for priority in Priority),
         ExchangeSpec(DEAD, "direct"),
-        *(ExchangeSpec(rung_name(seconds), "fanout") for seconds in sorted(set(_rungs()))),
+        *(ExchangeSpec(rung_name(*rung), "fanout") for rung in _rungs()),
     ]
 
 
 def queues() -> list[QueueSpec]:
     """All queues, those first that others dead-letter to."""
     work = [queue for message in rabbitmq_messages() for queue in _queues_of(message)]
-    return [_failures(), _dead(FAILURES), *(_rung(seconds) for seconds in sorted(set(_rungs()))), *work]
+    failures = [_failures(priority) for priority in Priority]
+    return [*failures, _dead(FAILURES), *(_rung(*rung) for rung in _rungs()), *work]
 
 
 def rabbitmq_messages() -> Iterator[type[Message]]:
@@ -178,9 +185,16 @@ def _declare(connection: Connection, what: str, attempt: Any, only_check: bool) 
     return Finding(what, State.OK if is_there else State.CREATED)
 
 
-def _rungs() -> tuple[int, ...]:
-    rungs: tuple[int, ...] = settings.ENVIRONMENT.retry_rungs_seconds
-    return rungs
+def _rungs() -> list[tuple[int, Priority]]:
+    return [
+        (seconds, priority)
+        for seconds in sorted(set(settings.ENVIRONMENT.retry_rungs_seconds))
+        for priority in Priority
+    ]
+
+
+def _suffix(priority: Priority) -> str:
+    return "" if priority is Priority.NORMAL else f".{priority}"
 
 
 def _queues_of(message: type[Message]) -> list[QueueSpec]:
@@ -189,12 +203,13 @@ def _queues_of(message: type[Message]) -> list[QueueSpec]:
         # Worthless soon, and replaced by the next: dropped when old or many, never retried, never dead-lettered.
         limits = {"x-message-ttl": SIGNAL_TTL_MS, "x-max-length": SIGNAL_MAX_LENGTH, "x-overflow": "drop-head"}
         return [QueueSpec(name, QUORUM | limits | {"x-delivery-limit": DELIVERY_LIMIT}, ((COMMANDS, name),))]
-    return [_dead(name), _work(name, [(STATUS, name)] if issubclass(message, Status) else [])]
+    bindings = [(STATUS, name)] if issubclass(message, Status) else []
+    return [_dead(name), _work(name, bindings, message.declaration.priority)]
 
 
-def _work(name: str, bindings: Iterable[tuple[str, str]]) -> QueueSpec:
+def _work(name: str, bindings: Iterable[tuple[str, str]], priority: Priority = Priority.NORMAL) -> QueueSpec:
     arguments = {
-        "x-dead-letter-exchange": FAILURES,
+        "x-dead-letter-exchange": failures_name(priority),
         "x-dead-letter-routing-key": name,
         "x-max-length": MAX_LENGTH,
         "x-delivery-limit": DELIVERY_LIMIT,
@@ -207,13 +222,15 @@ def _dead(queue: str) -> QueueSpec:
     return QueueSpec(dead_letter_queue(queue), QUORUM | {"x-delivery-limit": NO_DELIVERY_LIMIT}, ((DEAD, queue),))
 
 
-def _rung(seconds: int) -> QueueSpec:
+def _rung(seconds: int, priority: Priority) -> QueueSpec:
     # One queue a delay: a quorum queue expires at its head only, so delays that differ would block each other.
     arguments = {"x-message-ttl": seconds * 1000, "x-dead-letter-exchange": COMMANDS, "x-max-length": MAX_LENGTH}
-    return QueueSpec(rung_name(seconds), QUORUM | KEEP | arguments, ((rung_name(seconds), ""),))
+    name = rung_name(seconds, priority)
+    return QueueSpec(name, QUORUM | KEEP | arguments, ((name, ""),))
 
 
-def _failures() -> QueueSpec:
+def _failures(priority: Priority) -> QueueSpec:
     # A message on which the router itself keeps dying ends in its queue's dead-letter queue.
     arguments = {"x-dead-letter-exchange": DEAD, "x-max-length": MAX_LENGTH, "x-delivery-limit": DELIVERY_LIMIT}
-    return QueueSpec(FAILURES, QUORUM | KEEP | arguments, ((FAILURES, ""),))
+    name = failures_name(priority)
+    return QueueSpec(name, QUORUM | KEEP | arguments, ((name, ""),))

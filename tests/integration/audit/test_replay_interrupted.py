@@ -202,6 +202,20 @@ def test_a_source_that_fails_in_the_middle_ends_the_replay_with_what_went(
     assert (_audited()[1][1]["events"], _audited()[1][1]["event_id"]) == (3, None)
 
 
+def test_a_source_that_cannot_be_read_leaves_the_file_of_an_earlier_replay_alone(
+    users: list[UUID], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call_command("replay_events", source="store", jsonl=tmp_path / "out", stderr=io.StringIO())
+    before = (tmp_path / "out").read_text()
+    monkeypatch.setattr(sources, "from_store", lambda *_, **__: _then_gone([]))
+
+    with pytest.raises(OperationalError):
+        call_command("replay_events", source="store", jsonl=tmp_path / "out", stderr=io.StringIO())
+
+    assert before
+    assert (tmp_path / "out").read_text() == before
+
+
 def test_a_projection_that_could_not_be_cleared_is_not_called_incomplete(
     told: list[Envelope], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,8 +20,8 @@ def main(group: str, topic: str, seconds: str) -> None:
     from apps.events.catalogue.user import UserUpdated
     from apps.events.consumers import consumes
     from apps.events.consumers import group as group_module
-    from apps.events.consumers.side_by_side import SideBySide
     from apps.events.envelope import Envelope
+    from apps.events.side_by_side import SideBySide
     from tests.integration.events.consumer_helpers import Listener
 
     listener = Listener(group=group)
@@ -32,7 +32,7 @@ def main(group: str, topic: str, seconds: str) -> None:
 
     consumes(UserUpdated, group=group)(handle)
     setattr(group_module, "topics_of", lambda _: [topic])  # noqa: B010  (a name that the module imports)
-    run(SideBySide([group]))
+    run(SideBySide({group: lambda: group_module.GroupConsumer(group)}))
 
 
 if __name__ == "__main__":

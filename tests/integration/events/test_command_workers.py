@@ -155,7 +155,8 @@ def test_twenty_deliveries_of_one_command_run_it_once(running: Processes, rabbit
 
 def nothing_waits(rabbitmq: RabbitMQ) -> None:
     """All is quiet: nothing ready, nothing unacknowledged, nothing on a rung."""
-    names = ("bot.stop", "bot.trigger_trade", "muckard.failures", "muckard.retry.1s")
+    behind = ("muckard.failures", "muckard.failures.high", "muckard.retry.1s", "muckard.retry.high.1s")
+    names = ("bot.stop", "bot.trigger_trade", *behind)
 
     def is_quiet() -> bool:
         listed = {each["name"]: each.get("messages", 1) for each in rabbitmq.call("GET", f"queues/{rabbitmq.vhost}")}

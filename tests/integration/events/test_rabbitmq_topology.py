@@ -22,6 +22,7 @@ FIXED = {
     "bot.error",
     "kraken.key.test.failed",
 }
+URGENT = {"bot.trigger_trade", "bot.error", "kraken.key.test.failed"}
 
 
 @pytest.fixture
@@ -46,7 +47,8 @@ def test_every_queue_is_a_durable_quorum_queue_and_work_is_dead_lettered_at_leas
         if queue["name"] in FIXED:
             assert arguments["x-dead-letter-strategy"] == "at-least-once"
             assert arguments["x-overflow"] == "reject-publish"
-            assert arguments["x-dead-letter-exchange"] == "muckard.failures"
+            is_urgent = queue["name"] in URGENT
+            assert arguments["x-dead-letter-exchange"] == f"muckard.failures{'.high' if is_urgent else ''}"
             assert arguments["x-dead-letter-routing-key"] == queue["name"]
             assert arguments["x-delivery-limit"] == topology.DELIVERY_LIMIT
             assert arguments["x-max-length"] == topology.MAX_LENGTH
@@ -116,8 +118,10 @@ def test_another_rung_is_another_queue(
 
     created = [finding.what for finding in topology.declare(connection) if finding.state is State.CREATED]
 
-    assert created == ["exchange muckard.retry.7s", "queue muckard.retry.7s"]
-    assert rabbitmq.call("GET", f"queues/{rabbitmq.vhost}/muckard.retry.7s")["arguments"]["x-message-ttl"] == 7000
+    names = ["muckard.retry.7s", "muckard.retry.high.7s"]
+    assert created == [f"{kind} {name}" for kind in ("exchange", "queue") for name in names]
+    for name in names:
+        assert rabbitmq.call("GET", f"queues/{rabbitmq.vhost}/{name}")["arguments"]["x-message-ttl"] == 7000
 
 
 def test_the_command_reports_drift_by_its_exit(connection: Connection, capsys: pytest.CaptureFixture[str]) -> None:

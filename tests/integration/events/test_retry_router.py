@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from kombu import Connection
 
 from apps.events import heartbeats
 from apps.events.amqp_headers import headers_of
-from apps.events.catalogue.bots import BotStarted, StopBot
+from apps.events.catalogue.bots import BotError, BotStarted, StopBot
 from apps.events.envelope import Envelope
 from apps.events.models import CommandExecution, ProcessHeartbeat
 from apps.events.rabbitmq import ConfirmedPublisher, Outgoing, Verdict, outgoing_of
@@ -227,6 +228,24 @@ def test_a_full_rung_holds_failures_back_and_loses_none(
 
     eventually(lambda: router.step() is not None and rabbitmq.count("bot.started") == 1)
     assert ProcessHeartbeat.objects.get(name="router").state == "up"
+
+
+def test_what_is_urgent_is_tried_again_however_many_others_fail_and_however_full_their_rungs_are(
+    rabbitmq: RabbitMQ, tmp_path: Path
+) -> None:
+    failing = [replace(outgoing_of(envelope(started())), exchange=topology.FAILURES) for _ in range(2_000)]
+    urgent = BotError(bot_id=uuid4(), user_id=uuid4(), code="crashed", message="", is_final=True, failed_at=NOW)
+    processes = Processes(tmp_path)
+    try:
+        with rabbitmq.full("muckard.retry.[0-9]+s"):
+            deliver(failing)
+            send(urgent)
+            reject_one(rabbitmq, "bot.error")
+            processes.manage("route_failures")
+            eventually(lambda: rabbitmq.count("bot.error") == 1, what="the urgent one again")
+            assert rabbitmq.count("bot.started") < 100
+    finally:
+        processes.kill_all()
 
 
 def test_a_router_killed_again_and_again_loses_nothing_and_repeats_little(rabbitmq: RabbitMQ, tmp_path: Path) -> None:

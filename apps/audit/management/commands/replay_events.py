@@ -72,8 +72,8 @@ class Command(BaseCommand):
         if options["jsonl"] is None:
             return Lines(self.stdout.write)
         if str(options["jsonl"]) == "-":
-            return JsonLines(cast(TextIO, self.stdout._out))  # the wrapper would add a second end to each line
-        return JsonLines(stack.enter_context(options["jsonl"].open("w")))
+            return JsonLines(lambda: cast(TextIO, self.stdout._out))  # the wrapper would add a second end to each line
+        return JsonLines(lambda: stack.enter_context(options["jsonl"].open("w")))
 
 
 def _projection(name: str | None) -> Projection | None:

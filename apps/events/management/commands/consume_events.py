@@ -1,12 +1,14 @@
 """Hands events from Kafka to the handlers of this service's apps until it is told to stop."""
 
+from functools import partial
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
 from apps.events.background import BackgroundCommand, Worker
 from apps.events.consumers import groups, load_consumers, topics_of
-from apps.events.consumers.side_by_side import SideBySide
+from apps.events.consumers.group import GroupConsumer
+from apps.events.side_by_side import SideBySide
 
 
 class Command(BackgroundCommand):
@@ -24,4 +26,4 @@ class Command(BackgroundCommand):
             raise CommandError(f"{group} reads nothing from Kafka in this service. It has: {', '.join(readers)}.")
         if not readers:
             raise CommandError("No app of this service reads from Kafka.")
-        return SideBySide([group] if group else readers)
+        return SideBySide({name: partial(GroupConsumer, name) for name in ([group] if group else readers)})
