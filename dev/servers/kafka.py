@@ -66,7 +66,7 @@ def prepare(profile: Profile) -> None:
     log = profile.log("kafka-format")
     log.unlink(missing_ok=True)
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A", 1)
-    command = [*_java(), "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(formatting)]
+    command = [*java_command(), "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(formatting)]
     given = processes.setup_environment(profile, _ENVIRONMENT)
     if commands.run_logged(command, log, environment=given, folder=folder(profile)):
         raise StackError("Kafka's storage could not be formatted.", log=log, advice="see the log above")
@@ -75,7 +75,7 @@ def prepare(profile: Profile) -> None:
 
 def launch(profile: Profile) -> Launch:
     return Launch(
-        command=(*_java(), "kafka.Kafka", str(folder(profile) / "server.properties")),
+        command=(*java_command(), "kafka.Kafka", str(folder(profile) / "server.properties")),
         folder=folder(profile),
         environment=_ENVIRONMENT,
     )
@@ -109,7 +109,7 @@ def _configuration(profile: Profile, data: Path) -> str:
     )
 
 
-def _java() -> tuple[str, ...]:
+def java_command() -> tuple[str, ...]:
     program = java.find()
     if program is None:
         raise StackError(f"Java {java.OLDEST} or newer is not installed.", advice="run `python3 dev/stack.py install`")

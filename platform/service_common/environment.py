@@ -56,6 +56,9 @@ class Environment(BaseSettings):
     kafka_bootstrap_servers: Annotated[tuple[str, ...], NoDecode] = Field(
         ("127.0.0.1:19092",), validation_alias="KAFKA_BOOTSTRAP_SERVERS"
     )
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    kafka_ca_file: Path | None = None
     kafka_replication_factor: int = Field(1, ge=1, le=9)
     rabbitmq_management_url: str | None = None
 
@@ -92,6 +95,8 @@ class Environment(BaseSettings):
     flower_password: SecretStr | None = None
     demo_password: SecretStr | None = None
     admin_password: SecretStr | None = None
+    kafka_username: SecretStr | None = None
+    kafka_password: SecretStr | None = None
     db_role: str | None = None
     db_password_user_service: SecretStr | None = None
     db_password_kraken_service: SecretStr | None = None

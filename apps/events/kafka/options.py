@@ -83,4 +83,19 @@ def client_options(client_id: str) -> dict[str, Any]:
         "reconnect_backoff_max_ms": LONGEST_RECONNECT_PAUSE_MS,
         "retry_backoff_ms": 100,
         "kafka_client": network_client,
+        **_security(),
     }
+
+
+def _security() -> dict[str, Any]:
+    """How the broker is known, and how we are: by the settings' protocol."""
+    environment = settings.ENVIRONMENT
+    protocol: str = environment.kafka_security_protocol
+    options: dict[str, Any] = {"security_protocol": protocol}
+    if protocol.endswith("SSL") and environment.kafka_ca_file is not None:
+        options["ssl_cafile"] = str(environment.kafka_ca_file)
+    if protocol.startswith("SASL"):
+        options["sasl_mechanism"] = environment.kafka_sasl_mechanism
+        options["sasl_plain_username"] = environment.secret("kafka_username", needed_for="logging in to Kafka")
+        options["sasl_plain_password"] = environment.secret("kafka_password", needed_for="logging in to Kafka")
+    return options
