@@ -54,7 +54,7 @@ def start_servers(profile: Profile, started: list[str], then: Mapping[str, Calla
         if not address.is_local:
             _ask_until_it_answers(server, address.url, f"is given by {environment.SERVER_URLS[server.name]}")
         elif server.name in up:
-            _ask_until_it_answers(server, address.url, "runs already")
+            _ask_until_it_answers(server, address.url, "runs already", own=profile)
         else:
             started.append(server.name)
             _start(profile, server, address.url, with_mapper=server.before_name not in up)
@@ -103,10 +103,11 @@ def _start(profile: Profile, server: Server, url: str, *, with_mapper: bool) -> 
         current.result = f"{server.title} answers on {environment.where(url)}{server.remark(profile)}"
 
 
-def _ask_until_it_answers(server: Server, url: str, whose: str) -> None:
-    """For a server that is there already: ours from an earlier call, or one that a URL names."""
+def _ask_until_it_answers(server: Server, url: str, whose: str, *, own: Profile | None = None) -> None:
+    """For a server that is there already: our own from an earlier call, which may have been killed before the server
+    answered, or one that a URL names."""
     with step(f"Asking {server.title}, which {whose}") as current:
-        _wait(None, server, url, EXTERNAL_SECONDS, None)
+        _wait(own, server, url, server.start_seconds if own else EXTERNAL_SECONDS, None)
         current.result = f"{server.title} {whose}, on {environment.where(url)}"
 
 

@@ -1,9 +1,11 @@
 """Makes the database as service_common.database_roles describes it: schemas, login roles, grants, partitions."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 from psycopg2 import sql
 
 from service_common.database_roles import ALL_TABLES, OWNER_SEARCH_PATH, ROLES, SCHEMAS, DatabaseRole, Grant
@@ -14,31 +16,32 @@ _SETUP_LOCK = 7_262_013
 
 def ensure_schemas_and_roles() -> None:
     """Creates what is missing and sets the passwords. Needs the owner's login with CREATEROLE."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(%s)", [_SETUP_LOCK])
-        try:
-            for schema in SCHEMAS:
-                _run(cursor, "CREATE SCHEMA IF NOT EXISTS {}", sql.Identifier(schema))
-            for role in ROLES.values():
-                _ensure_role(cursor, role)
-        finally:
-            cursor.execute("SELECT pg_advisory_unlock(%s)", [_SETUP_LOCK])
+    with _alone() as cursor:
+        for schema in SCHEMAS:
+            _run(cursor, "CREATE SCHEMA IF NOT EXISTS {}", sql.Identifier(schema))
+        for role in ROLES.values():
+            _ensure_role(cursor, role)
 
 
 def apply_grants() -> None:
-    """Gives each role exactly what the table says, after taking everything away."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(%s)", [_SETUP_LOCK])
-        try:
-            for role in ROLES.values():
-                _apply_role(cursor, role)
-        finally:
-            cursor.execute("SELECT pg_advisory_unlock(%s)", [_SETUP_LOCK])
+    """Gives each role exactly what the table says, after taking everything away: at once, as services see it, so that
+    none that is at work is ever without its rights."""
+    with _alone() as cursor:
+        for role in ROLES.values():
+            _apply_role(cursor, role)
 
 
 def ensure_partitions() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT events.ensure_partitions()")
+
+
+@contextmanager
+def _alone() -> Iterator[Any]:
+    """One transaction, and no other set-up beside it."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_SETUP_LOCK])
+        yield cursor
 
 
 def _ensure_role(cursor: Any, role: DatabaseRole) -> None:

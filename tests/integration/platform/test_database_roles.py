@@ -8,7 +8,9 @@ import psycopg2
 import pytest
 from django.conf import settings
 from django.db import connection
+from pytest_django import DjangoDbBlocker
 
+from apps.ops import database
 from service_common.database_roles import ROLES
 
 pytestmark = pytest.mark.usefixtures("django_db_setup")
@@ -103,3 +105,24 @@ def test_a_role_that_does_not_publish_cannot_append(login: Callable[[str], Any],
 def test_a_service_does_not_read_another_domain(login: Callable[[str], Any], role: str, table: str) -> None:
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
         login(role).execute(f"SELECT count(*) FROM {table}")
+
+
+def test_setting_up_the_database_again_never_takes_a_right_from_a_service_that_is_at_work(
+    login: Callable[[str], Any], django_db_blocker: DjangoDbBlocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_work = login("bot_service")
+    at_work.connection.autocommit = True
+    looks = 0
+
+    def look_and_apply(*arguments: Any) -> None:
+        nonlocal looks
+        at_work.execute("SELECT id, ciphertext FROM kraken.vault_credential")
+        looks += 1
+        apply_grant(*arguments)
+
+    apply_grant = database._apply_grant
+    monkeypatch.setattr(database, "_apply_grant", look_and_apply)
+    with django_db_blocker.unblock():
+        database.apply_grants()
+
+    assert looks > len(ROLES)

@@ -32,7 +32,10 @@ class Command(BaseCommand):
             if finding.state is not State.OK or self._verbosity_is_high:
                 self.stdout.write(f"{finding.state.value:>8}  {finding.what}  {finding.detail}".rstrip())
         if drifted := sum(finding.is_drift for finding in findings):
-            raise CommandError(f"{drifted} of {len(findings)} topics, exchanges and queues differ from the code.")
+            raise CommandError(
+                f"{drifted} of {len(findings)} topics, exchanges and queues differ from the code. What is there is "
+                "never replaced: docs/rabbitmq.md says how a queue is changed without losing a message."
+            )
         changed = sum(finding.state is not State.OK for finding in findings)
         self.stdout.write(f"{len(findings)} topics, exchanges and queues are as declared ({changed} of them made now).")
 
