@@ -1,18 +1,22 @@
 """What the tests of the dispatcher share: commands ordered, queues filled and read."""
 
 import json
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import amqp
+import pytest
 from django.db import transaction
 from kombu import Connection
 
+from apps.events import heartbeats
 from apps.events.catalogue.bots import StopBot
+from apps.events.dispatcher import Dispatcher
 from apps.events.services import dispatch
 from apps.events.topology import rabbitmq as topology
-from tests.brokers import RabbitMQ
+from tests.brokers import RabbitMQ, eventually, rabbitmq_rows
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -37,3 +41,19 @@ def fills_up(rabbitmq: RabbitMQ, queue: str) -> bool:
         except amqp.exceptions.MessageNacked:
             return True
     return False
+
+
+@pytest.fixture
+def running(rabbitmq: RabbitMQ) -> Iterator[Dispatcher]:
+    heartbeats._written.clear()
+    made = Dispatcher()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def drain(running: Dispatcher) -> Callable[[], None]:
+    def until_empty() -> None:
+        eventually(lambda: running.step() is not None and not rabbitmq_rows().exists(), what="an empty outbox")
+
+    return until_empty

@@ -1,32 +1,29 @@
 """The outbox reaches RabbitMQ: commands as Celery tasks, status for all who listen, a row gone only once confirmed."""
 
 import json
-from collections.abc import Callable, Iterator
-from io import StringIO
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from cloudevents.core.bindings.amqp import AMQPMessage, from_amqp
 from cloudevents.core.formats.json import JSONFormat
-from django.core.management import call_command
-from django.db import connection, transaction
+from django.db import transaction
 from kombu import Connection
 
 from apps.core.context import message_context
-from apps.events import heartbeats
 from apps.events.amqp_headers import envelope_from
-from apps.events.breaker import MAX_CONSECUTIVE
 from apps.events.catalogue.bots import BotStarted, StopBot, TickBot, TriggerTrade
-from apps.events.dispatcher import Dispatcher, dispatcher, rows
+from apps.events.dispatcher import Dispatcher, dispatcher
 from apps.events.leases import LeaseSet
-from apps.events.models import OutboxRow, ParkedKey, ProcessHeartbeat, StoredEvent
+from apps.events.models import OutboxRow, ProcessHeartbeat, StoredEvent
 from apps.events.rabbitmq import SignalSender, TopologyMissing
 from apps.events.selectors import envelope_of
 from apps.events.services import publish
 from apps.events.topology import rabbitmq as topology
 from tests.brokers import RabbitMQ, eventually, rabbitmq_rows
-from tests.integration.events.dispatch_helpers import NOW, commands_in, fills_up, order
+from tests.integration.events.dispatch_helpers import NOW, drain, fills_up, order, running
+
+__all__ = ["drain", "running"]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -35,22 +32,6 @@ def announce(bot_id: UUID) -> UUID:
     with transaction.atomic():
         status = BotStarted(bot_id=bot_id, user_id=uuid4(), run_id=uuid4(), config_version=1, started_at=NOW)
         return publish(status, now=NOW)
-
-
-@pytest.fixture
-def running(rabbitmq: RabbitMQ) -> Iterator[Dispatcher]:
-    heartbeats._written.clear()
-    made = Dispatcher()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def drain(running: Dispatcher) -> Callable[[], None]:
-    def until_empty() -> None:
-        eventually(lambda: running.step() is not None and not rabbitmq_rows().exists(), what="an empty outbox")
-
-    return until_empty
 
 
 def test_a_command_arrives_as_the_celery_task_of_its_name(drain: Any, rabbitmq: RabbitMQ) -> None:
@@ -204,62 +185,6 @@ def test_a_missing_exchange_is_named_and_nothing_is_created_or_lost(running: Dis
     assert rabbitmq.count("bot.started") == 1
 
 
-def corrupt(event_id: UUID) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SET session_replication_role = replica")
-        cursor.execute("UPDATE events.event SET event_type = 'bot.unheard_of' WHERE event_id = %s", [event_id])
-        cursor.execute("SET session_replication_role = origin")
-
-
-def test_a_message_that_cannot_be_made_parks_its_key_and_no_other(running: Dispatcher, rabbitmq: RabbitMQ) -> None:
-    bad, good = uuid4(), uuid4()
-    corrupt(order(bad))
-    order(bad)
-    for _ in range(3):
-        order(good)
-
-    for _ in range(3):
-        running.step()
-
-    parked = ParkedKey.objects.get()
-    assert (parked.transport, parked.key, parked.event_type) == ("rabbitmq", bad, "bot.unheard_of")
-    assert rabbitmq.count("bot.stop") == 3
-    assert list(rabbitmq_rows().values_list("key", flat=True)) == [bad, bad]
-
-    # Once somebody has mended it and let the key go, its messages follow.
-    with connection.cursor() as cursor:
-        cursor.execute("SET session_replication_role = replica")
-        cursor.execute("UPDATE events.event SET event_type = 'bot.stop'")
-        cursor.execute("SET session_replication_role = origin")
-    call_command("parked_keys", "release", str(bad), stdout=StringIO())
-    eventually(lambda: running.step() is not None and not rabbitmq_rows().exists(), what="an empty outbox")
-    assert rabbitmq.count("bot.stop") == 5
-
-
-def test_operators_see_a_parked_key_of_the_dispatcher_and_may_leave_out_what_cannot_be_sent(
-    running: Dispatcher, rabbitmq: RabbitMQ
-) -> None:
-    bot = uuid4()
-    lost = order(bot)
-    corrupt(lost)
-    following = order(bot)
-    running.step()
-
-    out = StringIO()
-    call_command("parked_keys", "list", stdout=out)
-    assert f"{bot}  2 messages for rabbitmq wait since" in out.getvalue()
-    assert f"behind bot.unheard_of {lost}: unreadable: UnknownMessage" in out.getvalue()
-
-    arguments = [str(bot), "--without", str(lost), "--operator", "ada"]
-    call_command("parked_keys", "release", *arguments, stdout=StringIO())
-    told = json.loads(bytes(StoredEvent.objects.get(event_type="audit.parked_key.released").payload))
-    assert (told["operator"], told["released_key"], told["without"]) == ("ada", str(bot), str(lost))
-    assert (told["transports"], told["messages"]) == (["rabbitmq"], 1)
-    eventually(lambda: running.step() is not None and not rabbitmq_rows().exists(), what="an empty outbox")
-    assert commands_in(rabbitmq, "bot.stop") == [following]
-    assert StoredEvent.objects.filter(event_id=lost).exists()
-
-
 def test_the_dispatcher_does_not_walk_past_what_it_has_sent(running: Dispatcher, drain: Any) -> None:
     order(uuid4())
     drain()
@@ -270,34 +195,6 @@ def test_the_dispatcher_does_not_walk_past_what_it_has_sent(running: Dispatcher,
     order(uuid4())
     assert rabbitmq_rows().get().pk == running._floor.value + 2, "the journal's row lies between"
     drain()
-
-
-def test_a_row_whose_event_is_not_in_the_store_parks_its_key_and_no_other(
-    running: Dispatcher, rabbitmq: RabbitMQ
-) -> None:
-    lost, good = uuid4(), uuid4()
-    order(lost)
-    rabbitmq_rows().update(event_id=uuid4())
-    order(good)
-
-    running.step()
-
-    assert ParkedKey.objects.get().key == lost
-    assert "no such event" in ParkedKey.objects.get().reason
-    assert rabbitmq.count("bot.stop") == 1
-
-
-def test_where_most_cannot_be_made_nothing_is_parked_and_nothing_sent(running: Dispatcher, rabbitmq: RabbitMQ) -> None:
-    for _ in range(MAX_CONSECUTIVE):
-        corrupt(order(uuid4()))
-    order(uuid4())
-
-    assert running.step() > 0
-
-    assert ParkedKey.objects.count() == 0
-    assert rabbitmq.count("bot.stop") == 0
-    assert rabbitmq_rows().count() == MAX_CONSECUTIVE + 1
-    assert ProcessHeartbeat.objects.get(name="rabbitmq").state == "down"
 
 
 def test_a_second_dispatcher_stands_by_and_takes_over_when_the_first_ends(rabbitmq: RabbitMQ) -> None:
@@ -339,70 +236,3 @@ def test_a_signal_without_a_queue_is_an_error_that_says_what_to_do(rabbitmq: Rab
     finally:
         sender.close()
         rabbitmq.declare()
-
-
-def wanted_rows(**more: Any) -> rows.Wanted:
-    return rows.Wanted(frozenset((slot, 1) for slot in range(64)), **{"limit": 5, **more})
-
-
-def test_what_is_urgent_does_not_wait_behind_a_flood_of_other_commands(
-    running: Dispatcher, drain: Any, rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(running, "_batch_rows", 2)
-    for _ in range(20):
-        order(uuid4())
-    urgent = order(uuid4(), command=TriggerTrade)
-
-    running.step()
-
-    assert commands_in(rabbitmq, "bot.trigger_trade") == [urgent]
-    eventually(lambda: rabbitmq.count("bot.stop") == 1, what="one of the others, which go on")
-    drain()
-    assert rabbitmq.count("bot.stop") == 20
-
-
-def test_what_is_urgent_overtakes_nothing_of_its_own_key() -> None:
-    bot = uuid4()
-    for _ in range(10):
-        order(uuid4())
-    stop, first, second = order(bot), order(bot, command=TriggerTrade), order(bot, command=TriggerTrade)
-    other = order(uuid4(), command=TriggerTrade)
-
-    assert rows.next_rows(wanted_rows())[0].event_id == other
-    assert not {stop, first, second} & {row.event_id for row in rows.next_rows(wanted_rows())}
-    of_bot = [row.event_id for row in rows.next_rows(wanted_rows(limit=50)) if row.key == bot]
-    assert of_bot == [stop, first, second]
-    # As long as the stop is under way, what follows it is not urgent.
-    under_way = tuple(row.id for row in rows.next_rows(wanted_rows(limit=50)) if row.event_id == stop)
-    rest = rows.next_rows(wanted_rows(limit=50, under_way=under_way))
-    assert [row.event_id for row in rest].index(first) > 10
-
-
-def test_a_flood_of_urgent_commands_leaves_room_for_the_others() -> None:
-    ordinary = order(uuid4())
-    for _ in range(20):
-        order(uuid4(), command=TriggerTrade)
-
-    batch = rows.next_rows(wanted_rows(limit=6))
-
-    assert len(batch) == len({row.id for row in batch}) == 6
-    assert [row.destination for row in batch][:3] == ["bot.trigger_trade"] * 3
-    assert batch[3].event_id == ordinary
-
-
-def test_a_long_backlog_is_read_from_its_indexes_and_never_whole() -> None:
-    for number in range(300):
-        order(uuid4(), command=TriggerTrade if number == 150 else StopBot)
-    rows.next_rows(wanted_rows())
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE events.outbox")
-
-    for paused in ((), ("bot.start",)):
-        wanted = wanted_rows(paused=paused)
-        with connection.cursor() as cursor:
-            cursor.execute(f"EXPLAIN {rows.query_of(wanted)}", rows.values_of(wanted))
-            plan = "\n".join(line for (line,) in cursor.fetchall())
-        assert "Index Scan using outbox_rabbitmq on outbox" in plan
-        assert "Index Scan using outbox_rabbitmq_queue on outbox" in plan
-        assert "using outbox_rabbitmq_key on outbox first" in plan
-        assert "Seq Scan" not in plan
