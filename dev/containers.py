@@ -4,6 +4,7 @@ from pathlib import Path
 
 from dev import secrets
 from dev.profile import PORTS, ROOT, Profile, write_atomically
+from dev.servers import rabbitmq
 
 FILES = (
     ROOT / "docker" / "docker-compose.infrastructure.yml",
@@ -37,8 +38,7 @@ def _server_files(profile: Profile) -> dict[str, str]:
         "owner/database_url": f"postgresql://muckard:{password['postgres']}@postgres:5432/muckard",
         "servers/rabbitmq.conf": (
             f"default_user = muckard\ndefault_pass = {password['rabbitmq']}\ndefault_vhost = muckard\n"
-            "loopback_users = none\nvm_memory_high_watermark.absolute = 512MB\nraft.wal_max_size_bytes = 64000000\n"
-            "disk_free_limit.absolute = 200MB\n"
+            f"loopback_users = none\n{rabbitmq.LIMITS}"
         ),
         "servers/redis.conf": (
             f'requirepass {password["redis"]}\nsave ""\nappendonly no\nmaxmemory 128mb\nmaxmemory-policy allkeys-lru\n'

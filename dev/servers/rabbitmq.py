@@ -14,6 +14,14 @@ from dev.servers.server import Launch, Server
 
 PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 
+# RabbitMQ advises three times its write-ahead log, which is 512 MB where nothing is said
+# (https://www.rabbitmq.com/docs/quorum-queues#resource-use): a flood of messages would set off the memory alarm.
+LIMITS = """\
+vm_memory_high_watermark.absolute = 512MB
+raft.wal_max_size_bytes = 64000000
+disk_free_limit.absolute = 200MB
+"""
+
 # The user is made at the first start, with the data; the password is kept beside it.
 CONFIGURATION = """\
 listeners.tcp.default = 127.0.0.1:{port}
@@ -27,16 +35,13 @@ default_permissions.read = .*
 default_permissions.write = .*
 loopback_users = none
 heartbeat = 30
-vm_memory_high_watermark.absolute = 512MB
-raft.wal_max_size_bytes = 64000000
 vm_memory_calculation_strategy = rss
-disk_free_limit.absolute = 200MB
 log.console = true
 log.console.level = info
 log.console.use_colors = off
 log.file = false
 collect_statistics_interval = 5000
-"""
+{limits}"""
 
 
 def folder(profile: Profile) -> Path:
@@ -56,6 +61,7 @@ def prepare(profile: Profile) -> None:
             port=profile.ports["rabbitmq"],
             management_port=profile.ports["rabbitmq_management"],
             password=secrets.read(profile, "servers", "rabbitmq_password"),
+            limits=LIMITS,
         ),
         mode=0o600,
     )

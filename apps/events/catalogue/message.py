@@ -33,6 +33,11 @@ class Priority(StrEnum):
     NORMAL = "normal"
     HIGH = "high"
 
+    @property
+    def suffix(self) -> str:
+        """What a name that each priority has of its own ends in; nothing where it is normal."""
+        return "" if self is Priority.NORMAL else f".{self}"
+
 
 class UnknownMessage(PlatformError):
     code = "unknown_message"

@@ -61,7 +61,6 @@ class Dispatcher:
         """Sends what there is. Returns the seconds to wait before the next step. Raises DatabaseError."""
         before, self._slots = self._slots, self._leases.keep()
         if before - self._slots:
-            self._prefetcher.forget()
             self._under_way.abandon()
         if not self._slots:
             return STANDBY_SECONDS
@@ -75,7 +74,6 @@ class Dispatcher:
                 return 0.0
             self._dispatch(batch)
         except BrokerUnavailable as error:
-            self._prefetcher.forget()
             return self._pause(str(error))
         if self._gate.is_shut:
             return self._pause(self._gate.detail)

@@ -51,7 +51,7 @@ class RetryRouter:
 
     def __init__(self, priority: Priority = Priority.NORMAL) -> None:
         self._priority = priority
-        self._heartbeat = HEARTBEAT if priority is Priority.NORMAL else f"{HEARTBEAT}.{priority}"
+        self._heartbeat = f"{HEARTBEAT}{priority.suffix}"
         self._reader = QueueReader(self._heartbeat, [Lane((topology.failures_name(priority),), PREFETCH)])
         self._publisher = ConfirmedPublisher(f"{self._heartbeat}-publisher")
         self._in_hand: list[Message] = []

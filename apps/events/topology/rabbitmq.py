@@ -66,12 +66,12 @@ class QueueSpec:
 
 def failures_name(priority: Priority) -> str:
     """Of the exchange and the queue of what was given up."""
-    return f"{FAILURES}{_suffix(priority)}"
+    return f"{FAILURES}{priority.suffix}"
 
 
 def rung_name(seconds: int, priority: Priority) -> str:
     """Of a rung's exchange and its queue. The delay is part of the name: a changed setting declares another queue."""
-    return f"muckard.retry{_suffix(priority)}.{seconds}s"
+    return f"muckard.retry{priority.suffix}.{seconds}s"
 
 
 def dead_letter_queue(queue: str) -> str:
@@ -191,10 +191,6 @@ def _rungs() -> list[tuple[int, Priority]]:
         for seconds in sorted(set(settings.ENVIRONMENT.retry_rungs_seconds))
         for priority in Priority
     ]
-
-
-def _suffix(priority: Priority) -> str:
-    return "" if priority is Priority.NORMAL else f".{priority}"
 
 
 def _queues_of(message: type[Message]) -> list[QueueSpec]:

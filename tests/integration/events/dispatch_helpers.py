@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -43,6 +44,13 @@ def fills_up(rabbitmq: RabbitMQ, queue: str) -> bool:
     return False
 
 
+def drain_outbox(dispatcher: Dispatcher, *, seconds: float = 20.0) -> None:
+    """Lets the dispatcher work until nothing waits for RabbitMQ."""
+    eventually(
+        lambda: dispatcher.step() is not None and not rabbitmq_rows().exists(), seconds=seconds, what="an empty outbox"
+    )
+
+
 @pytest.fixture
 def running(rabbitmq: RabbitMQ) -> Iterator[Dispatcher]:
     heartbeats._written.clear()
@@ -53,7 +61,4 @@ def running(rabbitmq: RabbitMQ) -> Iterator[Dispatcher]:
 
 @pytest.fixture
 def drain(running: Dispatcher) -> Callable[[], None]:
-    def until_empty() -> None:
-        eventually(lambda: running.step() is not None and not rabbitmq_rows().exists(), what="an empty outbox")
-
-    return until_empty
+    return partial(drain_outbox, running)

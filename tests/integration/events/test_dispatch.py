@@ -21,7 +21,7 @@ from apps.events.selectors import envelope_of
 from apps.events.services import publish
 from apps.events.topology import rabbitmq as topology
 from tests.brokers import RabbitMQ, eventually, rabbitmq_rows
-from tests.integration.events.dispatch_helpers import NOW, drain, fills_up, order, running
+from tests.integration.events.dispatch_helpers import NOW, drain, drain_outbox, fills_up, order, running
 
 __all__ = ["drain", "running"]
 
@@ -132,7 +132,7 @@ def test_a_full_queue_keeps_its_rows_and_delays_no_other(running: Dispatcher, ra
         assert ProcessHeartbeat.objects.get(name="rabbitmq").detail == "bot.stop: The queue is full."
 
     rabbitmq.take("bot.stop")
-    eventually(lambda: running.step() is not None and not rabbitmq_rows().exists(), what="an empty outbox")
+    drain_outbox(running)
     arrived = [UUID(json.loads(message.body)[1]["command_id"]) for message in rabbitmq.take("bot.stop")]
     assert sorted(arrived) == sorted(kept)
 
@@ -148,7 +148,7 @@ def test_what_waits_for_a_full_queue_is_not_overtaken_by_the_same_key(running: D
         assert rabbitmq.count("bot.trigger_trade") == 0
         assert rabbitmq_rows().count() == 2
     rabbitmq.take("bot.stop")
-    eventually(lambda: running.step() is not None and not rabbitmq_rows().exists(), what="an empty outbox")
+    drain_outbox(running)
     assert [rabbitmq.count(queue) for queue in ("bot.stop", "bot.trigger_trade")] == [1, 1]
 
 
@@ -164,7 +164,7 @@ def test_a_message_that_no_queue_takes_stays_and_the_reason_says_what_to_do(
     assert rabbitmq_rows().get().last_error == "No queue takes it: run `manage.py declare_topology`."
     assert rabbitmq.count("bot.stop") == 0
     rabbitmq.declare()
-    eventually(lambda: running.step() is not None and not rabbitmq_rows().exists(), what="an empty outbox")
+    drain_outbox(running)
     assert rabbitmq.count("bot.stop") == 1
 
 
@@ -181,7 +181,7 @@ def test_a_missing_exchange_is_named_and_nothing_is_created_or_lost(running: Dis
     assert "declare_topology" in beat.detail
     assert topology.STATUS not in rabbitmq.names("exchanges")
     rabbitmq.declare()
-    eventually(lambda: running.step() is not None and not rabbitmq_rows().exists(), what="an empty outbox")
+    drain_outbox(running)
     assert rabbitmq.count("bot.started") == 1
 
 

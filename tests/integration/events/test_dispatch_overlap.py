@@ -10,7 +10,7 @@ from django.db import OperationalError
 from apps.events.catalogue.bots import TriggerTrade
 from apps.events.dispatcher import Dispatcher, under_way
 from tests.brokers import RabbitMQ, eventually, rabbitmq_rows
-from tests.integration.events.dispatch_helpers import commands_in, fills_up, order
+from tests.integration.events.dispatch_helpers import commands_in, drain_outbox, fills_up, order
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -23,15 +23,11 @@ def small_batches(rabbitmq: RabbitMQ) -> Iterator[Dispatcher]:
     made.close()
 
 
-def drain(dispatcher: Dispatcher) -> None:
-    eventually(lambda: dispatcher.step() is not None and not rabbitmq_rows().exists(), what="an empty outbox")
-
-
 def test_a_backlog_of_one_key_leaves_in_order_and_once(small_batches: Dispatcher, rabbitmq: RabbitMQ) -> None:
     bot = uuid4()
     ordered = [order(bot) for _ in range(9)]
 
-    drain(small_batches)
+    drain_outbox(small_batches)
 
     assert commands_in(rabbitmq, "bot.stop") == ordered
 
@@ -41,7 +37,7 @@ def test_a_backlog_of_many_keys_leaves_in_order_and_once(small_batches: Dispatch
     bots = [uuid4() for _ in range(3)]
     ordered = [order(bots[number % 3]) for number in range(31)]
 
-    drain(small_batches)
+    drain_outbox(small_batches)
 
     arrived = commands_in(rabbitmq, "bot.stop")
     assert sorted(arrived) == sorted(ordered)
@@ -65,7 +61,7 @@ def test_the_next_batch_is_sent_while_the_last_one_is_under_way(
     for answer in answers:
         publisher._answer(*answer)
 
-    drain(small_batches)
+    drain_outbox(small_batches)
 
     assert commands_in(rabbitmq, "bot.stop") == ordered
 
@@ -98,7 +94,7 @@ def test_what_was_confirmed_while_postgresql_was_away_is_deleted_later_and_not_s
         for _ in range(2):
             with pytest.raises(OperationalError):
                 small_batches.step()
-    drain(small_batches)
+    drain_outbox(small_batches)
 
     assert commands_in(rabbitmq, "bot.stop") == ordered
 

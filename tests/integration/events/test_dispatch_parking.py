@@ -11,8 +11,8 @@ from django.db import connection
 from apps.events.breaker import MAX_CONSECUTIVE
 from apps.events.dispatcher import Dispatcher
 from apps.events.models import ParkedKey, ProcessHeartbeat, StoredEvent
-from tests.brokers import RabbitMQ, eventually, rabbitmq_rows
-from tests.integration.events.dispatch_helpers import commands_in, drain, order, running
+from tests.brokers import RabbitMQ, rabbitmq_rows
+from tests.integration.events.dispatch_helpers import commands_in, drain, drain_outbox, order, running
 
 __all__ = ["drain", "running"]
 
@@ -47,7 +47,7 @@ def test_a_message_that_cannot_be_made_parks_its_key_and_no_other(running: Dispa
         cursor.execute("UPDATE events.event SET event_type = 'bot.stop'")
         cursor.execute("SET session_replication_role = origin")
     call_command("parked_keys", "release", str(bad), stdout=StringIO())
-    eventually(lambda: running.step() is not None and not rabbitmq_rows().exists(), what="an empty outbox")
+    drain_outbox(running)
     assert rabbitmq.count("bot.stop") == 5
 
 
@@ -70,7 +70,7 @@ def test_operators_see_a_parked_key_of_the_dispatcher_and_may_leave_out_what_can
     told = json.loads(bytes(StoredEvent.objects.get(event_type="audit.parked_key.released").payload))
     assert (told["operator"], told["released_key"], told["without"]) == ("ada", str(bot), str(lost))
     assert (told["transports"], told["messages"]) == (["rabbitmq"], 1)
-    eventually(lambda: running.step() is not None and not rabbitmq_rows().exists(), what="an empty outbox")
+    drain_outbox(running)
     assert commands_in(rabbitmq, "bot.stop") == [following]
     assert StoredEvent.objects.filter(event_id=lost).exists()
 

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
@@ -27,6 +28,7 @@ from apps.events.services import dispatch, publish
 from apps.events.status import StatusConsumer
 from tests.brokers import RabbitMQ, eventually, rabbitmq_rows
 from tests.chaos.network import Link
+from tests.integration.events.dispatch_helpers import drain_outbox
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -34,6 +36,8 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 # Connecting, and each read or write, has its own limit; a step may meet several.
 LONGEST_STEP_SECONDS = 15.0
+
+drain = partial(drain_outbox, seconds=30)
 
 
 @pytest.fixture
@@ -69,14 +73,6 @@ def order(bots: list[UUID], count: int) -> list[UUID]:
             )
             ordered.append(dispatch(command, now=NOW))
     return ordered
-
-
-def drain(dispatcher: Dispatcher, *, seconds: float = 30) -> None:
-    eventually(
-        lambda: dispatcher.step() is not None and not rabbitmq_rows().exists(),
-        seconds=seconds,
-        what="an empty outbox",
-    )
 
 
 def arrived(rabbitmq: RabbitMQ) -> list[tuple[UUID, UUID]]:
