@@ -1,6 +1,6 @@
 """Which function handles which message for which group."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
@@ -12,6 +12,8 @@ from apps.events.envelope import Envelope
 M = TypeVar("M", bound=Message)
 Handler = Callable[[Any, Envelope], None]
 H = TypeVar("H", bound=Handler)
+BatchHandler = Callable[[Sequence[tuple[Any, Envelope]]], None]
+B = TypeVar("B", bound=BatchHandler)
 
 
 class DuplicateHandler(TypeError):
@@ -20,10 +22,27 @@ class DuplicateHandler(TypeError):
 
 @dataclass(frozen=True)
 class Registration:
-    """A handler, and whether it does something outside our database that a replay must not repeat."""
+    """A handler, and whether it does something outside our database that a replay must not repeat.
 
-    handler: Handler
-    has_outside_effects: bool
+    Exactly one of `handler` and `batch_handler` is set.
+    """
+
+    handler: Handler | None
+    has_outside_effects: bool = False
+    batch_handler: BatchHandler | None = None
+
+    @property
+    def function(self) -> Callable[..., None]:
+        function = self.handler or self.batch_handler
+        assert function is not None
+        return function
+
+    def call(self, message: Message, envelope: Envelope) -> None:
+        """Hands over one event. Raises whatever the handler raises."""
+        if self.handler is not None:
+            self.handler(message, envelope)
+        else:
+            self.function([(message, envelope)])
 
 
 _registered: dict[str, dict[tuple[str, int], Registration]] = {}
@@ -42,21 +61,45 @@ def consumes(*messages: type[Message], group: str, has_outside_effects: bool = F
     removes duplicates nor opens transactions. Raising means: again later, and after the last try a dead letter.
     `has_outside_effects` keeps replayed events away from it.
     """
-    for message in messages:
-        if not issubclass(message, Event | Status):
-            raise TypeError(f"{message.__name__} is neither an Event nor a Status: nobody consumes it in a group.")
+    _refuse_commands(messages)
 
     def register(handler: Handler) -> Handler:
-        registrations = _registered.setdefault(group, {})
-        for message in messages:
-            identity = (message.declaration.name, message.declaration.version)
-            known = registrations.get(identity)
-            if known is not None and _name_of(known.handler) != _name_of(handler):
-                raise DuplicateHandler(f"{identity[0]} has two handlers in {group}; call one from the other.")
-            registrations[identity] = Registration(handler, has_outside_effects)
+        _register(messages, group, Registration(handler, has_outside_effects))
         return handler
 
     return register
+
+
+def consumes_batch(*messages: type[Message], group: str) -> Callable[[B], B]:
+    """Registers one handler for several events at a time: handler([(message, envelope), …]), in the order of their key.
+
+    It is called in the transaction that records all of them as handled, so either all take effect or none; where it
+    raises, it is called again with each event alone. It has no effects outside the database and publishes nothing,
+    for a batch has no single cause.
+    """
+    _refuse_commands(messages)
+
+    def register(handler: B) -> B:
+        _register(messages, group, Registration(None, batch_handler=handler))
+        return handler
+
+    return register
+
+
+def _refuse_commands(messages: tuple[type[Message], ...]) -> None:
+    for message in messages:
+        if not issubclass(message, Event | Status):
+            raise TypeError(f"{message.__name__} is neither an Event nor a Status: consumer groups do not handle it.")
+
+
+def _register(messages: tuple[type[Message], ...], group: str, registration: Registration) -> None:
+    registrations = _registered.setdefault(group, {})
+    for message in messages:
+        identity = (message.declaration.name, message.declaration.version)
+        known = registrations.get(identity)
+        if known is not None and _name_of(known.function) != _name_of(registration.function):
+            raise DuplicateHandler(f"{identity[0]} has two handlers in {group}; call one from the other.")
+        registrations[identity] = registration
 
 
 def load_consumers() -> None:
@@ -73,15 +116,15 @@ def registrations_for(group: str) -> dict[tuple[str, int], Registration]:
     return _registered.get(group, {})
 
 
-def handlers_for(group: str, *, transport: Transport | None = None) -> dict[tuple[str, int], Handler]:
-    """The handlers of a group by the message's name and version; only of what comes over one transport, if given.
+def handlers_for(group: str, *, transport: Transport | None = None) -> dict[tuple[str, int], Callable[..., None]]:
+    """The functions of a group by the message's name and version; only of what comes over one transport, if given.
 
     A topic may keep commands and status messages for auditors: those reach handlers over RabbitMQ.
     """
     from apps.events.catalogue import message_class
 
     return {
-        identity: registration.handler
+        identity: registration.function
         for identity, registration in registrations_for(group).items()
         if transport in (None, message_class(*identity).declaration.transport)
     }
@@ -95,5 +138,5 @@ def topics_of(group: str) -> list[str]:
     return sorted({each.destination for each in declarations if each.transport is Transport.KAFKA})
 
 
-def _name_of(handler: Handler) -> tuple[str, str]:
+def _name_of(handler: Callable[..., None]) -> tuple[str, str]:
     return handler.__module__, getattr(handler, "__qualname__", repr(handler))
