@@ -18,6 +18,13 @@ FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 5.0
 
 DATABASE_ERRORS = (OperationalError, InterfaceError)
+# https://www.postgresql.org/docs/15/errcodes-appendix.html: serialization failure, deadlock, lock not available.
+_CONFLICTS = frozenset({"40001", "40P01", "55P03"})
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether PostgreSQL refused because of another transaction: it is there, and trying again helps."""
+    return getattr(error.__cause__, "pgcode", None) in _CONFLICTS
 
 
 class Stop:

@@ -1,5 +1,6 @@
 """What becomes of one event in one group: handled, skipped, tried again, or set aside with all that follows it."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from uuid import UUID
 
@@ -10,11 +11,12 @@ from apps.events.breaker import Breaker
 from apps.events.catalogue import InvalidPayload, Transport, UnknownMessage
 from apps.events.consumers import metrics
 from apps.events.consumers.arrival import Arrival
-from apps.events.consumers.delivery import deliver
+from apps.events.consumers.delivery import batch_handler_of, deliver, deliver_batch
 from apps.events.consumers.partition import ATTEMPTS
-from apps.events.consumers.registry import handlers_for
+from apps.events.consumers.registry import BatchHandler, handlers_for
 from apps.events.dead_letters import consumers as dead_letters
-from apps.events.loop import DATABASE_ERRORS
+from apps.events.envelope import Envelope
+from apps.events.loop import DATABASE_ERRORS, is_conflict
 
 logger = structlog.get_logger(__name__)
 
@@ -29,6 +31,14 @@ class Result(StrEnum):
     HELD = "held"
 
 
+class BatchFailed(Exception):
+    """A batch was rolled back: its `count` events are to be handled one at a time, to find the one that fails."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        self.count = count
+
+
 class Handling:
     """Of one group, in one thread."""
 
@@ -41,6 +51,37 @@ class Handling:
         """Finds out which keys of a fetched batch are blocked, in one question. Raises DatabaseError."""
         keys = {arrival.key for arrival in arrivals}
         self._blocked = (self._blocked - keys) | dead_letters.blocked_keys(self.group, keys)
+
+    def handle_batch(self, arrivals: Sequence[Arrival]) -> int:
+        """Handles the first events together, as far as one batch handler takes them. Returns how many are handled; 0
+        where the first has to be handled alone. Raises OperationalError where the database is gone, and BatchFailed."""
+        batch = self._batch(arrivals)
+        if len(batch) < 2 or self.breaker.is_open:
+            return 0
+        try:
+            new = deliver_batch(batch, group=self.group)
+        except Exception as error:
+            if isinstance(error, DATABASE_ERRORS) and not is_conflict(error):
+                raise
+            raise BatchFailed(len(batch)) from error
+        self.breaker.succeeded(len(batch))
+        metrics.breaker_open.labels(group=self.group).set(0)
+        metrics.events.labels(group=self.group, result=Result.HANDLED.value).inc(new)
+        metrics.events.labels(group=self.group, result=Result.SKIPPED.value).inc(len(batch) - new)
+        return len(batch)
+
+    def _batch(self, arrivals: Sequence[Arrival]) -> list[Envelope]:
+        batch: list[Envelope] = []
+        handler: BatchHandler | None = None
+        for arrival in arrivals:
+            if arrival.envelope is None or arrival.key in self._blocked:
+                break
+            own = batch_handler_of(arrival.envelope, group=self.group)
+            if own is None or own is not (handler or own):
+                break
+            handler = own
+            batch.append(arrival.envelope)
+        return batch
 
     def handle(self, arrival: Arrival, *, attempt: int) -> Result:
         """One attempt, counted from 1. Raises OperationalError where the database is gone: that is no attempt."""

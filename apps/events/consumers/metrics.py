@@ -7,3 +7,4 @@ dead_letters = Counter("consumer_dead_letters_total", "Events that a group set a
 rejected = Counter("status_messages_rejected_total", "Status messages that failed and went to the retry router.")
 lag = Gauge("consumer_lag", "Events that lie in Kafka and are not handled yet.", ["group", "topic", "partition"])
 breaker_open = Gauge("consumer_breaker_open", "1 while a group stops rather than set everything aside.", ["group"])
+reconnects = Counter("consumer_reconnects_total", "New Kafka clients of a group after a stall.", ["group"])

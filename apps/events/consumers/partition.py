@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import islice
 
 from apps.events.consumers.arrival import Arrival
 
@@ -20,6 +21,8 @@ class Partition:
     pending: deque[Arrival] = field(default_factory=deque)
     attempts: int = 0
     due_at: float = 0.0
+    # Up to this offset events are handled one at a time: a batch with them failed.
+    alone_until: int = -1
     # The offset after the last handled event; None before the first.
     position: int | None = None
     committed: int | None = None
@@ -36,9 +39,16 @@ class Partition:
     def next(self) -> Arrival:
         return self.pending[0]
 
-    def done(self) -> None:
-        """The next event needs no more attention."""
-        self.position = self.pending.popleft().offset + 1
+    def first(self, count: int) -> list[Arrival]:
+        """The next events that may be handled together; empty where the next one has to be handled alone."""
+        if self.attempts or self.next.offset <= self.alone_until:
+            return []
+        return list(islice(self.pending, count))
+
+    def done(self, count: int = 1) -> None:
+        """The next `count` events need no more attention."""
+        for _ in range(count):
+            self.position = self.pending.popleft().offset + 1
         self.attempts = 0
         self.due_at = 0.0
 

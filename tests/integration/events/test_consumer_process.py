@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(180)]
 
 KEYS = 6
 EVENTS = 120
+BACKLOG = 9_000
 
 
 @pytest.fixture
@@ -87,6 +88,24 @@ def test_a_consumer_that_is_killed_leaves_nothing_half_done(filled: tuple[str, L
         _wait_until(lambda: _count(listener, keys) == EVENTS)
 
     assert _each_once_in_order(listener, keys)
+    assert not DeadLetter.objects.exists()
+
+
+def test_a_consumer_that_is_killed_again_and_again_works_off_a_backlog(topic: str, seen: None) -> None:
+    keys = [uuid4() for _ in range(60)]
+    fill_outbox(topic, keys, BACKLOG)
+    drain(topic)
+    listener = Listener()
+
+    for kill in range(1, 4):
+        with _process(listener, topic, 0.0) as consumer:
+            _wait_until(lambda least=kill * 1_500: _count(listener, keys) > least)
+            consumer.send_signal(signal.SIGKILL)
+            consumer.wait()
+    with _process(listener, topic, 0.0):
+        _wait_until(lambda: _count(listener, keys) == BACKLOG)
+
+    assert all(listener.effects(key) == list(range(1, BACKLOG // 60 + 1)) for key in keys)
     assert not DeadLetter.objects.exists()
 
 
