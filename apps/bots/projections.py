@@ -1,8 +1,9 @@
 """The read models of bots, by the names under which `manage.py replay_events --into` rebuilds them."""
 
 from apps.bots.consumers import ALERTS, READ_MODELS
-from apps.bots.services import alerts, read_models
+from apps.bots.models import Alert
+from apps.bots.services import read_models
 from apps.events.projections import register_projection
 
-BOT_READ_MODELS = register_projection("bot-read-models", group=READ_MODELS, clear=read_models.clear)
-BOT_ALERTS = register_projection("alerts", group=ALERTS, clear=alerts.clear)
+BOT_READ_MODELS = register_projection("bot-read-models", group=READ_MODELS, models=read_models.MODELS)
+BOT_ALERTS = register_projection("alerts", group=ALERTS, models=(Alert,))

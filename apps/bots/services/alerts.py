@@ -31,8 +31,3 @@ def bot_failed(message: BotError, *, event_id: UUID) -> None:
         bot_id=message.bot_id,
         occurred_at=message.failed_at,
     )
-
-
-def clear() -> None:
-    """Empties the alerts, to be told everything again."""
-    Alert.objects.all().delete()

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from apps.bots.accounting import Book, Fill, book_of
 from apps.bots.consumers import ALERTS, READ_MODELS
 from apps.bots.models import Alert, BotStatus, BotTrade, UserTrading
+from apps.bots.services.read_model_changes import ReadModelChanges
 from apps.events.catalogue.bots import BotError, BotStarted, BotStopped
 from apps.events.catalogue.kraken import KrakenKeyTestFailed
 from apps.events.catalogue.trading import BotTradeExecuted, BotTradeSkipped
 from apps.events.catalogue.user import UserCreated
-from apps.events.consumers import deliver, load_consumers
+from apps.events.consumers import deliver, deliver_batch, load_consumers
+from apps.events.models import InboxEntry
 from tests.factories.bots import START_OF_STORY, Story
 from tests.integration.bots.stories import ACTIONS, deliver_all, everything, tell
 
@@ -204,3 +206,50 @@ def test_a_failed_bot_becomes_an_alert(is_final: bool, severity: str) -> None:
     assert deliver(story.failed(is_final=is_final), group=ALERTS)
 
     assert Alert.objects.get(bot_id=story.bot_id).severity == severity
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(story=stories, data=st.data())
+def test_batches_of_any_size_end_in_the_same_rows_as_one_event_at_a_time(story: Story, data: st.DataObject) -> None:
+    with transaction.atomic():
+        deliver_all(story.envelopes)
+        one_by_one = everything()
+        transaction.set_rollback(True)
+    with transaction.atomic():
+        left = data.draw(st.permutations(story.envelopes))
+        while left:
+            size = data.draw(st.integers(1, len(left)))
+            batch, left = left[:size], left[size:]
+            assert deliver_batch(batch, group=READ_MODELS) == len(batch)
+        assert everything() == one_by_one
+        transaction.set_rollback(True)
+
+
+def test_a_batch_handles_an_event_once_however_often_it_holds_it() -> None:
+    story = Story()
+    story.started()
+    trade = story.traded("buy")
+    assert deliver(trade, group=READ_MODELS)
+
+    assert deliver_batch([*story.envelopes, *story.envelopes], group=READ_MODELS) == 1
+    assert deliver_batch(story.envelopes, group=READ_MODELS) == 0
+    assert (status_of(story).trades, status_of(story).state) == (1, "running")
+
+
+def test_a_batch_with_an_event_that_fails_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    story = Story()
+    story.started()
+    story.traded("buy")
+    story.skipped()
+
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("no such code")
+
+    monkeypatch.setattr(ReadModelChanges, "write", fail)
+    with pytest.raises(ValueError, match="no such code"):
+        deliver_batch(story.envelopes, group=READ_MODELS)
+
+    assert not any(everything().values())
+    assert InboxEntry.objects.count() == 0
