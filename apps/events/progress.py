@@ -1,6 +1,7 @@
 """Tells a process that makes progress from one that only lives: work waits, and for a while none of it was done."""
 
-from collections.abc import Hashable
+import time
+from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
 from prometheus_client import Gauge
@@ -22,6 +23,14 @@ class Standing(NamedTuple):
     @property
     def is_stalled(self) -> bool:
         return self.state == "down"
+
+
+class Backlog(NamedTuple):
+    """What waits, as `Progress.observe` wants it."""
+
+    count: int = 0
+    marker: Hashable = None
+    reason: str = ""
 
 
 class Progress:
@@ -71,3 +80,40 @@ class Progress:
     def forget(self) -> None:
         """Takes the gauge's line away: the process no longer does this work (a partition was revoked, say)."""
         stalled.remove(self._name)
+
+
+class ProgressWatch:
+    """Looks at a process's backlog from time to time, and keeps how it stands in between. For one thread.
+
+    `look` may raise; the standing before is kept then, and the next call looks again.
+    """
+
+    def __init__(
+        self,
+        progress: Progress,
+        look: Callable[[], Backlog],
+        *,
+        every_seconds: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._progress = progress
+        self._look = look
+        self._every_seconds = every_seconds
+        self._clock = clock
+        self._due_at = float("-inf")
+        self._standing = Standing("up")
+
+    def standing(self) -> Standing:
+        """Raises what the look raises."""
+        if self._clock() >= self._due_at:
+            backlog = self._look()
+            now = self._clock()
+            self._standing = self._progress.observe(
+                backlog=backlog.count, marker=backlog.marker, now=now, reason=backlog.reason
+            )
+            self._due_at = now + min(self._every_seconds, self._progress.limit_seconds / 3)
+        return self._standing
+
+    def restart(self) -> None:
+        """As of `Progress`."""
+        self._progress.restart()
