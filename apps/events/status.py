@@ -11,7 +11,7 @@ from apps.events.catalogue import Priority, Status, message_class
 from apps.events.consumers import deliver, groups, handlers_for, metrics
 from apps.events.consumers.handling import Result
 from apps.events.loop import DATABASE_ERRORS
-from apps.events.rabbitmq import BrokerUnavailable, Lane, QueueReader, body_of
+from apps.events.rabbitmq import BrokerUnavailable, Lane, QueueReader, ReaderWatch, body_of
 from apps.events.topology import rabbitmq as topology
 
 logger = structlog.get_logger(__name__)
@@ -37,6 +37,7 @@ class StatusConsumer:
         ]
         self.queues = [queue for lane in lanes for queue in lane.queues]
         self._reader = QueueReader("status-consumer", [lane for lane in lanes if lane.queues])
+        self._watch = ReaderWatch(HEARTBEAT, self._reader)
         self._failures = 0
 
     def step(self) -> float:
@@ -45,10 +46,11 @@ class StatusConsumer:
             message = self._reader.next(seconds=IDLE_SECONDS)
             if message is not None:
                 self._handle(message)
+            standing = self._watch.standing()
         except BrokerUnavailable as error:
             return self._pause(str(error))
         self._failures = 0
-        heartbeats.beat(HEARTBEAT, "up")
+        heartbeats.beat(HEARTBEAT, *standing)
         return 0.0
 
     def close(self) -> None:

@@ -20,13 +20,15 @@ from apps.events.dispatcher.pauses import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SEC
 from apps.events.dispatcher.rows import TRANSPORT, Wanted
 from apps.events.dispatcher.under_way import UnderWay
 from apps.events.leases import LeaseSet
-from apps.events.outbox import Floor, Gate, Prefetcher, metrics
+from apps.events.outbox import Floor, Gate, OutboxProgress, Prefetcher, metrics
 from apps.events.rabbitmq import BrokerUnavailable, ConfirmedPublisher
 from apps.events.wakeup import Waiter
 
 logger = structlog.get_logger(__name__)
 
+NAME = "dispatcher"
 HEARTBEAT = "rabbitmq"
+ADVICE = "RabbitMQ answers: see the dispatcher's log, and restart the dispatcher if it stays so."
 IDLE_SECONDS = 0.25
 STANDBY_SECONDS = 1.0
 SECONDS_BETWEEN_CHORES = 1.0
@@ -55,6 +57,15 @@ class Dispatcher:
         self._chores_at = float("-inf")
         self._failures = 0
         self._paused = Pauses()
+        self._progress = OutboxProgress(
+            NAME,
+            TRANSPORT,
+            gate=self._gate,
+            floor=self._floor,
+            look=self._look,
+            slots=lambda: self._slots,
+            cause=lambda: self._paused.detail() or ADVICE,
+        )
         self._under_way = UnderWay(self._publisher, self._gate, self._paused)
 
     def step(self) -> float:
@@ -96,6 +107,8 @@ class Dispatcher:
         self._chores_at = time.monotonic()
         if self._gate.look() or has_new_slots:
             self._floor.reset()
+        if has_new_slots:
+            self._progress.restart()
         self._floor.raise_if_safe(highest=self._highest)
         self._look.look(floor=self._floor.value)
 
@@ -162,7 +175,7 @@ class Dispatcher:
         if self._failures:
             logger.info("rabbitmq_answers_again", after_failed_tries=self._failures)
         self._failures = 0
-        heartbeats.beat(HEARTBEAT, "up", self._paused.detail() or self._gate.detail)
+        heartbeats.beat(HEARTBEAT, *self._progress.standing(remark=self._paused.detail()))
 
     def _pause(self, reason: str) -> float:
         seconds = min(FIRST_PAUSE_SECONDS * 2.0**self._failures, LONGEST_PAUSE_SECONDS)

@@ -1,6 +1,7 @@
 """What relay and dispatcher tell Prometheus of the outbox; each of its own transport."""
 
 import time
+from collections.abc import Iterable
 
 from django.db import connection
 from prometheus_client import Counter, Gauge
@@ -38,6 +39,11 @@ class OutboxLook:
     def __init__(self, transport: str) -> None:
         self._transport = transport
         self._looked_at = float("-inf")
+        self._waiting: dict[int, int] = {}
+
+    def waiting(self, slots: Iterable[int]) -> int:
+        """How many messages of these slots waited at the last look."""
+        return sum(self._waiting.get(slot, 0) for slot in slots)
 
     def look(self, *, floor: int) -> None:
         """Counts what lies above the floor. Raises DatabaseError."""
@@ -47,6 +53,7 @@ class OutboxLook:
         with connection.cursor() as cursor:
             cursor.execute(_PENDING, [self._transport, floor])
             rows = cursor.fetchall()
+            self._waiting = {slot: count for slot, count, _ in rows}
             pending.clear()
             for slot, count, _ in rows:
                 pending.labels(self._transport, slot).set(count)

@@ -3,10 +3,11 @@
 Only background processes do this. A request writes to the outbox and never waits for a broker.
 """
 
-from apps.events.rabbitmq.connection import BrokerUnavailable, TopologyMissing, connect, exists, release
+from apps.events.rabbitmq.connection import BrokerUnavailable, TopologyMissing, connect, exists, ready_messages, release
 from apps.events.rabbitmq.messages import Outgoing, outgoing_of, outgoing_signal
 from apps.events.rabbitmq.publisher import ConfirmedPublisher, Delivery, Outcome, Verdict
 from apps.events.rabbitmq.reader import Lane, QueueReader, body_of
+from apps.events.rabbitmq.reader_watch import ReaderWatch
 from apps.events.rabbitmq.signals import SignalSender
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Outcome",
     "Outgoing",
     "QueueReader",
+    "ReaderWatch",
     "SignalSender",
     "TopologyMissing",
     "Verdict",
@@ -25,5 +27,6 @@ __all__ = [
     "exists",
     "outgoing_of",
     "outgoing_signal",
+    "ready_messages",
     "release",
 ]

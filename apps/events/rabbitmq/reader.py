@@ -15,6 +15,7 @@ from apps.events.rabbitmq.connection import (
     BrokerUnavailable,
     collect,
     connect,
+    ready_messages,
     release,
     unavailable,
 )
@@ -31,9 +32,14 @@ class Lane:
 @dataclass
 class _OpenLane:
     waiting: deque[Message] = field(default_factory=deque)
+    received: int = 0
+
+    def take(self, message: Message) -> None:
+        self.received += 1
+        self.waiting.append(message)
 
     def take_unreadable(self, message: Message, _: Exception) -> None:
-        self.waiting.append(message)
+        self.take(message)
 
 
 def body_of(message: Message) -> bytes:
@@ -53,6 +59,9 @@ class QueueReader:
         self._lanes = lanes
         self._open: list[_OpenLane] = []
         self._connection: Connection | None = None
+        self._answered_here = 0
+        # Messages acknowledged or rejected so far, over all connections.
+        self.answered = 0
 
     def next(self, *, seconds: float) -> Message | None:
         """The next message of the most urgent lane that has one; None if none comes in time. Raises
@@ -79,6 +88,29 @@ class QueueReader:
     def is_connected(self) -> bool:
         """False after BrokerUnavailable: what was read comes again, over the next connection."""
         return self._connection is not None
+
+    @property
+    def in_hand(self) -> int:
+        """How many messages were read over this connection and neither acknowledged nor rejected."""
+        return sum(lane.received for lane in self._open) - self._answered_here
+
+    def ready(self) -> int:
+        """How many messages lie in the queues, apart from those in anybody's hand. Raises BrokerUnavailable."""
+        try:
+            self._connect()
+            assert self._connection is not None
+            names = [queue for lane in self._lanes for queue in lane.queues]
+            return ready_messages(self._connection, names)
+        except BrokerUnavailable:
+            self._drop()
+            raise
+        except CONNECTION_ERRORS as error:
+            self._drop()
+            raise unavailable(error) from error
+
+    def reconnect(self) -> None:
+        """Gives the connection up: what is in hand returns to its queue, and the next read subscribes again."""
+        self._drop()
 
     def keep_alive(self) -> None:
         """Heartbeats for a connection whose messages are still in hand. Raises BrokerUnavailable."""
@@ -112,6 +144,8 @@ class QueueReader:
         try:
             for message in messages:
                 answer(message)
+                self.answered += 1
+                self._answered_here += 1
         except CONNECTION_ERRORS as error:
             self._drop()
             raise unavailable(error) from error
@@ -125,7 +159,7 @@ class QueueReader:
             consumer = Consumer(
                 self._connection.channel(),
                 queues=[Queue(queue, no_declare=True) for queue in lane.queues],
-                on_message=opened.waiting.append,
+                on_message=opened.take,
                 on_decode_error=opened.take_unreadable,
                 prefetch_count=lane.prefetch,
                 auto_declare=False,
@@ -152,3 +186,4 @@ class QueueReader:
     def _forget(self) -> None:
         self._connection = None
         self._open = []
+        self._answered_here = 0

@@ -58,6 +58,13 @@ class BrokerWatch:
         if self.is_up is not None:
             heartbeats.beat(HEARTBEAT, "up" if self.is_up else "down", self._detail)
 
+    @property
+    def advice(self) -> str:
+        """What a person who sees that nothing is sent should look at."""
+        if self.is_up is False:
+            return f"Kafka: {self._detail} Sending goes on by itself once Kafka takes records."
+        return "Kafka answers: see the relay's log, and restart the relay if it stays so."
+
     def why_stuck(self, producer: EventProducer, *, oldest_seconds: float) -> str | None:
         """Why the producer will never send again, or None where it may."""
         now = time.monotonic()

@@ -14,7 +14,7 @@ from apps.events.catalogue import Transport
 from apps.events.kafka import BrokerUnavailable, EventProducer
 from apps.events.leases import LeaseSet
 from apps.events.loop import DATABASE_ERRORS
-from apps.events.outbox import Floor, Gate, Prefetcher, delete_rows
+from apps.events.outbox import Floor, Gate, OutboxProgress, Prefetcher, delete_rows
 from apps.events.outbox import metrics as outbox_metrics
 from apps.events.relay import metrics, rows
 from apps.events.relay.batch import Batch
@@ -70,6 +70,15 @@ class Relay:
         self._broker = BrokerWatch()
         self._waiter = Waiter(TRANSPORT)
         self._look = outbox_metrics.OutboxLook(TRANSPORT)
+        self._progress = OutboxProgress(
+            self._shard.process_name,
+            TRANSPORT,
+            gate=self._gate,
+            floor=self._floor,
+            look=self._look,
+            slots=lambda: self._held,
+            cause=lambda: self._broker.advice,
+        )
         self._busy_at = 0.0
         self._chores_at = float("-inf")
         # Rows to send one by one, to tell which of a refused batch is the one.
@@ -126,6 +135,7 @@ class Relay:
             self._give_up_window("lease_lost")
         if self._held.items() - before.items():
             self._floor.reset()
+            self._progress.restart()
             self._chores_at = float("-inf")
         return bool(self._held)
 
@@ -146,7 +156,7 @@ class Relay:
             metrics.lease_epoch.labels(slot).set(epoch)
         self._broker.ask(self._producer_made())
         self._broker.beat()
-        heartbeats.beat(self._shard.process_name, "down" if self._gate.is_shut else "up", self._gate.detail)
+        heartbeats.beat(self._shard.process_name, *self._progress.standing())
         self._replace_stuck_producer()
 
     def _producer_made(self) -> EventProducer:

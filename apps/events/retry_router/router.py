@@ -21,6 +21,7 @@ from apps.events.rabbitmq import (
     Lane,
     Outgoing,
     QueueReader,
+    ReaderWatch,
     Verdict,
     body_of,
     exists,
@@ -53,6 +54,7 @@ class RetryRouter:
         self._priority = priority
         self._heartbeat = f"{HEARTBEAT}{priority.suffix}"
         self._reader = QueueReader(self._heartbeat, [Lane((topology.failures_name(priority),), PREFETCH)])
+        self._watch = ReaderWatch(self._heartbeat, self._reader)
         self._publisher = ConfirmedPublisher(f"{self._heartbeat}-publisher")
         self._in_hand: list[Message] = []
         self._known = {
@@ -72,6 +74,7 @@ class RetryRouter:
                 self._route()
             else:
                 self._publisher.keep_alive()
+            standing = self._watch.standing()
         except BrokerUnavailable as error:
             if not self._reader.is_connected:
                 self._in_hand = []
@@ -81,7 +84,7 @@ class RetryRouter:
         if self._in_hand:
             return self._pause("A retry queue is full.")
         self._failures = 0
-        heartbeats.beat(self._heartbeat, "up")
+        heartbeats.beat(self._heartbeat, *standing)
         return 0.0
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A worker's sign of life: a heartbeat row, as long as Celery's main loop comes round.
+"""A worker's heartbeat row: up as long as Celery's main loop comes round and commands that wait make progress.
 
 A frozen broker or a hung main loop stops Celery's own heartbeat; the row then says so. The thread writes it, so that a
 slow database never holds up the main loop, which has to answer RabbitMQ.
@@ -13,6 +13,8 @@ from celery.signals import heartbeat_sent, worker_ready, worker_shutting_down
 from django.db import DatabaseError, connection
 
 from apps.events import heartbeats
+from apps.events.progress import Standing
+from apps.events.worker.progress import WorkerProgress
 
 logger = structlog.get_logger(__name__)
 
@@ -41,27 +43,33 @@ class Liveness:
     def start(self, sender: Any, **_: Any) -> None:
         if self._thread is None:
             # Only now: the pool's children were forked without this thread and its database connection.
-            self._thread = threading.Thread(target=self._run, args=(sender.hostname,), daemon=True, name="liveness")
+            progress = WorkerProgress(sender.hostname, list(sender.app.amqp.queues.consume_from))
+            arguments = (sender.hostname, progress)
+            self._thread = threading.Thread(target=self._run, args=arguments, daemon=True, name="liveness")
             self._thread.start()
 
     def stop(self, **_: Any) -> None:
         self._is_over.set()
 
-    def _run(self, node: str) -> None:
+    def _run(self, node: str, progress: WorkerProgress) -> None:
         name = f"worker:{node}"
         while not self._is_over.wait(BEAT_SECONDS if self._came_round_at else 0.5):
-            silent = time.monotonic() - self._came_round_at > SILENT_SECONDS
             try:
-                heartbeats.beat(
-                    name, "down" if silent else "up", "The main loop does not come round." if silent else ""
-                )
+                heartbeats.beat(name, *self._standing(progress))
             except DatabaseError as error:
                 logger.warning("worker_heartbeat_failed", reason=str(error).strip())
             finally:
                 connection.close()
+        progress.close()
         try:
             heartbeats.retire(name)
         except DatabaseError as error:
             logger.warning("worker_heartbeat_failed", reason=str(error).strip())
         finally:
             connection.close()
+
+    def _standing(self, progress: WorkerProgress) -> Standing:
+        standing = progress.standing()
+        if time.monotonic() - self._came_round_at > SILENT_SECONDS:
+            return Standing("down", f"The main loop does not come round. {standing.detail}".strip())
+        return standing
