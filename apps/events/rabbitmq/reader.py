@@ -42,7 +42,7 @@ def body_of(message: Any) -> bytes:
     if not isinstance(body, str):
         return bytes(body or b"")
     try:
-        return body.encode(message.content_encoding or "utf-8")
+        return body.encode(message.properties.get("content_encoding") or "utf-8")
     except (LookupError, ValueError):
         return body.encode(errors="surrogatepass")
 
