@@ -24,6 +24,10 @@ from apps.events.rabbitmq.connection import CONNECTION_ERRORS, unavailable
 WAIT_SECONDS = 10.0
 RETRY_SECONDS = 0.2
 
+# Half of what RabbitMQ passes on to a quorum queue as it comes.
+ANSWERS_UNDER_WAY = 16
+CARRY_OUT_SECONDS = 5.0
+
 _UNKNOWN = datetime.min.replace(tzinfo=UTC)
 
 
@@ -50,17 +54,15 @@ class Hold:
 
     def __init__(self, connection: Connection, source: str) -> None:
         self._connection = connection
+        self._source = source
         self._taken: list[Any] = []
+        # By delivery tag, where each belongs that has not left the queue.
+        self._held: dict[int, tuple[datetime, int]] = {}
         _lock(connection, source)
         self._channel: Any = connection.channel()
-        for _ in range(int(self._channel.queue_declare(source, passive=True).message_count)):
-            message = self._channel.basic_get(source)
-            if message is None:
+        for _ in range(self._ready()):
+            if not self._take_next():
                 break
-            self._taken.append(message)
-        self._held = {
-            message.delivery_tag: (died_at(message) or _UNKNOWN, number) for number, message in enumerate(self._taken)
-        }
 
     def oldest(self, fits: Callable[[Any], bool], limit: int | None) -> list[Held]:
         """At most `limit` letters that fit, oldest first."""
@@ -82,10 +84,34 @@ class Hold:
         self._connection.heartbeat_check()
 
     def give_back(self) -> None:
-        for tag in sorted(self._held, key=lambda tag: self._held[tag]):
+        """In order: RabbitMQ puts what comes back in one go into any order, and so it does with what it has to put off
+        because more than 32 answers to a queue are under way. What is under way when the channel closes is lost."""
+        self._take_next()
+        tags = sorted(self._held, key=lambda tag: self._held[tag])
+        before = self._ready()
+        for number, tag in enumerate(tags, start=1):
             self._channel.basic_reject(tag, requeue=True)
+            if number % ANSWERS_UNDER_WAY == 0 or number == len(tags):
+                self._await_ready(before + number)
         self._held.clear()
         self._channel.close()
+
+    def _take_next(self) -> bool:
+        """The next letter, if there is one. RabbitMQ has carried out every earlier answer when it says what."""
+        message = self._channel.basic_get(self._source)
+        if message is None:
+            return False
+        self._held[message.delivery_tag] = (died_at(message) or _UNKNOWN, len(self._taken))
+        self._taken.append(message)
+        return True
+
+    def _ready(self) -> int:
+        return int(self._channel.queue_declare(self._source, passive=True).message_count)
+
+    def _await_ready(self, count: int) -> None:
+        deadline = time.monotonic() + CARRY_OUT_SECONDS
+        while self._ready() < count and time.monotonic() < deadline:
+            time.sleep(0.001)
 
 
 @contextlib.contextmanager
