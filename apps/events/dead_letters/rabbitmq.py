@@ -72,7 +72,7 @@ def redrive(
     fates: dict[Fate, int] = {"sent": 0, "failed": 0, "settled": 0}
     try:
         with hold(source) as held:
-            pace = Pace(rate, meanwhile=held.keep_alive)
+            pace = Pace(rate, meanwhile=lambda: _keep_alive(held, publisher, dry_run=dry_run))
             for each in _oldest(held, source, filters):
                 pace.wait()
                 fate, words = _redrive_one(publisher, source, each.message, dry_run=dry_run, operator=operator)
@@ -123,6 +123,12 @@ def _redrive_one(
     if outcome.verdicts[0] is not Verdict.CONFIRMED:
         return "failed", f"left: {outcome.verdicts[0]}"
     return "sent", "sent"
+
+
+def _keep_alive(held: Hold, publisher: ConfirmedPublisher, *, dry_run: bool) -> None:
+    held.keep_alive()
+    if not dry_run:
+        publisher.keep_alive()
 
 
 def _obstacle(source: str, message: Any, again: Outgoing) -> str:

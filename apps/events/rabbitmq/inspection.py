@@ -25,7 +25,8 @@ MAX_BODY_BYTES = 2 * MAX_PAYLOAD_BYTES
 MAX_DEPTH = 32
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-_OTHER_HEADERS = ("x-", "tracestate", "baggage")
+# CC and BCC speak to RabbitMQ alone.
+_OTHER_HEADERS = ("x-", "tracestate", "baggage", "CC", "BCC")
 _EMBEDDED = {"callbacks", "errbacks", "chain", "chord"}
 _MOST_CHARACTERS = 300
 _LONGEST_HEADER = 4096
