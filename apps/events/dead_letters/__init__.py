@@ -87,18 +87,18 @@ class Source(Protocol):
 
 
 class Pace:
-    """Holds a loop to `rate` rounds a second; None is as fast as it goes. Calls `meanwhile` about once a second."""
+    """Holds a loop to `rate` rounds a second; None is as fast as it goes."""
 
-    def __init__(self, rate: float | None, *, meanwhile: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, rate: float | None) -> None:
         self._seconds = 1 / rate if rate else 0.0
-        self._meanwhile = meanwhile
         self._next_at: float | None = None
 
-    def wait(self) -> None:
+    def wait(self, *, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Calls `meanwhile` about once a second."""
         now = time.monotonic()
         while self._next_at is not None and self._next_at > now:
             time.sleep(min(self._next_at - now, 1.0))
-            self._meanwhile()
+            meanwhile()
             now = time.monotonic()
         self._next_at = max(now, self._next_at or now) + self._seconds
 

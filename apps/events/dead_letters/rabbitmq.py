@@ -5,7 +5,10 @@ it went. A command whose row says that it is finished, or on its way again, is n
 process of ours can have sent is not sent at all.
 """
 
+import time
 from collections.abc import Iterator
+from datetime import datetime
+from functools import partial
 from typing import Any, Literal
 from uuid import UUID
 
@@ -19,7 +22,7 @@ from apps.events.catalogue import Command, Status
 from apps.events.catalogue.audit import DeadLettersPurged, DeadLettersRedriven
 from apps.events.dead_letters import Filters, Letter, Outcome, Pace, Progress
 from apps.events.dead_letters.announcement import announce
-from apps.events.dead_letters.hold import Held, Hold, hold
+from apps.events.dead_letters.hold import Held, Hold, died_at, hold
 from apps.events.dead_letters.reading import headers_in, id_of, inbound_of, letter_of
 from apps.events.executions import Redrive
 from apps.events.rabbitmq import ConfirmedPublisher, Outgoing, Verdict, body_of, can_be_sent, connect, fault_of, release
@@ -29,6 +32,11 @@ from apps.events.topology import rabbitmq as topology
 # Notes on the last death, and orders to the broker that are not ours to repeat.
 _LEFT_OUT = {DEAD_AT, DEAD_QUEUE, DEAD_REASON, DEFERRALS, "CC", "BCC", "application_headers", "user_id", "expiration"}
 
+# RabbitMQ closes the channel of a client that has not answered for half an hour (consumer_timeout).
+HOLD_SECONDS = 600.0
+
+# Of one death of one message.
+Name = tuple[str, datetime | None]
 Fate = Literal["sent", "failed", "settled"]
 
 
@@ -68,23 +76,19 @@ def redrive(
 ) -> Outcome:
     """Sends letters back to the queue that gave them up, oldest first, as their first attempt. Raises
     BrokerUnavailable, DeadLettersInUse, DatabaseError; what was sent by then is sent."""
-    publisher = ConfirmedPublisher("redrive")
-    fates: dict[Fate, int] = {"sent": 0, "failed": 0, "settled": 0}
+    run = _Redrive(source, rate=rate, dry_run=dry_run, operator=operator, progress=progress)
     try:
         with hold(source) as held:
-            pace = Pace(rate, meanwhile=lambda: _keep_alive(held, publisher, dry_run=dry_run))
-            for each in _oldest(held, source, filters):
-                pace.wait()
-                fate, words = _redrive_one(publisher, source, each.message, dry_run=dry_run, operator=operator)
-                fates[fate] += 1
-                if fate != "failed" and not dry_run:
-                    held.let_go(each)
-                progress(letter_of(source, each.message), words)
+            left = run.go(held, _oldest(held, source, filters))
+        while left:
+            # What has died again meanwhile is another letter: its time is another one.
+            with hold(source) as held:
+                left = run.go(held, held.oldest(partial(_is_one_of, set(left)), None))
     finally:
-        publisher.close()
-        if fates["sent"] and not dry_run:
-            announce(DeadLettersRedriven, source, filters, fates["sent"], operator)
-    return Outcome(redriven=fates["sent"], failed=fates["failed"], left=fates["failed"])
+        run.close()
+        if run.fates["sent"] and not dry_run:
+            announce(DeadLettersRedriven, source, filters, run.fates["sent"], operator)
+    return Outcome(redriven=run.fates["sent"], failed=run.fates["failed"], left=run.fates["failed"])
 
 
 def purge(source: str, filters: Filters, *, dry_run: bool, operator: str) -> int:
@@ -102,33 +106,61 @@ def purge(source: str, filters: Filters, *, dry_run: bool, operator: str) -> int
     return purged
 
 
-def _redrive_one(
-    publisher: ConfirmedPublisher, source: str, message: Any, *, dry_run: bool, operator: str
-) -> tuple[Fate, str]:
-    """What becomes of one letter, and the words for it."""
-    queue = source.removesuffix(".dlq")
-    again = _as_first_attempt(queue, message)
-    if obstacle := _obstacle(source, message, again):
-        return "failed", f"left: {obstacle}"
-    if queue in topology.queue_names(Command):
-        command_id = UUID(orjson.loads(body_of(message))[1]["command_id"])
-        answer = executions.may_redrive(command_id) if dry_run else executions.redrive(command_id, operator=operator)
-        if answer is not Redrive.READY:
-            return "settled", f"{'would be ' if dry_run else ''}dropped: the command is {answer}"
-    if dry_run:
-        return "sent", "would be sent"
-    outcome = publisher.publish([again])
-    if outcome.error is not None:
-        raise outcome.error
-    if outcome.verdicts[0] is not Verdict.CONFIRMED:
-        return "failed", f"left: {outcome.verdicts[0]}"
-    return "sent", "sent"
+class _Redrive:
+    def __init__(self, source: str, *, rate: float | None, dry_run: bool, operator: str, progress: Progress) -> None:
+        self._source = source
+        self._queue = source.removesuffix(".dlq")
+        self._pace = Pace(rate)
+        self._dry_run = dry_run
+        self._operator = operator
+        self._progress = progress
+        self._publisher = ConfirmedPublisher("redrive")
+        self.fates: dict[Fate, int] = {"sent": 0, "failed": 0, "settled": 0}
 
+    def go(self, held: Hold, wanted: list[Held]) -> list[Name]:
+        """Deals with these letters, for as long as they may be held. The names of those that are left."""
+        until = time.monotonic() + HOLD_SECONDS
+        for number, each in enumerate(wanted, start=1):
+            self._pace.wait(meanwhile=lambda: self._keep_alive(held))
+            fate, words = self._redrive_one(each.message)
+            self.fates[fate] += 1
+            if fate != "failed" and not self._dry_run:
+                held.let_go(each)
+            self._progress(letter_of(self._source, each.message), words)
+            if time.monotonic() >= until:
+                return [_name(later.message) for later in wanted[number:]]
+        return []
 
-def _keep_alive(held: Hold, publisher: ConfirmedPublisher, *, dry_run: bool) -> None:
-    held.keep_alive()
-    if not dry_run:
-        publisher.keep_alive()
+    def close(self) -> None:
+        self._publisher.close()
+
+    def _redrive_one(self, message: Any) -> tuple[Fate, str]:
+        """What becomes of one letter, and the words for it."""
+        again = _as_first_attempt(self._queue, message)
+        if obstacle := _obstacle(self._source, message, again):
+            return "failed", f"left: {obstacle}"
+        if self._queue in topology.queue_names(Command):
+            answer = self._ask(UUID(orjson.loads(body_of(message))[1]["command_id"]))
+            if answer is not Redrive.READY:
+                return "settled", f"{'would be ' if self._dry_run else ''}dropped: the command is {answer}"
+        if self._dry_run:
+            return "sent", "would be sent"
+        outcome = self._publisher.publish([again])
+        if outcome.error is not None:
+            raise outcome.error
+        if outcome.verdicts[0] is not Verdict.CONFIRMED:
+            return "failed", f"left: {outcome.verdicts[0]}"
+        return "sent", "sent"
+
+    def _ask(self, command_id: UUID) -> Redrive:
+        if self._dry_run:
+            return executions.may_redrive(command_id)
+        return executions.redrive(command_id, operator=self._operator)
+
+    def _keep_alive(self, held: Hold) -> None:
+        held.keep_alive()
+        if not self._dry_run:
+            self._publisher.keep_alive()
 
 
 def _obstacle(source: str, message: Any, again: Outgoing) -> str:
@@ -145,6 +177,14 @@ def _as_first_attempt(queue: str, message: Any) -> Outgoing:
     properties = {name: value for name, value in message.properties.items() if name not in _LEFT_OUT}
     again = amqp.Message(body_of(message), application_headers=headers | {ATTEMPT: 1}, **properties)
     return Outgoing(id_of(message), topology.COMMANDS, queue, again)
+
+
+def _name(message: Any) -> Name:
+    return id_of(message), died_at(message)
+
+
+def _is_one_of(names: set[Name], message: Any) -> bool:
+    return _name(message) in names
 
 
 def _oldest(held: Hold, source: str, filters: Filters) -> list[Held]:

@@ -433,6 +433,28 @@ def test_a_second_process_is_told_that_the_letters_are_in_another_ones_hands(
     assert len(ids()) == 5
 
 
+def test_a_redrive_of_many_minutes_gives_back_in_between_and_takes_no_letter_twice(
+    rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RabbitMQ closes the channel of a client that holds a message for half an hour."""
+    monkeypatch.setattr("apps.events.dead_letters.rabbitmq.HOLD_SECONDS", 0.0)
+    buried = [command.command_id for command in bury_many(6)]
+    said: list[UUID | None] = []
+
+    def die_again(letter: Letter, words: str) -> None:
+        said.append(letter.event_id)
+        [again] = rabbitmq.take("bot.stop")
+        again.properties["application_headers"]["x-dead-at"] = datetime.now(UTC).isoformat()
+        with rabbitmq.channel() as channel:
+            channel.basic_publish(again, exchange="muckard.dead", routing_key="bot.stop")
+
+    outcome = dead.redrive(DLQ, Filters(), rate=None, dry_run=False, operator="ann", progress=die_again)
+
+    assert outcome == Outcome(redriven=6)
+    assert said == buried
+    assert dead.count(DLQ) == 6
+
+
 def test_a_slow_redrive_keeps_its_connections(rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch) -> None:
     """RabbitMQ ends a connection that is silent for two heartbeats."""
     monkeypatch.setattr("apps.events.rabbitmq.connection.HEARTBEAT_SECONDS", 1)

@@ -2,18 +2,19 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.core.management import call_command
 
 from apps.events.catalogue import Command
-from apps.events.catalogue.bots import BotConfig, StartBot, StopBot, TickBot, TriggerTrade
+from apps.events.catalogue.bots import BotConfig, BotStarted, StartBot, StopBot, TickBot, TriggerTrade
 from apps.events.dead_letters import Filters, Outcome
 from apps.events.dead_letters import rabbitmq as dead
 from apps.events.envelope import Envelope
-from apps.events.models import CommandExecution
+from apps.events.models import CommandExecution, InboxEntry
 from apps.events.rabbitmq import ConfirmedPublisher, Outgoing, Verdict, outgoing_of, outgoing_signal
 from tests.brokers import RabbitMQ, eventually
 from tests.malformed import SHAPES, as_sent
@@ -71,23 +72,25 @@ def command(kind: type[Command]) -> Any:
     return kind.model_validate(values)
 
 
-def outgoing(wanted: Any) -> Outgoing:
-    return outgoing_of(
-        Envelope(
-            event_id=wanted.command_id,
-            event_type=wanted.declaration.name,
-            schema_version=1,
-            aggregate_type="bot",
-            aggregate_id=wanted.aggregate_id,
-            aggregate_seq=1,
-            occurred_at=NOW,
-            user_id=None,
-            correlation_id=uuid4(),
-            causation_id=None,
-            traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-            payload=wanted.canonical_bytes(),
-        )
+def envelope_of(message: Any, event_id: UUID) -> Envelope:
+    return Envelope(
+        event_id=event_id,
+        event_type=message.declaration.name,
+        schema_version=1,
+        aggregate_type="bot",
+        aggregate_id=message.aggregate_id,
+        aggregate_seq=1,
+        occurred_at=NOW,
+        user_id=None,
+        correlation_id=uuid4(),
+        causation_id=None,
+        traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        payload=message.canonical_bytes(),
     )
+
+
+def outgoing(wanted: Any) -> Outgoing:
+    return outgoing_of(envelope_of(wanted, wanted.command_id))
 
 
 def send(*messages: Outgoing) -> None:
@@ -151,6 +154,31 @@ def test_a_command_without_a_property_that_nobody_needs_is_done(
 
     done = CommandExecution.objects.filter(command_id=wanted.command_id, state="done")
     eventually(done.exists, what="the command")
+
+
+STATUS_SHAPES = [shape for shape in SHAPES if shape.startswith(("body", "wire", "header: a version", "no "))]
+
+
+def test_malformed_news_is_put_away_and_good_news_is_handled(rabbitmq: RabbitMQ, tmp_path: Path) -> None:
+    """Content types and Celery's headers mean nothing to news, which is no Celery task."""
+    processes = Processes(tmp_path)
+    news = [BotStarted(bot_id=uuid4(), user_id=uuid4(), run_id=uuid4(), config_version=1, started_at=NOW) for _ in "ab"]
+    first, last = (outgoing_of(envelope_of(each, uuid4())) for each in news)
+    try:
+        router = processes.manage("route_failures")
+        consumer = processes.manage("consume_status", service="kraken")
+        send(*(as_sent(first, SHAPES[shape]) for shape in STATUS_SHAPES), last)
+
+        eventually(lambda: rabbitmq.count("bot.started.dlq") == len(STATUS_SHAPES), seconds=30, what="the dead letters")
+        inbox = InboxEntry.objects.filter(event_id=UUID(last.message_id))
+        eventually(inbox.exists, what="the good news")
+        assert rabbitmq.count("bot.started") == 0
+        assert (router.poll(), consumer.poll()) == (None, None)
+        assert not InboxEntry.objects.filter(event_id=UUID(first.message_id)).exists()
+        call_command("dead_letters", "redrive", "bot.started.dlq", "--operator", "ann")
+        assert rabbitmq.count("bot.started.dlq") == len(STATUS_SHAPES)
+    finally:
+        processes.kill_all()
 
 
 def test_a_hundred_malformed_commands_delay_no_good_one(workers: Workers, rabbitmq: RabbitMQ) -> None:
