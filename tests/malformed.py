@@ -33,6 +33,10 @@ def as_sent(outgoing: Outgoing, shape: Shape) -> Outgoing:
     return Outgoing(outgoing.message_id, outgoing.exchange, outgoing.routing_key, shape(deepcopy(outgoing.message)))
 
 
+def bytes_of(message: amqp.Message) -> bytes:
+    return message.body.encode() if isinstance(message.body, str) else message.body
+
+
 def body(value: bytes) -> Shape:
     def change(message: amqp.Message) -> amqp.Message:
         message.body = value
@@ -97,25 +101,25 @@ def protocol_one(message: amqp.Message) -> amqp.Message:
 
 
 def compressed(message: amqp.Message) -> amqp.Message:
-    message.body = gzip.compress(message.body)
+    message.body = gzip.compress(bytes_of(message))
     return headers(compression="application/x-gzip")(message)
 
 
 def raw_header(kind: bytes, value: bytes) -> Shape:
     def change(message: amqp.Message) -> amqp.Message:
         table = b"\x04task" + kind + value
-        return RawMessage(message.body, pack(">H", 0x2000) + pack(">I", len(table)) + table)
+        return RawMessage(bytes_of(message), pack(">H", 0x2000) + pack(">I", len(table)) + table)
 
     return change
 
 
 def raw_content_type(message: amqp.Message) -> amqp.Message:
-    return RawMessage(message.body, pack(">H", 0x8000) + b"\x02\xff\xfe")
+    return RawMessage(bytes_of(message), pack(">H", 0x8000) + b"\x02\xff\xfe")
 
 
 def raw_header_name(message: amqp.Message) -> amqp.Message:
     table = b"\x02\xff\xfeV"
-    return RawMessage(message.body, pack(">H", 0x2000) + pack(">I", len(table)) + table)
+    return RawMessage(bytes_of(message), pack(">H", 0x2000) + pack(">I", len(table)) + table)
 
 
 def nested_tables(depth: int) -> bytes:

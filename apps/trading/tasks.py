@@ -25,8 +25,8 @@ def start(command: StartBot, delivery: Delivery) -> None:
     services.run_start(command=command, delivery=delivery)
 
 
-@executes(StopBot, on_failure=request_failed)
 @executes(StopDeletedBot, on_failure=request_failed)
+@executes(StopBot, on_failure=request_failed)
 def stop(command: StopBot, delivery: Delivery) -> None:
     services.run_stop(command=command, delivery=delivery)
 

@@ -135,6 +135,7 @@ def hold(source: str) -> Iterator[Hold]:
 def died_at(message: Any) -> datetime | None:
     """By the router's word; else by RabbitMQ's, to the second."""
     headers = message.properties.get("application_headers") or {}
+    moment: Any
     try:
         moment = datetime.fromisoformat(headers[DEAD_AT])
     except (KeyError, TypeError, ValueError):

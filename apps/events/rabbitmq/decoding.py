@@ -33,6 +33,7 @@ def _refuse(_: Any) -> bytes:
 
 def be_tolerant() -> None:
     """For every connection of this process. Harmless to call again."""
-    serialization.PROPERTY_CLASSES[Basic.CLASS_ID] = _decode_or_say_why
+    decoders: dict[int, Any] = serialization.PROPERTY_CLASSES
+    decoders[Basic.CLASS_ID] = _decode_or_say_why
     for content_type in compression.encoders():
         compression.register(_refuse, _refuse, content_type)

@@ -72,7 +72,7 @@ def outgoing_signal(signal: Signal, *, expires_seconds: float) -> Outgoing:
     return Outgoing(message_id, COMMANDS, signal.declaration.destination, message)
 
 
-def can_be_sent(message: amqp.Message) -> bool:
+def can_be_sent(message: Any) -> bool:
     """Whether a message that came from a broker can go back to it: some properties can be read and not written."""
     try:
         return len(message._serialize_properties()) <= MAX_PROPERTIES_BYTES

@@ -86,7 +86,8 @@ class CommandConsumer(Consumer):
         for it: rejected, it goes to the router, which tries again what it can read.
         """
         handle = super().create_task_handler(*args, **options)
-        lost = (*self.connection_errors, *self.channel_errors)
+        consumer: Any = self
+        lost = (*consumer.connection_errors, *consumer.channel_errors)
 
         def on_message(message: Any) -> None:
             fault = fault_of(_inbound(message))

@@ -423,7 +423,7 @@ def test_a_second_process_is_told_that_the_letters_are_in_another_ones_hands(
 ) -> None:
     monkeypatch.setattr("apps.events.dead_letters.hold.WAIT_SECONDS", 0.5)
     bury_many(5)
-    first = dead.letters(DLQ, Filters())
+    first: Any = dead.letters(DLQ, Filters())
     next(first)
 
     with pytest.raises(DeadLettersInUse, match=r"Another process has the dead letters of bot\.stop\.dlq in hand"):

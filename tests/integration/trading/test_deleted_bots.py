@@ -70,7 +70,7 @@ def test_no_trade_is_carried_out(exchange: StrictExchange) -> None:
     execute(deletion(bot_id, at=timezone.now()))
 
     assert execute(ask(TriggerTrade, bot_id)) == "dropped: the bot was deleted"
-    assert exchange.placed == {} or len(exchange.placed) == 0
+    assert exchange.placed == []
 
 
 def test_a_run_that_began_after_the_deletion_was_ordered_is_ended_by_it() -> None:
