@@ -25,8 +25,8 @@ log = structlog.get_logger(__name__)
 def run_start(*, command: StartBot, delivery: Delivery, outside: Outside = LIVE) -> BotRun:
     """Begins a run: its row, the news of it and the command's end are one transaction.
 
-    Raises CommandDropped where the bot runs already or was stopped since, UnknownStrategy, InvalidParameters,
-    UnknownPair, and what opening the credential raises.
+    Raises CommandDropped where the bot runs already, was stopped since or was deleted, UnknownStrategy,
+    InvalidParameters, UnknownPair, and what opening the credential raises.
     """
     _refuse_unwanted(command)
     run = _run_of(command, now=outside.clock())
@@ -67,7 +67,14 @@ def switch_get_for_update(bot_id: UUID) -> BotSwitch:
     return BotSwitch.objects.select_for_update().get(bot_id=bot_id)
 
 
+def refuse_deleted(bot_id: UUID) -> None:
+    """Raises CommandDropped."""
+    if BotSwitch.objects.filter(bot_id=bot_id, deleted_at__isnull=False).exists():
+        raise CommandDropped("the bot was deleted")
+
+
 def _refuse_unwanted(command: StartBot) -> None:
+    refuse_deleted(command.bot_id)
     if BotSwitch.objects.filter(bot_id=command.bot_id, stop_requested_at__gte=command.requested_at).exists():
         raise CommandDropped("superseded: the bot was told to stop after this start was asked for")
     if BotRun.objects.filter(bot_id=command.bot_id, state__in=LIVE_RUNS).exists():

@@ -12,6 +12,7 @@ from apps.trading.services.execution import Placement
 from apps.trading.services.intents import intents_recover
 from apps.trading.services.leases import RunLease, run_lease_wait
 from apps.trading.services.live import LIVE
+from apps.trading.services.starts import refuse_deleted
 from apps.trading.services.ticks import orders_look_after
 from apps.trading.strategies import OrderPlan
 
@@ -19,9 +20,10 @@ from apps.trading.strategies import OrderPlan
 def trade_trigger(*, command: TriggerTrade, outside: Outside = LIVE) -> None:
     """Places the order that was asked for, or the one that the strategy wants now. Once, however often it is called.
 
-    Raises BotNotRunning, StrategyHolds, TradeRefused, OrderRejected; BotBusy and what reads raise, where a later
-    attempt may help.
+    Raises CommandDropped where the bot was deleted, BotNotRunning, StrategyHolds, TradeRefused, OrderRejected; BotBusy
+    and what reads raise, where a later attempt may help.
     """
+    refuse_deleted(command.bot_id)
     run = BotRun.objects.filter(bot_id=command.bot_id, user_id=command.user_id, state=RunState.RUNNING).first()
     if run is None:
         raise BotNotRunning("The bot is not running, so it cannot trade.", bot_id=str(command.bot_id))
