@@ -1,0 +1,27 @@
+"""A bar on the screen for commands that go through many events."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+
+class Show(Protocol):
+    def __call__(self, events: int, of: int | None = None, step: str | None = None) -> None: ...
+
+
+@contextmanager
+def counted(step: str) -> Iterator[Show]:
+    """Yields what shows how many events are done, on standard error; nothing is left of it afterwards."""
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("events"), TimeElapsedColumn()
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(step, total=None)
+
+        def show(events: int, of: int | None = None, step: str | None = None) -> None:
+            bar.update(task, completed=events, total=of, description=step)
+
+        yield show
