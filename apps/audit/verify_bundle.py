@@ -108,7 +108,7 @@ def _verify(bundle: "_Bundle", trusted_key: bytes | None, progress: Progress) ->
             f"This is not a bundle of format {FORMAT} or {FORMAT_2}: use the script that lies in the bundle."
         )
     bundle.refuse_other_members({*MANIFEST, *signed, *COMMON})
-    key = _key(trusted_key or bundle.read("public_key.pem", _SMALL))
+    key = _key(bundle.read("public_key.pem", _SMALL) if trusted_key is None else trusted_key)
     _check(key, bundle.read("manifest.sig", _SMALL), content, "The manifest's signature does not hold.")
     if set(manifest["files"]) != {*signed, *COMMON}:
         raise BundleDoesNotVerify("The manifest does not name the files of such a bundle.")
@@ -143,7 +143,7 @@ def _check_3(bundle: "_Bundle", key: Ed25519PublicKey, progress: Callable[[int],
         seals, nodes = _pairs(bundle.lines("seals.tsv")), bundle.lines("proof.txt")
         note = bundle.read("checkpoint.txt", _SMALL).decode()
         size, root = _open_note(note, key) if note else (0, b"")
-        tree = _Tree(size, nodes)
+        tree = PartialTree(size, nodes)
         for index, place in seals:
             if not 1 <= int(place) <= events:
                 raise BundleDoesNotVerify(f"Seal {index} is not of an event in the bundle.")
@@ -169,7 +169,7 @@ def _check_2(bundle: "_Bundle", key: Ed25519PublicKey, progress: Callable[[int],
         if seal is not None:
             # The nodes are needed in the order of RFC 6962's audit path.
             nodes = (node.encode() for node in seal["proof"])
-            tree = _Tree(size, nodes)
+            tree = PartialTree(size, nodes)
             tree.append(seal["index"], leaf)
             if tree.root() != root or next(nodes, None) is not None:
                 raise BundleDoesNotVerify(f"Event {event.event_id} is not among the sealed ones.")
@@ -233,7 +233,7 @@ def _pairs(lines: Iterator[bytes]) -> Iterator[tuple[int, str]]:
         yield last, text
 
 
-class _Tree:
+class PartialTree:
     """RFC 6962's Merkle tree with some of its leaves: the roots of the subtrees between them come from `nodes`."""
 
     def __init__(self, size: int, nodes: Iterator[bytes]) -> None:
