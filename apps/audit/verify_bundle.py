@@ -85,7 +85,7 @@ def verify_bundle(
     with path.open("rb") as file:
         try:
             return _verify(_Bundle(file), trusted_key, progress)
-        except zipfile.BadZipFile as error:
+        except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
             raise BundleDoesNotVerify(f"{path} is not a readable zip file: {error}") from None
         except (
             LookupError,
