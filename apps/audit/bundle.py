@@ -93,7 +93,11 @@ def export(
 def exports_cut_short(path: Path) -> Iterator[str]:
     """Removes what exports to this file left when their processes died, and says of each whether it is on record."""
     for partial, mark in leftovers(path):
-        is_recorded = StoredEvent.objects.filter(aggregate_type="export", aggregate_id=UUID(mark)).exists()
+        try:
+            export_id = UUID(mark)
+        except ValueError:
+            continue
+        is_recorded = StoredEvent.objects.filter(aggregate_type="export", aggregate_id=export_id).exists()
         partial.unlink(missing_ok=True)
         yield (
             f"Export {mark} is in the audit log, and was cut short before its bundle got its name: what was left of "
@@ -112,30 +116,28 @@ def _write(
     archive_folder: Path | None,
     progress: Progress,
 ) -> None:
-    folder = partial.parent
     with ExitStack() as stack:
-        spool = {
-            name: stack.enter_context(TemporaryFile(dir=folder)) for name in ("previous", "seals", "proof", "places")
-        }
         zip_file = stack.enter_context(zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL))
         bundle = _Bundle(zip_file)
-        seals = Seals(spool["places"])
+        previous, seals, proof, places = (
+            stack.enter_context(TemporaryFile(dir=partial.parent)) for _ in range(4)
+        )  # fmt: skip
+        found = Seals(places)
         with archived.at_one_moment() as cursor:
-            last = SealedCheckpoint.objects.order_by("-tree_size").values("tree_size", "note").first()
-            sealed = last["tree_size"] if last else 0
+            last = SealedCheckpoint.objects.order_by("-tree_size").values_list("tree_size", "note").first()
+            sealed, note = last or (0, "")
             with bundle.member("events.copy") as write_event:
-                selected = Selected(
-                    write_event, spool["previous"].write, seals, lambda events: progress("Reading", events)
+                selected = Selected(write_event, previous.write, found, lambda events: progress("Reading", events))
+                select(
+                    cursor, filters, selected, sealed=sealed, archive_folder=archive_folder, spool_folder=partial.parent
                 )
-                select(cursor, filters, selected, sealed=sealed, archive_folder=archive_folder, spool_folder=folder)
-            if seals.count:
-                root = prove(
-                    cursor, seals, sealed=sealed, write_seal=spool["seals"].write, write_node=spool["proof"].write
-                )
-                _refuse_other_root(root, last["note"], key)
-        for name, source in (("previous.tsv", "previous"), ("seals.tsv", "seals"), ("proof.txt", "proof")):
-            bundle.copy(name, spool[source])
-        bundle.add("checkpoint.txt", last["note"].encode() if last else b"")
+            if found.count:
+                root = prove(cursor, found, sealed=sealed, write_seal=seals.write, write_node=proof.write)
+                _refuse_other_root(root, note, key)
+        bundle.copy("previous.tsv", previous)
+        bundle.copy("seals.tsv", seals)
+        bundle.copy("proof.txt", proof)
+        bundle.add("checkpoint.txt", note.encode())
         bundle.add("verify_bundle.py", Path(verify_bundle.__file__).read_bytes())
         bundle.add("public_key.pem", _public_pem(key))
         manifest = {
@@ -143,7 +145,7 @@ def _write(
             "exported_at": now.isoformat(),
             "filters": filters.described(),
             "events": selected.events,
-            "sealed": seals.count,
+            "sealed": found.count,
             "files": dict(bundle.digests),
         }
         content = json.dumps(manifest, indent=1, sort_keys=True).encode()

@@ -41,16 +41,25 @@ def whole_or_absent(path: Path, mark: str) -> Iterator[Path]:
     if path.exists() and not path.is_file():
         raise FileExistsError(f"{path} is there, and is not an ordinary file")
     partial = path.with_name(f".{path.name}.{mark}.partial")
-    # The lock is held as long as this process lives: a file without one is a dead process's.
-    descriptor = create_private(partial)
+    descriptor = _create_locked(partial)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield partial
         bring_to_disk(partial)
         partial.replace(path)
         bring_to_disk(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _create_locked(partial: Path) -> int:
+    """The lock is held as long as this process lives: a file without one is a dead process's."""
+    while True:
+        descriptor = create_private(partial)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if partial.exists():
+            return descriptor
+        # Another process saw it before it was locked, and took it for a dead one's.
         os.close(descriptor)
 
 

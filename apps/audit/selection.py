@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain, count, islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from django.db.backends.utils import CursorWrapper
 
@@ -232,7 +232,7 @@ class _Archived:
             if last is not None and not last[2]:
                 yield _passed_over(last[0], last[1])
 
-    def before_all(self, months: list[ArchivedPartition], where: str, parameters: list[object]) -> Iterator[bytes]:
+    def before_all(self, months: list[ArchivedPartition], where: str, parameters: list[Any]) -> Iterator[bytes]:
         """What the other months have, if the hash before an event that fits can only be there."""
         others = [month for month in archived.months_since(None) if month not in months]
         if not others:

@@ -22,6 +22,7 @@ from apps.audit.archive import Partition, archive
 from apps.audit.files import create_private, leftovers, private_text, whole_or_absent
 from apps.audit.filters import EventFilter
 from apps.events.models import StoredEvent
+from apps.events.services import publish
 from tests.workers.processes import ROOT, Processes
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -102,7 +103,7 @@ class TestModes:
     def test_the_bundle_is_private_before_it_has_its_name(
         self, users: list[UUID], key: Ed25519PrivateKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        publish, modes = bundle.publish, []
+        modes: list[int] = []
 
         def look(*arguments: Any, **options: Any) -> Any:
             modes.extend(_mode(path) for path in tmp_path.iterdir())

@@ -164,8 +164,8 @@ def test_nothing_hides_behind_the_compressed_content(files: Files, tmp_path: Pat
     path, real = tmp_path / "bundle.zip", zlib.compressobj
 
     class Longer:
-        def __init__(self, *arguments: int) -> None:
-            self._compress = real(*arguments)
+        def __init__(self, level: int, method: int, bits: int) -> None:
+            self._compress = real(level, method, bits)
 
         def compress(self, data: bytes) -> bytes:
             return self._compress.compress(data)

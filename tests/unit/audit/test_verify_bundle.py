@@ -105,7 +105,7 @@ class TestWithoutTheKey:
 
     def test_each_byte_of_each_file_counts(self, files: Files, tmp_path: Path) -> None:
         for name, content in files.items():
-            for place in {0, len(content) // 2, len(content) - 1} if content else ():
+            for place in {0, len(content) // 2, len(content) - 1} & set(range(len(content))):
                 changed = bytearray(content)
                 changed[place] ^= 1
                 _refused(bundles.write(tmp_path / "bundle.zip", {**files, name: bytes(changed)}))
@@ -124,11 +124,11 @@ class TestWithoutTheKey:
             with zipfile.ZipFile(path) as file:
                 assert {name: file.read(name) for name in file.namelist()} == files
 
-    @pytest.mark.parametrize("left", [0, 1, 22, 0.3, 0.9, -1])
+    @pytest.mark.parametrize("left", [0.0, 0.001, 0.01, 0.3, 0.9, 0.9999])
     def test_a_truncated_file_is_noticed(self, files: Files, left: float, tmp_path: Path) -> None:
         path = bundles.write(tmp_path / "bundle.zip", files)
         whole = path.read_bytes()
-        path.write_bytes(whole[: int(len(whole) * left) if isinstance(left, float) else left])
+        path.write_bytes(whole[: int(len(whole) * left)])
         _refused(path)
 
 
