@@ -14,11 +14,12 @@ class Show(Protocol):
 
 @contextmanager
 def counted(step: str) -> Iterator[Show]:
-    """Yields what shows how many events are done, on standard error; nothing is left of it afterwards."""
+    """Yields what shows how many events are done, as long as the block runs and standard error is a terminal."""
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("events"), TimeElapsedColumn()
     )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(step, total=None)
 
         def show(events: int, of: int | None = None, step: str | None = None) -> None:
