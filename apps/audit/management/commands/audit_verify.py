@@ -11,6 +11,7 @@ from rich.table import Table
 from apps.audit import checkpoints, verification
 from apps.audit.verify_bundle import BundleDoesNotVerify, verify_bundle
 from apps.core.errors import PlatformError
+from apps.core.progress import counted
 
 
 class Command(BaseCommand):
@@ -58,7 +59,8 @@ class Command(BaseCommand):
 
     def _verify_bundle(self, path: Path, key: bytes) -> None:
         try:
-            manifest = verify_bundle(path, key)
-        except BundleDoesNotVerify as error:
+            with counted("Verifying") as show:
+                found = verify_bundle(path, key, show)
+        except (BundleDoesNotVerify, OSError) as error:
             raise CommandError(f"NOT VERIFIED: {error}", returncode=1) from None
-        self.stdout.write(f"VERIFIED: {manifest['events']} events, {manifest['sealed']} of them sealed.")
+        self.stdout.write(f"VERIFIED: {found.events} events, {found.sealed} of them sealed.")

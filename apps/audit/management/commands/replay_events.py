@@ -10,6 +10,7 @@ from django.utils import timezone
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from apps.audit.files import private_text
 from apps.audit.filters import EventFilter, add_arguments, filter_of
 from apps.audit.replay import sources
 from apps.audit.replay.run import replay
@@ -73,7 +74,7 @@ class Command(BaseCommand):
             return Lines(self.stdout.write)
         if str(options["jsonl"]) == "-":
             return JsonLines(lambda: cast(TextIO, self.stdout._out))  # the wrapper would add a second end to each line
-        return JsonLines(lambda: stack.enter_context(options["jsonl"].open("w")))
+        return JsonLines(lambda: stack.enter_context(private_text(options["jsonl"])))
 
 
 def _projection(name: str | None) -> Projection | None:
