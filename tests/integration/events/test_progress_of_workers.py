@@ -11,8 +11,7 @@ from apps.events.catalogue.bots import StopBot, TriggerTrade
 from apps.events.models import CommandExecution, ProcessHeartbeat
 from tests.brokers import RabbitMQ, eventually
 from tests.integration.events.test_command_workers import command, ends, send
-from tests.workers.app import app
-from tests.workers.processes import Processes
+from tests.workers.processes import BIN, Processes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -32,6 +31,12 @@ def beat() -> ProcessHeartbeat:
 
 def is_in(state: str) -> bool:
     return ProcessHeartbeat.objects.filter(name__startswith="worker:", state=state).exists()
+
+
+def order(processes: Processes, node: str, what: str) -> None:
+    """Celery's remote control, by its own command."""
+    celery = [str(BIN / "celery"), "-A", "tests.workers.app", "control", "-d", node, what, "bot.trigger_trade"]
+    assert processes.start(what, celery, until="OK").wait(20) == 0
 
 
 def test_a_worker_whose_child_is_stopped_is_down_until_it_goes_on(processes: Processes, rabbitmq: RabbitMQ) -> None:
@@ -57,17 +62,14 @@ def test_a_worker_that_no_longer_consumes_is_down(processes: Processes, rabbitmq
     processes.worker("bot.trigger_trade", progress_limit=LIMIT_SECONDS)
     eventually(lambda: is_in("up"), what="the heartbeat")
     node = beat().name.removeprefix("worker:")
-    with app.connection_for_write(rabbitmq.url) as connection:
-        order = {"destination": [node], "connection": connection, "reply": True, "timeout": 10, "limit": 1}
-        [answer] = app.control.cancel_consumer("bot.trigger_trade", **order)
-        assert "no longer consuming" in answer[node]["ok"]
-        subject = command(TriggerTrade)
-        send(subject)
+    order(processes, node, "cancel_consumer")
+    subject = command(TriggerTrade)
+    send(subject)
 
-        eventually(lambda: is_in("down"), what="the news of it")
-        assert beat().detail.endswith("RabbitMQ delivers nothing from bot.trigger_trade to this worker: restart it.")
+    eventually(lambda: is_in("down"), what="the news of it")
+    assert beat().detail.endswith("RabbitMQ delivers nothing from bot.trigger_trade to this worker: restart it.")
 
-        assert app.control.add_consumer("bot.trigger_trade", **order)
+    order(processes, node, "add_consumer")
     ends(subject, "done")
     eventually(lambda: is_in("up"), what="the news of its recovery")
 
