@@ -6,7 +6,7 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
@@ -29,8 +29,8 @@ RUNS_VARIABLE = "CHAOS_RUNS"
 SEED_VARIABLE = "CHAOS_SEED"
 BACKLOG_VARIABLE = "CHAOS_BACKLOG_EVERY"
 RUNS_OF_ONE_SEED = 10
-# A backlog takes ten times as long as another round.
-ROUNDS_BETWEEN_BACKLOGS = 20
+# A backlog takes several times as long as another round.
+ROUNDS_BETWEEN_BACKLOGS = 25
 
 
 @dataclass(frozen=True)
@@ -114,16 +114,26 @@ class Tally:
         return {(name, pid): self.looks[name, pid] for name, pid in longest.items()}
 
 
-def seeds(default_runs: int) -> Iterator[int]:
+def seeds(default_runs: int) -> list[int]:
     """Those to run: CHAOS_RUNS of them, fresh ones or the one that CHAOS_SEED names, again and again.
 
-    A seed decides what is written and what breaks when; what happens between the processes is new each time.
+    A seed decides what is written and what breaks when; what happens between the processes is new each time. Fresh
+    seeds of rounds with a backlog are such that everybody stands still in turn.
     """
     given = os.environ.get(SEED_VARIABLE)
     runs = int(os.environ.get(RUNS_VARIABLE) or (RUNS_OF_ONE_SEED if given else default_runs))
+    if given:
+        return [int(given)] * runs
+    turns = itertools.cycle(STANDING_STILL)
+    return [_seed(next(turns) if has_backlog(number, runs) else None) for number in range(1, runs + 1)]
+
+
+def _seed(whose: str | None) -> int:
     fresh = random.SystemRandom()
-    for _ in range(runs):
-        yield int(given) if given else fresh.randrange(10**9)
+    while True:
+        seed = fresh.randrange(10**9)
+        if whose is None or draw_backlog(seed).whose == whose:
+            return seed
 
 
 def has_backlog(number: int, of: int) -> bool:

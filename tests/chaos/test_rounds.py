@@ -28,7 +28,7 @@ def test_many_rounds(stack: Stack) -> None:
 
 def survive(stack: Stack, runs: int) -> None:
     """Plays every round, whatever the ones before have shown, and fails with all that was wrong."""
-    wanted = list(seeds(runs))
+    wanted = seeds(runs)
     tally = Tally()
     print()
     for number, seed in enumerate(wanted, 1):
