@@ -1,0 +1,74 @@
+"""How fast a consumer process works off a backlog into the read models, beside reading alone in the same run.
+
+Nothing is asserted about time: the machine is shared. That nothing is left behind is.
+"""
+
+import statistics
+import time
+from typing import Any
+
+import pytest
+
+from apps.bots.consumers import READ_MODELS
+from apps.bots.models import AccountTrade, BotStatus, BotTrade
+from apps.events.cloud_events import from_kafka
+from apps.events.consumers import load_consumers
+from apps.events.kafka import event_consumer
+from tests.bench.trades import append_trades
+from tests.integration.events.consumer_helpers import consuming, drive_consumers
+from tests.integration.events.relay_helpers import drain
+from tests.kafka_broker import topic
+
+__all__ = ["topic"]
+
+pytestmark = [pytest.mark.bench, pytest.mark.django_db(transaction=True), pytest.mark.timeout(900)]
+
+TRADES = 50_000
+EVENTS = 2 * TRADES
+BOTS = 300
+GOAL = 1_500
+
+
+def test_a_backlog_into_the_read_models(topic: str) -> None:
+    load_consumers()
+    bots = append_trades(topic, trades=TRADES, bots=BOTS)
+    drain(topic, seconds=300)
+    read = _rate_of_reading(topic)
+
+    rates: list[float] = []
+    with consuming(READ_MODELS, topic) as consumer:
+        began, seen = time.monotonic(), 0
+        while seen < EVENTS:
+            target = min(seen + EVENTS // 5, EVENTS)
+            drive_consumers(consumer, until=lambda least=target: _handled(consumer) >= least, seconds=600)
+            now, handled = time.monotonic(), _handled(consumer)
+            rates.append((handled - seen) / (now - began))
+            began, seen = now, handled
+
+    assert BotTrade.objects.count() == AccountTrade.objects.count() == TRADES
+    assert sum(BotStatus.objects.filter(bot_id__in=bots).values_list("trades", flat=True)) == TRADES
+    median = statistics.median(rates)
+    print(
+        f"\nbacklog of {EVENTS:,} events in 3 partitions: {median:,.0f} events/s into the read models "
+        f"({min(rates):,.0f} to {max(rates):,.0f}; goal {GOAL:,}), {median / read:.2f} of reading and parsing alone"
+    )
+
+
+def _handled(consumer: Any) -> int:
+    return sum(work.position or 0 for work in consumer._work.values())
+
+
+def _rate_of_reading(topic: str) -> float:
+    consumer: Any = event_consumer(group=f"{topic}.yardstick", client_id="yardstick")
+    consumer.subscribe([topic])
+    try:
+        count, began = 0, 0.0
+        while count < EVENTS:
+            for records in consumer.poll(timeout_ms=500).values():
+                began = began or time.monotonic()
+                for record in records:
+                    from_kafka(record.headers, record.value).message()
+                count += len(records)
+        return count / (time.monotonic() - began)
+    finally:
+        consumer.close()
