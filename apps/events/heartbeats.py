@@ -3,6 +3,7 @@
 import os
 import socket
 import time
+from datetime import datetime, timedelta
 from typing import Literal
 
 from django.db import connection
@@ -16,6 +17,15 @@ _UPSERT = """
 INSERT INTO process_heartbeat (name, host, pid, state, detail, beat_at) VALUES (%s, %s, %s, %s, %s, now())
 ON CONFLICT (name) DO UPDATE SET host = excluded.host, pid = excluded.pid, state = excluded.state,
     detail = excluded.detail, beat_at = excluded.beat_at
+"""
+
+# A process that has been silent this long and has a successor is gone for good: a worker whose host was renamed, say.
+FORGOTTEN_AFTER = timedelta(minutes=10)
+
+_FORGET = """
+DELETE FROM process_heartbeat AS gone WHERE beat_at < %s AND EXISTS (
+    SELECT FROM process_heartbeat AS successor WHERE successor.beat_at > gone.beat_at
+       AND split_part(successor.name, '@', 1) = split_part(gone.name, '@', 1))
 """
 
 _written: dict[str, tuple[State, float]] = {}
@@ -43,3 +53,19 @@ def retire(name: str) -> None:
             "DELETE FROM process_heartbeat WHERE name = %s AND host = %s AND pid = %s",
             [name, socket.gethostname(), os.getpid()],
         )
+
+
+def kind_of(name: str) -> str:
+    """What stays the same when a process moves to another host: `worker:worker-high` of `worker:worker-high@host`."""
+    return name.partition("@")[0]
+
+
+def forget_silent(*, now: datetime) -> int:
+    """Deletes what has been silent for ten minutes and has a successor of its kind; returns how many.
+
+    The last one of a kind stays, however long it has been silent: readiness goes on to say that it is down.
+    Raises DatabaseError.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_FORGET, [now - FORGOTTEN_AFTER])
+        return int(cursor.rowcount)

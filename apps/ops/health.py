@@ -13,10 +13,30 @@ from django.conf import settings
 from django.core.cache import cache
 from django.db import DatabaseError, connection
 
+from apps.events.heartbeats import FORGOTTEN_AFTER, kind_of
+from apps.events.models import ProcessHeartbeat
 from apps.events.selectors import heartbeat_list
 
 # A process that has not beaten for this long is taken for dead.
 SILENT_AFTER = timedelta(seconds=15)
+
+# The heartbeats of a whole platform. A name stands also for its shards and profiles: `relay` for `relay-1`.
+EXPECTED = (
+    "relay",
+    "kafka",
+    "rabbitmq",
+    "router",
+    "router.high",
+    "status-consumer",
+    "consumer.kraken.bot-read-models",
+    "worker:worker",
+    "worker:worker-high",
+    "worker:worker-ticks",
+    "scheduler",
+    "reconciler",
+    "sealer",
+    "accounts",
+)
 
 
 @dataclass(frozen=True)
@@ -29,12 +49,14 @@ class DependencyState:
     required: bool = False
 
 
-def readiness(*, now: datetime) -> tuple[bool, dict[str, Any]]:
-    """Whether the service can serve, and each dependency's state. Never raises."""
+def readiness(*, now: datetime, is_whole: bool = False) -> tuple[bool, dict[str, Any]]:
+    """Whether the service can serve, and each dependency's state. `is_whole`: names expected processes that have never
+    reported too. Never raises."""
     database = _database()
     states = [database, _redis()]
     if database.state == "up":
-        states += _processes(now)
+        processes = _processes(now)
+        states += processes + (_absent(processes) if is_whole else [])
     can_serve = all(state.state == "up" for state in states if state.required)
     down = [state.name for state in states if state.state != "up"]
     status = "unavailable" if not can_serve else "degraded" if down else "ready"
@@ -52,7 +74,7 @@ def platform_health(*, now: datetime) -> tuple[bool, dict[str, Any]]:
     services = {"user": env.user_port, "kraken": env.kraken_port, "bot": env.bot_port, "paper": env.paper_port}
     with ThreadPoolExecutor(len(services)) as pool:
         states = list(pool.map(_service, services.keys(), services.values()))
-    can_serve, body = readiness(now=now)
+    can_serve, body = readiness(now=now, is_whole=True)
     down = [state.name for state in states if state.state != "up"]
     body["dependencies"] = [asdict(state) for state in states] + body["dependencies"]
     body["degraded"] = down + body["degraded"]
@@ -88,11 +110,37 @@ def _redis() -> DependencyState:
 
 
 def _processes(now: datetime) -> list[DependencyState]:
-    states = []
-    for beat in heartbeat_list():
-        if now - beat.beat_at > SILENT_AFTER:
-            seconds = int((now - beat.beat_at).total_seconds())
-            states.append(DependencyState(beat.name, "down", f"Silent for {seconds} s."))
-        else:
-            states.append(DependencyState(beat.name, "up" if beat.state == "up" else "down", beat.detail))
-    return states
+    beats = heartbeat_list()
+    return [_process(beat, now) for beat in beats if not _is_replaced(beat, beats, now)]
+
+
+def _process(beat: ProcessHeartbeat, now: datetime) -> DependencyState:
+    if now - beat.beat_at > SILENT_AFTER:
+        seconds = int((now - beat.beat_at).total_seconds())
+        advice = "It has ended, or hangs in something that does not answer: see its log, and start it again."
+        return DependencyState(beat.name, "down", f"Silent for {seconds} s. {advice}")
+    return DependencyState(beat.name, "up" if beat.state == "up" else "down", beat.detail)
+
+
+def _is_replaced(beat: ProcessHeartbeat, beats: list[ProcessHeartbeat], now: datetime) -> bool:
+    """Whether a process is gone for good: silent for ten minutes, and another of its kind has beaten since. The last
+    one of a kind is never left out: its silence is what has to be told."""
+    if now - beat.beat_at <= FORGOTTEN_AFTER:
+        return False
+    return any(other.beat_at > beat.beat_at and kind_of(other.name) == kind_of(beat.name) for other in beats)
+
+
+def _absent(states: list[DependencyState]) -> list[DependencyState]:
+    """The expected processes that have no heartbeat at all."""
+    present = {_expected_name(kind_of(state.name)) for state in states}
+    return [
+        DependencyState(name, "down", "No such process has reported: start it.")
+        for name in EXPECTED
+        if name not in present
+    ]
+
+
+def _expected_name(kind: str) -> str | None:
+    """The longest expected name that this one is, or is a shard or profile of."""
+    fitting = [name for name in EXPECTED if kind == name or kind.startswith(f"{name}-")]
+    return max(fitting, key=len, default=None)

@@ -8,7 +8,9 @@ from django.utils import timezone
 
 from apps.events.catalogue import Signal
 from apps.events.heartbeats import beat
+from apps.events.progress import Progress, ProgressWatch
 from apps.events.rabbitmq import BrokerUnavailable, SignalSender
+from apps.trading.backlog import ticks_backlog
 from apps.trading.services import runs_take_due
 
 log = structlog.get_logger(__name__)
@@ -28,6 +30,8 @@ class Scheduler:
         self._sender = sender or SignalSender(NAME)
         self._failures = 0
         self._heard_at = 0.0
+        progress = Progress(NAME, what="tick", done="scheduled")
+        self._watch = ProgressWatch(progress, lambda: ticks_backlog(now=timezone.now()))
 
     def step(self) -> float:
         """Sends what is due. Returns the seconds to wait before the next step. Raises DatabaseError."""
@@ -39,7 +43,7 @@ class Scheduler:
         if self._failures:
             log.info("signals_flow_again", after_failed_tries=self._failures)
             self._failures = 0
-        beat(NAME, "up")
+        beat(NAME, *self._watch.standing())
         return 0.0 if sent else POLL_SECONDS
 
     def close(self) -> None:

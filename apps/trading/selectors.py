@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from apps.trading.models import ACTIVE_STATES, BotRun, IntentState, OrderIntent, RunState
 
@@ -17,11 +17,15 @@ def orders_left(*, bot_id: UUID) -> list[str]:
     return list(left.order_by("planned_at").values_list("cl_ord_id", flat=True))
 
 
-def runs_to_reconcile(*, now: datetime, limit: int = 100) -> list[BotRun]:
-    """Runs with an order that nobody else looks after now: unknown ones, and those left lying."""
+def orders_to_reconcile(*, now: datetime) -> QuerySet[OrderIntent]:
+    """Orders due for a look that no tick looks after: unknown ones, those of ended runs, and those left lying."""
     due = OrderIntent.objects.filter(state__in=ACTIVE_STATES, next_check_at__lte=now)
-    nobodys = due.filter(
+    return due.filter(
         Q(state=IntentState.UNKNOWN) | ~Q(run__state=RunState.RUNNING) | Q(next_check_at__lte=now - LEFT_LYING)
     )
-    run_ids = nobodys.order_by("run_id").values_list("run_id", flat=True).distinct()[:limit]
+
+
+def runs_to_reconcile(*, now: datetime, limit: int = 100) -> list[BotRun]:
+    """Runs with an order to reconcile."""
+    run_ids = orders_to_reconcile(now=now).order_by("run_id").values_list("run_id", flat=True).distinct()[:limit]
     return list(BotRun.objects.filter(id__in=list(run_ids)))

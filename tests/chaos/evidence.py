@@ -15,6 +15,7 @@ from apps.events.catalogue.message import Declaration
 from apps.events.catalogue.topics import TOPICS
 from apps.events.cloud_events import from_kafka
 from tests.chaos.servers import Servers
+from tests.chaos.witness.consumers import GROUP
 from tests.chaos.writer import Journal
 
 COMMANDS = frozenset({"bot.stop", "bot.trigger_trade"})
@@ -210,6 +211,7 @@ class Evidence:
             "seen otherwise than stored",
             [row[0] for row in rows if row[0] in expected and _digest(row[3]) != expected[row[0]].digest],
         )
+        self._judge_inbox(findings, expected)
         order: dict[str, list[int]] = defaultdict(list)
         for event_id, key, sequence, _ in rows:
             if event_id in expected and expected[event_id].declaration.transport is Transport.KAFKA:
@@ -217,6 +219,14 @@ class Evidence:
         findings.expect_none(
             "inverted for the consumer", [key for key, numbers in order.items() if numbers != sorted(numbers)]
         )
+
+    def _judge_inbox(self, findings: Findings, expected: dict[str, Stored]) -> None:
+        """The inbox has an entry for each event of the store that the group handles, as its read model has a row."""
+        found = self.query(
+            "SELECT event_id::text FROM events.inbox WHERE consumer = %s AND event_id = ANY(%s::uuid[])",
+            [GROUP, list(expected)],
+        )
+        findings.expect_none("seen, and not in the inbox", expected.keys() - {event_id for (event_id,) in found})
 
     def _judge_commands(self, findings: Findings, stored: dict[str, Stored]) -> None:
         ids = [each.event_id for each in stored.values() if each.event_type in COMMANDS]

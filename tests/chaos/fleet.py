@@ -8,7 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,6 +75,8 @@ class Fleet:
         self._watcher = threading.Thread(target=self._watch, name="fleet", daemon=True)
         self.unexpected_ends: list[str] = []
         self._killed: set[int] = set()
+        self._held: set[str] = set()
+        self.kills: Counter[str] = Counter()
 
     def start(self) -> None:
         folder = self._folder
@@ -95,6 +98,7 @@ class Fleet:
         with self._lock:
             process = self._running[name]
             self._killed.add(process.pid)
+            self.kills[name] += 1
             process.kill()
 
     def kill_child(self, name: str) -> None:
@@ -112,6 +116,38 @@ class Fleet:
                 process.resume()
 
         return thaw
+
+    def hold(self, name: str) -> Callable[[], None]:
+        """kill -9, and no new start until the function returned is called."""
+        with self._lock:
+            self._held.add(name)
+            self.kill(name)
+            self._running[name].wait(10)
+
+        def release() -> None:
+            with self._lock:
+                self._held.discard(name)
+                self._begin(next(role for role in ROLES if role.name == name))
+
+        return release
+
+    @contextlib.contextmanager
+    def killing(self, names: Sequence[str], *, every_seconds: float) -> Iterator[None]:
+        """kill -9 of each of them, again and again, while the block runs."""
+        is_over = threading.Event()
+
+        def kill_them() -> None:
+            while not is_over.wait(every_seconds):
+                for name in names:
+                    self.kill(name)
+
+        thread = threading.Thread(target=kill_them, name="killer", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            thread.join(10)
 
     def restart_all(self) -> None:
         """kill -9 of everything, at once."""
@@ -170,7 +206,7 @@ class Fleet:
             with self._lock:
                 for role in ROLES:
                     process = self._running[role.name]
-                    if process.poll() is None:
+                    if role.name in self._held or process.poll() is None:
                         continue
                     if process.pid not in self._killed:
                         self.unexpected_ends.append(f"{role.name} ended by itself with {process.returncode}")

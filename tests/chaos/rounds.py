@@ -6,10 +6,11 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
+from tests.chaos.backlogs import DRAIN_SECONDS, STANDING_STILL, Backlog, draw_backlog, fill, standing_still
 from tests.chaos.evidence import Findings
 from tests.chaos.faults import Fault, draw
 from tests.chaos.fleet import Size, wait_until
@@ -21,9 +22,15 @@ KEYS = 12
 # Work resumes within this time of the servers' return.
 RECOVERY_SECONDS = 30.0
 
+# Offsets are committed, and heartbeats written, so long after the last message at most.
+SETTLE_SECONDS = 20.0
+
 RUNS_VARIABLE = "CHAOS_RUNS"
 SEED_VARIABLE = "CHAOS_SEED"
+BACKLOG_VARIABLE = "CHAOS_BACKLOG_EVERY"
 RUNS_OF_ONE_SEED = 10
+# A backlog takes several times as long as another round.
+ROUNDS_BETWEEN_BACKLOGS = 25
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,7 @@ class Round:
     findings: Findings
     recovery_seconds: float
     seconds: float
+    backlog: Backlog | None = None
 
     def line(self, number: int, of: int) -> str:
         found = self.findings
@@ -41,8 +49,13 @@ class Round:
             f"  {number:>4}/{of}  {outcome}  seed {self.seed:<10}  {found.events:>4} in Kafka  "
             f"{found.commands:>3} commands  {found.statuses:>3} statuses  {found.duplicates:>3} twice  "
             f"caught up in {self.recovery_seconds:>4.1f} s ({self.seconds:>4.1f} s)  "
-            f"{'; '.join(map(str, self.faults)) or 'no fault'}"
+            f"{self.story}"
         )
+
+    @property
+    def story(self) -> str:
+        parts = [*([self.backlog] if self.backlog else []), *self.faults]
+        return "; ".join(map(str, parts)) or "no fault"
 
 
 @dataclass
@@ -101,46 +114,77 @@ class Tally:
         return {(name, pid): self.looks[name, pid] for name, pid in longest.items()}
 
 
-def seeds(default_runs: int) -> Iterator[int]:
+def seeds(default_runs: int) -> list[int]:
     """Those to run: CHAOS_RUNS of them, fresh ones or the one that CHAOS_SEED names, again and again.
 
-    A seed decides what is written and what breaks when; what happens between the processes is new each time.
+    A seed decides what is written and what breaks when; what happens between the processes is new each time. Fresh
+    seeds of rounds with a backlog are such that everybody stands still in turn.
     """
     given = os.environ.get(SEED_VARIABLE)
     runs = int(os.environ.get(RUNS_VARIABLE) or (RUNS_OF_ONE_SEED if given else default_runs))
+    if given:
+        return [int(given)] * runs
+    turns = itertools.cycle(STANDING_STILL)
+    return [_seed(next(turns) if has_backlog(number, runs) else None) for number in range(1, runs + 1)]
+
+
+def _seed(whose: str | None) -> int:
     fresh = random.SystemRandom()
-    for _ in range(runs):
-        yield int(given) if given else fresh.randrange(10**9)
+    while True:
+        seed = fresh.randrange(10**9)
+        if whose is None or draw_backlog(seed).whose == whose:
+            return seed
 
 
-def play(stack: Stack, seed: int) -> Round:
+def has_backlog(number: int, of: int) -> bool:
+    """Whether round `number` of so many is one of the rounds with a backlog: the last of every so many, and of all."""
+    every = int(os.environ.get(BACKLOG_VARIABLE) or ROUNDS_BETWEEN_BACKLOGS)
+    return number % min(every, of) == 0
+
+
+def play(stack: Stack, seed: int, *, has_backlog: bool = False) -> Round:
     """Whatever is found is in the round's findings; servers and network are whole afterwards."""
     began = time.monotonic()
     faults = draw(seed, seconds=WRITE_SECONDS)
     keys = fresh_keys()
     marks = stack.evidence.marks()
-    stack.write(Order(seed=seed, seconds=WRITE_SECONDS, keys=keys))
+    kills = Counter(stack.fleet.kills)
+    backlog, failures = draw_backlog(seed) if has_backlog else None, None
+    if backlog is None:
+        stack.write(Order(seed=seed, seconds=WRITE_SECONDS, keys=keys))
+    else:
+        with standing_still(stack, backlog):
+            failures = fill(stack, seed, keys, backlog)
     try:
         _act(stack, faults)
     finally:
         stack.servers.heal()
     healed = time.monotonic()
     journal = stack.journal(seconds=60)
-    is_caught_up = wait_until(lambda: stack.evidence.is_caught_up(keys), RECOVERY_SECONDS)
+    patience = RECOVERY_SECONDS if backlog is None else DRAIN_SECONDS
+    is_caught_up = wait_until(lambda: stack.evidence.is_caught_up(keys), patience)
     recovery_seconds = time.monotonic() - healed
     waiting = stack.evidence.waiting(keys)
     findings = stack.evidence.judge(keys, journal, marks)
     if not is_caught_up:
         rows, unseen, undone = waiting
         findings.problems.append(
-            f"not caught up after {RECOVERY_SECONDS:g} s: {rows} in the outbox, {unseen} not seen, {undone} not done"
+            f"not caught up after {patience:g} s: {rows} in the outbox, {unseen} not seen, {undone} not done"
         )
+    if failures is not None:
+        wait_until(failures.are_settled, RECOVERY_SECONDS)
+        findings.expect_none("failed messages that no router put away", failures.lost())
+    if not wait_until(lambda: not stack.leftovers.found(), SETTLE_SECONDS):
+        findings.expect_none("stuck", stack.leftovers.found())
     most = BATCH_ROWS * sum(fault.may_repeat_a_batch for fault in faults)
+    if backlog is not None:
+        # Each relay that is killed, or overtaken while it stands still, may leave a batch that is sent again.
+        most += BATCH_ROWS * sum(1 + stack.fleet.kills[name] - kills[name] for name in STANDING_STILL["relay"])
     if findings.duplicates > most:
         findings.problems.append(f"{findings.duplicates} events were sent twice, at most {most} may be")
     findings.problems += stack.fleet.unexpected_ends
     stack.fleet.unexpected_ends = []
-    return Round(seed, faults, findings, recovery_seconds, time.monotonic() - began)
+    return Round(seed, faults, findings, recovery_seconds, time.monotonic() - began, backlog)
 
 
 def _act(stack: Stack, faults: list[Fault]) -> None:

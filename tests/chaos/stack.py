@@ -15,6 +15,7 @@ import psycopg2
 from dev import environment, processes
 from tests.chaos.evidence import Evidence
 from tests.chaos.fleet import Fleet, wait_until
+from tests.chaos.leftovers import Leftovers
 from tests.chaos.servers import Servers, fresh_profile, inherited
 from tests.chaos.witness import tables
 from tests.chaos.writer import Journal, Order
@@ -35,6 +36,7 @@ class Stack:
         self.environment = self._environment_of_processes()
         self.fleet = Fleet(self.environment, folder)
         self.evidence = Evidence(self.servers)
+        self.leftovers = Leftovers(self.servers, self.evidence.query)
         self._writer: subprocess.Popen[str] | None = None
         self._journals: queue.Queue[Journal] = queue.Queue()
         self._orders = 0
@@ -86,6 +88,11 @@ class Stack:
         while (journal := self._journals.get(timeout=seconds)).number != self._orders:
             continue
         return journal
+
+    def has_journal(self) -> bool:
+        """Whether the writers have ended, so that `journal` answers at once."""
+        with self._journals.mutex:
+            return any(journal.number == self._orders for journal in self._journals.queue)
 
     def is_idle(self) -> bool:
         """Nothing waits, and every process has found its servers."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.chaos.rounds import Tally, play, seeds
+from tests.chaos.rounds import Tally, has_backlog, play, seeds
 from tests.chaos.stack import Stack
 
 SHORT_RUNS = 4
@@ -28,11 +28,11 @@ def test_many_rounds(stack: Stack) -> None:
 
 def survive(stack: Stack, runs: int) -> None:
     """Plays every round, whatever the ones before have shown, and fails with all that was wrong."""
-    wanted = list(seeds(runs))
+    wanted = seeds(runs)
     tally = Tally()
     print()
     for number, seed in enumerate(wanted, 1):
-        round_ = play(stack, seed)
+        round_ = play(stack, seed, has_backlog=has_backlog(number, len(wanted)))
         tally.rounds.append(round_)
         tally.measure(stack.fleet.sizes())
         print(round_.line(number, len(wanted)), flush=True)
@@ -43,6 +43,6 @@ def survive(stack: Stack, runs: int) -> None:
     print(tally.summary(), flush=True)
     broken = [each for each in tally.rounds if each.findings.problems]
     assert not broken, "\n".join(
-        f"seed {each.seed} ({'; '.join(map(str, each.faults))}): {'; '.join(each.findings.problems)}" for each in broken
+        f"seed {each.seed} ({each.story}): {'; '.join(each.findings.problems)}" for each in broken
     )
     assert tally.growth(memory_mib=SPARE_MEMORY_MIB, threads=SPARE_THREADS, files=SPARE_FILES) == []

@@ -16,9 +16,11 @@ import time
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import NamedTuple
 from uuid import UUID
 
 THREADS = 4
+ROWS_AT_ONCE = 200
 FAR_AWAY = timedelta(days=3650)
 
 
@@ -32,15 +34,27 @@ class Journal:
     unknown: dict[str, str] = field(default_factory=dict)
 
 
+class Share(NamedTuple):
+    """So many messages of one kind about one aggregate."""
+
+    key: str
+    kind: str
+    count: int
+
+
 @dataclass(frozen=True)
 class Order:
-    """Write for so long, about these aggregates. The same seed decides the same things. `number` is the journal's."""
+    """Write for so long, about these aggregates. The same seed decides the same things. `number` is the journal's.
+
+    A burst is written first, all of it and as fast as can be.
+    """
 
     seed: int
     seconds: float
     keys: tuple[str, ...]
     pause_seconds: float = 0.02
     number: int = 0
+    burst: tuple[Share, ...] = ()
 
 
 class RolledBack(Exception):
@@ -48,14 +62,18 @@ class RolledBack(Exception):
 
 
 def message(dice: random.Random, key: UUID):  # type: ignore[no-untyped-def]  # any class of the catalogue
+    # An aggregate is a bot or an account, so that transactions which lock keys in order never wait crosswise.
+    of_bots = dice.choices(("skipped", "stop", "trigger", "started", "error"), (50, 12, 8, 16, 14))[0]
+    return message_of("trade" if key.int & 1 else of_bots, dice, key)
+
+
+def message_of(kind: str, dice: random.Random, key: UUID):  # type: ignore[no-untyped-def]  # as above
     from apps.core.ids import new_id
     from apps.events.catalogue import bots, trading
 
     now = datetime.now(UTC)
     user = UUID(int=key.int ^ 1)
-    # An aggregate is a bot or an account, so that transactions which lock keys in order never wait crosswise.
-    of_bots = dice.choices(("skipped", "stop", "trigger", "started", "error"), (50, 12, 8, 16, 14))[0]
-    match "trade" if key.int & 1 else of_bots:
+    match kind:
         case "skipped":
             return trading.BotTradeSkipped(
                 bot_id=key, run_id=user, user_id=user, pair="XBT/USD", side="buy", code="too_small",
@@ -91,11 +109,14 @@ class Writer:
         self.journal = Journal()
         self._order = order
         self._dice = random.Random(f"{order.seed}/{number}")
+        self._shares = [Share(*share) for share in order.burst[number::THREADS]]
         self._deadline = time.monotonic() + order.seconds
 
     def run(self) -> None:
         from django.db import DatabaseError, InterfaceError, connection
 
+        for share in self._shares:
+            self._write(share)
         while time.monotonic() < self._deadline:
             written: dict[str, str] = {}
             undone: dict[str, str] = {}
@@ -115,6 +136,19 @@ class Writer:
             self.journal.rolled_back |= undone
             time.sleep(self._dice.uniform(0, 2 * self._order.pause_seconds))
         connection.close()
+
+    def _write(self, share: Share) -> None:
+        """Some hundred in a transaction. Nothing is broken meanwhile: an error ends the test."""
+        from django.db import transaction
+
+        written = 0
+        while written < share.count:
+            notes: dict[str, str] = {}
+            with transaction.atomic():
+                for _ in range(min(ROWS_AT_ONCE, share.count - written)):
+                    self._post(message_of(share.kind, self._dice, UUID(share.key)), notes)
+            self.journal.committed |= notes
+            written += len(notes)
 
     def _note(self, written: dict[str, str], *, committed: bool) -> None:
         notes = self.journal.committed if committed else self.journal.rolled_back
@@ -144,12 +178,14 @@ class Writer:
                 raise RolledBack
 
     def _publish(self, key: UUID, notes: dict[str, str]) -> None:
+        self._post(message(self._dice, key), notes)
+
+    def _post(self, announced, notes: dict[str, str]) -> None:  # type: ignore[no-untyped-def]  # as above
         from django.utils import timezone
 
         from apps.events.catalogue import Command
         from apps.events.services import dispatch, publish
 
-        announced = message(self._dice, key)
         post = dispatch if isinstance(announced, Command) else publish
         event_id = post(announced, now=timezone.now())
         notes[str(event_id)] = hashlib.sha256(announced.canonical_bytes()).hexdigest()

@@ -29,16 +29,24 @@ class Processes:
         self._started: list[tuple[str, subprocess.Popen[bytes]]] = []
 
     def worker(
-        self, queues: str, *, children: int = 1, name: str = "worker", limits: tuple[float, float] | None = None
+        self,
+        queues: str,
+        *,
+        children: int = 1,
+        name: str = "worker",
+        limits: tuple[float, float] | None = None,
+        progress_limit: float | None = None,
     ) -> "subprocess.Popen[bytes]":
         """A Celery worker with the tasks of tests.workers.tasks; returns once it consumes. `limits`: soft and hard time
-        limit in seconds."""
+        limit in seconds; `progress_limit`: after how many seconds without progress it is to say down."""
         node = f"{name}-{os.getpid()}-{next(_numbers)}@localhost"
         command = [
             str(BIN / "celery"), "-A", "tests.workers.app", "worker", "-n", node, "-Q", queues, "-c", str(children),
             "--without-gossip", "--without-mingle", "-l", "INFO",
         ]  # fmt: skip
         more = {"TEST_WORKER_LIMITS": ",".join(map(str, limits))} if limits else {}
+        if progress_limit is not None:
+            more["TEST_PROGRESS_LIMIT"] = str(progress_limit)
         return self.start(name, command, until=f"{node} ready", **more)
 
     def manage(self, command: str, *, until: str = "", service: str = "staff") -> "subprocess.Popen[bytes]":

@@ -71,9 +71,14 @@ def _claim(now: datetime) -> OutgoingMail | None:
     if row is None:
         return None
     row.attempts += 1
-    row.next_attempt_at = now + min(CLAIM * 2 ** (row.attempts - 1), LONGEST_BACK_OFF)
+    row.next_attempt_at = now + back_off(row.attempts)
     row.save(update_fields=["attempts", "next_attempt_at"])
     return row
+
+
+def back_off(attempts: int) -> timedelta:
+    """From an attempt, the first being 1, to the next."""
+    return min(CLAIM * 2 ** (attempts - 1), LONGEST_BACK_OFF)
 
 
 def _compose(row: OutgoingMail, now: datetime) -> EmailMessage | None:

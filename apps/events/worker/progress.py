@@ -1,5 +1,6 @@
 """Whether a worker's commands make progress: it takes what lies in its queues, and finishes it or renews its lease."""
 
+import re
 from collections.abc import Collection, Hashable
 from typing import Any
 
@@ -19,6 +20,8 @@ from apps.events.rabbitmq.connection import (
 )
 
 SECONDS_BETWEEN_COUNTS = 5.0
+
+_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class WorkerProgress:
@@ -78,7 +81,8 @@ class WorkerProgress:
 
 def _leased_until(command_ids: Collection[str]) -> Hashable:
     """The latest end of a lease of these commands: it moves while one of them is run. Signals have none."""
-    known = [each for each in command_ids if is_uuid(each)]
+    # A message that is none of ours may have any id.
+    known = [each for each in command_ids if _UUID.fullmatch(each)]
     if not known:
         return None
     running = CommandExecution.objects.filter(command_id__in=known, state=CommandExecution.State.RUNNING)

@@ -7,7 +7,21 @@ from django.conf import settings
 from django.test import Client
 from django.utils import timezone
 
+from apps.accounts.management.commands import tend_accounts
+from apps.audit.management.commands import seal_audit
+from apps.events import status
+from apps.events.catalogue import Priority
+from apps.events.consumers import groups, load_consumers, topics_of
+from apps.events.dispatcher import dispatcher
+from apps.events.heartbeats import forget_silent
 from apps.events.models import ProcessHeartbeat
+from apps.events.relay import Shard, broker_watch
+from apps.events.retry_router import router
+from apps.ops.health import EXPECTED, platform_health
+from apps.trading import scheduler
+from apps.trading.management.commands import reconcile_orders
+from dev.applications import applications
+from dev.profile import load
 
 pytestmark = pytest.mark.django_db
 
@@ -41,6 +55,86 @@ def test_a_broker_that_is_down_degrades_but_serves() -> None:
 def test_a_process_that_fell_silent_counts_as_down() -> None:
     _beat("sealer", "up", seconds_ago=60)
     assert Client().get("/health/ready").json()["degraded"] == ["sealer"]
+
+
+def _states(path: str = "/health/ready") -> dict[str, str]:
+    return {each["name"]: each["state"] for each in Client().get(path).json()["dependencies"]}
+
+
+def test_a_worker_that_was_replaced_ten_minutes_ago_is_forgotten() -> None:
+    _beat("worker:worker-high@old", "up", seconds_ago=601)
+    _beat("worker:worker-high@new", "up")
+    assert "worker:worker-high@old" not in _states()
+    assert _states()["worker:worker-high@new"] == "up"
+
+
+def test_a_worker_that_fell_silent_less_than_ten_minutes_ago_is_down_although_others_live() -> None:
+    _beat("worker:worker-high@old", "up", seconds_ago=590)
+    _beat("worker:worker-high@new", "up")
+    assert _states()["worker:worker-high@old"] == "down"
+
+
+def test_the_last_worker_of_a_kind_stays_down_however_long_it_is_silent() -> None:
+    _beat("worker:worker-high@one", "up", seconds_ago=7200)
+    _beat("worker:worker-high@two", "up", seconds_ago=3600)
+    _beat("worker:worker@one", "up")
+    states = _states()
+    assert states["worker:worker-high@two"] == "down"
+    assert "worker:worker-high@one" not in states
+
+
+@pytest.mark.parametrize("name", ["relay", "relay-1", "rabbitmq", "router.high", "scheduler", "sealer"])
+def test_a_process_without_a_successor_never_leaves(name: str) -> None:
+    _beat("relay-0", "up")
+    _beat(name, "up", seconds_ago=30 * 24 * 3600)
+    assert forget_silent(now=timezone.now()) == 0
+    assert _states()[name] == "down"
+
+
+def test_housekeeping_deletes_what_readiness_has_forgotten_and_nothing_else() -> None:
+    _beat("worker:worker@old", "up", seconds_ago=601)
+    _beat("worker:worker@new", "up", seconds_ago=599)
+    _beat("worker:worker-high@old", "up", seconds_ago=3600)
+    _beat("relay", "down", seconds_ago=3600)
+    assert forget_silent(now=timezone.now()) == 1
+    assert set(ProcessHeartbeat.objects.values_list("name", flat=True)) == {
+        "worker:worker@new",
+        "worker:worker-high@old",
+        "relay",
+    }
+
+
+def test_a_silent_process_is_shown_with_what_to_do() -> None:
+    _beat("sealer", "up", seconds_ago=60)
+    [sealer] = [each for each in Client().get("/health/ready").json()["dependencies"] if each["name"] == "sealer"]
+    assert sealer["detail"].startswith("Silent for 6")
+    assert "see its log" in sealer["detail"]
+
+
+class TestTheWholePlatform:
+    def test_an_expected_process_that_never_reported_is_down(self) -> None:
+        states = {each["name"]: each for each in platform_health(now=timezone.now())[1]["dependencies"]}
+        assert {name for name in EXPECTED if states[name]["state"] == "down"} == set(EXPECTED)
+        assert states["scheduler"]["detail"] == "No such process has reported: start it."
+
+    def test_shards_and_profiles_stand_for_their_process(self) -> None:
+        for name in ("relay-0", "relay-1", "worker:worker-high-run@host", "worker:worker-ticks@host"):
+            _beat(name, "up")
+        states = {each["name"]: each["state"] for each in platform_health(now=timezone.now())[1]["dependencies"]}
+        assert not {"relay", "worker:worker-high", "worker:worker-ticks"} & set(states)
+        assert states["worker:worker"] == "down"
+
+    def test_every_process_of_the_platform_is_expected_under_its_own_name(self) -> None:
+        load_consumers()
+        groups_of_kafka = {f"consumer.{group}" for group in groups() if topics_of(group)}
+        workers = {f"worker:{each.name}" for each in applications(load("run", {}, 0)) if each.name.startswith("worker")}
+        assert set(EXPECTED) == {
+            Shard().process_name, broker_watch.HEARTBEAT, dispatcher.HEARTBEAT, status.HEARTBEAT, scheduler.NAME,
+            reconcile_orders.NAME, seal_audit.NAME, tend_accounts.NAME,
+            *(f"{router.HEARTBEAT}{priority.suffix}" for priority in Priority),
+            *groups_of_kafka,
+            *workers,
+        }  # fmt: skip
 
 
 def test_metrics_are_in_the_text_format_of_prometheus() -> None:

@@ -8,8 +8,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from apps.accounts import services
-from apps.events.heartbeats import beat, retire
+from apps.accounts.backlog import mail_backlog
+from apps.events.heartbeats import beat, forget_silent, retire
 from apps.events.loop import run_until_stopped
+from apps.events.progress import Progress, ProgressWatch
 
 NAME = "accounts"
 IDLE_SECONDS = 1.0
@@ -35,20 +37,23 @@ class Command(BaseCommand):
             self._purge()
             return
         self._purged_at = 0.0
+        progress = Progress(NAME, what="mail", done="sent")
+        self._watch = ProgressWatch(progress, lambda: mail_backlog(now=timezone.now()))
         try:
             run_until_stopped(self._step)
         finally:
             retire(NAME)
 
     def _step(self) -> float:
-        beat(NAME, "up")
+        beat(NAME, *self._watch.standing())
         if time.monotonic() - self._purged_at > SECONDS_BETWEEN_PURGES or not self._purged_at:
             self._purge()
             self._purged_at = time.monotonic()
         return 0.0 if services.mail_send_due(now=timezone.now()) else IDLE_SECONDS
 
     def _purge(self) -> None:
-        removed = services.accounts_purge(now=timezone.now())
+        now = timezone.now()
+        removed = services.accounts_purge(now=now) | {"process_heartbeat": forget_silent(now=now)}
         text = ", ".join(f"{table} {count}" for table, count in removed.items() if count)
         if text:
             self.stdout.write(f"Removed old rows: {text}.")

@@ -10,12 +10,15 @@ from django.db import connection
 from django.utils import timezone
 
 from apps.audit import checkpoints, services, witness
+from apps.audit.backlog import sealer_backlog
 from apps.core.errors import PlatformError
 from apps.events.heartbeats import beat
 from apps.events.loop import run_until_stopped
+from apps.events.progress import Progress, ProgressWatch, Standing
 
 logger = structlog.get_logger(__name__)
 
+NAME = "sealer"
 IDLE_SECONDS = 5.0
 
 
@@ -29,13 +32,14 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         pem = settings.ENVIRONMENT.secret("audit_signing_key", needed_for="sealing the audit log")
         key = checkpoints.signing_key(pem)
+        watch = ProgressWatch(Progress(NAME, what="event", done="sealed"), sealer_backlog, every_seconds=IDLE_SECONDS)
 
         def step() -> float:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT events.ensure_partitions()")
             sealed = services.seal(key=key, now=timezone.now())
             lacking = _tell(options["witness"])
-            beat("sealer", "down" if lacking else "up", lacking or f"{services.sealed_size()} events sealed")
+            beat(NAME, *_standing(watch.standing(), lacking))
             if sealed:
                 self.stdout.write(f"Sealed {sealed.events} events.")
             return 0.0 if sealed and sealed.events == services.BATCH else IDLE_SECONDS
@@ -45,6 +49,12 @@ class Command(BaseCommand):
                 pass
         else:
             run_until_stopped(step)
+
+
+def _standing(standing: Standing, lacking: str) -> Standing:
+    if standing.is_stalled:
+        return standing
+    return Standing("down", lacking) if lacking else Standing("up", f"{services.sealed_size()} events sealed")
 
 
 def _tell(file: Path | None) -> str:

@@ -1,9 +1,12 @@
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
+from django.utils import timezone
 
 from apps.events.heartbeats import beat
 from apps.events.loop import run_until_stopped
+from apps.events.progress import Progress, ProgressWatch
+from apps.trading.backlog import orders_backlog
 from apps.trading.services import orders_reconcile
 
 NAME = "reconciler"
@@ -20,13 +23,14 @@ class Command(BaseCommand):
         if options["once"]:
             self.stdout.write(f"{orders_reconcile()} orders looked at.")
             return
+        progress = Progress(NAME, what="order", done="looked at")
+        self._watch = ProgressWatch(progress, lambda: orders_backlog(now=timezone.now()))
         run_until_stopped(self._step)
 
     def _step(self) -> float:
-        orders_reconcile(after_each=_beat)
-        _beat()
+        orders_reconcile(after_each=self._beat)
+        self._beat()
         return POLL_SECONDS
 
-
-def _beat() -> None:
-    beat(NAME, "up")
+    def _beat(self) -> None:
+        beat(NAME, *self._watch.standing())

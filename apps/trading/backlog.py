@@ -1,0 +1,38 @@
+"""What waits for the scheduler and for the reconciler, as the watch over their progress wants it."""
+
+from datetime import datetime
+
+from apps.events.progress import Backlog
+from apps.trading.models import BotRun, RunState
+from apps.trading.selectors import orders_to_reconcile
+
+
+def ticks_backlog(*, now: datetime) -> Backlog:
+    """Runs whose tick is due. Each look at one sets its next tick, so that the longest due one changes."""
+    due = BotRun.objects.filter(state=RunState.RUNNING, next_tick_at__lte=now)
+    oldest = due.order_by("next_tick_at").values_list("id", "next_tick_at").first()
+    if oldest is None:
+        return Backlog()
+    run_id, since = oldest
+    seconds = int((now - since).total_seconds())
+    return Backlog(
+        due.count(),
+        oldest,
+        f"Run {run_id} has been due for {seconds} s: another session of PostgreSQL may hold its row locked.",
+    )
+
+
+def orders_backlog(*, now: datetime) -> Backlog:
+    """Orders that are due for a look of the reconciler. Each look sets the next one or ends the order."""
+    due = orders_to_reconcile(now=now)
+    oldest = due.order_by("next_check_at").values_list("cl_ord_id", "next_check_at").first()
+    if oldest is None:
+        return Backlog()
+    order_id, since = oldest
+    seconds = int((now - since).total_seconds())
+    return Backlog(
+        due.count(),
+        oldest,
+        f"Order {order_id} has been due for {seconds} s: see the reconciler's log, and whether a worker keeps the "
+        "lease of its run.",
+    )
