@@ -1,13 +1,14 @@
 """Where replayed events come from. Each source yields what fits the filter, in the order of every aggregate."""
 
 import heapq
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
+from uuid import UUID
 
 from django.db import Error, connection, transaction
 
@@ -83,6 +84,13 @@ def from_store(filters: EventFilter, *, archive_folder: Path | None = None) -> G
                     return
                 for (line,) in rows:
                     yield parse_record(line.encode()).envelope
+
+
+def stored(event_ids: Collection[UUID]) -> list[Envelope]:
+    """Those of the events that the live table has, each aggregate's in order."""
+    with connection.cursor() as cursor:
+        cursor.execute(_select("event_id = ANY(%s::uuid[])"), [list(event_ids)])
+        return [parse_record(line.encode()).envelope for (line,) in cursor.fetchall()]
 
 
 @contextmanager

@@ -12,12 +12,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from apps.audit.filters import EventFilter, add_arguments, filter_of
 from apps.audit.replay import sources
+from apps.audit.replay.rebuild import Rebuild
 from apps.audit.replay.run import replay
-from apps.audit.replay.targets import JsonLines, Lines, Rebuild, Target
+from apps.audit.replay.targets import JsonLines, Lines, Target
 from apps.core.errors import PlatformError
 from apps.core.operator import add_operator
 from apps.events.envelope import Envelope
-from apps.events.projections import Projection, all_projections, projection
+from apps.events.projections import all_projections, projection
 
 
 class Command(BaseCommand):
@@ -42,17 +43,20 @@ class Command(BaseCommand):
 
     def _replay(self, options: dict[str, Any]) -> None:
         filters = filter_of(options)
-        rebuilt = _projection(options["into"])
-        if rebuilt is not None and filters != EventFilter():
+        rebuild = _rebuild(options["into"])
+        if rebuild is not None and filters != EventFilter():
             raise CommandError("--into rebuilds from nothing, so it takes all events: leave the filters out.")
-        source, why = _source(options, filters)
-        envelopes = _envelopes(source, filters, options["archive"])
+        wanted = rebuild.filters if rebuild else filters
+        source, why = _source(options, wanted)
+        envelopes = _envelopes(source, wanted, options["archive"])
+        if rebuild is not None:
+            envelopes = rebuild.only_handled(envelopes)
         if options["dry_run"]:
             count = sum(1 for _ in envelopes)
             self.stdout.write(f"{count} events would be replayed from {source}{why}. Nothing was done.")
             return
         with ExitStack() as stack:
-            target = self._target(options, rebuilt, stack)
+            target = rebuild or self._target(options, stack)
             progress = _progress_bar(stack) if not isinstance(target, Lines) else lambda _events: None
             replayed = replay(
                 envelopes,
@@ -64,11 +68,10 @@ class Command(BaseCommand):
                 clock=timezone.now,
                 progress=progress,
             )
-        self.stderr.write(f"Replayed {replayed.events} events from {source}{why}. Replay {replayed.replay_id}.")
+        rows = f" {rebuild.differed} rows were not what the events say, and are now." if rebuild else ""
+        self.stderr.write(f"Replayed {replayed.events} events from {source}{why}.{rows} Replay {replayed.replay_id}.")
 
-    def _target(self, options: dict[str, Any], rebuilt: Projection | None, stack: ExitStack) -> Target:
-        if rebuilt is not None:
-            return Rebuild(rebuilt)
+    def _target(self, options: dict[str, Any], stack: ExitStack) -> Target:
         if options["jsonl"] is None:
             return Lines(self.stdout.write)
         if str(options["jsonl"]) == "-":
@@ -76,14 +79,14 @@ class Command(BaseCommand):
         return JsonLines(lambda: stack.enter_context(options["jsonl"].open("w")))
 
 
-def _projection(name: str | None) -> Projection | None:
+def _rebuild(name: str | None) -> Rebuild | None:
     if name is None:
         return None
     found = projection(name)
     if found is None:
         known = ", ".join(sorted(item.name for item in all_projections())) or "none"
         raise CommandError(f"There is no projection {name!r}. Known: {known}.")
-    return found
+    return Rebuild(found)
 
 
 def _source(options: dict[str, Any], filters: EventFilter) -> tuple[str, str]:
