@@ -149,13 +149,13 @@ def test_only_rows_that_differ_are_written_and_the_command_says_how_many() -> No
     with connection.cursor() as cursor:
         cursor.execute(places)
         before = cursor.fetchall()
-        assert "0 rows were not what the events say" in _rebuild()
+        assert "0 rows of the read model changed" in _rebuild()
         cursor.execute(places)
         assert cursor.fetchall() == before
 
     BotStatus.objects.filter(bot_id=BotStatus.objects.values("bot_id")[:1]).update(fees=0)
     BotTrade.objects.filter(trade_id=before[0][0]).delete()
-    assert "2 rows were not what the events say" in _rebuild()
+    assert "2 rows of the read model changed" in _rebuild()
 
 
 def test_an_event_that_a_consumer_handles_after_the_source_was_read_is_not_lost(

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.bots.consumers import READ_MODELS
-from apps.events.consumers import deliver
+from apps.events.consumers import deliver_batch
 from apps.events.consumers.registry import registrations_for
 from apps.events.models import StoredEvent
 from apps.events.selectors import envelope_of
@@ -104,10 +104,12 @@ def handled() -> int:
 
 
 def deliver_from_store() -> None:
-    """Consumption alone: every stored event to the group, one by one."""
+    """Consumption alone: every stored event to the group, in the order in which they were recorded."""
     names = [name for name, _ in registrations_for(READ_MODELS)]
-    for row in StoredEvent.objects.filter(event_type__in=names).order_by("recorded_at"):
-        deliver(envelope_of(row), group=READ_MODELS)
+    rows = StoredEvent.objects.filter(event_type__in=names).order_by("recorded_at")
+    envelopes = [envelope_of(row) for row in rows]
+    for start in range(0, len(envelopes), 100):
+        deliver_batch(envelopes[start : start + 100], group=READ_MODELS)
 
 
 def by_consumption_alone() -> dict[str, list[dict[str, Any]]]:

@@ -12,9 +12,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from apps.audit.filters import EventFilter, add_arguments, filter_of
 from apps.audit.replay import sources
+from apps.audit.replay.completeness import lacking_in_kafka
 from apps.audit.replay.rebuild import Rebuild
 from apps.audit.replay.run import replay
 from apps.audit.replay.targets import JsonLines, Lines, Target
+from apps.core.arguments import positive_number
 from apps.core.errors import PlatformError
 from apps.core.operator import add_operator
 from apps.events.envelope import Envelope
@@ -22,17 +24,17 @@ from apps.events.projections import all_projections, projection
 
 
 class Command(BaseCommand):
-    help = "Replays events from Kafka (90 days) or the event store (for ever; commands and status messages too)."
+    help = "Replays events from Kafka (90 days), or from the event store and archives (all of them)."
 
     def add_arguments(self, parser: CommandParser) -> None:
         add_arguments(parser)
         add_operator(parser)
-        source_help = "auto: Kafka where it has all that fits, else the event store; the store for projections"
+        source_help = "auto: Kafka where its counts say that it has all that fits, else the event store"
         parser.add_argument("--source", choices=["auto", "kafka", "store"], default="auto", help=source_help)
         parser.add_argument("--archive", type=Path, metavar="FOLDER", help="where archive_events put old months")
         parser.add_argument("--jsonl", type=Path, metavar="FILE", help="write JSON lines; - for standard output")
         parser.add_argument("--into", metavar="PROJECTION", help="rebuild this projection from nothing")
-        parser.add_argument("--rate", type=float, metavar="N", help="at most N events a second")
+        parser.add_argument("--rate", type=positive_number, metavar="N", help="at most N events a second")
         parser.add_argument("--dry-run", action="store_true", help="count what would be replayed, and do nothing")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -68,7 +70,7 @@ class Command(BaseCommand):
                 clock=timezone.now,
                 progress=progress,
             )
-        rows = f" {rebuild.differed} rows were not what the events say, and are now." if rebuild else ""
+        rows = f" {rebuild.differed} rows of the read model changed." if rebuild else ""
         self.stderr.write(f"Replayed {replayed.events} events from {source}{why}.{rows} Replay {replayed.replay_id}.")
 
     def _target(self, options: dict[str, Any], stack: ExitStack) -> Target:
@@ -89,19 +91,17 @@ def _rebuild(name: str | None) -> Rebuild | None:
     return Rebuild(found)
 
 
-def _source(options: dict[str, Any], filters: EventFilter) -> tuple[str, str]:
-    """The source, and why `auto` took it."""
+def _source(options: dict[str, Any], wanted: EventFilter) -> tuple[str, str]:
+    """The source, and what a person should know of the choice."""
     source, into = options["source"], options["into"]
     if source == "store" or (source == "auto" and into):
         return "store", ""
-    if source == "kafka" and not into:
-        return "kafka", ""
-    lacking = sources.lacking_in_kafka(filters, now=timezone.now())
-    if source == "kafka":
-        if lacking:
-            raise CommandError(f"--into takes all events, and {lacking}: leave --source out.")
-        return "kafka", ""
-    return ("store", f" ({lacking})") if lacking else ("kafka", " (it has all that fits)")
+    lacking = lacking_in_kafka(wanted)
+    if not lacking:
+        return "kafka", " (it has all that fits)"
+    if source == "kafka" and into:
+        raise CommandError(f"--into takes all events, and Kafka may lack some: {lacking}. Leave --source out.")
+    return ("kafka" if source == "kafka" else "store"), f" ({lacking})"
 
 
 def _envelopes(source: str, filters: EventFilter, archive_folder: Path | None) -> Generator[Envelope, None, None]:
