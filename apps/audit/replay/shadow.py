@@ -1,7 +1,7 @@
 """A projection rebuilt beside the live one: temporary tables take the events, one transaction takes over the rows.
 
 PostgreSQL finds a temporary table before any other of its name, in the session that made it and in no other, and drops
-it with that session. So handlers write into the rebuilt model unchanged, everybody else sees the live one, and a
+it with that session. So handlers write into the rebuilt model unchanged, all other sessions see the live one, and a
 rebuild that is killed leaves nothing behind.
 """
 
@@ -22,7 +22,7 @@ from apps.events.projections import Projection
 
 # A killed rebuild's session ends within a second or two: that long its lock may outlive it.
 _OTHER_ENDS_SECONDS = 5.0
-_LOCK_ATTEMPTS = 30
+_LOCK_ATTEMPTS = 10
 
 _OTHERS_WRITE_NOT = sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE")
 _MISSED = """
@@ -211,8 +211,8 @@ class Shadow:
         for _ in range(_LOCK_ATTEMPTS):
             try:
                 with transaction.atomic():
-                    # Whoever comes behind this request waits as long as it does.
-                    cursor.execute("SET LOCAL lock_timeout = '1s'")
+                    # Requests behind this one wait as long as it does. A vacuum gives way after 1 s (deadlock_timeout).
+                    cursor.execute("SET LOCAL lock_timeout = '3s'")
                     _run(cursor, _OTHERS_WRITE_NOT.format(name))
             except OperationalError as error:
                 if not isinstance(error.__cause__, LockNotAvailable):
