@@ -88,7 +88,8 @@ def _check_seals(seals: dict[str, Any], hashes: dict[str, bytes], key: Ed25519Pu
     text, _, signature_line = seals["note"].partition("\n\n")
     signature = base64.b64decode(signature_line.strip().split(" ")[2])
     _check(key, signature[4:], (text + "\n").encode(), "The checkpoint's signature does not hold.")
-    _, size, root = text.split("\n")
+    # Lines after the root are extensions of the checkpoint (https://c2sp.org/tlog-checkpoint), signed with it.
+    _, size, root, *_ = text.split("\n")
     for event_id, seal in seals["events"].items():
         leaf = hashlib.sha256(b"\x00" + hashes[event_id]).digest()
         proof = [binascii.unhexlify(node) for node in seal["proof"]]
