@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.audit import archived, checkpoints, unsealed
@@ -69,6 +69,12 @@ class Verdict:
     def is_whole(self) -> bool:
         return not self.divergences
 
+    @property
+    def summary(self) -> str:
+        """What was proved, in a line."""
+        text = f"{self.events:,} events, {self.sealed:,} of them under {self.checkpoints:,} signed checkpoints"
+        return f"{text}; {self.witness}" if self.witness else f"{text}; not compared with a witness"
+
 
 Progress = Callable[[str, int], None]
 
@@ -94,7 +100,11 @@ def verify(
             verdict.divergences += unsealed.overdue(cursor, last)
     if witness is not None:
         verdict.witness = Compared()
-        verdict.divergences += islice(compare(witness, public_key, timezone.now(), verdict.witness), _MOST_REPORTED)
+        # Read committed: each note of the file is looked for in what is committed by then.
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(_OWN_FUNCTIONS_ONLY)
+            found = compare(witness, public_key, timezone.now(), verdict.witness)
+            verdict.divergences += islice(found, _MOST_REPORTED)
     return verdict
 
 

@@ -123,6 +123,10 @@ class Compared:
     size: int = 0
     lacking: int = 0
 
+    def __str__(self) -> str:
+        text = f"compared with {self.notes:,} notes of the witness, up to {self.size:,} sealed events"
+        return f"{text}; {self.lacking:,} later checkpoints are not in it yet" if self.lacking else text
+
 
 def compare(path: Path, public_key: Ed25519PublicKey, now: datetime, compared: Compared) -> Iterator[Divergence]:
     """Every note of the file that does not hold, or that the database does not have; every checkpoint that it lacks.

@@ -5,7 +5,7 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 from django.utils import timezone
 
@@ -28,16 +28,25 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         pem = settings.ENVIRONMENT.secret("audit_signing_key", needed_for="sealing the audit log")
-        key = checkpoints.signing_key(pem)
+        file: Path | None = options["witness"]
+        sealer = services.Sealer(checkpoints.signing_key(pem), file)
+        refusals = _Refusals()
 
         def step() -> float:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT events.ensure_partitions()")
-            sealed = services.seal(key=key, now=timezone.now())
-            lacking = _tell(options["witness"])
-            beat("sealer", "down" if lacking else "up", lacking or f"{services.sealed_size()} events sealed")
+            sealed, refused = None, ""
+            try:
+                sealed = sealer.seal(timezone.now())
+            except PlatformError as error:
+                refused = error.message
+            refusals.note(refused)
+            problem = refused or _tell(file)
+            beat("sealer", "down" if problem else "up", problem or f"{services.sealed_size()} events sealed")
             if sealed:
                 self.stdout.write(f"Sealed {sealed.events} events.")
+            if refused and options["once"]:
+                raise CommandError(refused)
             return 0.0 if sealed and sealed.events == services.BATCH else IDLE_SECONDS
 
         if options["once"]:
@@ -47,13 +56,29 @@ class Command(BaseCommand):
             run_until_stopped(step)
 
 
+class _Refusals:
+    """Says once that sealing is refused, and once that it goes on."""
+
+    def __init__(self) -> None:
+        self._reason = ""
+
+    def note(self, reason: str) -> None:
+        if reason and not self._reason:
+            logger.critical("sealing_refused", reason=reason)
+        elif self._reason and not reason:
+            logger.info("sealing_goes_on", after=self._reason)
+        self._reason = reason
+
+
 def _tell(file: Path | None) -> str:
     """Why the witness lacks notes, for a person; nothing where it has them all. Sealing goes on without it."""
     if file is None:
         return ""
     try:
-        witness.catch_up(file)
+        added = witness.catch_up(file)
     except (PlatformError, OSError) as error:
         logger.error("witness_lacks_notes", reason=str(error))
         return f"The witness lacks notes: {error}"
+    if added > 1:
+        logger.warning("witness_caught_up", notes=added)
     return ""
