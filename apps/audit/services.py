@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db import connection, transaction
@@ -47,7 +48,7 @@ _UNSEALED = """
 _SOMETHING_NEW = """
     SELECT EXISTS (SELECT 1 FROM events.event e
      WHERE e.recorded_at > least(clock_timestamp(), (SELECT recorded_at FROM audit.audit_leaf
-                                                      ORDER BY seal_no DESC LIMIT 1)) - %s
+                                                      ORDER BY seal_no DESC LIMIT 1)) - make_interval(secs => %s)
        AND NOT EXISTS (SELECT 1 FROM audit.audit_leaf l WHERE l.event_id = e.event_id))
 """
 
@@ -89,7 +90,7 @@ class Sealer:
             try:
                 tree, since = self._continue_from(last)
             except PlatformError:
-                cursor.execute(_SOMETHING_NEW, [OVERLAP])
+                cursor.execute(_SOMETHING_NEW, [OVERLAP.total_seconds()])
                 if cursor.fetchone()[0]:
                     raise
                 return None
@@ -181,7 +182,7 @@ def _settled_until(cursor: CursorWrapper, since: datetime, now: datetime) -> dat
 
 
 def _append(
-    tree: MerkleTree, rows: list[tuple[object, datetime, bytes]], until: datetime, key: Ed25519PrivateKey, now: datetime
+    tree: MerkleTree, rows: list[tuple[UUID, datetime, bytes]], until: datetime, key: Ed25519PrivateKey, now: datetime
 ) -> str:
     Leaf.objects.bulk_create(
         Leaf(seal_no=tree.size + position, event_id=event_id, recorded_at=recorded_at, event_hash=digest)

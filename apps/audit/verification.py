@@ -4,6 +4,7 @@ Everything is computed from the columns as they are stored, with PostgreSQL's ow
 the database's owner defined is not called.
 """
 
+import json
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,13 +15,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from django.db import connection, transaction
 from django.utils import timezone
 
-from apps.audit import archived, checkpoints, unsealed
+from apps.audit import archived, checkpoints, restores, unsealed
 from apps.audit.archived import ArchiveChanged, ArchiveMissing
 from apps.audit.chains import ChainVerifier, Divergence
 from apps.audit.checkpoints import Checkpoint, InvalidCheckpoint
 from apps.audit.merkle import MerkleTree, leaf_hash
 from apps.audit.models import ArchivedPartition, SealedCheckpoint
-from apps.audit.records import COLUMNS, digest_of, event_id_of
+from apps.audit.records import COLUMNS, digest_of, event_id_of, parse_record
 from apps.audit.schema import disguised
 from apps.audit.witness import Compared, compare
 
@@ -48,6 +49,8 @@ _SEALED_AND_STORED = """
 """
 
 _OWN_FUNCTIONS_ONLY = "SET LOCAL search_path = pg_catalog, audit, pg_temp; SET LOCAL row_security = off"
+
+_RESTORED = b"\taudit.restored\t"
 
 _LINES_AT_ONCE = 1_000
 _MOST_REPORTED = 20
@@ -87,7 +90,7 @@ def verify(
     progress: Progress = lambda _step, _done: None,
 ) -> Verdict:
     """Reads one consistent snapshot and recomputes everything. `witness` is a file of notes kept elsewhere."""
-    verdict = Verdict()
+    verdict, archives = Verdict(), None
     with archived.at_one_moment() as cursor:
         cursor.execute(_OWN_FUNCTIONS_ONLY)
         verdict.divergences += disguised(cursor)
@@ -105,6 +108,8 @@ def verify(
             cursor.execute(_OWN_FUNCTIONS_ONLY)
             found = compare(witness, public_key, timezone.now(), verdict.witness)
             verdict.divergences += islice(found, _MOST_REPORTED)
+            events = [*(archives.restores if archives else []), *restores.recorded()]
+            verdict.divergences += islice(restores.compare_kept(witness, events), _MOST_REPORTED)
     return verdict
 
 
@@ -127,6 +132,7 @@ class _ArchivedMonths:
         self.sealed = 0
         self.broken_files: list[Divergence] = []
         self.broken_seals: list[Divergence] = []
+        self.restores: list[dict[str, str]] = []
 
     def read(self, verifier: ChainVerifier) -> None:
         for month in archived.months_since(None):
@@ -142,6 +148,8 @@ class _ArchivedMonths:
                 while batch := list(islice(lines, _LINES_AT_ONCE)):
                     for line in batch:
                         verifier.write(line)
+                        if _RESTORED in line:
+                            self.restores.append(json.loads(parse_record(line).envelope.payload))
                     self._compare_with_seals(batch)
             except (EOFError, OSError, ValueError, zlib.error) as error:
                 self._name(month, f"{month.file_name} cannot be read: {error}")

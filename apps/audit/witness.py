@@ -8,7 +8,7 @@ import fcntl
 import os
 import re
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -76,9 +76,8 @@ def catch_up(path: Path) -> int:
     Call it after the checkpoints are committed: a note that the database never had would be a false alarm for ever.
     Raises WitnessDamaged, OSError, DatabaseError.
     """
-    with path.open("a+b") as file:
-        # A second sealer, on standby, may have the same file.
-        fcntl.flock(file, fcntl.LOCK_EX)
+    # A second sealer, on standby, may have the same file.
+    with locked(path), path.open("a+b") as file:
         tree_size, half_a_note = _end_of(file, path)
         added = 0
         lacking = SealedCheckpoint.objects.filter(tree_size__gt=tree_size).order_by("tree_size")
@@ -91,6 +90,22 @@ def catch_up(path: Path) -> int:
             os.fsync(file.fileno())
             bring_to_disk(path.parent)
     return added
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Nothing is appended to the file, and it gets no other name, by anybody else meanwhile. Raises OSError."""
+    # Of the folder: the file itself is given another name when a restore closes it.
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def size_of(note: str) -> int:
+    return int(note.split("\n", 2)[1])
 
 
 def refuse_other_database(path: Path, size: int) -> None:

@@ -27,6 +27,14 @@ def kinds(store: Store, *, with_witness: bool) -> set[str]:
     return {each.kind for each in verdict.divergences}
 
 
+def steps(*attacks: Attack) -> Attack:
+    def attack(store: Store) -> None:
+        for each in attacks:
+            each(store)
+
+    return attack
+
+
 def edit(assignment: str) -> Attack:
     statement = f"UPDATE events.event SET {assignment} WHERE aggregate_id = %s AND aggregate_seq = 2"
     return lambda store: store.execute(statement, store.users[1])
@@ -187,9 +195,7 @@ ATTACKS: dict[str, tuple[Attack, set[str], set[str]]] = {
     # Cannot be told from an event that the platform appended
     "forged now": (forge("0 s"), set(), set()),
     "unsealed event deleted": (
-        lambda store: (
-            store.execute("DELETE FROM events.event WHERE aggregate_seq = 5"), store.make_fit(store.users[0]),
-        ),
+        steps(lambda store: store.execute("DELETE FROM events.event WHERE aggregate_seq = 5"), Store.make_fit),
         set(), set(),
     ),
     # Seals
@@ -217,7 +223,7 @@ ATTACKS: dict[str, tuple[Attack, set[str], set[str]]] = {
     ),
     "last checkpoint and its leaves removed": (lambda store: store.forget_seals(9), *witness_only()),
     "tail rewritten, its seals removed": (
-        lambda store: (store.rewrite(store.users[1]), store.forget_seals(9)), *witness_only(),
+        steps(lambda store: store.rewrite(store.users[1]), lambda store: store.forget_seals(9)), *witness_only(),
     ),
     "tail rewritten and sealed again": (rewrite_and_reseal(keeping=9), *witness_only()),
     "everything rewritten and sealed again": (rewrite_and_reseal(keeping=0), *witness_only()),
@@ -239,10 +245,10 @@ ATTACKS: dict[str, tuple[Attack, set[str], set[str]]] = {
     "first note dropped": (lambda store: store.write_notes(store.notes()[1:]), *witness_only()),
     "notes reversed": (lambda store: store.write_notes(store.notes()[::-1]), *witness_only()),
     "witness emptied, everything rewritten and sealed again": (
-        lambda store: (store.witness.write_text(""), rewrite_and_reseal(keeping=0)(store)), *witness_only(),
+        steps(lambda store: store.witness.write_text(""), rewrite_and_reseal(keeping=0)), *witness_only(),
     ),
     "old witness, everything rewritten and sealed again": (
-        lambda store: (store.write_notes(store.notes()[:1]), rewrite_and_reseal(keeping=0)(store)), *witness_only(),
+        steps(lambda store: store.write_notes(store.notes()[:1]), rewrite_and_reseal(keeping=0)), *witness_only(),
     ),
 }  # fmt: skip
 
