@@ -14,13 +14,14 @@ from pathlib import Path
 from django.db import connection, transaction
 from django.db.models import Max
 
-from apps.audit import lineage, witness
+from apps.audit import witness
 from apps.audit.chains import Divergence
 from apps.audit.files import bring_to_disk, file_digest
 from apps.audit.models import SealedCheckpoint
 from apps.core.errors import PlatformError
 from apps.core.ids import new_id
 from apps.events.catalogue.audit import StoreRestored
+from apps.events.lineage import lineage_current
 from apps.events.services import publish
 
 _NOTES_AT_ONCE = 1_000
@@ -90,7 +91,7 @@ class _Restore:
     now: datetime
 
     def is_recorded(self) -> bool:
-        return (lineage.current(), self.restored_to) in {
+        return (lineage_current(), self.restored_to) in {
             (event["lineage"], datetime.fromisoformat(event["restored_to"])) for event in recorded()
         }
 
@@ -100,7 +101,7 @@ class _Restore:
             operator=self.operator,
             reason=self.reason,
             restored_to=self.restored_to,
-            lineage=lineage.current(),
+            lineage=lineage_current(),
             epoch=number + 1,
             sealed_events=fork.common,
             witness_events=fork.seen,

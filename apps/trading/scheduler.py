@@ -9,7 +9,7 @@ from django.utils import timezone
 from apps.events.catalogue import Signal
 from apps.events.heartbeats import beat
 from apps.events.rabbitmq import BrokerUnavailable, SignalSender
-from apps.trading.services import runs_take_due
+from apps.trading.services import history_is_reconciled, runs_take_due
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +47,8 @@ class Scheduler:
 
     def _send_due(self) -> int:
         now = timezone.now()
+        if not history_is_reconciled(now=now):
+            return 0
         seconds = settings.ENVIRONMENT.bot_tick_seconds
         signals: list[Signal] = [run.signal(now=now) for run in runs_take_due(now=now, tick_seconds=seconds)]
         if signals:

@@ -1,13 +1,15 @@
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from apps.events.heartbeats import beat
 from apps.events.loop import run_until_stopped
-from apps.trading.services import orders_reconcile
+from apps.trading.services import history_reconcile, orders_reconcile
 
 NAME = "reconciler"
 POLL_SECONDS = 0.5
+# The exchange is asked about every run each time.
+SECONDS_BETWEEN_COMPARISONS = 5.0
 
 
 class Command(BaseCommand):
@@ -18,11 +20,16 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["once"]:
+            if waits := history_reconcile():
+                raise CommandError(waits)
             self.stdout.write(f"{orders_reconcile()} orders looked at.")
             return
         run_until_stopped(self._step)
 
     def _step(self) -> float:
+        if waits := history_reconcile():
+            beat(NAME, "down", waits)
+            return SECONDS_BETWEEN_COMPARISONS
         orders_reconcile(after_each=_beat)
         _beat()
         return POLL_SECONDS
