@@ -427,7 +427,8 @@ def _key(pem: bytes) -> Ed25519PublicKey:
 def _open_note(note: str, key: Ed25519PublicKey) -> tuple[int, bytes]:
     """Size and root of the tree, once the signature of the signed note (https://c2sp.org/signed-note) holds."""
     text, _, signature_line = note.partition("\n\n")
-    origin, size, root = text.split("\n")
+    # Lines after the root are extensions of the checkpoint (https://c2sp.org/tlog-checkpoint), signed with it.
+    origin, size, root, *_ = text.split("\n")
     _, name, signature = signature_line.strip().split(" ")
     if (origin, name) != (ORIGIN, ORIGIN):
         raise BundleDoesNotVerify("The checkpoint is one of another log.")

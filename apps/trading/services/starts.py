@@ -14,6 +14,7 @@ from apps.exchange.instrument import Instrument
 from apps.trading.models import BotRun, BotSwitch
 from apps.trading.models.runs import LIVE_RUNS
 from apps.trading.services.desks import Outside
+from apps.trading.services.histories import refuse_unreconciled
 from apps.trading.services.live import LIVE
 from apps.trading.services.positions import position_ensure
 from apps.trading.services.resolver import orphans_cancel
@@ -26,9 +27,10 @@ def run_start(*, command: StartBot, delivery: Delivery, outside: Outside = LIVE)
     """Begins a run: its row, the news of it and the command's end are one transaction.
 
     Raises CommandDropped where the bot runs already, was stopped since or was deleted, UnknownStrategy,
-    InvalidParameters, UnknownPair, and what opening the credential raises.
+    InvalidParameters, UnknownPair, HistoryNotReconciled, and what opening the credential raises.
     """
     _refuse_unwanted(command)
+    refuse_unreconciled(now=outside.clock())
     run = _run_of(command, now=outside.clock())
     strategy_get(run.definition.strategy).parameters.read(run.definition.parameters)
     desk = outside.desk(run)
