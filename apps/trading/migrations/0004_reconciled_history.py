@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("trading", "0002_ledger_rules"),
+        ("trading", "0003_botswitch_deleted_at"),
     ]
 
     operations = [
