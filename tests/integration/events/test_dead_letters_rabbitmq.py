@@ -1,11 +1,8 @@
 """Dead letters of RabbitMQ: looked at in place, sent again without a second effect, thrown away on record."""
 
 import json
-import signal
-import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,73 +14,14 @@ from apps.events import commands
 from apps.events.amqp_headers import headers_of
 from apps.events.catalogue.bots import BotStarted, StopBot
 from apps.events.commands import AttemptFailed, Executor
-from apps.events.dead_letters import Filters, Letter, Outcome
+from apps.events.dead_letters import Filters, Outcome
 from apps.events.dead_letters import rabbitmq as dead
-from apps.events.dead_letters.hold import DeadLettersInUse
-from apps.events.envelope import Envelope
 from apps.events.models import CommandExecution, StoredEvent
-from apps.events.rabbitmq import ConfirmedPublisher, Outgoing, outgoing_of
-from tests.brokers import RabbitMQ, eventually
-from tests.workers.processes import Processes
+from apps.events.rabbitmq import ConfirmedPublisher, Outgoing
+from tests.brokers import RabbitMQ
+from tests.integration.events.dead_letter_helpers import DLQ, NOW, bury, envelope, failed, redrive, stop_bot
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-DLQ = "bot.stop.dlq"
-
-
-def envelope(message: Any, event_id: UUID) -> Envelope:
-    return Envelope(
-        event_id=event_id,
-        event_type=message.declaration.name,
-        schema_version=1,
-        aggregate_type="bot",
-        aggregate_id=message.aggregate_id,
-        aggregate_seq=1,
-        occurred_at=NOW,
-        user_id=None,
-        correlation_id=uuid4(),
-        causation_id=None,
-        traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-        payload=message.canonical_bytes(),
-    )
-
-
-def bury(
-    message: Any, *, queue: str = "bot.stop", event_id: UUID | None = None, headers: dict[str, Any] | None = None
-) -> None:
-    """As the router does after the last attempt."""
-    event_id = event_id or getattr(message, "command_id", None) or uuid4()
-    sent = outgoing_of(envelope(message, event_id))
-    more = {"x-attempt": 5, "x-dead-reason": "RuntimeError: boom", "x-dead-at": NOW.isoformat()} | (headers or {})
-    sent.message.properties["application_headers"] |= more
-    publisher = ConfirmedPublisher("test")
-    outcome = publisher.publish([Outgoing(sent.message_id, "muckard.dead", queue, sent.message)])
-    publisher.close()
-    assert outcome.error is None
-
-
-def stop_bot(**fields: Any) -> StopBot:
-    expires_at = NOW + timedelta(days=3650)
-    values = {"command_id": uuid4(), "bot_id": uuid4(), "user_id": uuid4(), "requested_at": NOW}
-    return StopBot.model_validate(values | {"expires_at": expires_at} | fields)
-
-
-def failed(command: StopBot, **fields: Any) -> CommandExecution:
-    values = {"name": "bot.stop", "state": "failed", "attempts": 5, "fence": 5, "first_delivered_at": NOW}
-    return CommandExecution.objects.create(
-        command_id=command.command_id, aggregate_id=command.bot_id, **(values | fields)
-    )
-
-
-def redrive(source: str = DLQ, *, dry_run: bool = False, **filters: Any) -> tuple[Outcome, list[str]]:
-    said: list[str] = []
-
-    def progress(_: Letter, words: str) -> None:
-        said.append(words)
-
-    outcome = dead.redrive(source, Filters(**filters), rate=None, dry_run=dry_run, operator="ann", progress=progress)
-    return outcome, said
 
 
 @pytest.fixture
@@ -315,152 +253,3 @@ def test_the_command_lists_shows_and_redrives(rabbitmq: RabbitMQ, capsys: pytest
     assert '"x-dead-reason": "RuntimeError: boom"' in said
     assert "1 redriven, 0 failed again, 0 left." in said
     assert headers_of(envelope(command, command.command_id))["cloudEvents_id"] in said
-
-
-def bury_many(count: int) -> list[StopBot]:
-    """A microsecond apart, and sent all at once."""
-    buried = [stop_bot() for _ in range(count)]
-    publisher = ConfirmedPublisher("test")
-    messages = []
-    for number, command in enumerate(buried):
-        sent = outgoing_of(envelope(command, command.command_id))
-        died_at = (NOW + timedelta(microseconds=number)).isoformat(timespec="microseconds")
-        sent.message.properties["application_headers"] |= {"x-attempt": 5, "x-dead-reason": "b", "x-dead-at": died_at}
-        messages.append(Outgoing(sent.message_id, "muckard.dead", "bot.stop", sent.message))
-    assert publisher.publish(messages).error is None
-    publisher.close()
-    return buried
-
-
-def ids(**filters: Any) -> list[UUID | None]:
-    return [letter.event_id for letter in dead.letters(DLQ, Filters(**filters))]
-
-
-def test_every_look_shows_the_same_order_and_a_limit_means_the_oldest(rabbitmq: RabbitMQ) -> None:
-    buried = [command.command_id for command in bury_many(200)]
-
-    for _ in range(3):
-        assert ids() == buried
-        assert ids(limit=2) == buried[:2]
-        assert ids(event_type="bot.stop", limit=50) == buried[:50]
-        dead.show(DLQ, str(buried[150]))
-    assert ids(since=NOW + timedelta(microseconds=190)) == buried[190:]
-    assert dead.count(DLQ) == 200
-
-
-def test_looking_leaves_the_queue_itself_in_order(rabbitmq: RabbitMQ) -> None:
-    buried = [str(command.command_id) for command in bury_many(200)]
-    assert len(ids(limit=3)) == 3
-
-    assert [message.properties["message_id"] for message in rabbitmq.take(DLQ)] == buried
-
-
-def test_letters_that_died_at_the_same_moment_keep_their_place_too(rabbitmq: RabbitMQ) -> None:
-    buried = [stop_bot() for _ in range(100)]
-    for command in buried:
-        bury(command)
-
-    for _ in range(3):
-        assert ids() == [command.command_id for command in buried]
-
-
-def test_a_redrive_takes_the_oldest_that_fit_and_sends_them_in_order(rabbitmq: RabbitMQ) -> None:
-    buried = [command.command_id for command in bury_many(100)]
-
-    assert redrive(limit=40)[0] == Outcome(redriven=40)
-    assert redrive(since=NOW + timedelta(microseconds=90), limit=3)[0] == Outcome(redriven=3)
-
-    sent = [UUID(message.properties["message_id"]) for message in rabbitmq.take("bot.stop")]
-    assert sent == buried[:40] + buried[90:93]
-    assert ids() == buried[40:90] + buried[93:]
-
-
-def test_a_purge_takes_the_oldest_for_good(rabbitmq: RabbitMQ) -> None:
-    buried = [command.command_id for command in bury_many(100)]
-
-    assert dead.purge(DLQ, Filters(limit=60), dry_run=False, operator="ann") == 60
-
-    assert ids() == buried[60:]
-    assert dead.purge(DLQ, Filters(), dry_run=False, operator="ann") == 40
-    assert dead.count(DLQ) == 0
-    assert ids() == []
-
-
-def test_a_look_that_is_killed_leaves_every_letter_and_the_order_shown(rabbitmq: RabbitMQ, tmp_path: Path) -> None:
-    buried = [command.command_id for command in bury_many(300)]
-    processes = Processes(tmp_path)
-    try:
-        for _ in range(3):
-            looking = processes.manage(
-                f"dead_letters redrive {DLQ} --dry-run --operator ann --rate 20", until="would be"
-            )
-            looking.send_signal(signal.SIGKILL)
-            looking.wait()
-            eventually(lambda: rabbitmq.count(DLQ) == 300, what="all letters back")
-            assert ids() == buried
-    finally:
-        processes.kill_all()
-
-
-def test_a_second_process_waits_for_the_first_and_sees_everything(
-    rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    buried = [command.command_id for command in bury_many(50)]
-    seen: list[list[UUID | None]] = []
-    first = dead.letters(DLQ, Filters())
-    next(first)
-    second = threading.Thread(target=lambda: seen.append(ids()))
-    second.start()
-
-    assert [letter.event_id for letter in first] == buried[1:]
-
-    second.join(20)
-    assert seen == [buried]
-
-
-def test_a_second_process_is_told_that_the_letters_are_in_another_ones_hands(
-    rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("apps.events.dead_letters.hold.WAIT_SECONDS", 0.5)
-    bury_many(5)
-    first: Any = dead.letters(DLQ, Filters())
-    next(first)
-
-    with pytest.raises(DeadLettersInUse, match=r"Another process has the dead letters of bot\.stop\.dlq in hand"):
-        ids()
-
-    first.close()
-    assert len(ids()) == 5
-
-
-def test_a_redrive_of_many_minutes_gives_back_in_between_and_takes_no_letter_twice(
-    rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """RabbitMQ closes the channel of a client that holds a message for half an hour."""
-    monkeypatch.setattr("apps.events.dead_letters.rabbitmq.HOLD_SECONDS", 0.0)
-    buried = [command.command_id for command in bury_many(6)]
-    said: list[UUID | None] = []
-
-    def die_again(letter: Letter, words: str) -> None:
-        said.append(letter.event_id)
-        [again] = rabbitmq.take("bot.stop")
-        again.properties["application_headers"]["x-dead-at"] = datetime.now(UTC).isoformat()
-        with rabbitmq.channel() as channel:
-            channel.basic_publish(again, exchange="muckard.dead", routing_key="bot.stop")
-
-    outcome = dead.redrive(DLQ, Filters(), rate=None, dry_run=False, operator="ann", progress=die_again)
-
-    assert outcome == Outcome(redriven=6)
-    assert said == buried
-    assert dead.count(DLQ) == 6
-
-
-def test_a_slow_redrive_keeps_its_connections(rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch) -> None:
-    """RabbitMQ ends a connection that is silent for two heartbeats."""
-    monkeypatch.setattr("apps.events.rabbitmq.connection.HEARTBEAT_SECONDS", 1)
-    bury_many(2)
-
-    outcome = dead.redrive(DLQ, Filters(), rate=0.2, dry_run=False, operator="ann", progress=lambda *_: None)
-
-    assert outcome == Outcome(redriven=2)
-    assert (dead.count(DLQ), rabbitmq.count("bot.stop")) == (0, 2)
