@@ -1,6 +1,5 @@
-"""The mailer is down where the mail server fails, or mail that is due stays; one mailbox that refuses does not count."""
+"""The mailer is down where the mail server fails or mail that is due stays; one mailbox that refuses does not count."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from smtplib import SMTPRecipientsRefused
 from unittest import mock
@@ -23,7 +22,7 @@ SEND = "django.core.mail.EmailMessage.send"
 
 
 @pytest.fixture
-def mailer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailer]:
+def mailer(monkeypatch: pytest.MonkeyPatch) -> Mailer:
     monkeypatch.setattr("apps.events.progress.LIMIT_SECONDS", 0.5)
     monkeypatch.setattr(heartbeats, "SECONDS_BETWEEN_BEATS", 0.0)
     heartbeats._written.clear()
