@@ -1,13 +1,11 @@
 """What waits for the sealer, as the watch over its progress wants it: judged by the leaves, not by its own notes."""
 
-from datetime import timedelta
-
 from django.db import connection
 
 from apps.events.progress import Backlog
 
 # Events that come late by the clock are looked for this far before the last leaf.
-OVERLAP = timedelta(minutes=2)
+OVERLAP_SECONDS = 120
 MOST = 10_000
 
 # Settled: no transaction that might still add an older event is open.
@@ -15,7 +13,7 @@ _UNSEALED = """
 WITH last AS (SELECT seal_no, recorded_at FROM audit.audit_leaf ORDER BY seal_no DESC LIMIT 1),
 unsealed AS (
     SELECT e.recorded_at FROM events.event e
-     WHERE e.recorded_at > coalesce((SELECT recorded_at FROM last) - %(overlap)s, '-infinity')
+     WHERE e.recorded_at > coalesce((SELECT recorded_at FROM last) - %(overlap)s * interval '1 second', '-infinity')
        AND e.recorded_at <= coalesce((SELECT min(xact_start) FROM pg_stat_activity
                                        WHERE datname = current_database() AND backend_xid IS NOT NULL
                                          AND pid <> pg_backend_pid()), clock_timestamp())
@@ -32,6 +30,6 @@ def sealer_backlog() -> Backlog:
     Raises DatabaseError.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_UNSEALED, {"overlap": OVERLAP, "most": MOST})
+        cursor.execute(_UNSEALED, {"overlap": OVERLAP_SECONDS, "most": MOST})
         count, last_leaf, age_seconds = cursor.fetchone()
     return Backlog(count, last_leaf, f"The oldest is {age_seconds} s old: see the sealer's log.")

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from prometheus_client import Gauge
@@ -25,7 +26,8 @@ class Standing(NamedTuple):
         return self.state == "down"
 
 
-class Backlog(NamedTuple):
+@dataclass(frozen=True)
+class Backlog:
     """What waits, as `Progress.observe` wants it."""
 
     count: int = 0

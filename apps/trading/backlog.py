@@ -29,6 +29,7 @@ def orders_backlog(*, now: datetime) -> Backlog:
     if oldest is None:
         return Backlog()
     order_id, since = oldest
+    assert since is not None  # what has no time is not due
     seconds = int((now - since).total_seconds())
     return Backlog(
         due.count(),

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 from uuid import uuid4
 
 import amqp
@@ -103,7 +104,7 @@ class Failures:
     def send(self) -> None:
         """Returns once RabbitMQ has them all."""
         with Connection(self._url, transport_options={"confirm_publish": True}) as connection:
-            channel = connection.channel()
+            channel: Any = connection.channel()
             for number in range(FAILURES):
                 message_id = str(uuid4())
                 self._ids.add(message_id)
@@ -115,15 +116,15 @@ class Failures:
         """Those that did not arrive; takes the others away."""
         missing = set(self._ids)
         with Connection(self._url) as connection:
-            channel = connection.channel()
+            channel: Any = connection.channel()
             while (message := channel.basic_get(self._dead, no_ack=True)) is not None:
                 missing.discard(message.properties.get("message_id", ""))
         return missing
 
     def are_settled(self) -> bool:
         with Connection(self._url) as connection:
-            found = connection.channel().queue_declare(self._dead, passive=True).message_count
-            return bool(found >= len(self._ids))
+            channel: Any = connection.channel()
+            return bool(channel.queue_declare(self._dead, passive=True).message_count >= len(self._ids))
 
 
 def fill(stack: Stack, seed: int, keys: tuple[str, ...], backlog: Backlog) -> Failures:

@@ -16,7 +16,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any
 from uuid import UUID
 
 THREADS = 4
@@ -34,7 +34,8 @@ class Journal:
     unknown: dict[str, str] = field(default_factory=dict)
 
 
-class Share(NamedTuple):
+@dataclass(frozen=True)
+class Share:
     """So many messages of one kind about one aggregate."""
 
     key: str
@@ -54,7 +55,8 @@ class Order:
     keys: tuple[str, ...]
     pause_seconds: float = 0.02
     number: int = 0
-    burst: tuple[Share, ...] = ()
+    # In the writer, as JSON has them: the fields of a Share each.
+    burst: tuple[Any, ...] = ()
 
 
 class RolledBack(Exception):
@@ -109,7 +111,7 @@ class Writer:
         self.journal = Journal()
         self._order = order
         self._dice = random.Random(f"{order.seed}/{number}")
-        self._shares = [Share(*share) for share in order.burst[number::THREADS]]
+        self._shares = [Share(**share) for share in order.burst[number::THREADS]]
         self._deadline = time.monotonic() + order.seconds
 
     def run(self) -> None:

@@ -16,8 +16,10 @@ __all__ = ["app"]
 def load_tasks(**_: object) -> None:
     importlib.import_module("tests.workers.tasks")
     if limit := os.environ.get("TEST_PROGRESS_LIMIT"):
-        importlib.import_module("apps.events.progress").LIMIT_SECONDS = float(limit)
-        importlib.import_module("apps.events.worker.liveness").BEAT_SECONDS = 0.5
+        from apps.events import progress
+        from apps.events.worker import liveness
+
+        progress.LIMIT_SECONDS, liveness.BEAT_SECONDS = float(limit), 0.5
 
 
 if limits := os.environ.get("TEST_WORKER_LIMITS"):

@@ -78,7 +78,8 @@ def _claim(now: datetime) -> OutgoingMail | None:
 
 def back_off(attempts: int) -> timedelta:
     """From an attempt, the first being 1, to the next."""
-    return min(CLAIM * 2 ** (attempts - 1), LONGEST_BACK_OFF)
+    pause: timedelta = min(CLAIM * 2 ** (attempts - 1), LONGEST_BACK_OFF)
+    return pause
 
 
 def _compose(row: OutgoingMail, now: datetime) -> EmailMessage | None:

@@ -114,7 +114,7 @@ def unavailable(error: Exception) -> BrokerUnavailable:
 def ready_messages(connection: Connection, queues: Iterable[str]) -> int:
     """How many messages lie ready in these queues. Raises what CONNECTION_ERRORS lists: NotFound for a missing one."""
     channel: Any = connection.channel()
-    count = sum(channel.queue_declare(queue, passive=True).message_count for queue in queues)
+    count: int = sum(channel.queue_declare(queue, passive=True).message_count for queue in queues)
     # Not after a failure: the connection is given up then, and closing would wait once more for a silent broker.
     channel.close()
     return count

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -147,7 +148,7 @@ def test_what_is_parked_is_told_and_is_no_stall(relay: Any, topic: str) -> None:
 def test_a_relay_that_hangs_in_a_lock_falls_silent_and_health_says_so(
     topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health, "SILENT_AFTER", health.timedelta(seconds=3))
+    monkeypatch.setattr(health, "SILENT_AFTER", timedelta(seconds=3))
 
     def state_of_relay() -> tuple[str, str]:
         _, body = health.readiness(now=timezone.now())

@@ -1,6 +1,7 @@
 """Sends mail that is due and removes what has had its day, until it is told to stop."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
@@ -36,20 +37,10 @@ class Command(BaseCommand):
                 pass
             self._purge()
             return
-        self._purged_at = 0.0
-        progress = Progress(NAME, what="mail", done="sent")
-        self._watch = ProgressWatch(progress, lambda: mail_backlog(now=timezone.now()))
         try:
-            run_until_stopped(self._step)
+            run_until_stopped(Mailer(self._purge).step)
         finally:
             retire(NAME)
-
-    def _step(self) -> float:
-        beat(NAME, *self._watch.standing())
-        if time.monotonic() - self._purged_at > SECONDS_BETWEEN_PURGES or not self._purged_at:
-            self._purge()
-            self._purged_at = time.monotonic()
-        return 0.0 if services.mail_send_due(now=timezone.now()) else IDLE_SECONDS
 
     def _purge(self) -> None:
         now = timezone.now()
@@ -57,3 +48,21 @@ class Command(BaseCommand):
         text = ", ".join(f"{table} {count}" for table, count in removed.items() if count)
         if text:
             self.stdout.write(f"Removed old rows: {text}.")
+
+
+class Mailer:
+    """Sends mail by mail, and calls `purge` once an hour."""
+
+    def __init__(self, purge: Callable[[], None]) -> None:
+        self._purge = purge
+        self._purged_at = float("-inf")
+        progress = Progress(NAME, what="mail", done="sent")
+        self._watch = ProgressWatch(progress, lambda: mail_backlog(now=timezone.now()))
+
+    def step(self) -> float:
+        """At most one mail. Returns the seconds until the next step. Raises DatabaseError."""
+        beat(NAME, *self._watch.standing())
+        if time.monotonic() - self._purged_at > SECONDS_BETWEEN_PURGES:
+            self._purge()
+            self._purged_at = time.monotonic()
+        return 0.0 if services.mail_send_due(now=timezone.now()) else IDLE_SECONDS

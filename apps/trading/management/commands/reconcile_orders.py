@@ -27,11 +27,18 @@ class Command(BaseCommand):
                 raise CommandError(waits)
             self.stdout.write(f"{orders_reconcile()} orders looked at.")
             return
+        run_until_stopped(Reconciler().step)
+
+
+class Reconciler:
+    """Round after round."""
+
+    def __init__(self) -> None:
         progress = Progress(NAME, what="order", done="looked at")
         self._watch = ProgressWatch(progress, lambda: orders_backlog(now=timezone.now()))
-        run_until_stopped(self._step)
 
-    def _step(self) -> float:
+    def step(self) -> float:
+        """One round over what is due. Returns the seconds until the next. Raises DatabaseError."""
         if waits := history_reconcile():
             beat(NAME, "down", waits)
             return SECONDS_BETWEEN_COMPARISONS

@@ -1,0 +1,88 @@
+"""Scheduler and reconciler are down where what has been due longest is not looked at, whatever else goes on."""
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from apps.events import heartbeats
+from apps.events.models import ProcessHeartbeat
+from apps.trading.management.commands import reconcile_orders
+from apps.trading.management.commands.reconcile_orders import Reconciler
+from apps.trading.models import BotRun
+from apps.trading.scheduler import Scheduler
+from tests.brokers import eventually
+from tests.factories.trading import fake_exchange, only_intent, outside_of, planned_order, running_bot
+from tests.integration.events.relay_helpers import another_session
+from tests.integration.trading.test_scheduler import Recorder
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LIMIT_SECONDS = 0.6
+
+
+@pytest.fixture(autouse=True)
+def _short_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("apps.events.progress.LIMIT_SECONDS", LIMIT_SECONDS)
+    monkeypatch.setattr(heartbeats, "SECONDS_BETWEEN_BEATS", 0.0)
+    heartbeats._written.clear()
+
+
+def state_after(step: Callable[[], Any], name: str) -> str:
+    step()
+    return ProcessHeartbeat.objects.get(name=name).state
+
+
+def due_run() -> BotRun:
+    run = running_bot(outside_of(fake_exchange()))
+    BotRun.objects.filter(id=run.id).update(next_tick_at=timezone.now() - timedelta(seconds=1))
+    return run
+
+
+def test_a_tick_that_cannot_be_scheduled_is_told_although_others_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck, _ = due_run(), due_run()
+    sender = Recorder()
+    scheduler = Scheduler(sender)
+    with another_session() as session, session.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM bots.trading_bot_run WHERE id = %s FOR UPDATE", [str(stuck.id)])
+        eventually(lambda: state_after(scheduler.step, "scheduler") == "down", what="the news of it")
+        detail = ProcessHeartbeat.objects.get(name="scheduler").detail
+        assert detail.startswith("No tick was scheduled for 0 s; waiting: ")
+        assert f"Run {stuck.id} has been due for" in detail
+        assert sender.sent
+        session.rollback()
+    eventually(lambda: state_after(scheduler.step, "scheduler") == "up", what="the news of its recovery")
+
+
+def test_a_scheduler_with_much_or_nothing_to_do_is_up() -> None:
+    scheduler = Scheduler(Recorder())
+    for runs in (0, 2):
+        for _ in range(runs):
+            due_run()
+        began = time.monotonic()
+        while time.monotonic() - began < 3 * LIMIT_SECONDS:
+            assert state_after(scheduler.step, "scheduler") == "up"
+
+
+def test_an_order_that_is_not_looked_at_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    planned_order(fake_exchange())
+    order_id = only_intent().cl_ord_id
+    reconciler = Reconciler()
+    with monkeypatch.context() as frozen:
+        frozen.setattr(reconcile_orders, "orders_reconcile", lambda *, after_each: 0)
+        eventually(lambda: state_after(reconciler.step, "reconciler") == "down", what="the news of it")
+    detail = ProcessHeartbeat.objects.get(name="reconciler").detail
+    assert detail.startswith("No order was looked at for 0 s; waiting: 1. ")
+    assert f"Order {order_id} has been due for" in detail
+
+    eventually(lambda: state_after(reconciler.step, "reconciler") == "up", what="the news of its recovery")
+
+
+def test_a_reconciler_without_orders_is_up() -> None:
+    reconciler = Reconciler()
+    began = time.monotonic()
+    while time.monotonic() - began < 3 * LIMIT_SECONDS:
+        assert state_after(reconciler.step, "reconciler") == "up"
