@@ -68,7 +68,7 @@ def _at_this_moment(filters: EventFilter, archive_folder: Path | None) -> Iterat
     """Opens the cursor `replay` over the live table, and yields the archived months that belong before it.
 
     PostgreSQL keeps the cursor's rows aside: no transaction is open while the events are handed over, which may take
-    hours, and whoever takes them commits each by itself.
+    hours, and their target commits each by itself.
     """
     where, parameters = filters.sql()
     with transaction.atomic(), connection.cursor() as cursor:

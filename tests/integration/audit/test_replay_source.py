@@ -37,7 +37,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def _empty_kafka(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kafka as if it had every event of the store; what it gives is not looked at."""
     if "topic" not in request.fixturenames:
-        monkeypatch.setattr(sources, "from_kafka", lambda _filters: (each for each in ()))
+        monkeypatch.setattr(sources, "from_kafka", lambda _filters: (each for each in list[Envelope]()))
         _kafka_has(monkeypatch, lambda stored: Extent(stored, is_whole=True))
 
 
@@ -266,7 +266,7 @@ class TestKafka:
 
     def _partition_of(self, topic: str, envelope: Envelope) -> int:
         records = TopicReader([topic]).records()
-        return next(each.partition for each in records if from_kafka(each.headers, each.value) == envelope)
+        return next(int(each.partition) for each in records if from_kafka(each.headers, each.value) == envelope)
 
     def test_kafka_that_has_every_event_is_the_source(self, sent: list[Envelope]) -> None:
         assert _dry_run() == "12 events would be replayed from kafka (it has all that fits). Nothing was done.\n"
