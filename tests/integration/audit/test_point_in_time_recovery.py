@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg2
@@ -74,7 +74,8 @@ class Cluster:
             connection.autocommit = True
             with connection.cursor() as cursor:
                 cursor.execute(statement)
-                return str(cursor.fetchone()[0])
+                ((value,),) = cursor.fetchall()
+                return str(value)
         finally:
             connection.close()
 
@@ -123,7 +124,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 def manage(cluster: Cluster, *arguments: str, fails: bool = False) -> str:
     """The command's output, where it ends as it should."""
-    given: Mapping[str, str] = os.environ | {"DATABASE_URL": cluster.url, "SERVICE": "staff"}
+    given = dict(os.environ) | {"DATABASE_URL": cluster.url, "SERVICE": "staff"}
     if arguments[0] == "reconcile_orders":
         given = given | {"SERVICE": "bot"}
     done = subprocess.run(
