@@ -13,6 +13,8 @@ from dev.profile import ROOT, Profile, write_atomically
 
 SUPERVISOR = "circus"
 
+VERIFY_EVERY_SECONDS = 300
+
 
 @dataclass(frozen=True)
 class Application:
@@ -39,7 +41,7 @@ def web(service: str, project: str, port: int, *, threads: int = 8) -> Applicati
 
 
 def manage(name: str, command: str, service: str, role: str = "") -> Application:
-    return Application(name, ("python", "manage.py", *command.split()), service, role)
+    return Application(name, ("python", "manage.py", *shlex.split(command)), service, role)
 
 
 def worker(profile: Profile, name: str, queues: str, processes_: int) -> Application:
@@ -49,6 +51,11 @@ def worker(profile: Profile, name: str, queues: str, processes_: int) -> Applica
         f"celery -A celery_app worker -n {node} -Q {queues} -c {processes_} --without-gossip --without-mingle -l INFO"
     )
     return Application(name, tuple(text.split()), "bot", stop_seconds=20)
+
+
+def witness(profile: Profile) -> Path:
+    """Holds every signed note of the audit log. Where it counts, it lies where database administrators cannot write."""
+    return profile.folder / "witness" / "notes"
 
 
 def applications(profile: Profile) -> list[Application]:
@@ -70,7 +77,14 @@ def applications(profile: Profile) -> list[Application]:
         worker(profile, "worker-ticks", "bot.tick", 2),
         manage("scheduler", "schedule_ticks", "bot"),
         manage("reconciler", "reconcile_orders", "bot"),
-        manage("sealer", "seal_audit", "staff", "sealer"),
+        manage("sealer", f"seal_audit --witness {shlex.quote(str(witness(profile)))}", "staff", "sealer"),
+        manage(
+            "verifier",
+            f"audit_verify --every {VERIFY_EVERY_SECONDS} --witness {shlex.quote(str(witness(profile)))} "
+            f"--metrics-port {port['verifier_metrics']}",
+            "staff",
+            "verifier",
+        ),
         manage("mailer", "tend_accounts", "user"),
         Application(
             "flower", tuple(f"celery -A celery_app flower --address=127.0.0.1 --port={port['flower']}".split()), "bot"
@@ -85,6 +99,7 @@ def folder(profile: Profile) -> Path:
 def write_configuration(profile: Profile) -> Path:
     """circus.ini of this profile. Readable by this user only: Flower's log-in is in it."""
     folder(profile).mkdir(mode=0o700, parents=True, exist_ok=True)
+    witness(profile).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     sections = [_SUPERVISOR]
     # circus starts the highest priority first.
     for priority, application in enumerate(reversed(applications(profile))):

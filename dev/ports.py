@@ -29,6 +29,7 @@ TITLES = {
     "router_metrics": "the retry router (figures)",
     "consume_events_metrics": "the consumer of events (figures)",
     "consume_status_metrics": "the consumer of status messages (figures)",
+    "verifier_metrics": "the verifier (figures)",
 }
 
 

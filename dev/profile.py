@@ -41,6 +41,7 @@ METRICS_PORTS = {
     "router_metrics": 9103,
     "consume_events_metrics": 9104,
     "consume_status_metrics": 9105,
+    "verifier_metrics": 9106,
 }
 PORTS = SERVER_PORTS | APPLICATION_PORTS | METRICS_PORTS
 OFFSETS = {"run": 0, "test": 1000}

@@ -22,6 +22,7 @@ ROLES = {
     "relay": "relay",
     "dispatcher": "dispatcher",
     "sealer": "sealer",
+    "verifier": "verifier",
     "staff_site": "staff",
     "paper_exchange": "paper",
 }

@@ -13,10 +13,12 @@ from django.db import OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 from psycopg2.errors import LockNotAvailable
 
-from apps.audit.files import bring_to_disk, file_digest
+from apps.audit.files import bring_to_disk, create_private, file_digest
 from apps.audit.models import ArchivedPartition
 from apps.audit.records import COLUMNS
 from apps.core.errors import PlatformError
+
+_ARCHIVE_LOCK = 7_262_016
 
 
 class NotYetSealed(PlatformError):
@@ -95,15 +97,18 @@ def archive(partition: Partition, *, folder: Path, now: datetime) -> ArchivedPar
 
 def _archive(cursor: CursorWrapper, partition: Partition, folder: Path, now: datetime) -> ArchivedPartition:
     _refuse_others(cursor)
+    _refuse_a_second(cursor, partition)
     # Disks may take longer than our transactions may otherwise be silent.
     cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
     # Nobody may add to the month between the copy and the detaching.
     cursor.execute(f"LOCK TABLE events.{partition.name} IN SHARE MODE")
     _refuse_unsealed(cursor, partition)
     _refuse_unsent(cursor, partition)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"{partition.name}.copy.gz"
     partial = path.with_suffix(".partial")
+    # What an archive that was cut short has left is not written over: its mode may be another.
+    partial.unlink(missing_ok=True)
     digest = _write(cursor, partition, partial)
     cursor.execute(f"SELECT count(*) FROM events.{partition.name}")  # noqa: S608
     (events,) = cursor.fetchone()
@@ -147,12 +152,13 @@ class _Digested:
 
 def _write(cursor: CursorWrapper, partition: Partition, path: Path) -> bytes:
     """Brings the month's lines to the disk. Returns the SHA-256 of the file."""
-    with path.open("wb") as file:
+    with os.fdopen(create_private(path), "wb") as file:
         digested = _Digested(file)
         with gzip.open(digested, "wb") as lines:
             cursor.cursor.copy_expert(
                 f"COPY (SELECT {COLUMNS} FROM events.{partition.name} "  # noqa: S608
-                "ORDER BY aggregate_type, aggregate_id, aggregate_seq) TO STDOUT WITH (NULL '')",
+                'ORDER BY aggregate_type COLLATE "C", aggregate_id, aggregate_seq)'
+                " TO STDOUT WITH (NULL '')",
                 lines,
             )
         file.flush()
@@ -178,6 +184,15 @@ def _refuse_others(cursor: CursorWrapper) -> None:
     )
     if not cursor.fetchone()[0]:
         raise NotTheOwner("Only the database's owner archives months: run the command with MUCKARD_DB_ROLE=owner.")
+
+
+def _refuse_a_second(cursor: CursorWrapper, partition: Partition) -> None:
+    cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_ARCHIVE_LOCK])
+    if not cursor.fetchone()[0]:
+        raise StoreInUse("Another archive_events is at work. Archive again when that one has ended.")
+    cursor.execute("SELECT to_regclass(%s) IS NULL", [f"events.{partition.name}"])
+    if cursor.fetchone()[0]:
+        raise StoreInUse(f"{partition.name} has left the database meanwhile: see what another archive_events said.")
 
 
 def _refuse_unsealed(cursor: CursorWrapper, partition: Partition) -> None:

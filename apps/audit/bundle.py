@@ -1,34 +1,49 @@
 """A signed bundle of events that verifies offline: without our database, our code or our word.
 
-A zip file with `events.copy` (records.COLUMNS, one event a line), `previous.json` (the hash of the event before each
-one whose predecessor is not in the bundle), `seals.json` (each sealed event's place in the Merkle tree, its audit path
-and the signed checkpoint), `manifest.json` (what is in it, and the SHA-256 of each file), `manifest.sig` (Ed25519 over
-the manifest), `public_key.pem` and `verify_bundle.py`, which checks it all.
+A zip file, written as a stream, with
+
+* `events.copy`: one event a line (records.COLUMNS), each aggregate's in their order;
+* `previous.tsv`: line number and hash of the event before, of each one that does not follow on the line before it;
+* `checkpoint.txt`: the last signed note;
+* `seals.tsv`: place in the Merkle tree and line number of each sealed event;
+* `proof.txt`: the other nodes that lead from all these to the checkpoint's root (merkle.ProofBuilder);
+* `manifest.json`: what is in it, and the SHA-256 of each file; `manifest.sig`, Ed25519 over it; `public_key.pem`;
+* `verify_bundle.py`, which checks it all, and bundles of the format before, too.
 """
 
 import hashlib
 import json
-import os
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from tempfile import mkstemp
+from tempfile import TemporaryFile
+from typing import IO
+from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.db import transaction
 
-from apps.audit import verify_bundle
-from apps.audit.files import bring_to_disk, file_digest
+from apps.audit import archived, checkpoints, verify_bundle
+from apps.audit.files import bring_to_disk, file_digest, leftovers, whole_or_absent
 from apps.audit.filters import EventFilter
-from apps.audit.selection import Selection, StoreDoesNotVerify, select
+from apps.audit.models import SealedCheckpoint
+from apps.audit.selection import Seals, Selected, StoreDoesNotVerify, prove, select
 from apps.audit.verify_bundle import FORMAT, BundleDoesNotVerify
 from apps.core.ids import new_id
 from apps.events.catalogue.audit import EventsExported
+from apps.events.models import StoredEvent
 from apps.events.services import publish
+
+_AT_ONCE = 2**18
+# Lines of hexadecimal: higher levels take several times as long and save little.
+_LEVEL = 1
+
+# What is being done, and with how many events it is done.
+Progress = Callable[[str, int], None]
 
 
 @dataclass(frozen=True)
@@ -47,73 +62,151 @@ def export(
     operator: str,
     now: datetime,
     archive_folder: Path | None = None,
+    progress: Progress = lambda _step, _events: None,
 ) -> Exported:
     """Writes the bundle of all events that fit, archived ones too, to a file that only its owner may read.
 
-    There is none whose `audit.exported` is not published. Raises NothingToExport, ArchiveMissing, ArchiveChanged,
-    StoreDoesNotVerify, OSError.
+    The file is whole, on the disk and verified before `audit.exported` is published, and gets its name after that:
+    whatever left the database is on record. A crash between the two leaves a record of a bundle that was never there,
+    which is the harmless one of the two errors, and `exports_cut_short` tells of it. Raises NothingToExport,
+    ArchiveMissing, ArchiveChanged, StoreDoesNotVerify, OSError.
     """
-    selection = select(filters, archive_folder)
-    files = _files(selection, filters, key, now)
-    with _beside(path) as partial:
-        _write(partial, files)
-        _refuse_what_does_not_verify(partial, files["public_key.pem"])
+    export_id = new_id()
+    with whole_or_absent(path, str(export_id)) as partial:
+        _write(partial, filters=filters, key=key, now=now, archive_folder=archive_folder, progress=progress)
+        found = _verified(partial, key, progress)
         exported = EventsExported(
-            export_id=new_id(),
+            export_id=export_id,
             operator=operator,
             filters=filters.described(),
-            events=len(selection.lines),
+            events=found.events,
             sha256=file_digest(partial).hex(),
             exported_at=now,
         )
+        bring_to_disk(partial)
+        bring_to_disk(partial.parent)
         with transaction.atomic():
             publish(exported, now=now)
-        partial.replace(path)
-        bring_to_disk(path.parent)
-    return Exported(path, exported.events, len(selection.seals["events"]), exported.sha256)
+    return Exported(path, found.events, found.sealed, exported.sha256)
 
 
-def _files(selection: Selection, filters: EventFilter, key: Ed25519PrivateKey, now: datetime) -> dict[str, bytes]:
-    files = {
-        "events.copy": b"".join(selection.lines[place] for place in sorted(selection.lines)),
-        "previous.json": json.dumps(selection.previous, indent=1).encode(),
-        "seals.json": json.dumps(selection.seals, indent=1).encode(),
-        "verify_bundle.py": Path(verify_bundle.__file__).read_bytes(),
-        "public_key.pem": key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
-    }
-    manifest = {
-        "format": FORMAT,
-        "exported_at": now.isoformat(),
-        "filters": filters.described(),
-        "events": len(selection.lines),
-        "sealed": len(selection.seals["events"]),
-        "files": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
-    }
-    content = json.dumps(manifest, indent=1, sort_keys=True).encode()
-    return {"manifest.json": content, "manifest.sig": key.sign(content), **files}
+def exports_cut_short(path: Path) -> Iterator[str]:
+    """Removes what exports to this file left when their processes died, and says of each whether it is on record."""
+    for partial, mark in leftovers(path):
+        try:
+            export_id = UUID(mark)
+        except ValueError:
+            continue
+        is_recorded = StoredEvent.objects.filter(aggregate_type="export", aggregate_id=export_id).exists()
+        partial.unlink(missing_ok=True)
+        yield (
+            f"Export {mark} is in the audit log, and was cut short before its bundle got its name: what was left of "
+            "it is removed."
+            if is_recorded
+            else f"An export was cut short before it was in the audit log: {partial.name} is removed."
+        )
 
 
-@contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    """An empty file in the same folder that only its owner may read; gone afterwards, if it is still there."""
-    descriptor, name = mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(descriptor)
+def _write(
+    partial: Path,
+    *,
+    filters: EventFilter,
+    key: Ed25519PrivateKey,
+    now: datetime,
+    archive_folder: Path | None,
+    progress: Progress,
+) -> None:
+    with ExitStack() as stack:
+        zip_file = stack.enter_context(zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL))
+        bundle = _Bundle(zip_file)
+        previous, seals, proof, places = (
+            stack.enter_context(TemporaryFile(dir=partial.parent)) for _ in range(4)
+        )  # fmt: skip
+        found = Seals(places)
+        with archived.at_one_moment() as cursor:
+            last = SealedCheckpoint.objects.order_by("-tree_size").values_list("tree_size", "note").first()
+            sealed, note = last or (0, "")
+            with bundle.member("events.copy") as write_event:
+                selected = Selected(write_event, previous.write, found, lambda events: progress("Reading", events))
+                select(
+                    cursor, filters, selected, sealed=sealed, archive_folder=archive_folder, spool_folder=partial.parent
+                )
+            if found.count:
+                root = prove(cursor, found, sealed=sealed, write_seal=seals.write, write_node=proof.write)
+                _refuse_other_root(root, note, key)
+        bundle.copy("previous.tsv", previous)
+        bundle.copy("seals.tsv", seals)
+        bundle.copy("proof.txt", proof)
+        bundle.add("checkpoint.txt", note.encode())
+        bundle.add("verify_bundle.py", Path(verify_bundle.__file__).read_bytes())
+        bundle.add("public_key.pem", _public_pem(key))
+        manifest = {
+            "format": FORMAT,
+            "exported_at": now.isoformat(),
+            "filters": filters.described(),
+            "events": selected.events,
+            "sealed": found.count,
+            "files": dict(bundle.digests),
+        }
+        content = json.dumps(manifest, indent=1, sort_keys=True).encode()
+        bundle.add("manifest.json", content)
+        bundle.add("manifest.sig", key.sign(content))
+
+
+class _Bundle:
+    """A zip file that is written one member after the other, and the SHA-256 of each in hexadecimal."""
+
+    def __init__(self, file: zipfile.ZipFile) -> None:
+        self._file = file
+        self.digests: dict[str, str] = {}
+
+    @contextmanager
+    def member(self, name: str) -> Iterator[Callable[[bytes], None]]:
+        digest, kept = hashlib.sha256(), bytearray()
+        with self._file.open(name, "w", force_zip64=True) as member:
+
+            def write(data: bytes) -> None:
+                kept.extend(data)
+                if len(kept) >= _AT_ONCE:
+                    digest.update(kept)
+                    member.write(kept)
+                    kept.clear()
+
+            yield write
+            digest.update(kept)
+            member.write(kept)
+        self.digests[name] = digest.hexdigest()
+
+    def add(self, name: str, content: bytes) -> None:
+        with self.member(name) as write:
+            write(content)
+
+    def copy(self, name: str, source: IO[bytes]) -> None:
+        source.seek(0)
+        with self.member(name) as write:
+            while data := source.read(_AT_ONCE):
+                write(data)
+
+
+def _refuse_other_root(root: bytes, note: str, key: Ed25519PrivateKey) -> None:
     try:
-        yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
+        is_the_same = checkpoints.open_note(note, key.public_key()).root == root
+    except checkpoints.InvalidCheckpoint as error:
+        raise StoreDoesNotVerify(f"{error.message} Nothing was exported: see `manage.py audit_verify`.") from None
+    if not is_the_same:
+        raise StoreDoesNotVerify(
+            "The sealed events are not those of the signed checkpoint. Nothing was exported: see `manage.py "
+            "audit_verify`."
+        )
 
 
-def _write(path: Path, files: dict[str, bytes]) -> None:
-    with zipfile.ZipFile(path, "w", compression=zipfile.ZIP_DEFLATED) as bundle:
-        for name, content in files.items():
-            bundle.writestr(name, content)
-    bring_to_disk(path)
+def _public_pem(key: Ed25519PrivateKey) -> bytes:
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
-def _refuse_what_does_not_verify(path: Path, public_key: bytes) -> None:
+def _verified(path: Path, key: Ed25519PrivateKey, progress: Progress) -> verify_bundle.Verified:
     try:
-        verify_bundle.verify_bundle(path, public_key)
+        return verify_bundle.verify_bundle(path, _public_pem(key), lambda events, _of: progress("Verifying", events))
     except BundleDoesNotVerify as error:
         raise StoreDoesNotVerify(
             f"A bundle of these events would not verify: {error} Nothing was exported: see `manage.py audit_verify`."

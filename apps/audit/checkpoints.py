@@ -1,11 +1,16 @@
 """Signed checkpoints: the size and root of the tree as a C2SP signed note (https://c2sp.org/tlog-checkpoint).
 
-Whoever keeps old notes can prove that nothing sealed by them was changed since, without trusting the database.
+Old notes that are kept elsewhere prove that nothing sealed by them was changed since, without trusting the database.
+
+Two versions of the note exist. Version 1 has three lines: origin, size, root. Version 2 adds an extension line
+`settled-until=2026-01-31T12:00:00.000000Z`: up to then, less `OVERLAP`, every event in the store is in the tree.
+Both verify; the sealer writes version 2, and never version 1 after it.
 """
 
 import base64
 import hashlib
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -19,6 +24,11 @@ from cryptography.hazmat.primitives.serialization import (
 from apps.core.errors import PlatformError
 
 ORIGIN = "muckard/audit"
+
+# Events that appear below the settled point, after a small step of the clock, are sealed from this far back.
+OVERLAP = timedelta(minutes=2)
+
+_SETTLED_UNTIL = "settled-until="
 _ED25519 = b"\x01"
 
 
@@ -31,12 +41,19 @@ class InvalidCheckpoint(PlatformError):
 
 @dataclass(frozen=True)
 class Checkpoint:
+    """`settled_until` is None in notes of version 1."""
+
     tree_size: int
     root: bytes
+    settled_until: datetime | None = None
 
     @property
     def text(self) -> str:
-        return f"{ORIGIN}\n{self.tree_size}\n{base64.b64encode(self.root).decode()}\n"
+        text = f"{ORIGIN}\n{self.tree_size}\n{base64.b64encode(self.root).decode()}\n"
+        if self.settled_until is None:
+            return text
+        moment = self.settled_until.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+        return f"{text}{_SETTLED_UNTIL}{moment}Z\n"
 
 
 def signing_key(pem: str) -> Ed25519PrivateKey:
@@ -63,21 +80,31 @@ def open_note(note: str, key: Ed25519PublicKey) -> Checkpoint:
     """The checkpoint of a note whose signature holds. Raises InvalidCheckpoint."""
     try:
         text, _, signature_line = note.partition("\n\n")
-        origin, size, root = text.split("\n")
+        origin, size, root, *extensions = text.split("\n")
         dash, name, encoded = signature_line.strip().split(" ")
         signature = base64.b64decode(encoded, validate=True)
-        checkpoint = Checkpoint(tree_size=int(size), root=base64.b64decode(root, validate=True))
+        checkpoint = Checkpoint(int(size), base64.b64decode(root, validate=True), _settled_until(extensions))
     except ValueError:
         raise InvalidCheckpoint("This is not a signed checkpoint.") from None
     if (origin, dash, name) != (ORIGIN, "—", ORIGIN) or signature[:4] != key_id(key):
         raise InvalidCheckpoint("The checkpoint was signed by another key or for another log.")
     try:
+        # What was read, written again: nothing else may stand in the note.
         key.verify(signature[4:], checkpoint.text.encode())
     except InvalidSignature:
         raise InvalidCheckpoint(
             f"The signature of the checkpoint at size {checkpoint.tree_size} does not hold."
         ) from None
     return checkpoint
+
+
+def _settled_until(extensions: list[str]) -> datetime | None:
+    if not extensions:
+        return None
+    (line,) = extensions
+    if not line.startswith(_SETTLED_UNTIL):
+        raise ValueError(line)
+    return datetime.fromisoformat(line.removeprefix(_SETTLED_UNTIL))
 
 
 def key_id(key: Ed25519PublicKey) -> bytes:

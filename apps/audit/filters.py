@@ -42,7 +42,7 @@ class EventFilter:
 
     def fits(self, envelope: Envelope) -> bool:
         return (
-            (self.topic is None or envelope.event_type in _types_of(self.topic))
+            (self.topic is None or envelope.event_type in types_of(self.topic))
             and (self.aggregate_type is None or envelope.aggregate_type == self.aggregate_type)
             and (self.aggregate_id is None or envelope.aggregate_id == self.aggregate_id)
             and (self.user_id is None or envelope.user_id == self.user_id)
@@ -55,7 +55,7 @@ class EventFilter:
         """A condition over events.event, and its parameters."""
         parts: list[tuple[str, Any]] = []
         if self.topic is not None:
-            parts.append(("event_type = ANY(%s)", sorted(_types_of(self.topic))))
+            parts.append(("event_type = ANY(%s)", sorted(types_of(self.topic))))
         if self.aggregate_type is not None:
             parts.append(("aggregate_type = %s", self.aggregate_type))
         if self.aggregate_id is not None:
@@ -86,7 +86,8 @@ class EventFilter:
 
 
 @cache
-def _types_of(topic: str) -> frozenset[str]:
+def types_of(topic: str) -> frozenset[str]:
+    """The types of events, commands and status messages that a topic holds."""
     return frozenset(m.declaration.name for m in all_messages() if m.declaration.topic == topic)
 
 

@@ -1,7 +1,7 @@
 """The Merkle tree of RFC 6962 (section 2.1), grown one leaf at a time and kept as its right edge alone."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 EMPTY_ROOT = hashlib.sha256(b"").digest()
@@ -51,43 +51,39 @@ def root_of(leaves: Sequence[bytes]) -> bytes:
     return tree.root
 
 
-def audit_paths(leaves: Iterable[bytes], wanted: Iterable[int]) -> dict[int, list[bytes]]:
-    """The audit path (RFC 6962, 2.1.1) of each wanted leaf, from the leaf up, in one pass over all leaf hashes.
+class ProofBuilder:
+    """One proof that many leaves are in a tree, made in one pass over all leaf hashes; only the right edge is kept.
 
-    Only the paths and the tree's right edge are kept in memory.
+    `emit` gets the roots of the subtrees without a wanted leaf that stand beside one with a wanted leaf, each when its
+    parent's last leaf has been taken, inner ones first. Who knows the wanted leaves, their places and the tree's size
+    goes the same way and ends with the root (verify_bundle.py): for one leaf that is RFC 6962's audit path (2.1.1).
     """
-    paths: dict[int, list[bytes]] = {index: [] for index in wanted}
-    # The roots of the perfect subtrees, largest first, each with the wanted leaves below it.
-    edge: list[tuple[bytes, list[int]]] = []
 
-    def join(left: tuple[bytes, list[int]], right: tuple[bytes, list[int]]) -> tuple[bytes, list[int]]:
-        for below, sibling in ((left[1], right[0]), (right[1], left[0])):
-            for index in below:
-                paths[index].append(sibling)
-        return node_hash(left[0], right[0]), left[1] + right[1]
+    def __init__(self, emit: Callable[[bytes], object]) -> None:
+        self._emit = emit
+        self.size = 0
+        # The roots of the perfect subtrees, largest first, and whether a wanted leaf is below.
+        self._edge: list[tuple[bytes, bool]] = []
 
-    for index, leaf in enumerate(leaves):
-        node, carry = (leaf, [index] if index in paths else []), index
+    def append(self, leaf: bytes, *, is_wanted: bool) -> None:
+        """Takes the next leaf hash."""
+        node, carry = (leaf, is_wanted), self.size
         while carry & 1:
-            node = join(edge.pop(), node)
+            node = self._join(self._edge.pop(), node)
             carry >>= 1
-        edge.append(node)
-    while len(edge) > 1:
-        right = edge.pop()
-        edge.append(join(edge.pop(), right))
-    return paths
+        self._edge.append(node)
+        self.size += 1
 
+    def finish(self) -> bytes:
+        """Emits what is left, and returns the root of all."""
+        if not self._edge:
+            return EMPTY_ROOT
+        node = self._edge.pop()
+        while self._edge:
+            node = self._join(self._edge.pop(), node)
+        return node[0]
 
-def root_from_proof(leaf: bytes, *, index: int, size: int, proof: Sequence[bytes]) -> bytes:
-    """The root that a proof leads to: equal to the checkpoint's if, and only if, the leaf is in the tree."""
-    if size <= 1:
-        return leaf
-    split = _largest_power_of_two_below(size)
-    sibling, rest = proof[-1], proof[:-1]
-    if index < split:
-        return node_hash(root_from_proof(leaf, index=index, size=split, proof=rest), sibling)
-    return node_hash(sibling, root_from_proof(leaf, index=index - split, size=size - split, proof=rest))
-
-
-def _largest_power_of_two_below(number: int) -> int:
-    return 1 << (number - 1).bit_length() - 1
+    def _join(self, left: tuple[bytes, bool], right: tuple[bytes, bool]) -> tuple[bytes, bool]:
+        if left[1] != right[1]:
+            self._emit(right[0] if left[1] else left[0])
+        return node_hash(left[0], right[0]), left[1] or right[1]

@@ -12,9 +12,15 @@ from uuid import UUID
 
 from apps.events.envelope import Envelope
 
-COLUMNS = """
+
+def _microseconds(column: str) -> str:
+    # PostgreSQL's own functions and operators alone: the database's owner can replace events.microseconds.
+    return f"(extract(epoch FROM {column}) OPERATOR(pg_catalog.*) 1000000)::pg_catalog.int8"
+
+
+COLUMNS = f"""
     event_id, event_type, schema_version, aggregate_type, aggregate_id, aggregate_seq,
-    events.microseconds(occurred_at), events.microseconds(recorded_at), user_id, correlation_id, causation_id,
+    {_microseconds("occurred_at")}, {_microseconds("recorded_at")}, user_id, correlation_id, causation_id,
     traceparent, payload, hash
 """
 FIELDS_BEFORE_PAYLOAD = 12

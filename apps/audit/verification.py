@@ -1,5 +1,10 @@
-"""Proves the event store whole: chains, chain heads, seals, signatures, and what is kept outside the database."""
+"""Proves the event store whole: chains, chain heads, seals, signatures, and what is kept outside the database.
 
+Everything is computed from the columns as they are stored, with PostgreSQL's own functions and operators alone: what
+the database's owner defined is not called.
+"""
+
+import json
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -7,16 +12,18 @@ from itertools import islice
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from django.db import connection
+from django.db import connection, transaction
+from django.utils import timezone
 
-from apps.audit import archived, checkpoints
+from apps.audit import archived, checkpoints, restores, unsealed
 from apps.audit.archived import ArchiveChanged, ArchiveMissing
 from apps.audit.chains import ChainVerifier, Divergence
-from apps.audit.checkpoints import InvalidCheckpoint
+from apps.audit.checkpoints import Checkpoint, InvalidCheckpoint
 from apps.audit.merkle import MerkleTree, leaf_hash
 from apps.audit.models import ArchivedPartition, SealedCheckpoint
-from apps.audit.records import COLUMNS, digest_of, event_id_of
-from apps.audit.witness import compare
+from apps.audit.records import COLUMNS, digest_of, event_id_of, parse_record
+from apps.audit.schema import disguised
+from apps.audit.witness import Compared, compare
 
 ALL_EVENTS = f"""
     COPY (SELECT {COLUMNS} FROM events.event ORDER BY aggregate_type, aggregate_id, aggregate_seq, recorded_at)
@@ -41,6 +48,10 @@ _SEALED_AND_STORED = """
       FROM audit.audit_leaf l LEFT JOIN events.event e ON e.event_id = l.event_id AND e.recorded_at = l.recorded_at
 """
 
+_OWN_FUNCTIONS_ONLY = "SET LOCAL search_path = pg_catalog, audit, pg_temp; SET LOCAL row_security = off"
+
+_RESTORED = b"\taudit.restored\t"
+
 _LINES_AT_ONCE = 1_000
 _MOST_REPORTED = 20
 
@@ -54,11 +65,18 @@ class Verdict:
     sealed: int = 0
     checkpoints: int = 0
     unsealed: int = 0
+    witness: Compared | None = None
     divergences: list[Divergence] = field(default_factory=list)
 
     @property
     def is_whole(self) -> bool:
         return not self.divergences
+
+    @property
+    def summary(self) -> str:
+        """What was proved, in a line."""
+        text = f"{self.events:,} events, {self.sealed:,} of them under {self.checkpoints:,} signed checkpoints"
+        return f"{text}; {self.witness}" if self.witness else f"{text}; not compared with a witness"
 
 
 Progress = Callable[[str, int], None]
@@ -72,14 +90,38 @@ def verify(
     progress: Progress = lambda _step, _done: None,
 ) -> Verdict:
     """Reads one consistent snapshot and recomputes everything. `witness` is a file of notes kept elsewhere."""
-    verdict = Verdict()
-    with archived.at_one_moment():
-        archives = _ArchivedMonths(archive_folder)
-        _verify_chains(verdict, archives, progress)
-        _verify_seals(verdict, archives, public_key, progress)
+    verdict, archives = Verdict(), None
+    with archived.at_one_moment() as cursor:
+        cursor.execute(_OWN_FUNCTIONS_ONLY)
+        verdict.divergences += disguised(cursor)
+        verdict.divergences += _archive_not_named(archive_folder)
+        if verdict.is_whole:
+            archives = _ArchivedMonths(archive_folder)
+            _verify_chains(verdict, archives, progress)
+            last = _verify_seals(verdict, archives, public_key, progress)
+            verdict.unsealed = unsealed.count(cursor)
+            verdict.divergences += unsealed.overdue(cursor, last)
     if witness is not None:
-        verdict.divergences += islice(compare(witness, public_key), _MOST_REPORTED)
+        verdict.witness = Compared()
+        # Read committed: each note of the file is looked for in what is committed by then.
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(_OWN_FUNCTIONS_ONLY)
+            found = compare(witness, public_key, timezone.now(), verdict.witness)
+            verdict.divergences += islice(found, _MOST_REPORTED)
+            events = [*(archives.restores if archives else []), *restores.recorded()]
+            verdict.divergences += islice(restores.compare_kept(witness, events), _MOST_REPORTED)
     return verdict
+
+
+def _archive_not_named(archive_folder: Path | None) -> Iterator[Divergence]:
+    months = archived.months_since(None)
+    if months and archive_folder is None:
+        names = months[0].name if len(months) == 1 else f"{months[0].name} to {months[-1].name}"
+        message = (
+            f"{len(months)} months are archived in files: name their folder with --archive FOLDER. Without them the "
+            "events cannot be verified"
+        )
+        yield Divergence("archive", names, 0, message)
 
 
 class _ArchivedMonths:
@@ -90,6 +132,7 @@ class _ArchivedMonths:
         self.sealed = 0
         self.broken_files: list[Divergence] = []
         self.broken_seals: list[Divergence] = []
+        self.restores: list[dict[str, str]] = []
 
     def read(self, verifier: ChainVerifier) -> None:
         for month in archived.months_since(None):
@@ -105,6 +148,8 @@ class _ArchivedMonths:
                 while batch := list(islice(lines, _LINES_AT_ONCE)):
                     for line in batch:
                         verifier.write(line)
+                        if _RESTORED in line:
+                            self.restores.append(json.loads(parse_record(line).envelope.payload))
                     self._compare_with_seals(batch)
             except (EOFError, OSError, ValueError, zlib.error) as error:
                 self._name(month, f"{month.file_name} cannot be read: {error}")
@@ -159,11 +204,12 @@ def _compare_heads(
 
 def _verify_seals(
     verdict: Verdict, archives: _ArchivedMonths, public_key: Ed25519PublicKey, progress: Progress
-) -> None:
+) -> Checkpoint | None:
+    """Returns the last checkpoint, where all are what was signed."""
     with connection.cursor() as cursor:
         cursor.execute(_SEALED_AND_STORED)
         verdict.sealed, stored = cursor.fetchone()
-        _verify_tree(verdict, public_key, progress)
+        last = _verify_tree(verdict, public_key, progress)
         cursor.execute(_BROKEN_SEALS)
         for seal_no, event_id, is_missing in cursor.fetchall():
             message = "was sealed and is gone" if is_missing else "was changed after it was sealed"
@@ -173,43 +219,52 @@ def _verify_seals(
         if lost > 0:
             message = f"{lost} sealed events are neither in the table nor in an archive"
             verdict.divergences.append(Divergence("seal", "merkle tree", verdict.sealed, message))
-        cursor.execute(
-            "SELECT count(*) FROM events.event e WHERE NOT EXISTS "
-            "(SELECT 1 FROM audit.audit_leaf l WHERE l.event_id = e.event_id)"
-        )
-        verdict.unsealed = cursor.fetchone()[0]
+    return last
 
 
-def _verify_tree(verdict: Verdict, public_key: Ed25519PublicKey, progress: Progress) -> None:
+def _verify_tree(verdict: Verdict, public_key: Ed25519PublicKey, progress: Progress) -> Checkpoint | None:
     """Up to the first checkpoint that is not what was signed: all later ones grow from it."""
     tree = MerkleTree()
+    signed: Checkpoint | None = None
     with connection.cursor() as cursor:
-        for checkpoint in SealedCheckpoint.objects.order_by("tree_size").iterator():
+        for row in SealedCheckpoint.objects.order_by("tree_size").iterator():
             cursor.execute(
                 "SELECT event_hash FROM audit.audit_leaf WHERE seal_no >= %s AND seal_no < %s ORDER BY seal_no",
-                [tree.size, checkpoint.tree_size],
+                [tree.size, row.tree_size],
             )
             tree.extend(leaf_hash(bytes(digest)) for (digest,) in cursor.fetchall())
             progress("seals", tree.size)
             verdict.checkpoints += 1
-            divergence = _check_note(checkpoint.note, tree, public_key)
-            if divergence:
-                verdict.divergences.append(divergence)
-                return
+            try:
+                before, signed = signed, checkpoints.open_note(row.note, public_key)
+            except InvalidCheckpoint as error:
+                verdict.divergences.append(Divergence("checkpoint", "merkle tree", tree.size, error.message))
+                return None
+            problem = _problem(row, signed, tree, before)
+            if problem:
+                verdict.divergences.append(Divergence("seal", "merkle tree", tree.size, problem))
+                return None
     if verdict.sealed > tree.size:
         message = f"{verdict.sealed - tree.size} sealed events are under no signed checkpoint"
         verdict.divergences.append(Divergence("seal", "merkle tree", tree.size, message))
+    return signed
 
 
-def _check_note(note: str, tree: MerkleTree, public_key: Ed25519PublicKey) -> Divergence | None:
-    try:
-        sealed = checkpoints.open_note(note, public_key)
-    except InvalidCheckpoint as error:
-        return Divergence("checkpoint", "merkle tree", tree.size, error.message)
-    if sealed.tree_size != tree.size:
-        return Divergence(
-            "seal", "merkle tree", tree.size, f"{sealed.tree_size} events were sealed, {tree.size} are left"
-        )
-    if sealed.root != tree.root:
-        return Divergence("seal", "merkle tree", tree.size, "the sealed events are not those that were signed")
-    return None
+def _problem(row: SealedCheckpoint, signed: Checkpoint, tree: MerkleTree, before: Checkpoint | None) -> str:
+    """What of a stored checkpoint is not what was signed, or not what the leaves give; nothing where all is."""
+    if signed.tree_size != tree.size:
+        return f"{signed.tree_size} events were sealed, {tree.size} are left"
+    if signed.root != tree.root:
+        return "the sealed events are not those that were signed"
+    columns = (bytes(row.root), [bytes(node) for node in row.frontier], signed.settled_until or row.settled_until)
+    for name, found, expected in zip(
+        ("root", "frontier", "settled_until"),
+        columns,
+        (tree.root, tree.frontier, row.settled_until),
+        strict=True,
+    ):
+        if found != expected:
+            return f"the column {name} of the checkpoint is not what was signed"
+    if before and before.settled_until and (not signed.settled_until or signed.settled_until < before.settled_until):
+        return "it says that fewer events are settled than the checkpoint before it"
+    return ""

@@ -4,6 +4,7 @@ The prefix is the one of the CloudEvents AMQP binding 1.0.2, section 3.1.3.1
 (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/amqp-protocol-binding.md).
 """
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -24,6 +25,11 @@ DEFERRALS = "x-deferrals"
 DEAD_REASON = "x-dead-reason"
 DEAD_AT = "x-dead-at"
 DEAD_QUEUE = "x-dead-queue"
+# The text of its headers, where they cannot be sent again as they are.
+DEAD_HEADERS = "x-dead-headers"
+
+
+_VERSION = re.compile(r"[1-9][0-9]{0,3}")
 
 
 class MalformedMessage(PlatformError):
@@ -75,7 +81,7 @@ def envelope_from(headers: Mapping[str, Any], payload: bytes) -> Envelope:
             traceparent=headers[f"{PREFIX}traceparent"],
             payload=payload,
         )
-    except (KeyError, ValueError, AttributeError, TypeError) as error:
+    except (KeyError, ValueError, AttributeError, TypeError, OverflowError) as error:
         raise MalformedMessage(f"The message's CloudEvents headers are not ours: {error!r}.") from None
 
 
@@ -85,9 +91,9 @@ def attempt_of(headers: Mapping[str, Any]) -> int:
 
 
 def version_of(headers: Mapping[str, Any]) -> int:
-    """The version of the payload's class; 1 for a message that says nothing."""
-    text = str(headers.get(f"{PREFIX}schemaversion", "1"))
-    return int(text) if text.isdecimal() else 0
+    """The version of the payload's class; 1 for a message that says nothing, 0 for one that says no number."""
+    text = headers.get(f"{PREFIX}schemaversion", "1")
+    return int(text) if isinstance(text, str) and _VERSION.fullmatch(text) else 0
 
 
 def deferrals_of(headers: Mapping[str, Any]) -> int:

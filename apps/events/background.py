@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from prometheus_client import start_http_server
 
+from apps.core.arguments import port_number
 from apps.core.errors import PlatformError
 from apps.events.loop import run_until_stopped
 
@@ -26,8 +27,7 @@ class BackgroundCommand(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--metrics-port", type=int, help="serve Prometheus metrics on this port")
-        parser.add_argument("--metrics-address", default="127.0.0.1", help="of this machine; 0.0.0.0 in a container")
+        add_metrics_arguments(parser)
 
     def handle(self, *, metrics_port: int | None, metrics_address: str, **options: Any) -> None:
         worker = self.worker(options)
@@ -41,6 +41,11 @@ class BackgroundCommand(BaseCommand):
     def worker(self, options: dict[str, Any]) -> Worker:
         """Made of the command's own options. Raises CommandError where they cannot be met."""
         raise NotImplementedError
+
+
+def add_metrics_arguments(parser: CommandParser) -> None:
+    parser.add_argument("--metrics-port", type=port_number, help="serve Prometheus metrics on this port")
+    parser.add_argument("--metrics-address", default="127.0.0.1", help="of this machine; 0.0.0.0 in a container")
 
 
 def run(worker: Worker) -> None:

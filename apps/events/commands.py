@@ -119,7 +119,7 @@ _executors: dict[tuple[str, int], Executor] = {}
 def executes(
     command: type[C], *, on_failure: FailureHandler[C] | None = None
 ) -> Callable[[CommandHandler[C]], CommandHandler[C]]:
-    """Registers the function as the Celery task of the command's name.
+    """Registers the function as the Celery task of the command's name, which all its versions share.
 
     `on_failure(command, error_code, message, now)` runs once, in a transaction, when no attempt is left or the failure
     is final (a PlatformError that is not retryable).
@@ -132,8 +132,10 @@ def executes(
             raise TypeError(
                 f"{identity[0]} is executed twice: by {known.handle.__qualname__} and {handle.__qualname__}."
             )
+        is_first_version = all(name != command.declaration.name for name, _ in _executors)
         _executors[identity] = Executor(command, handle, on_failure)
-        _register_task(command.declaration.name)
+        if is_first_version:
+            _register_task(command.declaration.name)
         return handle
 
     return register

@@ -2,10 +2,8 @@
 
 from dataclasses import dataclass
 
-from django.db import models, transaction
+from django.db import models
 from django.utils.module_loading import autodiscover_modules
-
-from apps.events.models import DeadLetter, InboxEntry
 
 
 @dataclass(frozen=True)
@@ -18,14 +16,6 @@ class Projection:
     name: str
     group: str
     models: tuple[type[models.Model], ...]
-
-    @transaction.atomic
-    def start_over(self) -> None:
-        """Forgets everything: the read model, which events it has seen, and which it could not handle."""
-        for model in self.models:
-            model._default_manager.all().delete()
-        InboxEntry.objects.filter(consumer=self.group).delete()
-        DeadLetter.objects.filter(consumer=self.group).delete()
 
 
 _projections: dict[str, Projection] = {}

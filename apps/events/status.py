@@ -89,4 +89,6 @@ def _statuses_of(group: str) -> set[str]:
 
 
 def _shown(headers: Mapping[str, object]) -> dict[str, str]:
-    return {name: str(value) for name, value in headers.items() if name.startswith(("cloudEvents_", "x-attempt"))}
+    # A name that is not UTF-8 comes as bytes.
+    shown = ("cloudEvents_", "x-attempt")
+    return {str(name): str(value) for name, value in headers.items() if str(name).startswith(shown)}

@@ -64,6 +64,8 @@ def _apply_role(cursor: Any, role: DatabaseRole) -> None:
     for schema in OWNER_SEARCH_PATH:
         _run(cursor, "REVOKE ALL ON ALL TABLES IN SCHEMA {} FROM {}", sql.Identifier(schema), name)
         _run(cursor, "REVOKE ALL ON SCHEMA {} FROM {}", sql.Identifier(schema), name)
+    for schema in role.reads_schemas:
+        _run(cursor, "GRANT USAGE ON SCHEMA {} TO {}", sql.Identifier(schema), name)
     for schema in role.search_path:
         _run(cursor, "GRANT USAGE ON SCHEMA {} TO {}", sql.Identifier(schema), name)
         _run(cursor, "GRANT USAGE ON ALL SEQUENCES IN SCHEMA {} TO {}", sql.Identifier(schema), name)

@@ -35,6 +35,7 @@ EXPECTED = (
     "scheduler",
     "reconciler",
     "sealer",
+    "verifier",
     "accounts",
 )
 

@@ -47,6 +47,14 @@ class BotBusy(PlatformError):
     retryable = True
 
 
+class HistoryNotReconciled(PlatformError):
+    """The database was restored, and the bots' orders were not compared with the exchange yet. Trying again helps."""
+
+    code = "history_not_reconciled"
+    http_status = 503
+    retryable = True
+
+
 class LeaseLost(PlatformError):
     """Another worker took over: whatever this one was about to write is not its to write any more."""
 

@@ -11,7 +11,7 @@ from apps.events.heartbeats import beat
 from apps.events.progress import Progress, ProgressWatch
 from apps.events.rabbitmq import BrokerUnavailable, SignalSender
 from apps.trading.backlog import ticks_backlog
-from apps.trading.services import runs_take_due
+from apps.trading.services import history_is_reconciled, runs_take_due
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +51,8 @@ class Scheduler:
 
     def _send_due(self) -> int:
         now = timezone.now()
+        if not history_is_reconciled(now=now):
+            return 0
         seconds = settings.ENVIRONMENT.bot_tick_seconds
         signals: list[Signal] = [run.signal(now=now) for run in runs_take_due(now=now, tick_seconds=seconds)]
         if signals:

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from apps.events.catalogue.bots import BotError, StartBot, StopBot, TickBot, TriggerTrade
+from apps.events.catalogue.bots import BotError, StartBot, StopBot, StopDeletedBot, TickBot, TriggerTrade
 from apps.events.commands import Delivery, executes, on_signal
 from apps.events.services import publish
 from apps.trading import services
@@ -25,6 +25,7 @@ def start(command: StartBot, delivery: Delivery) -> None:
     services.run_start(command=command, delivery=delivery)
 
 
+@executes(StopDeletedBot, on_failure=request_failed)
 @executes(StopBot, on_failure=request_failed)
 def stop(command: StopBot, delivery: Delivery) -> None:
     services.run_stop(command=command, delivery=delivery)

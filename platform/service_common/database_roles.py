@@ -33,6 +33,8 @@ class DatabaseRole:
     grants: tuple[Grant, ...]
     publishes: bool = False
     member_of: tuple[str, ...] = ()
+    # Schemas that it reads and does not find by itself: only what names them gets there.
+    reads_schemas: tuple[str, ...] = ()
 
 
 def _writes(*schemas: str) -> tuple[Grant, ...]:
@@ -130,6 +132,13 @@ ROLES: dict[str, DatabaseRole] = {
             publishes=True,
             # The sealer must see how old the oldest open transaction is.
             member_of=("pg_read_all_stats",),
+        ),
+        # Reads what it verifies, and writes nothing but that it lives.
+        DatabaseRole(
+            "verifier",
+            ("events",),
+            (*_reads("events", "audit"), Grant("events", "process_heartbeat", WRITE)),
+            reads_schemas=("audit",),
         ),
         DatabaseRole(
             "staff_site",

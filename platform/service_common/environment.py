@@ -104,6 +104,7 @@ class Environment(BaseSettings):
     db_password_relay: SecretStr | None = None
     db_password_dispatcher: SecretStr | None = None
     db_password_sealer: SecretStr | None = None
+    db_password_verifier: SecretStr | None = None
     db_password_staff_site: SecretStr | None = None
     db_password_paper_exchange: SecretStr | None = None
 

@@ -1,7 +1,7 @@
 """One replay: paced, counted, and itself on record before the first event is given away."""
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,6 +18,7 @@ from apps.core.ids import new_id
 from apps.events.catalogue import Event
 from apps.events.catalogue.audit import EventsReplayed, ReplayInterrupted, ReplayStarted
 from apps.events.envelope import Envelope
+from apps.events.loop import DATABASE_ERRORS
 from apps.events.services import publish
 
 
@@ -34,15 +35,6 @@ class Replayed:
     events: int
 
 
-@dataclass
-class _Progress:
-    """How far a replay has come, and the event that is being handed over."""
-
-    has_begun: bool = False
-    events: int = 0
-    envelope: Envelope | None = None
-
-
 def replay(
     envelopes: Generator[Envelope, None, None],
     *,
@@ -57,8 +49,9 @@ def replay(
     """Hands every event to the target, marked as replayed.
 
     Publishes `audit.replay.started` before the first event, and `audit.replayed` after the last. A source that cannot
-    be read raises its own error before anything is published or cleared. What ends the replay later, Ctrl-C too, is
-    published as `audit.replay.interrupted`, and raised as ReplayCutShort, which says where and what is left.
+    be read, and a target that refuses, raise their own error before anything is published or changed. What ends the
+    replay later, Ctrl-C too, is published as `audit.replay.interrupted`, and raised as ReplayCutShort, which says where
+    and what is left.
     """
     replay_id, started_at = new_id(), clock()
     facts: dict[str, Any] = {
@@ -69,29 +62,69 @@ def replay(
         "filters": filters.described(),
         "started_at": started_at,
     }
-    so_far = _Progress()
-    with closing(envelopes):
+    hand_over = _HandOver(target, replay_id, events_per_second, progress)
+    with closing(target), closing(envelopes):
+        target.prepare()
         first = list(islice(envelopes, 1))
         _publish(ReplayStarted(**facts), now=started_at)
         try:
             target.begin()
-            so_far.has_begun = True
-            began = time.monotonic()
-            for envelope in chain(first, envelopes):
-                so_far.envelope = envelope
-                target.take(replace(envelope, replay_id=replay_id))
-                so_far.envelope = None
-                so_far.events += 1
-                progress(so_far.events)
-                if events_per_second:
-                    time.sleep(max(0.0, began + so_far.events / events_per_second - time.monotonic()))
-            target.end()
+            hand_over.begin()
+            hand_over.all_of(chain(first, envelopes))
+            for more in target.catch_up():
+                hand_over.all_of(more)
+            with target.ending() as rest:
+                hand_over.all_of(rest, paced=False)
+                _publish(EventsReplayed(**facts, events=hand_over.events, ended_at=clock()), now=clock())
         except (Exception, KeyboardInterrupt) as error:
             envelopes.close()
-            is_told = _told_of_interruption(facts, so_far, error, now=clock())
-            raise ReplayCutShort(_sentence(so_far, error, target, is_told=is_told)) from error
-    _publish(EventsReplayed(**facts, events=so_far.events, ended_at=clock()), now=clock())
-    return Replayed(replay_id, so_far.events)
+            is_told = _told_of_interruption(facts, hand_over, error, now=clock())
+            raise ReplayCutShort(_sentence(hand_over, error, target, is_told=is_told)) from error
+    return Replayed(replay_id, hand_over.events)
+
+
+class _HandOver:
+    """Gives events to the target, and knows how far it has come and which event is being handed over."""
+
+    def __init__(
+        self, target: Target, replay_id: UUID, events_per_second: float | None, progress: Callable[[int], None]
+    ) -> None:
+        self.has_begun = False
+        self.events = 0
+        self.envelope: Envelope | None = None
+        self._target = target
+        self._replay_id = replay_id
+        self._events_per_second = events_per_second
+        self._progress = progress
+        self._began = 0.0
+
+    def begin(self) -> None:
+        self.has_begun, self._began = True, time.monotonic()
+
+    def all_of(self, envelopes: Iterable[Envelope], *, paced: bool = True) -> None:
+        rate = self._events_per_second if paced else None
+        left = iter(envelopes)
+        while batch := list(islice(left, 1 if rate else self._target.events_at_once)):
+            self._give([replace(envelope, replay_id=self._replay_id) for envelope in batch])
+            if rate:
+                time.sleep(max(0.0, self._began + self.events / rate - time.monotonic()))
+
+    def _give(self, batch: list[Envelope]) -> None:
+        self.envelope = batch[0] if len(batch) == 1 else None
+        try:
+            self._target.take(batch)
+        except DATABASE_ERRORS:
+            raise
+        except Exception:
+            if len(batch) == 1:
+                raise
+            # None of them was taken: alone, the one that cannot be replayed is named.
+            for envelope in batch:
+                self._give([envelope])
+            return
+        self.envelope = None
+        self.events += len(batch)
+        self._progress(self.events)
 
 
 def _publish(event: Event, *, now: datetime) -> None:
@@ -99,7 +132,7 @@ def _publish(event: Event, *, now: datetime) -> None:
         publish(event, now=now)
 
 
-def _told_of_interruption(facts: dict[str, Any], so_far: _Progress, error: BaseException, *, now: datetime) -> bool:
+def _told_of_interruption(facts: dict[str, Any], so_far: _HandOver, error: BaseException, *, now: datetime) -> bool:
     """Whether the audit log has it now: PostgreSQL may be what has failed."""
     event = ReplayInterrupted(
         **facts,
@@ -116,7 +149,7 @@ def _told_of_interruption(facts: dict[str, Any], so_far: _Progress, error: BaseE
     return True
 
 
-def _sentence(so_far: _Progress, error: BaseException, target: Target, *, is_told: bool) -> str:
+def _sentence(so_far: _HandOver, error: BaseException, target: Target, *, is_told: bool) -> str:
     if isinstance(error, KeyboardInterrupt):
         cause = "The replay was stopped by Ctrl-C."
     elif so_far.envelope is not None:

@@ -1,22 +1,19 @@
 """Where replayed events come from. Each source yields what fits the filter, in the order of every aggregate."""
 
 import heapq
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from uuid import UUID
 
 from django.db import Error, connection, transaction
 
 from apps.audit import archived
-from apps.audit.filters import CLOCK_MARGIN, EventFilter
+from apps.audit.filters import EventFilter
 from apps.audit.models import ArchivedPartition
 from apps.audit.records import COLUMNS, parse_record
-from apps.events.catalogue.audit import ParkedKeyReleased
-from apps.events.catalogue.topics import RETENTION
 from apps.events.cloud_events import from_kafka as envelope_of
 from apps.events.envelope import Envelope
 from apps.events.kafka import TopicReader
@@ -25,35 +22,9 @@ _ROWS_AT_ONCE = 2_000
 _SORTED_AT_ONCE = 50_000
 _PARTS_OF_A_PLACE = 4
 
-_WAITING = "SELECT event_id FROM events.outbox WHERE transport = %s"
-_LEFT_OUT = """
-SELECT (convert_from(payload, 'UTF8')::jsonb ->> 'without')::uuid FROM events.event WHERE event_type = %s
-"""
-
-
-def lacking_in_kafka(filters: EventFilter, *, now: datetime) -> str:
-    """Why Kafka may not have everything that fits, in a few words for a person; nothing where it has it all."""
-    kept_since = now - RETENTION + CLOCK_MARGIN
-    since = filters.recorded_since
-    reasons: dict[str, Callable[[], bool]] = {
-        "no topic has what fits": lambda: not filters.topics(),
-        "what fits may be older than the 90 days that Kafka keeps": lambda: since is not None and since < kept_since,
-        "what fits may be in archived months, which Kafka does not have": (
-            lambda: since is None and bool(archived.months_since(None))
-        ),
-        "some of what fits is older than the 90 days that Kafka keeps": (
-            lambda: since is None and _fits(filters, "recorded_at < %s", kept_since)
-        ),
-        "some of what fits has not reached Kafka yet": lambda: _fits(filters, f"event_id IN ({_WAITING})", "kafka"),
-        "some of what fits was left out of Kafka when its key was released": (
-            lambda: _fits(filters, f"event_id IN ({_LEFT_OUT})", ParkedKeyReleased.declaration.name)
-        ),
-    }
-    return next((reason for reason, is_so in reasons.items() if is_so()), "")
-
 
 def from_kafka(filters: EventFilter) -> Generator[Envelope, None, None]:
-    """What the topics hold now, of the last 90 days. Nothing that arrives meanwhile is waited for.
+    """What the topics hold now. Nothing that arrives meanwhile is waited for.
 
     Raises BrokerUnavailable.
     """
@@ -85,12 +56,19 @@ def from_store(filters: EventFilter, *, archive_folder: Path | None = None) -> G
                     yield parse_record(line.encode()).envelope
 
 
+def stored(event_ids: Collection[UUID]) -> list[Envelope]:
+    """Those of the events that the live table has, each aggregate's in order."""
+    with connection.cursor() as cursor:
+        cursor.execute(_select("event_id = ANY(%s::uuid[])"), [list(event_ids)])
+        return [parse_record(line.encode()).envelope for (line,) in cursor.fetchall()]
+
+
 @contextmanager
 def _at_this_moment(filters: EventFilter, archive_folder: Path | None) -> Iterator[list[ArchivedPartition]]:
     """Opens the cursor `replay` over the live table, and yields the archived months that belong before it.
 
     PostgreSQL keeps the cursor's rows aside: no transaction is open while the events are handed over, which may take
-    hours, and whoever takes them commits each by itself.
+    hours, and their target commits each by itself.
     """
     where, parameters = filters.sql()
     with transaction.atomic(), connection.cursor() as cursor:
@@ -142,14 +120,3 @@ def _sorted(lines: Iterator[bytes]) -> Iterator[bytes]:
             file.seek(0)
             runs.append(file)
         yield from heapq.merge(*runs)
-
-
-def _fits(filters: EventFilter, condition: str, value: Any) -> bool:
-    """Whether the live table has an event that fits and meets the condition."""
-    where, parameters = filters.sql()
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT EXISTS (SELECT 1 FROM events.event WHERE {where} AND {condition})",  # noqa: S608
-            [*parameters, value],
-        )
-        return bool(cursor.fetchone()[0])

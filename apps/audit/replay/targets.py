@@ -1,31 +1,44 @@
 """Where replayed events go. A target takes envelopes that carry the replay's id."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TextIO
 
-from django.db import connection, transaction
-
 from apps.events.cloud_events import timestamp, to_json
-from apps.events.consumers import deliver, load_consumers
 from apps.events.envelope import Envelope
-from apps.events.projections import Projection
 
 
 class Target:
-    """`name` is what the replay's own events say of it; `left_by_interruption`, what a person must know afterwards."""
+    """`name` is what the replay's own events say of it; `left_by_interruption`, what a person must know afterwards.
+
+    A target that takes more than one event at once takes all of them or none.
+    """
 
     name: str
     left_by_interruption = ""
+    events_at_once = 1
+
+    def prepare(self) -> None:
+        """Called before the source is read, and before anything is published."""
 
     def begin(self) -> None:
         """Called once the source has given its first event."""
 
-    def take(self, envelope: Envelope) -> None:
+    def take(self, envelopes: Sequence[Envelope]) -> None:
         raise NotImplementedError
 
-    def end(self) -> None:
-        """Called after the last event."""
+    def catch_up(self) -> Iterator[Sequence[Envelope]]:
+        """After the source's last event: what came meanwhile, to be taken before the next is asked for."""
+        yield from ()
+
+    @contextmanager
+    def ending(self) -> Iterator[Sequence[Envelope]]:
+        """Around the end of the replay: gives what is left to be taken. What the block publishes counts with it."""
+        yield ()
+
+    def close(self) -> None:
+        """Called last, in every case."""
 
 
 class Lines(Target):
@@ -36,9 +49,10 @@ class Lines(Target):
     def __init__(self, write: Callable[[str], Any]) -> None:
         self._write = write
 
-    def take(self, envelope: Envelope) -> None:
-        moment, place = timestamp(envelope.occurred_at), f"{envelope.source} #{envelope.aggregate_seq}"
-        self._write(f"{moment}  {envelope.event_type:<22} {place}  {envelope.payload.decode()}")
+    def take(self, envelopes: Sequence[Envelope]) -> None:
+        for envelope in envelopes:
+            moment, place = timestamp(envelope.occurred_at), f"{envelope.source} #{envelope.aggregate_seq}"
+            self._write(f"{moment}  {envelope.event_type:<22} {place}  {envelope.payload.decode()}")
 
 
 class JsonLines(Target):
@@ -54,30 +68,11 @@ class JsonLines(Target):
     def begin(self) -> None:
         self._file = self._open_file()
 
-    def take(self, envelope: Envelope) -> None:
-        self._file.write(json.dumps(to_json(envelope), separators=(",", ":")) + "\n")
+    def take(self, envelopes: Sequence[Envelope]) -> None:
+        for envelope in envelopes:
+            self._file.write(json.dumps(to_json(envelope), separators=(",", ":")) + "\n")
 
-    def end(self) -> None:
+    @contextmanager
+    def ending(self) -> Iterator[Sequence[Envelope]]:
         self._file.flush()
-
-
-class Rebuild(Target):
-    """A named projection, rebuilt: its handlers take the events again, without their outside effects."""
-
-    def __init__(self, projection: Projection) -> None:
-        load_consumers()
-        self.name = f"projection {projection.name}"
-        self.left_by_interruption = (
-            f"The projection {projection.name} is incomplete: run the command again, which starts over, once the cause "
-            "is removed."
-        )
-        self._projection = projection
-
-    def begin(self) -> None:
-        self._projection.start_over()
-
-    def take(self, envelope: Envelope) -> None:
-        with transaction.atomic(), connection.cursor() as cursor:
-            # Half of a projection is worth nothing: the replay's own last commit brings all others to the disk.
-            cursor.execute("SET LOCAL synchronous_commit = off")
-            deliver(envelope, group=self._projection.group)
+        yield ()

@@ -15,7 +15,7 @@ from apps.bots.selectors.bots import BotView, bot_get_for_update, bot_list, bot_
 from apps.core.errors import Malformed
 from apps.core.ids import new_id
 from apps.core.money import plain
-from apps.events.catalogue.bots import StartBot, StopBot, TriggerTrade
+from apps.events.catalogue.bots import StartBot, StopBot, StopDeletedBot, TriggerTrade
 from apps.events.catalogue.trading import Side
 from apps.events.services import dispatch
 
@@ -23,6 +23,8 @@ Manner = Literal["pause", "stop", "flatten"]
 
 # A start or stop that could not be delivered for a day is not what the owner wants any more; a trade, much sooner.
 LIFECYCLE_EXPIRES_AFTER = timedelta(hours=24)
+# That a bot was deleted stays true: the worker has to learn of it, however late.
+DELETION_EXPIRES_AFTER = timedelta(days=3650)
 TRADE_EXPIRES_AFTER = timedelta(minutes=15)
 
 
@@ -85,7 +87,7 @@ def bot_stop_all(*, user_id: UUID, manner: Manner, now: datetime) -> list[BotCom
     for bot in bot_list(user_id=user_id).select_for_update().order_by("id"):
         view = bot_view(bot, now=now)
         if view.state != BotState.STOPPED and _refusal_to_end(view, kind) is None:
-            commands.append(ask_to_end(view, kind, now=now))
+            commands.append(_ask_to_end(view, kind, now=now))
     return commands
 
 
@@ -134,7 +136,7 @@ def _end(*, bot_id: UUID, user_id: UUID, kind: CommandKind, now: datetime) -> Bo
     view = bot_view(bot, now=now)
     if refusal := _refusal_to_end(view, kind):
         raise refusal
-    return ask_to_end(view, kind, now=now)
+    return _ask_to_end(view, kind, now=now)
 
 
 def _refusal_to_end(view: BotView, kind: CommandKind) -> BotNotRunning | BotStopping | None:
@@ -154,7 +156,7 @@ def _refusal_to_end(view: BotView, kind: CommandKind) -> BotNotRunning | BotStop
     return BotNotRunning(f"Bot is not running: it is {state}.", bot_id=str(bot.id), state=state)
 
 
-def ask_to_end(view: BotView, kind: CommandKind, *, now: datetime) -> BotCommand:
+def _ask_to_end(view: BotView, kind: CommandKind, *, now: datetime) -> BotCommand:
     """Orders the end of whatever runs, or may still come to run, of a bot that is locked."""
     command = _record(view, kind, now=now, expires_after=LIFECYCLE_EXPIRES_AFTER)
     manner: Manner = "pause" if kind == CommandKind.PAUSE else "stop" if kind == CommandKind.STOP else "flatten"
@@ -166,6 +168,27 @@ def ask_to_end(view: BotView, kind: CommandKind, *, now: datetime) -> BotCommand
             manner=manner,
             requested_at=now,
             expires_at=command.expires_at,
+        ),
+        now=now,
+    )
+    return command
+
+
+def announce_deletion(view: BotView, *, now: datetime) -> BotCommand:
+    """Orders the end, for good, of whatever runs or may still come to run of a bot that is locked and being deleted.
+
+    Whatever start of it still lies in a queue, or among the dead letters, is dropped from then on.
+    """
+    command = _record(view, CommandKind.STOP, now=now, expires_after=DELETION_EXPIRES_AFTER)
+    dispatch(
+        StopDeletedBot(
+            command_id=command.id,
+            bot_id=view.bot.id,
+            user_id=view.bot.user_id,
+            manner="stop",
+            requested_at=now,
+            expires_at=command.expires_at,
+            deleted_at=now,
         ),
         now=now,
     )

@@ -8,11 +8,11 @@ from uuid import UUID
 from django.db import transaction
 
 from apps.bots.errors import BotChangedMeanwhile, BotInUse, FieldIsImmutable
-from apps.bots.models import Bot, CommandKind
+from apps.bots.models import Bot
 from apps.bots.outside import PairRules
 from apps.bots.rules import check_budget, check_credential, check_pair, check_parameters
 from apps.bots.selectors.bots import bot_get, bot_get_for_update, bot_view
-from apps.bots.services.commands import ask_to_end
+from apps.bots.services.commands import announce_deletion
 from apps.events.catalogue.kraken import Mode
 
 IMMUTABLE = ("mode", "pair")
@@ -109,8 +109,6 @@ def bot_delete(*, bot_id: UUID, user_id: UUID, now: datetime) -> None:
         raise BotInUse(
             "Orders of the bot are open on the exchange. Stop it first.", open_orders=view.status.open_orders
         )
-    if view.latest is not None:
-        # Whatever of an earlier start still lies in a queue, or among the dead letters, is overruled by this.
-        ask_to_end(view, CommandKind.STOP, now=now)
+    announce_deletion(view, now=now)
     bot.deleted_at = now
     bot.save(update_fields=["deleted_at"])

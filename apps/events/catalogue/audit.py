@@ -97,3 +97,24 @@ class ParkedKeyReleased(
     without: UUID | None
     messages: int
     released_at: datetime
+
+
+class StoreRestored(Event, name="audit.restored", topic=AUDIT_EVENTS.name, aggregate="restore", key="restore_id"):
+    """The database was restored from a backup: what was recorded after `restored_to` is lost to it, and may be known to
+    subscribers; events with the same aggregate and number may follow it.
+
+    `lineage` is PostgreSQL's system identifier and timeline since then. `epoch` numbers the witness's files. The one
+    that was closed has the SHA-256 `witness_sha256` (hexadecimal), saw `witness_events` sealed events, and agrees with
+    the database up to `sealed_events`. Without a witness the hash is empty.
+    """
+
+    restore_id: UUID
+    operator: str
+    reason: str
+    restored_to: datetime
+    lineage: str
+    epoch: int
+    sealed_events: int
+    witness_events: int
+    witness_sha256: str
+    recorded_at: datetime

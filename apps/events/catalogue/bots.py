@@ -47,6 +47,13 @@ class StopBot(Command, name="bot.stop", aggregate="bot", key="bot_id", journal=T
     expires_at: datetime
 
 
+class StopDeletedBot(StopBot, name="bot.stop", version=2, aggregate="bot", key="bot_id", journal=TRADING_EVENTS.name):
+    """The stop of a bot that its owner has deleted: it is final. No start or trade of the bot is carried out after it,
+    whenever that was asked for."""
+
+    deleted_at: datetime
+
+
 class TriggerTrade(
     Command,
     name="bot.trigger_trade",

@@ -93,10 +93,13 @@ class Pace:
         self._seconds = 1 / rate if rate else 0.0
         self._next_at: float | None = None
 
-    def wait(self) -> None:
+    def wait(self, *, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Calls `meanwhile` about once a second."""
         now = time.monotonic()
-        if self._next_at is not None and self._next_at > now:
-            time.sleep(self._next_at - now)
+        while self._next_at is not None and self._next_at > now:
+            time.sleep(min(self._next_at - now, 1.0))
+            meanwhile()
+            now = time.monotonic()
         self._next_at = max(now, self._next_at or now) + self._seconds
 
 

@@ -1,12 +1,14 @@
 """Messages that have used up their attempts, in the queue `<queue>.dlq` of the queue that gave them up.
 
-Looking takes a message out and gives it back unacknowledged; one leaves for good only once RabbitMQ has confirmed where
-it went. A command whose row says that it is finished, or on its way again, is not sent a second time.
+Looking takes all messages out and gives them back in order; one leaves for good only once RabbitMQ has confirmed where
+it went. A command whose row says that it is finished, or on its way again, is not sent a second time, and what no
+process of ours can have sent is not sent at all.
 """
 
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal
 from uuid import UUID
 
@@ -15,16 +17,26 @@ import orjson
 
 from apps.core.errors import NotFound
 from apps.events import executions
-from apps.events.amqp_headers import ATTEMPT, DEAD_AT, DEAD_QUEUE, DEAD_REASON, DEFERRALS, PREFIX, attempt_of
+from apps.events.amqp_headers import ATTEMPT, DEAD_AT, DEAD_QUEUE, DEAD_REASON, DEFERRALS
 from apps.events.catalogue import Command, Status
 from apps.events.catalogue.audit import DeadLettersPurged, DeadLettersRedriven
 from apps.events.dead_letters import Filters, Letter, Outcome, Pace, Progress
 from apps.events.dead_letters.announcement import announce
+from apps.events.dead_letters.hold import Held, Hold, died_at, hold
+from apps.events.dead_letters.reading import headers_in, id_of, inbound_of, letter_of
 from apps.events.executions import Redrive
-from apps.events.rabbitmq import ConfirmedPublisher, Outgoing, Verdict, connect, release
+from apps.events.rabbitmq import ConfirmedPublisher, Outgoing, Verdict, body_of, can_be_sent, connect, fault_of, release
 from apps.events.rabbitmq.connection import CONNECTION_ERRORS, unavailable
 from apps.events.topology import rabbitmq as topology
 
+# Notes on the last death, and orders to the broker that are not ours to repeat.
+_LEFT_OUT = {DEAD_AT, DEAD_QUEUE, DEAD_REASON, DEFERRALS, "CC", "BCC", "application_headers", "user_id", "expiration"}
+
+# RabbitMQ closes the channel of a client that has not answered for half an hour (consumer_timeout).
+HOLD_SECONDS = 600.0
+
+# Of one death of one message.
+Name = tuple[str, datetime | None]
 Fate = Literal["sent", "failed", "settled"]
 
 
@@ -34,19 +46,25 @@ def sources() -> list[str]:
 
 
 def count(source: str) -> int:
-    """Raises BrokerUnavailable."""
-    with _channel() as channel:
+    """How many lie there, less those that another process has in hand. Raises BrokerUnavailable."""
+    connection = connect("dead-letters")
+    try:
+        channel: Any = connection.channel()
         return int(channel.queue_declare(source, passive=True).message_count)
+    except CONNECTION_ERRORS as error:
+        raise unavailable(error) from error
+    finally:
+        release(connection)
 
 
 def letters(source: str, filters: Filters) -> Iterator[Letter]:
-    """What lies there, oldest first. Raises BrokerUnavailable."""
-    with _channel() as channel:
-        yield from (_letter(source, message) for message in _matching(channel, source, filters))
+    """What lies there, oldest first. Raises BrokerUnavailable, DeadLettersInUse."""
+    with hold(source) as held:
+        yield from (letter_of(source, each.message) for each in _oldest(held, source, filters))
 
 
 def show(source: str, letter_id: str) -> Letter:
-    """Raises NotFound, BrokerUnavailable."""
+    """Raises NotFound, BrokerUnavailable, DeadLettersInUse."""
     for letter in letters(source, Filters()):
         if letter.letter_id == letter_id:
             return letter
@@ -56,34 +74,31 @@ def show(source: str, letter_id: str) -> Letter:
 def redrive(
     source: str, filters: Filters, *, rate: float | None, dry_run: bool, operator: str, progress: Progress
 ) -> Outcome:
-    """Sends letters back to the queue that gave them up, as their first attempt. Raises BrokerUnavailable,
-    DatabaseError; what was sent by then is sent."""
-    pace, publisher = Pace(rate), ConfirmedPublisher("redrive")
-    fates: dict[Fate, int] = {"sent": 0, "failed": 0, "settled": 0}
+    """Sends letters back to the queue that gave them up, oldest first, as their first attempt. Raises
+    BrokerUnavailable, DeadLettersInUse, DatabaseError; what was sent by then is sent."""
+    run = _Redrive(source, rate=rate, dry_run=dry_run, operator=operator, progress=progress)
     try:
-        with _channel() as channel:
-            for message in _matching(channel, source, filters):
-                pace.wait()
-                fate, words = _redrive_one(publisher, source, message, dry_run=dry_run, operator=operator)
-                fates[fate] += 1
-                if fate != "failed" and not dry_run:
-                    channel.basic_ack(message.delivery_tag)
-                progress(_letter(source, message), words)
+        with hold(source) as held:
+            left = run.go(held, _oldest(held, source, filters))
+        while left:
+            # What has died again meanwhile is another letter: its time is another one.
+            with hold(source) as held:
+                left = run.go(held, held.oldest(partial(_is_one_of, set(left)), None))
     finally:
-        publisher.close()
-        if fates["sent"] and not dry_run:
-            announce(DeadLettersRedriven, source, filters, fates["sent"], operator)
-    return Outcome(redriven=fates["sent"], failed=fates["failed"], left=fates["failed"])
+        run.close()
+        if run.fates["sent"] and not dry_run:
+            announce(DeadLettersRedriven, source, filters, run.fates["sent"], operator)
+    return Outcome(redriven=run.fates["sent"], failed=run.fates["failed"], left=run.fates["failed"])
 
 
 def purge(source: str, filters: Filters, *, dry_run: bool, operator: str) -> int:
     """Throws letters away. Commands stay failed, and everything stays in the event store. Returns how many."""
     purged = 0
     try:
-        with _channel() as channel:
-            for message in _matching(channel, source, filters):
+        with hold(source) as held:
+            for each in _oldest(held, source, filters):
                 if not dry_run:
-                    channel.basic_ack(message.delivery_tag)
+                    held.let_go(each)
                 purged += 1
     finally:
         if purged and not dry_run:
@@ -91,65 +106,89 @@ def purge(source: str, filters: Filters, *, dry_run: bool, operator: str) -> int
     return purged
 
 
-def _redrive_one(
-    publisher: ConfirmedPublisher, source: str, message: Any, *, dry_run: bool, operator: str
-) -> tuple[Fate, str]:
-    """What becomes of one letter, and the words for it."""
-    queue = source.removesuffix(".dlq")
-    if queue == topology.FAILURES:
-        return "failed", "left: no queue of ours has sent it"
-    if queue in topology.queue_names(Command):
-        command_id = _command_id(message)
-        if command_id is None:
-            return "failed", "left: it cannot be read"
-        answer = executions.may_redrive(command_id) if dry_run else executions.redrive(command_id, operator=operator)
-        if answer is not Redrive.READY:
-            return "settled", f"{'would be ' if dry_run else ''}dropped: the command is {answer}"
-    if dry_run:
-        return "sent", "would be sent"
-    outcome = publisher.publish([_as_first_attempt(queue, message)])
-    if outcome.error is not None:
-        raise outcome.error
-    if outcome.verdicts[0] is not Verdict.CONFIRMED:
-        return "failed", f"left: {outcome.verdicts[0]}"
-    return "sent", "sent"
+class _Redrive:
+    def __init__(self, source: str, *, rate: float | None, dry_run: bool, operator: str, progress: Progress) -> None:
+        self._source = source
+        self._queue = source.removesuffix(".dlq")
+        self._pace = Pace(rate)
+        self._dry_run = dry_run
+        self._operator = operator
+        self._progress = progress
+        self._publisher = ConfirmedPublisher("redrive")
+        self.fates: dict[Fate, int] = {"sent": 0, "failed": 0, "settled": 0}
+
+    def go(self, held: Hold, wanted: list[Held]) -> list[Name]:
+        """Deals with these letters, for as long as they may be held. The names of those that are left."""
+        until = time.monotonic() + HOLD_SECONDS
+        for number, each in enumerate(wanted, start=1):
+            self._pace.wait(meanwhile=lambda: self._keep_alive(held))
+            fate, words = self._redrive_one(each.message)
+            self.fates[fate] += 1
+            if fate != "failed" and not self._dry_run:
+                held.let_go(each)
+            self._progress(letter_of(self._source, each.message), words)
+            if time.monotonic() >= until:
+                return [_name(later.message) for later in wanted[number:]]
+        return []
+
+    def close(self) -> None:
+        self._publisher.close()
+
+    def _redrive_one(self, message: Any) -> tuple[Fate, str]:
+        """What becomes of one letter, and the words for it."""
+        again = _as_first_attempt(self._queue, message)
+        if obstacle := _obstacle(self._source, message, again):
+            return "failed", f"left: {obstacle}"
+        if self._queue in topology.queue_names(Command):
+            answer = self._ask(UUID(orjson.loads(body_of(message))[1]["command_id"]))
+            if answer is not Redrive.READY:
+                return "settled", f"{'would be ' if self._dry_run else ''}dropped: the command is {answer}"
+        if self._dry_run:
+            return "sent", "would be sent"
+        outcome = self._publisher.publish([again])
+        if outcome.error is not None:
+            raise outcome.error
+        if outcome.verdicts[0] is not Verdict.CONFIRMED:
+            return "failed", f"left: {outcome.verdicts[0]}"
+        return "sent", "sent"
+
+    def _ask(self, command_id: UUID) -> Redrive:
+        if self._dry_run:
+            return executions.may_redrive(command_id)
+        return executions.redrive(command_id, operator=self._operator)
+
+    def _keep_alive(self, held: Hold) -> None:
+        held.keep_alive()
+        if not self._dry_run:
+            self._publisher.keep_alive()
+
+
+def _obstacle(source: str, message: Any, again: Outgoing) -> str:
+    """Why it would only come back, if it would."""
+    if source == topology.dead_letter_queue(topology.FAILURES):
+        return "no queue of ours has sent it"
+    if fault := fault_of(inbound_of(source, message)):
+        return f"it can never be handled. {fault}"
+    return "" if can_be_sent(again.message) else "its headers can be read, and not sent again"
 
 
 def _as_first_attempt(queue: str, message: Any) -> Outgoing:
-    headers = {
-        name: value
-        for name, value in message.properties.get("application_headers", {}).items()
-        if name not in (DEAD_AT, DEAD_QUEUE, DEAD_REASON, DEFERRALS)
-    }
-    properties = {name: value for name, value in message.properties.items() if name != "application_headers"}
-    again = amqp.Message(_body(message), application_headers=headers | {ATTEMPT: 1}, **properties)
-    return Outgoing(_id_of(message), topology.COMMANDS, queue, again)
+    headers = {name: value for name, value in headers_in(message).items() if name not in _LEFT_OUT}
+    properties = {name: value for name, value in message.properties.items() if name not in _LEFT_OUT}
+    again = amqp.Message(body_of(message), application_headers=headers | {ATTEMPT: 1}, **properties)
+    return Outgoing(id_of(message), topology.COMMANDS, queue, again)
 
 
-@contextmanager
-def _channel() -> Iterator[Any]:
-    """A channel; whatever was taken and not acknowledged goes back when it closes, in its old order."""
-    connection = connect("dead-letters")
-    try:
-        yield connection.channel()
-    except CONNECTION_ERRORS as error:
-        raise unavailable(error) from error
-    finally:
-        release(connection)
+def _name(message: Any) -> Name:
+    return id_of(message), died_at(message)
 
 
-def _matching(channel: Any, source: str, filters: Filters) -> Iterator[Any]:
-    """Each message that lay there at the beginning and fits. Those that do not fit stay taken until the channel closes,
-    or they would come again at once."""
-    there = int(channel.queue_declare(source, passive=True).message_count)
-    found = 0
-    for _ in range(there):
-        message = channel.basic_get(source)
-        if message is None or (filters.limit is not None and found >= filters.limit):
-            return
-        if _fits(_letter(source, message), filters):
-            found += 1
-            yield message
+def _is_one_of(names: set[Name], message: Any) -> bool:
+    return _name(message) in names
+
+
+def _oldest(held: Hold, source: str, filters: Filters) -> list[Held]:
+    return held.oldest(lambda message: _fits(letter_of(source, message), filters), filters.limit)
 
 
 def _fits(letter: Letter, filters: Filters) -> bool:
@@ -161,46 +200,3 @@ def _fits(letter: Letter, filters: Filters) -> bool:
         and (filters.since is None or (died_at is not None and died_at >= filters.since))
         and (filters.until is None or (died_at is not None and died_at < filters.until))
     )
-
-
-def _letter(source: str, message: Any) -> Letter:
-    headers: dict[str, Any] = message.properties.get("application_headers", {})
-    died_at = headers.get(DEAD_AT)
-    return Letter(
-        letter_id=_id_of(message),
-        source=source,
-        event_type=str(headers.get(f"{PREFIX}type") or headers.get("task") or "unknown"),
-        event_id=_uuid(headers.get(f"{PREFIX}id")),
-        key=_uuid(headers.get(f"{PREFIX}partitionkey")),
-        reason="failed",
-        error=str(headers.get(DEAD_REASON, "")),
-        attempts=attempt_of(headers),
-        died_at=datetime.fromisoformat(died_at) if died_at else None,
-        content={
-            "headers": {name: str(value) for name, value in sorted(headers.items())},
-            "body": _body(message).decode(errors="replace"),
-        },
-    )
-
-
-def _command_id(message: Any) -> UUID | None:
-    try:
-        return UUID(orjson.loads(_body(message))[1]["command_id"])
-    except (ValueError, KeyError, TypeError, IndexError):
-        return None
-
-
-def _id_of(message: Any) -> str:
-    return str(message.properties.get("message_id") or "unnamed")
-
-
-def _body(message: Any) -> bytes:
-    body = message.body
-    return body.encode() if isinstance(body, str) else bytes(body or b"")
-
-
-def _uuid(text: Any) -> UUID | None:
-    try:
-        return UUID(str(text))
-    except ValueError:
-        return None

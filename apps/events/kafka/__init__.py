@@ -8,8 +8,8 @@ from apps.events.kafka.consumer import event_consumer
 from apps.events.kafka.log import thin_out
 from apps.events.kafka.options import BrokerUnavailable
 from apps.events.kafka.producer import EventProducer
-from apps.events.kafka.reader import TopicReader
+from apps.events.kafka.reader import Extent, TopicReader
 
-__all__ = ["BrokerUnavailable", "EventProducer", "TopicReader", "admin_client", "event_consumer"]
+__all__ = ["BrokerUnavailable", "EventProducer", "Extent", "TopicReader", "admin_client", "event_consumer"]
 
 thin_out()

@@ -4,7 +4,9 @@ Only background processes do this. A request writes to the outbox and never wait
 """
 
 from apps.events.rabbitmq.connection import BrokerUnavailable, TopologyMissing, connect, exists, ready_messages, release
-from apps.events.rabbitmq.messages import Outgoing, outgoing_of, outgoing_signal
+from apps.events.rabbitmq.decoding import be_tolerant
+from apps.events.rabbitmq.inspection import Inbound, fault_of
+from apps.events.rabbitmq.messages import Outgoing, can_be_sent, outgoing_of, outgoing_signal
 from apps.events.rabbitmq.publisher import ConfirmedPublisher, Delivery, Outcome, Verdict
 from apps.events.rabbitmq.reader import Lane, QueueReader, body_of
 from apps.events.rabbitmq.reader_watch import ReaderWatch
@@ -14,6 +16,7 @@ __all__ = [
     "BrokerUnavailable",
     "ConfirmedPublisher",
     "Delivery",
+    "Inbound",
     "Lane",
     "Outcome",
     "Outgoing",
@@ -23,10 +26,14 @@ __all__ = [
     "TopologyMissing",
     "Verdict",
     "body_of",
+    "can_be_sent",
     "connect",
     "exists",
+    "fault_of",
     "outgoing_of",
     "outgoing_signal",
     "ready_messages",
     "release",
 ]
+
+be_tolerant()

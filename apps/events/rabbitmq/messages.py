@@ -21,6 +21,10 @@ from apps.events.topology.rabbitmq import COMMANDS, STATUS
 PERSISTENT = 2
 TRANSIENT = 1
 
+# A message's properties travel in one frame of at most 128 KiB. RabbitMQ adds to them at each dead-lettering, and ends
+# the connection of a sender of more.
+MAX_PROPERTIES_BYTES = 64 * 1024
+
 # What Flower shows of a command's arguments.
 _SHOWN_CHARACTERS = 300
 
@@ -66,6 +70,14 @@ def outgoing_signal(signal: Signal, *, expires_seconds: float) -> Outgoing:
         message_id, name, signal.canonical_bytes(), headers, delivery_mode=TRANSIENT, expires=expires_seconds
     )
     return Outgoing(message_id, COMMANDS, signal.declaration.destination, message)
+
+
+def can_be_sent(message: Any) -> bool:
+    """Whether a message that came from a broker can go back to it: some properties can be read and not written."""
+    try:
+        return len(message._serialize_properties()) <= MAX_PROPERTIES_BYTES
+    except Exception:
+        return False
 
 
 def _task(

@@ -42,10 +42,15 @@ class _OpenLane:
         self.take(message)
 
 
-def body_of(message: Message) -> bytes:
+def body_of(message: Any) -> bytes:
     """py-amqp decodes where the sender named an encoding; we want what was sent."""
     body: Any = message.body
-    return body.encode() if isinstance(body, str) else bytes(body or b"")
+    if not isinstance(body, str):
+        return bytes(body or b"")
+    try:
+        return body.encode(message.properties.get("content_encoding") or "utf-8")
+    except (LookupError, ValueError):
+        return body.encode(errors="surrogatepass")
 
 
 class QueueReader:

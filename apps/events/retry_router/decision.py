@@ -8,11 +8,11 @@ from uuid import UUID
 
 import orjson
 
-from apps.core.errors import PlatformError
-from apps.events.amqp_headers import attempt_of, deferrals_of, envelope_from
-from apps.events.catalogue import Command, Message, Status
+from apps.events.amqp_headers import attempt_of, deferrals_of
+from apps.events.catalogue import Command, Message
 from apps.events.executions import State, is_lease_void
 from apps.events.models import CommandExecution
+from apps.events.rabbitmq import Inbound, fault_of
 
 # A delivery that is no attempt (a worker without PostgreSQL, a task that is not deployed yet) is put off this often,
 # three hours with the rungs as they are by default.
@@ -27,6 +27,8 @@ class Failed:
     declared: type[Message] | None
     headers: Mapping[str, Any]
     body: bytes
+    content_type: str | None = "application/json"
+    content_encoding: str | None = "utf-8"
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def command_id_of(failed: Failed) -> UUID | None:
         return None
     try:
         return UUID(_arguments(failed.body)["command_id"])
-    except (ValueError, KeyError, TypeError, IndexError):
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
         return None
 
 
@@ -90,18 +92,7 @@ def command_of(failed: Failed) -> Command:
 
 def unreadable_because(failed: Failed) -> str:
     """Why no attempt can succeed; empty for a message that can be read."""
-    if failed.declared is None:
-        return ""
-    try:
-        if issubclass(failed.declared, Command):
-            command_of(failed)
-        elif issubclass(failed.declared, Status):
-            envelope_from(failed.headers, failed.body).message()
-    except PlatformError as error:
-        return error.message
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        return f"This is not a message of ours: {error!r}."
-    return ""
+    return fault_of(Inbound(failed.queue, failed.headers, failed.body, failed.content_type, failed.content_encoding))
 
 
 def _by_row(failed: Failed, row: CommandExecution, rungs: tuple[int, ...], now: datetime) -> Decision:

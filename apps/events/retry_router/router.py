@@ -12,7 +12,15 @@ from kombu.message import Message
 from prometheus_client import Counter
 
 from apps.events import executions, heartbeats
-from apps.events.amqp_headers import ATTEMPT, DEAD_AT, DEAD_QUEUE, DEAD_REASON, DEFERRALS, version_of
+from apps.events.amqp_headers import (
+    ATTEMPT,
+    DEAD_AT,
+    DEAD_HEADERS,
+    DEAD_QUEUE,
+    DEAD_REASON,
+    DEFERRALS,
+    version_of,
+)
 from apps.events.catalogue import Priority, all_messages
 from apps.events.models import CommandExecution
 from apps.events.rabbitmq import (
@@ -24,6 +32,7 @@ from apps.events.rabbitmq import (
     ReaderWatch,
     Verdict,
     body_of,
+    can_be_sent,
     exists,
 )
 from apps.events.retry_router.decision import Again, Dead, Decision, Failed, Settled, command_id_of, command_of, decide
@@ -36,12 +45,18 @@ routed = Counter("retry_router_messages_total", "Failed messages, by what became
 HEARTBEAT = "router"
 PREFETCH = 50
 IDLE_SECONDS = 0.25
+# Of headers that cannot be sent again as they are.
+_SHOWN_CHARACTERS = 4000
+
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 5.0
 
 # RabbitMQ's own notes on the way so far. They would grow with every round, and RabbitMQ 4 ignores them anyway.
-_BROKER_HEADERS = ("x-death", "x-delivery-count", "x-acquired-count", "x-opt-")
+# CC and BCC would deliver to further queues.
+_BROKER_HEADERS = ("x-death", "x-delivery-count", "x-acquired-count", "CC", "BCC")
 _BROKER_PREFIXES = ("x-first-death-", "x-last-death-", "x-opt-")
+# Orders to the broker, not ours to repeat: whose login the sender's must be, and when to drop the message.
+_ORDERS = ("user_id", "expiration")
 
 
 class RetryRouter:
@@ -127,7 +142,9 @@ class RetryRouter:
     def _failed(self, message: Message) -> Failed:
         queue = message.delivery_info["routing_key"]
         declared = self._known.get((queue, version_of(message.headers)))
-        return Failed(queue, declared, message.headers, body_of(message))
+        return Failed(
+            queue, declared, message.headers, body_of(message), message.content_type, message.content_encoding
+        )
 
     def _is_ours(self, failed: Failed) -> bool:
         """Whether a rung would lead back: to a queue of the catalogue, or of a further subscriber with its own dead
@@ -148,30 +165,36 @@ class RetryRouter:
 
 
 def _outgoing(message: Message, failed: Failed, decision: Decision, priority: Priority) -> Outgoing | None:
-    headers: dict[str, Any] = {
-        name: value
-        for name, value in failed.headers.items()
-        if name not in _BROKER_HEADERS and not name.startswith(_BROKER_PREFIXES)
-    }
+    more: dict[str, Any]
     if isinstance(decision, Settled):
         return None
     if isinstance(decision, Again):
-        headers |= {ATTEMPT: decision.attempt, DEFERRALS: decision.deferrals}
+        more = {ATTEMPT: decision.attempt, DEFERRALS: decision.deferrals}
         exchange, key = topology.rung_name(decision.rung_seconds, priority), failed.queue
     else:
-        headers |= {
+        more = {
             DEAD_REASON: decision.reason,
-            DEAD_AT: timezone.now().isoformat(timespec="seconds"),
+            # Dead letters are listed and sent again in this order.
+            DEAD_AT: timezone.now().isoformat(timespec="microseconds"),
             DEAD_QUEUE: failed.queue,
         }
         exchange, key = topology.DEAD, topology.FAILURES if decision.is_foreign else failed.queue
+    headers = {name: value for name, value in failed.headers.items() if not _is_broker_note(name)}
     properties: dict[str, Any] = {
-        name: value for name, value in message.properties.items() if name != "application_headers"
+        name: value for name, value in message.properties.items() if name not in ("application_headers", *_ORDERS)
     }
     properties["delivery_mode"] = 2
     # What the broker returns is recognised by this id.
     message_id = str(properties.setdefault("message_id", f"unnamed-{time.monotonic_ns()}"))
-    return Outgoing(message_id, exchange, key, amqp.Message(failed.body, application_headers=headers, **properties))
+    again = amqp.Message(failed.body, application_headers=headers | more, **properties)
+    if not can_be_sent(again):
+        shown = {DEAD_HEADERS: repr(headers)[:_SHOWN_CHARACTERS]}
+        again = amqp.Message(failed.body, application_headers=shown | more, message_id=message_id, delivery_mode=2)
+    return Outgoing(message_id, exchange, key, again)
+
+
+def _is_broker_note(name: Any) -> bool:
+    return isinstance(name, str) and (name in _BROKER_HEADERS or name.startswith(_BROKER_PREFIXES))
 
 
 def _account_for(failed: Failed, decision: Decision) -> None:

@@ -1,6 +1,7 @@
-"""Celery's consumer, less what it would create in RabbitMQ by itself, plus care for messages it cannot read."""
+"""Celery's consumer, less what it would create in RabbitMQ by itself, plus care for messages that it would fail on."""
 
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ from celery.worker.consumer import Consumer
 from kombu import Exchange, Queue
 
 from apps.events.catalogue import Command, Signal
+from apps.events.rabbitmq import Inbound, body_of, fault_of
 from apps.events.rabbitmq.connection import CONNECTION_ERRORS
 from apps.events.topology import rabbitmq as topology
 
@@ -77,7 +79,48 @@ class CommandConsumer(Consumer):
         )
         return super().ensure_connected(conn)
 
+    def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:
+        """Celery's handler, behind a check: what it fails on would otherwise end this process, and the next one too.
+
+        Only the loss of the connection leaves here as an exception. Everything else is the message's fault, or is taken
+        for it: rejected, it goes to the router, which tries again what it can read.
+        """
+        handle = super().create_task_handler(*args, **options)
+        consumer: Any = self
+        lost = (*consumer.connection_errors, *consumer.channel_errors)
+
+        def on_message(message: Any) -> None:
+            fault = fault_of(_inbound(message))
+            if fault:
+                self._refuse(message, fault)
+                return
+            try:
+                handle(message)
+            except lost:
+                raise
+            except Exception as error:
+                logger.exception("message_not_taken", queue=_queue_of(message))
+                self._refuse(message, type(error).__name__)
+
+        return on_message
+
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """Celery would acknowledge, and so lose, what it cannot decode; rejected, it ends in a dead-letter queue."""
-        logger.error("message_unreadable", reason=str(exc), content_type=message.content_type)
+        self._refuse(message, f"It cannot be decoded: {type(exc).__name__}.")
+
+    def _refuse(self, message: Any, reason: str) -> None:
+        if message.acknowledged:
+            return
+        logger.error("message_unreadable", queue=_queue_of(message), reason=reason, content_type=message.content_type)
         message.reject_log_error(logger, CONNECTION_ERRORS)
+
+
+def _queue_of(message: Any) -> str:
+    """Queues of work are bound by their own name, and dead-letter under it."""
+    return str(message.delivery_info.get("routing_key"))
+
+
+def _inbound(message: Any) -> Inbound:
+    return Inbound(
+        _queue_of(message), message.headers, body_of(message), message.content_type, message.content_encoding
+    )

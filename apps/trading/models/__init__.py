@@ -4,6 +4,7 @@ Lock order, for whoever writes: switch, run, position, intent, then the event st
 """
 
 from apps.trading.models.books import Fill, LedgerAccount, LedgerEntry, Position
+from apps.trading.models.histories import ReconciledHistory
 from apps.trading.models.intents import ACTIVE_STATES, DOUBTFUL_STATES, IntentState, OrderIntent, OrderKind, Side
 from apps.trading.models.runs import BotRun, BotSwitch, RunState
 
@@ -19,6 +20,7 @@ __all__ = [
     "OrderIntent",
     "OrderKind",
     "Position",
+    "ReconciledHistory",
     "RunState",
     "Side",
 ]

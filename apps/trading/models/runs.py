@@ -97,11 +97,12 @@ class BotSwitch(models.Model):
     """Orders the starts and stops of a bot: whoever starts or stops it holds this row.
 
     `stop_requested_at` is when the latest stop was asked for: a start asked for before it is not wanted any more,
-    however late it comes.
+    however late it comes. Since `deleted_at` the bot is gone for its owner: nothing of it starts or trades any more.
     """
 
     bot_id: "models.UUIDField[UUID, UUID]" = models.UUIDField(primary_key=True)
     stop_requested_at = models.DateTimeField(null=True)
+    deleted_at = models.DateTimeField(null=True)
 
     class Meta:
         db_table = "trading_bot_switch"

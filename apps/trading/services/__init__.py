@@ -1,5 +1,6 @@
 """What the bot service does: the only writers of this app's tables."""
 
+from apps.trading.services.histories import history_is_reconciled, history_reconcile
 from apps.trading.services.judgement import order_judge
 from apps.trading.services.reconciliation import orders_reconcile
 from apps.trading.services.schedule import runs_take_due
@@ -10,6 +11,8 @@ from apps.trading.services.triggers import trade_trigger
 
 __all__ = [
     "TickOutcome",
+    "history_is_reconciled",
+    "history_reconcile",
     "order_judge",
     "orders_reconcile",
     "run_start",

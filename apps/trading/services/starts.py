@@ -14,6 +14,7 @@ from apps.exchange.instrument import Instrument
 from apps.trading.models import BotRun, BotSwitch
 from apps.trading.models.runs import LIVE_RUNS
 from apps.trading.services.desks import Outside
+from apps.trading.services.histories import refuse_unreconciled
 from apps.trading.services.live import LIVE
 from apps.trading.services.positions import position_ensure
 from apps.trading.services.resolver import orphans_cancel
@@ -25,10 +26,11 @@ log = structlog.get_logger(__name__)
 def run_start(*, command: StartBot, delivery: Delivery, outside: Outside = LIVE) -> BotRun:
     """Begins a run: its row, the news of it and the command's end are one transaction.
 
-    Raises CommandDropped where the bot runs already or was stopped since, UnknownStrategy, InvalidParameters,
-    UnknownPair, and what opening the credential raises.
+    Raises CommandDropped where the bot runs already, was stopped since or was deleted, UnknownStrategy,
+    InvalidParameters, UnknownPair, HistoryNotReconciled, and what opening the credential raises.
     """
     _refuse_unwanted(command)
+    refuse_unreconciled(now=outside.clock())
     run = _run_of(command, now=outside.clock())
     strategy_get(run.definition.strategy).parameters.read(run.definition.parameters)
     desk = outside.desk(run)
@@ -67,7 +69,14 @@ def switch_get_for_update(bot_id: UUID) -> BotSwitch:
     return BotSwitch.objects.select_for_update().get(bot_id=bot_id)
 
 
+def refuse_deleted(bot_id: UUID) -> None:
+    """Raises CommandDropped."""
+    if BotSwitch.objects.filter(bot_id=bot_id, deleted_at__isnull=False).exists():
+        raise CommandDropped("the bot was deleted")
+
+
 def _refuse_unwanted(command: StartBot) -> None:
+    refuse_deleted(command.bot_id)
     if BotSwitch.objects.filter(bot_id=command.bot_id, stop_requested_at__gte=command.requested_at).exists():
         raise CommandDropped("superseded: the bot was told to stop after this start was asked for")
     if BotRun.objects.filter(bot_id=command.bot_id, state__in=LIVE_RUNS).exists():

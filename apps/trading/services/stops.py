@@ -10,7 +10,7 @@ import structlog
 from django.db import transaction
 
 from apps.core.errors import PlatformError
-from apps.events.catalogue.bots import BotStopped, StopBot
+from apps.events.catalogue.bots import BotStopped, StopBot, StopDeletedBot
 from apps.events.commands import CommandDropped, Delivery
 from apps.events.selectors import command_execution_get
 from apps.events.services import publish
@@ -64,6 +64,8 @@ def _begin(command: StopBot, delivery: Delivery, *, now: datetime) -> BotRun | N
     """From this commit on the run sends nothing new. None where there was nothing to stop."""
     switch = switch_get_for_update(command.bot_id)
     switch.stop_requested_at = max(switch.stop_requested_at or command.requested_at, command.requested_at)
+    if isinstance(command, StopDeletedBot):
+        switch.deleted_at = switch.deleted_at or command.deleted_at
     switch.save()
     run = _run_to_stop(command)
     if run is None:
@@ -71,7 +73,7 @@ def _begin(command: StopBot, delivery: Delivery, *, now: datetime) -> BotRun | N
         return None
     if run.user_id != command.user_id:
         raise CommandDropped("the bot is another user's")
-    if run.requested_at > command.requested_at:
+    if run.requested_at > command.requested_at and not isinstance(command, StopDeletedBot):
         raise CommandDropped("superseded: the bot was started again after this stop was asked for")
     if run.stop_command_id not in (None, command.command_id) and RunState(run.state).is_live and _is_under_way(run):
         raise BotBusy("The bot is being stopped already.", bot_id=str(run.bot_id))

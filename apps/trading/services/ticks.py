@@ -16,6 +16,7 @@ from apps.trading.services.announcements import run_fail, run_recovered, run_tro
 from apps.trading.services.decisions import candle_mark_decided, closed_candles, plan_carry_out, plans_for
 from apps.trading.services.desks import Desk, Outside
 from apps.trading.services.execution import Placement, order_cancel, orders_sync, resting_intents
+from apps.trading.services.histories import history_is_reconciled
 from apps.trading.services.intents import intents_recover
 from apps.trading.services.leases import RunLease, run_lease
 from apps.trading.services.live import LIVE
@@ -26,6 +27,7 @@ log = structlog.get_logger(__name__)
 class TickOutcome(StrEnum):
     BUSY = "busy"  # another worker is at the bot
     NOT_RUNNING = "not_running"
+    NOT_RECONCILED = "not_reconciled"  # the database was restored: the orders are compared with the exchange first
     NOTHING_NEW = "nothing_new"  # no candle has closed since the last decision
     DECIDED = "decided"
     LOST = "lost"  # the bot was taken over or told to stop meanwhile
@@ -41,6 +43,8 @@ def tick_run(*, run_id: UUID, outside: Outside = LIVE) -> TickOutcome:
     run = BotRun.objects.filter(id=run_id).first()
     if run is None or not run.is_running:
         return TickOutcome.NOT_RUNNING
+    if not history_is_reconciled(now=outside.clock()):
+        return TickOutcome.NOT_RECONCILED
     with (
         message_context(correlation_id=run.correlation_id, causation_id=run.started_event_id),
         run_lease(run_id=run_id, now=outside.clock()) as lease,

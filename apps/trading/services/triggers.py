@@ -9,9 +9,11 @@ from apps.trading.risk import HeldBack
 from apps.trading.services.decisions import plan_carry_out, plans_for
 from apps.trading.services.desks import Desk, Outside
 from apps.trading.services.execution import Placement
+from apps.trading.services.histories import refuse_unreconciled
 from apps.trading.services.intents import intents_recover
 from apps.trading.services.leases import RunLease, run_lease_wait
 from apps.trading.services.live import LIVE
+from apps.trading.services.starts import refuse_deleted
 from apps.trading.services.ticks import orders_look_after
 from apps.trading.strategies import OrderPlan
 
@@ -19,12 +21,14 @@ from apps.trading.strategies import OrderPlan
 def trade_trigger(*, command: TriggerTrade, outside: Outside = LIVE) -> None:
     """Places the order that was asked for, or the one that the strategy wants now. Once, however often it is called.
 
-    Raises BotNotRunning, StrategyHolds, TradeRefused, OrderRejected; BotBusy and what reads raise, where a later
-    attempt may help.
+    Raises CommandDropped where the bot was deleted, BotNotRunning, StrategyHolds, TradeRefused, OrderRejected; BotBusy,
+    HistoryNotReconciled and what reads raise, where a later attempt may help.
     """
+    refuse_deleted(command.bot_id)
     run = BotRun.objects.filter(bot_id=command.bot_id, user_id=command.user_id, state=RunState.RUNNING).first()
     if run is None:
         raise BotNotRunning("The bot is not running, so it cannot trade.", bot_id=str(command.bot_id))
+    refuse_unreconciled(now=outside.clock())
     with run_lease_wait(run_id=run.id, outside=outside) as lease:
         desk = outside.desk(run)
         intents_recover(lease=lease, now=desk.clock())

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import os
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from uuid import UUID
 
@@ -195,3 +196,43 @@ def test_a_truncated_archive_is_named_and_does_not_end_the_verification(
     messages = [each.message for each in verify(public_key=key.public_key(), archive_folder=tmp_path).divergences]
     assert f"{row.file_name} was changed" in messages
     assert any("cannot be read" in message for message in messages)
+
+
+def test_two_archives_at_once_do_not_write_one_file(
+    sealed: list[UUID], this_month: Partition, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused: list[str] = []
+    fsync = os.fsync
+
+    def meanwhile(descriptor: int) -> None:
+        def second() -> None:
+            try:
+                archive(this_month, folder=tmp_path, now=timezone.now())
+            except StoreInUse as error:
+                refused.append(error.message)
+            finally:
+                connections.close_all()
+
+        if not refused:
+            thread = Thread(target=second)
+            thread.start()
+            thread.join(timeout=20)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", meanwhile)
+    row = archive(this_month, folder=tmp_path, now=timezone.now())
+
+    assert refused == ["Another archive_events is at work. Archive again when that one has ended."]
+    assert (row.events, [path.name for path in tmp_path.iterdir()]) == (12, [row.file_name])
+    assert file_digest(tmp_path / row.file_name) == bytes(row.sha256)
+
+
+def test_a_month_that_another_archive_has_taken_out_is_said(
+    sealed: list[UUID], this_month: Partition, tmp_path: Path
+) -> None:
+    row = archive(this_month, folder=tmp_path, now=timezone.now())
+    with pytest.raises(StoreInUse, match="has left the database meanwhile"):
+        archive(this_month, folder=tmp_path, now=timezone.now())
+
+    assert ArchivedPartition.objects.get().archived_at == row.archived_at
+    assert file_digest(tmp_path / row.file_name) == bytes(row.sha256)

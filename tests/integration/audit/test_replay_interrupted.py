@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from apps.audit.archive import Partition, archive
 from apps.audit.models import ArchivedPartition
-from apps.audit.replay import sources
+from apps.audit.replay import shadow, sources
 from apps.audit.replay.targets import Lines
 from apps.bots.models import Alert
 from apps.bots.services import alerts
@@ -23,7 +23,6 @@ from apps.events.catalogue.bots import BotError
 from apps.events.consumers import deliver, load_consumers
 from apps.events.envelope import Envelope
 from apps.events.models import OutboxRow, StoredEvent
-from apps.events.projections import Projection
 from apps.events.selectors import envelope_of
 from apps.events.services import publish
 from tests.integration.audit.conftest import seal_all
@@ -74,10 +73,10 @@ def _names() -> list[str]:
 
 
 def _fail_at(number: int, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
-    handle, calls = alerts.bot_failed, iter(range(1, 100))
+    handle = alerts.bot_failed
 
     def fail(message: BotError, *, event_id: UUID) -> None:
-        if next(calls) == number:
+        if message.message == f"It broke {number - 1}.":
             raise error
         handle(message, event_id=event_id)
 
@@ -160,10 +159,10 @@ def test_a_handler_that_raises_ends_the_rebuild_with_the_event_s_name_and_what_t
             _rebuild()
     assert str(raised.value) == (
         f"bot.error {told[1].event_id} (bot:{told[1].aggregate_id} #1) could not be replayed: ValueError: "
-        "no such kind. 1 events were replayed before. The projection alerts is incomplete: run the command again, "
-        "which starts over, once the cause is removed."
+        "no such kind. 1 events were replayed before. The projection alerts is as it was before: run the command again "
+        "once the cause is removed."
     )
-    assert list(Alert.objects.values_list("id", flat=True)) == [told[0].event_id]
+    assert Alert.objects.count() == 3
     [(started, _), (interrupted, record)] = _audited()
     assert (started, interrupted) == ("audit.replay.started", "audit.replay.interrupted")
     assert (record["events"], record["reason"], record["event_id"]) == (1, "ValueError", str(told[1].event_id))
@@ -173,17 +172,15 @@ def test_a_handler_that_raises_ends_the_rebuild_with_the_event_s_name_and_what_t
     assert _names()[2:] == ["audit.replay.started", "audit.replayed"]
 
 
-def test_ctrl_c_in_the_middle_of_a_rebuild_says_that_it_is_incomplete(
+def test_ctrl_c_in_the_middle_of_a_rebuild_says_that_the_projection_is_as_before(
     told: list[Envelope], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _fail_at(3, KeyboardInterrupt(), monkeypatch)
-    sentence = (
-        r"^The replay was stopped by Ctrl-C\. 2 events were replayed before\. The projection alerts is incomplete"
-    )
+    sentence = r"^The replay was stopped by Ctrl-C\. 0 events were replayed before\. The projection alerts is as it was"
     with pytest.raises(CommandError, match=sentence):
         _rebuild()
 
-    assert Alert.objects.count() == 2
+    assert Alert.objects.count() == 3
     assert _names() == ["audit.replay.started", "audit.replay.interrupted"]
     assert _audited()[1][1]["reason"] == "KeyboardInterrupt"
 
@@ -216,17 +213,20 @@ def test_a_source_that_cannot_be_read_leaves_the_file_of_an_earlier_replay_alone
     assert (tmp_path / "out").read_text() == before
 
 
-def test_a_projection_that_could_not_be_cleared_is_not_called_incomplete(
+def test_a_transaction_that_holds_the_read_model_ends_the_rebuild_with_the_model_as_it_was(
     told: list[Envelope], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_self: Projection) -> None:
-        raise OperationalError("canceling statement due to lock timeout")
-
-    monkeypatch.setattr(Projection, "start_over", refuse)
-    with pytest.raises(CommandError) as raised:
-        _rebuild()
-    assert "incomplete" not in str(raised.value)
-    assert Alert.objects.count() == 3
+    monkeypatch.setattr(shadow, "_LOCK_ATTEMPTS", 1)
+    Alert.objects.filter(id=told[0].event_id).delete()
+    session = connections.create_connection("default")
+    try:
+        with session.cursor() as cursor:
+            cursor.execute("BEGIN; LOCK TABLE alert IN ROW EXCLUSIVE MODE")
+        with pytest.raises(CommandError, match="Some transaction holds the tables of the read model"):
+            _rebuild()
+    finally:
+        session.close()
+    assert Alert.objects.count() == 2
     assert _names() == ["audit.replay.started", "audit.replay.interrupted"]
 
 

@@ -1,7 +1,8 @@
 """`auto` takes Kafka only where Kafka has all that fits; no clock and no archive makes an event go missing."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ from django.utils import timezone
 from apps.audit.archive import Partition, archive
 from apps.audit.filters import EventFilter
 from apps.audit.models import ArchivedPartition
-from apps.audit.replay import sources
+from apps.audit.replay import completeness, sources
+from apps.events.catalogue.bots import BotError
 from apps.events.catalogue.user import UserUpdated
-from apps.events.cloud_events import kafka_headers
+from apps.events.cloud_events import from_kafka, kafka_headers
 from apps.events.envelope import Envelope
-from apps.events.kafka import BrokerUnavailable, EventProducer, TopicReader, admin_client
+from apps.events.kafka import BrokerUnavailable, EventProducer, Extent, TopicReader, admin_client
 from apps.events.models import OutboxRow, ParkedKey, StoredEvent
 from apps.events.outbox import parking
 from apps.events.selectors import envelope_of
@@ -33,8 +35,18 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def _empty_kafka(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kafka as if it had every event of the store; what it gives is not looked at."""
     if "topic" not in request.fixturenames:
-        monkeypatch.setattr(sources, "from_kafka", lambda _filters: iter(()))
+        monkeypatch.setattr(sources, "from_kafka", lambda _filters: (each for each in list[Envelope]()))
+        _kafka_has(monkeypatch, lambda stored: Extent(stored, is_whole=True))
+
+
+def _kafka_has(monkeypatch: pytest.MonkeyPatch, extent: Callable[[int], Extent]) -> None:
+    monkeypatch.setattr(
+        completeness,
+        "extents_in_kafka",
+        lambda topics, since: {topic: extent(completeness._stored(topic, since=since)) for topic in topics},
+    )
 
 
 def _dry_run(**options: Any) -> str:
@@ -55,31 +67,30 @@ def _age(user_id: UUID, days: float) -> None:
         cursor.execute("SET session_replication_role = origin")
 
 
-def test_events_that_kafka_has_all_come_from_kafka(users: list[UUID]) -> None:
-    _age(users[0], 89)
+def test_events_that_kafka_has_all_come_from_kafka_whatever_their_age(users: list[UUID]) -> None:
+    _age(users[0], 300)
 
     assert _dry_run() == "0 events would be replayed from kafka (it has all that fits). Nothing was done.\n"
 
 
-def test_an_event_older_than_kafka_keeps_is_not_left_out(users: list[UUID]) -> None:
-    _age(users[0], 91)
+def test_a_topic_with_fewer_records_than_events_takes_the_store(
+    users: list[UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _kafka_has(monkeypatch, lambda stored: Extent(stored - 5 if stored else 0, is_whole=True))
 
-    older = "some of what fits is older than the 90 days that Kafka keeps"
-    assert _dry_run() == f"12 events would be replayed from store ({older}). Nothing was done.\n"
-    assert _dry_run(user=str(users[0])) == f"4 events would be replayed from store ({older}). Nothing was done.\n"
-
-
-def test_old_events_that_do_not_fit_do_not_matter(users: list[UUID]) -> None:
-    _age(users[0], 91)
-
-    assert "from kafka" in _dry_run(user=str(users[1]))
-    assert "from kafka" in _dry_run(since=(timezone.now() - timedelta(days=80)).isoformat())
+    counts = "7 records of user.events are in Kafka, 12 events in the event store"
+    assert _dry_run(topic="user.events") == (f"12 events would be replayed from store ({counts}). Nothing was done.\n")
+    assert f"from store ({counts})" in _dry_run(user=str(users[0]))
+    assert "from kafka (it has all that fits)" in _dry_run(topic="kraken.events")
 
 
-def test_a_since_beyond_what_kafka_keeps_takes_the_store(users: list[UUID]) -> None:
-    since = (timezone.now() - timedelta(days=91)).isoformat()
+def test_a_kafka_that_does_not_answer_is_no_hindrance(users: list[UUID], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise BrokerUnavailable("Kafka does not answer.")
 
-    assert "12 events would be replayed from store (what fits may be older" in _dry_run(since=since)
+    monkeypatch.setattr(completeness, "extents_in_kafka", refuse)
+
+    assert "12 events would be replayed from store (Kafka does not answer" in _dry_run()
 
 
 def test_an_event_that_waits_for_kafka_is_not_left_out(users: list[UUID]) -> None:
@@ -168,11 +179,47 @@ def test_no_transaction_is_open_while_events_of_the_store_are_handed_over(users:
         envelopes.close()
 
 
-def test_a_projection_is_not_rebuilt_from_a_source_that_lacks_events(users: list[UUID]) -> None:
-    _age(users[0], 91)
+def test_a_projection_is_not_rebuilt_from_a_source_that_lacks_events(
+    users: list[UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _kafka_has(monkeypatch, lambda stored: Extent(stored + 2, is_whole=True))
 
-    with pytest.raises(CommandError, match="--into takes all events, and some of what fits is older"):
+    sentence = (
+        "--into takes all events, and Kafka may lack some: 2 records of .* are in Kafka, 0 events in the event store"
+    )
+    with pytest.raises(CommandError, match=sentence):
         call_command("replay_events", into="alerts", source="kafka", stdout=io.StringIO(), stderr=io.StringIO())
+    assert not StoredEvent.objects.filter(event_type__startswith="audit.").exists()
+
+
+def test_a_replay_from_kafka_that_was_asked_for_says_what_kafka_may_lack(
+    sealed: list[UUID], this_month: Partition, tmp_path: Path
+) -> None:
+    archive(this_month, folder=tmp_path, now=timezone.now())
+
+    assert _dry_run(source="kafka") == (
+        "0 events would be replayed from kafka (what fits may be in archived months, which Kafka does not have). "
+        "Nothing was done.\n"
+    )
+
+
+def test_a_dry_run_of_a_rebuild_counts_what_a_handler_takes(users: list[UUID]) -> None:
+    with transaction.atomic():
+        publish(
+            BotError(
+                bot_id=users[0], user_id=users[0], code="x", message="It broke.", is_final=False,
+                failed_at=timezone.now(),
+            ),
+            now=timezone.now(),
+        )  # fmt: skip
+    assert _dry_run(into="alerts") == "1 events would be replayed from store. Nothing was done.\n"
+    assert _dry_run(source="store").startswith("13 events")
+
+
+@pytest.mark.parametrize("rate", ["-5", "0", "nan", "fast"])
+def test_a_rate_that_is_no_rate_is_refused(rate: str) -> None:
+    with pytest.raises(CommandError, match=f"argument --rate: '{rate}' is not a number"):
+        call_command("replay_events", f"--rate={rate}", stdout=io.StringIO(), stderr=io.StringIO())
 
 
 class TestKafka:
@@ -204,6 +251,57 @@ class TestKafka:
 
         assert len(list(sources.from_kafka(EventFilter(since=envelope.occurred_at)))) == 2
         assert list(sources.from_kafka(EventFilter(since=envelope.occurred_at + timedelta(seconds=1)))) == []
+
+    @pytest.fixture
+    def sent(
+        self, users: list[UUID], topic: str, producer: EventProducer, monkeypatch: pytest.MonkeyPatch
+    ) -> list[Envelope]:
+        """Every event of the store is in Kafka; the first user's are ten days old."""
+        _age(users[0], 10)
+        monkeypatch.setattr(completeness, "types_of", lambda _topic: {"user.updated"})
+        rows = list(StoredEvent.objects.order_by("recorded_at"))
+        for row in rows:
+            self._send(producer, topic, envelope_of(row), row.recorded_at)
+        return [envelope_of(row) for row in rows]
+
+    def _partition_of(self, topic: str, envelope: Envelope) -> int:
+        records = TopicReader([topic]).records()
+        return next(int(each.partition) for each in records if from_kafka(each.headers, each.value) == envelope)
+
+    def test_kafka_that_has_every_event_is_the_source(self, sent: list[Envelope]) -> None:
+        assert _dry_run() == "12 events would be replayed from kafka (it has all that fits). Nothing was done.\n"
+
+    def test_records_that_were_deleted_make_the_store_the_source(self, topic: str, sent: list[Envelope]) -> None:
+        partition = self._partition_of(topic, sent[0])
+        with admin_client() as admin:
+            admin.delete_records({_partition(topic, partition): 1})
+
+        counts = f"11 records of {topic} are in Kafka, 12 events in the event store"
+        assert _dry_run() == (
+            f"12 events would be replayed from store (Kafka has deleted the beginning: {counts}). Nothing was done.\n"
+        )
+        yesterday = (timezone.now() - timedelta(days=1)).isoformat()
+        assert _dry_run(since=yesterday).startswith("8 events would be replayed from kafka (it has all that fits)")
+        before_all = (timezone.now() - timedelta(days=20)).isoformat()
+        assert "from store (Kafka has deleted the beginning" in _dry_run(since=before_all)
+
+    def test_as_many_records_as_events_are_not_all_of_them_where_the_beginning_is_gone(
+        self, topic: str, sent: list[Envelope], producer: EventProducer
+    ) -> None:
+        partition = self._partition_of(topic, sent[0])
+        self._send(producer, topic, sent[-1], timezone.now())
+        with admin_client() as admin:
+            admin.delete_records({_partition(topic, partition): 1})
+
+        assert f"deleted the beginning: 12 records of {topic} are in Kafka, 12 events" in _dry_run()
+
+    def test_more_records_than_events_make_the_store_the_source(
+        self, topic: str, sent: list[Envelope], producer: EventProducer
+    ) -> None:
+        """As after a restore of the database to an earlier moment."""
+        self._send(producer, topic, replace(sent[-1], event_id=uuid4()), timezone.now())
+
+        assert f"12 events would be replayed from store (13 records of {topic} are in Kafka, 12 events" in _dry_run()
 
     def test_records_that_kafka_drops_in_the_middle_are_missed_loudly(
         self, topic: str, producer: EventProducer

@@ -10,6 +10,8 @@ from apps.bots.models import AccountTrade, BotRunNews, BotStatus, BotTrade, User
 from apps.events.catalogue.user import UserCreated
 from apps.events.consumers import deliver
 from apps.events.envelope import Envelope
+from apps.events.models import InboxEntry
+from apps.events.projections import projection
 from tests.factories.bots import Story
 
 READ_MODEL_TABLES: list[type[models.Model]] = [BotStatus, BotRunNews, BotTrade, AccountTrade, UserTrading]
@@ -18,6 +20,15 @@ READ_MODEL_TABLES: list[type[models.Model]] = [BotStatus, BotRunNews, BotTrade, 
 def deliver_all(envelopes: list[Envelope]) -> None:
     for envelope in envelopes:
         assert deliver(envelope, group=READ_MODELS)
+
+
+def forget(name: str) -> None:
+    """Empties a projection, as if its consumers had never run."""
+    found = projection(name)
+    assert found is not None
+    for model in found.models:
+        model._default_manager.all().delete()
+    InboxEntry.objects.filter(consumer=found.group).delete()
 
 
 def everything() -> dict[str, list[dict[str, Any]]]:

@@ -1,5 +1,6 @@
 """Defining bots: what is refused, what makes a new version, what never changes."""
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import uuid4
@@ -22,6 +23,7 @@ from apps.bots.errors import (
     WrongMode,
 )
 from apps.bots.models import Bot, BotCommand
+from apps.events.catalogue.bots import StopDeletedBot
 from apps.events.catalogue.strategies import InvalidParameters, UnknownStrategy
 from apps.events.consumers import deliver, load_consumers
 from apps.events.selectors import event_get
@@ -219,10 +221,18 @@ class TestDelete:
         assert (message.bot_id, message.manner) == (bot.id, "stop")
         assert message.requested_at > start.requested_at
 
-    def test_of_a_bot_that_was_never_started_orders_nothing(self, bot: Bot) -> None:
-        services.bot_delete(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+    def test_tells_the_workers_also_of_a_bot_that_was_never_started(self, bot: Bot) -> None:
+        now = timezone.now()
+        services.bot_delete(bot_id=bot.id, user_id=bot.user_id, now=now)
 
-        assert not BotCommand.objects.exists()
+        [stop] = BotCommand.objects.filter(bot=bot)
+        envelope = event_get(event_id=stop.id)
+        assert envelope is not None
+        message = envelope.message()
+        assert isinstance(message, StopDeletedBot)
+        assert (message.manner, message.deleted_at) == ("stop", now)
+        # However long no worker is there to hear of it.
+        assert message.expires_at - now > timedelta(days=365)
 
 
 @pytest.mark.parametrize("change", [{"mode": "live"}, {"pair": "ETHUSD"}, {"user_id": uuid4()}])

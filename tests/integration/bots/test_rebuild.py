@@ -9,11 +9,10 @@ from django.core.management import call_command
 from apps.bots.consumers import ALERTS, READ_MODELS
 from apps.bots.models import Alert, BotStatus, BotTrade
 from apps.events.consumers import deliver, load_consumers
-from apps.events.projections import projection
 from apps.events.selectors import event_get
 from apps.events.services import publish
 from tests.factories.bots import Story
-from tests.integration.bots.stories import deliver_all, everything, tell
+from tests.integration.bots.stories import deliver_all, everything, forget, tell
 
 pytestmark = pytest.mark.django_db
 
@@ -30,9 +29,7 @@ def test_read_models_rebuilt_from_nothing_equal_those_kept_live() -> None:
     live = everything()
     assert all(live.values())
 
-    read_models = projection("bot-read-models")
-    assert read_models is not None
-    read_models.start_over()
+    forget("bot-read-models")
     assert not any(everything().values())
     deliver_all(envelopes)
 
@@ -64,9 +61,7 @@ def test_alerts_rebuilt_from_nothing_equal_those_kept_live() -> None:
         deliver(envelope, group=ALERTS)
     live = list(Alert.objects.order_by("id").values())
 
-    alerts = projection("alerts")
-    assert alerts is not None
-    alerts.start_over()
+    forget("alerts")
     assert Alert.objects.count() == 0
     for envelope in story.envelopes:
         assert deliver(envelope, group=ALERTS)

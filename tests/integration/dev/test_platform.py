@@ -64,6 +64,7 @@ def test_every_process_runs_and_every_service_answers_through_the_gateway(profil
         ("router_metrics", "process_open_fds"),
         ("consume_events_metrics", 'consumer_lag{group="kraken.bot-read-models",partition="0",topic="trading.events"}'),
         ("consume_status_metrics", "status_messages_rejected_total"),
+        ("verifier_metrics", "audit_last_success_timestamp_seconds"),
     ],
 )
 def test_background_processes_serve_their_figures(profile: Profile, port: str, figure: str) -> None:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from uuid import UUID, uuid4
 
 import pytest
@@ -58,6 +59,10 @@ def _count(listener: Listener, keys: list[UUID]) -> int:
     return sum(len(listener.effects(key)) for key in keys)
 
 
+def _has_more_than(least: int, listener: Listener, keys: list[UUID]) -> bool:
+    return _count(listener, keys) > least
+
+
 def _each_once_in_order(listener: Listener, keys: list[UUID]) -> bool:
     return all(listener.effects(key) == list(range(1, EVENTS // KEYS + 1)) for key in keys)
 
@@ -99,7 +104,7 @@ def test_a_consumer_that_is_killed_again_and_again_works_off_a_backlog(topic: st
 
     for kill in range(1, 4):
         with _process(listener, topic, 0.0) as consumer:
-            _wait_until(lambda least=kill * 1_500: _count(listener, keys) > least)
+            _wait_until(partial(_has_more_than, kill * 1_500, listener, keys))
             consumer.send_signal(signal.SIGKILL)
             consumer.wait()
     with _process(listener, topic, 0.0):

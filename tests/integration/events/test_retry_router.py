@@ -147,7 +147,8 @@ def test_a_command_that_cannot_be_read_is_put_away_at_once(route: Any, rabbitmq:
 
     route(lambda: rabbitmq.count("bot.stop.dlq") == 1)
 
-    assert "bot.stop" in rabbitmq.take("bot.stop.dlq")[0].properties["application_headers"]["x-dead-reason"]
+    reason = rabbitmq.take("bot.stop.dlq")[0].properties["application_headers"]["x-dead-reason"]
+    assert reason == "It has no header 'task', so it is not a Celery task."
 
 
 def test_what_no_queue_of_ours_has_failed_is_put_aside_and_does_not_stop_the_rest(

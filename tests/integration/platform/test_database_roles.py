@@ -44,7 +44,7 @@ def login() -> Iterator[Callable[[str], Any]]:
         session.close()
 
 
-@pytest.mark.parametrize("role", ["user_service", "relay", "dispatcher", "sealer", "paper_exchange"])
+@pytest.mark.parametrize("role", ["user_service", "relay", "dispatcher", "sealer", "verifier", "paper_exchange"])
 def test_a_credential_is_out_of_reach(login: Callable[[str], Any], role: str) -> None:
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
         login(role).execute("SELECT * FROM kraken.vault_credential")

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.audit.merkle import MerkleTree, audit_paths, leaf_hash, node_hash, root_from_proof, root_of
+from apps.audit.merkle import MerkleTree, ProofBuilder, leaf_hash, node_hash, root_of
+from apps.audit.verify_bundle import BundleDoesNotVerify, PartialTree
 
 # RFC 6962's reference vectors: the first n of these inputs make a tree of n leaves.
 INPUTS = [
@@ -30,16 +31,6 @@ def test_the_empty_tree_has_the_hash_of_nothing() -> None:
     assert MerkleTree().root == hashlib.sha256(b"").digest()
 
 
-@given(st.integers(1, 70), st.data())
-def test_every_leaf_proves_itself_and_no_other_does(size: int, data: st.DataObject) -> None:
-    leaves = [leaf_hash(bytes([number])) for number in range(size)]
-    index = data.draw(st.integers(0, size - 1))
-    proof = audit_paths(leaves, [index])[index]
-
-    assert root_from_proof(leaves[index], index=index, size=size, proof=proof) == root_of(leaves)
-    assert root_from_proof(leaf_hash(b"other"), index=index, size=size, proof=proof) != root_of(leaves)
-
-
 def _inclusion_proof(leaves: list[bytes], index: int) -> list[bytes]:
     """The path of one leaf the long way: level by level, where a node without a sibling moves up as it is."""
     proof, level = [], leaves
@@ -51,19 +42,64 @@ def _inclusion_proof(leaves: list[bytes], index: int) -> list[bytes]:
     return proof
 
 
+def _proof(leaves: list[bytes], wanted: set[int]) -> list[bytes]:
+    nodes: list[bytes] = []
+    proof = ProofBuilder(nodes.append)
+    for index, leaf in enumerate(leaves):
+        proof.append(leaf, is_wanted=index in wanted)
+    assert proof.finish() == root_of(leaves)
+    return nodes
+
+
+def _root_of_some(size: int, wanted: dict[int, bytes], nodes: list[bytes]) -> bytes | None:
+    """As whoever has the bundle alone finds it."""
+    left = iter([node.hex().encode() for node in nodes])
+    tree = PartialTree(size, left)
+    for index in sorted(wanted):
+        tree.append(index, wanted[index])
+    root = tree.root()
+    assert list(left) == []
+    return root
+
+
 @pytest.mark.parametrize("size", range(1, 34))
-def test_paths_found_in_one_pass_are_those_of_every_leaf_alone(size: int) -> None:
+def test_the_proof_of_one_leaf_is_its_audit_path(size: int) -> None:
     leaves = [leaf_hash(bytes([number])) for number in range(size)]
 
-    assert audit_paths(iter(leaves), range(size)) == {each: _inclusion_proof(leaves, each) for each in range(size)}
+    for index in range(size):
+        assert _proof(leaves, {index}) == _inclusion_proof(leaves, index)
 
 
 @given(st.integers(1, 300), st.data())
-def test_paths_found_in_one_pass_are_those_of_some_leaves_alone(size: int, data: st.DataObject) -> None:
-    leaves = [leaf_hash(number.to_bytes(2, "big")) for number in range(size)]
-    wanted = data.draw(st.sets(st.integers(0, size - 1)))
+def test_many_leaves_prove_themselves_and_no_others_do(size: int, data: st.DataObject) -> None:
+    contents = [number.to_bytes(2) for number in range(size)]
+    leaves = [leaf_hash(content) for content in contents]
+    wanted = data.draw(st.sets(st.integers(0, size - 1), min_size=1))
+    nodes, known = _proof(leaves, wanted), {index: contents[index] for index in wanted}
+    assert _root_of_some(size, known, nodes) == root_of(leaves)
 
-    assert audit_paths(iter(leaves), wanted) == {each: _inclusion_proof(leaves, each) for each in wanted}
+    one = data.draw(st.sampled_from(sorted(wanted)))
+    assert _root_of_some(size, {**known, one: b"other"}, nodes) != root_of(leaves)
+    if nodes:
+        number = data.draw(st.integers(0, len(nodes) - 1))
+        nodes[number] = leaf_hash(b"other")
+        assert _root_of_some(size, known, nodes) != root_of(leaves)
+
+
+def test_a_proof_that_lacks_a_node_proves_nothing() -> None:
+    leaves = [leaf_hash(bytes([number])) for number in range(8)]
+
+    with pytest.raises(BundleDoesNotVerify, match="lacks a node"):
+        _root_of_some(8, {3: b"\3"}, _proof(leaves, {3})[:-1])
+
+
+@pytest.mark.parametrize("indexes", [(0, 0), (4, 2), (8,)])
+def test_a_leaf_has_one_place_in_the_tree(indexes: tuple[int, ...]) -> None:
+    tree = PartialTree(8, iter(()))
+
+    with pytest.raises(BundleDoesNotVerify, match="not in this place"):
+        for index in indexes:
+            tree.append(index, b"")
 
 
 @given(st.lists(st.binary(max_size=4), max_size=40), st.integers(0, 40))

@@ -16,10 +16,12 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RUNGS = (5, 30, 120, 600)
 COMMAND = StopBot(command_id=uuid4(), bot_id=uuid4(), user_id=uuid4(), requested_at=NOW, expires_at=NOW)
 BODY = b"[[], " + COMMAND.canonical_bytes() + b", {}]"
+TASK = {"task": "bot.stop", "id": str(COMMAND.command_id)}
 
 
 def failed(body: bytes = BODY, declared: Any = StopBot, *, headers: dict[str, Any] | None = None) -> Failed:
-    return Failed("bot.stop", declared, {ATTEMPT: 1} | (headers or {}), body)
+    queue = declared.declaration.destination if declared is not None else "auditor.news"
+    return Failed(queue, declared, TASK | {ATTEMPT: 1} | (headers or {}), body)
 
 
 def row(state: str, attempts: int, **fields: Any) -> CommandExecution:

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from apps.audit.archive import archive, partitions_before
+from apps.core.arguments import integer
 from apps.core.errors import PlatformError
 
 
@@ -16,7 +17,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--folder", type=Path, required=True)
-        parser.add_argument("--older-than", type=int, default=400, metavar="DAYS")
+        parser.add_argument("--older-than", type=integer(at_least=1, at_most=36_500), default=400, metavar="DAYS")
         parser.add_argument("--dry-run", action="store_true", help="say what would move")
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -11,6 +11,7 @@ from apps.audit import bundle, checkpoints
 from apps.audit.filters import add_arguments, filter_of
 from apps.core.errors import PlatformError
 from apps.core.operator import add_operator
+from apps.core.progress import counted
 
 
 class Command(BaseCommand):
@@ -25,14 +26,18 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         pem = settings.ENVIRONMENT.secret("audit_signing_key", needed_for="signing the bundle")
         try:
-            exported = bundle.export(
-                filters=filter_of(options),
-                path=options["output"],
-                key=checkpoints.signing_key(pem),
-                operator=options["operator"],
-                now=timezone.now(),
-                archive_folder=options["archive"],
-            )
+            for sentence in bundle.exports_cut_short(options["output"]):
+                self.stderr.write(sentence)
+            with counted("Exporting") as show:
+                exported = bundle.export(
+                    filters=filter_of(options),
+                    path=options["output"],
+                    key=checkpoints.signing_key(pem),
+                    operator=options["operator"],
+                    now=timezone.now(),
+                    archive_folder=options["archive"],
+                    progress=lambda step, events: show(events, None, step),
+                )
         except PlatformError as error:
             raise CommandError(error.message) from error
         except OSError as error:

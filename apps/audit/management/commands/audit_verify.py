@@ -1,5 +1,7 @@
-"""Proves the event store whole, or names the first place where it is not."""
+"""Proves the event store whole, or names the first place where it is not: once, or again and again as a process."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -9,8 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from apps.audit import checkpoints, verification
+from apps.audit.verification import Verdict
+from apps.audit.verifier import Verifier
 from apps.audit.verify_bundle import BundleDoesNotVerify, verify_bundle
 from apps.core.errors import PlatformError
+from apps.core.progress import counted
+from apps.events.background import add_metrics_arguments, run, serve_metrics
 
 
 class Command(BaseCommand):
@@ -22,21 +28,29 @@ class Command(BaseCommand):
         parser.add_argument(
             "--bundle", type=Path, metavar="FILE", help="verify this exported bundle instead; no database"
         )
+        parser.add_argument(
+            "--every", type=float, metavar="SECONDS", help="verify so often until SIGTERM, and tell health and figures"
+        )
+        add_metrics_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         pem = settings.ENVIRONMENT.secret("audit_public_key", needed_for="checking the checkpoints' signatures")
         if options["bundle"]:
             self._verify_bundle(options["bundle"], pem.encode())
             return
+        verify = partial(
+            verification.verify,
+            public_key=checkpoints.public_key(pem),
+            archive_folder=options["archive"],
+            witness=options["witness"],
+        )
+        if options["every"] is not None:
+            self._verify_until_stopped(verify, options)
+            return
         console = Console(file=cast(TextIO, self.stdout), highlight=False)
         with Console(stderr=True).status("Verifying ...") as status:
             try:
-                verdict = verification.verify(
-                    public_key=checkpoints.public_key(pem),
-                    archive_folder=options["archive"],
-                    witness=options["witness"],
-                    progress=lambda step, done: status.update(f"Verifying {step}: {done:,} events"),
-                )
+                verdict = verify(progress=lambda step, done: status.update(f"Verifying {step}: {done:,} events"))
             except (PlatformError, OSError) as error:
                 raise CommandError(f"The event store could not be verified: {error}") from error
         table = Table(show_header=False)
@@ -48,7 +62,14 @@ class Command(BaseCommand):
             ("not sealed yet", verdict.unsealed),
         ):
             table.add_row(name, f"{value:,}")
+        witness = verdict.witness
+        if witness is not None:
+            table.add_row("witness: notes compared", f"{witness.notes:,}")
+            table.add_row("witness: up to sealed event", f"{witness.size:,} of {verdict.sealed:,}")
+            table.add_row("witness: later checkpoints", f"{witness.lacking:,}")
         console.print(table)
+        if witness is None:
+            console.print("No witness was compared: name its file with --witness.")
         if verdict.is_whole:
             console.print("The event store is whole.")
             return
@@ -56,9 +77,17 @@ class Command(BaseCommand):
             console.print(str(divergence), markup=False)
         raise CommandError(f"The event store is NOT whole. First divergence: {verdict.divergences[0]}", returncode=1)
 
+    def _verify_until_stopped(self, verify: Callable[[], Verdict], options: dict[str, Any]) -> None:
+        if options["every"] <= 0:
+            raise CommandError("--every takes a number of seconds above 0.")
+        if options["metrics_port"]:
+            serve_metrics(options["metrics_port"], options["metrics_address"])
+        run(Verifier(verify, every=options["every"]))
+
     def _verify_bundle(self, path: Path, key: bytes) -> None:
         try:
-            manifest = verify_bundle(path, key)
-        except BundleDoesNotVerify as error:
+            with counted("Verifying") as show:
+                found = verify_bundle(path, key, show)
+        except (BundleDoesNotVerify, OSError) as error:
             raise CommandError(f"NOT VERIFIED: {error}", returncode=1) from None
-        self.stdout.write(f"VERIFIED: {manifest['events']} events, {manifest['sealed']} of them sealed.")
+        self.stdout.write(f"VERIFIED: {found.events} events, {found.sealed} of them sealed.")

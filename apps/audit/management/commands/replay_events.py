@@ -10,28 +10,32 @@ from django.utils import timezone
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from apps.audit.files import private_text
 from apps.audit.filters import EventFilter, add_arguments, filter_of
 from apps.audit.replay import sources
+from apps.audit.replay.completeness import lacking_in_kafka
+from apps.audit.replay.rebuild import Rebuild
 from apps.audit.replay.run import replay
-from apps.audit.replay.targets import JsonLines, Lines, Rebuild, Target
+from apps.audit.replay.targets import JsonLines, Lines, Target
+from apps.core.arguments import positive_number
 from apps.core.errors import PlatformError
 from apps.core.operator import add_operator
 from apps.events.envelope import Envelope
-from apps.events.projections import Projection, all_projections, projection
+from apps.events.projections import all_projections, projection
 
 
 class Command(BaseCommand):
-    help = "Replays events from Kafka (90 days) or the event store (for ever; commands and status messages too)."
+    help = "Replays events from Kafka (90 days), or from the event store and archives (all of them)."
 
     def add_arguments(self, parser: CommandParser) -> None:
         add_arguments(parser)
         add_operator(parser)
-        source_help = "auto: Kafka where it has all that fits, else the event store; the store for projections"
+        source_help = "auto: Kafka where its counts say that it has all that fits, else the event store"
         parser.add_argument("--source", choices=["auto", "kafka", "store"], default="auto", help=source_help)
         parser.add_argument("--archive", type=Path, metavar="FOLDER", help="where archive_events put old months")
         parser.add_argument("--jsonl", type=Path, metavar="FILE", help="write JSON lines; - for standard output")
         parser.add_argument("--into", metavar="PROJECTION", help="rebuild this projection from nothing")
-        parser.add_argument("--rate", type=float, metavar="N", help="at most N events a second")
+        parser.add_argument("--rate", type=positive_number, metavar="N", help="at most N events a second")
         parser.add_argument("--dry-run", action="store_true", help="count what would be replayed, and do nothing")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -42,17 +46,20 @@ class Command(BaseCommand):
 
     def _replay(self, options: dict[str, Any]) -> None:
         filters = filter_of(options)
-        rebuilt = _projection(options["into"])
-        if rebuilt is not None and filters != EventFilter():
+        rebuild = _rebuild(options["into"])
+        if rebuild is not None and filters != EventFilter():
             raise CommandError("--into rebuilds from nothing, so it takes all events: leave the filters out.")
-        source, why = _source(options, filters)
-        envelopes = _envelopes(source, filters, options["archive"])
+        wanted = rebuild.filters if rebuild else filters
+        source, why = _source(options, wanted)
+        envelopes = _envelopes(source, wanted, options["archive"])
+        if rebuild is not None:
+            envelopes = rebuild.only_handled(envelopes)
         if options["dry_run"]:
             count = sum(1 for _ in envelopes)
             self.stdout.write(f"{count} events would be replayed from {source}{why}. Nothing was done.")
             return
         with ExitStack() as stack:
-            target = self._target(options, rebuilt, stack)
+            target = rebuild or self._target(options, stack)
             progress = _progress_bar(stack) if not isinstance(target, Lines) else lambda _events: None
             replayed = replay(
                 envelopes,
@@ -64,41 +71,38 @@ class Command(BaseCommand):
                 clock=timezone.now,
                 progress=progress,
             )
-        self.stderr.write(f"Replayed {replayed.events} events from {source}{why}. Replay {replayed.replay_id}.")
+        rows = f" {rebuild.differed} rows of the read model changed." if rebuild else ""
+        self.stderr.write(f"Replayed {replayed.events} events from {source}{why}.{rows} Replay {replayed.replay_id}.")
 
-    def _target(self, options: dict[str, Any], rebuilt: Projection | None, stack: ExitStack) -> Target:
-        if rebuilt is not None:
-            return Rebuild(rebuilt)
+    def _target(self, options: dict[str, Any], stack: ExitStack) -> Target:
         if options["jsonl"] is None:
             return Lines(self.stdout.write)
         if str(options["jsonl"]) == "-":
             return JsonLines(lambda: cast(TextIO, self.stdout._out))  # the wrapper would add a second end to each line
-        return JsonLines(lambda: stack.enter_context(options["jsonl"].open("w")))
+        return JsonLines(lambda: stack.enter_context(private_text(options["jsonl"])))
 
 
-def _projection(name: str | None) -> Projection | None:
+def _rebuild(name: str | None) -> Rebuild | None:
     if name is None:
         return None
     found = projection(name)
     if found is None:
         known = ", ".join(sorted(item.name for item in all_projections())) or "none"
         raise CommandError(f"There is no projection {name!r}. Known: {known}.")
-    return found
+    return Rebuild(found)
 
 
-def _source(options: dict[str, Any], filters: EventFilter) -> tuple[str, str]:
-    """The source, and why `auto` took it."""
+def _source(options: dict[str, Any], wanted: EventFilter) -> tuple[str, str]:
+    """The source, and what a person should know of the choice."""
     source, into = options["source"], options["into"]
     if source == "store" or (source == "auto" and into):
         return "store", ""
-    if source == "kafka" and not into:
-        return "kafka", ""
-    lacking = sources.lacking_in_kafka(filters, now=timezone.now())
-    if source == "kafka":
-        if lacking:
-            raise CommandError(f"--into takes all events, and {lacking}: leave --source out.")
-        return "kafka", ""
-    return ("store", f" ({lacking})") if lacking else ("kafka", " (it has all that fits)")
+    lacking = lacking_in_kafka(wanted)
+    if not lacking:
+        return "kafka", " (it has all that fits)"
+    if source == "kafka" and into:
+        raise CommandError(f"--into takes all events, and Kafka may lack some: {lacking}. Leave --source out.")
+    return ("kafka" if source == "kafka" else "store"), f" ({lacking})"
 
 
 def _envelopes(source: str, filters: EventFilter, archive_folder: Path | None) -> Generator[Envelope, None, None]:

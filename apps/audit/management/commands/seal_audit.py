@@ -5,7 +5,7 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 from django.utils import timezone
 
@@ -31,17 +31,25 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         pem = settings.ENVIRONMENT.secret("audit_signing_key", needed_for="sealing the audit log")
-        key = checkpoints.signing_key(pem)
+        file: Path | None = options["witness"]
+        sealer = services.Sealer(checkpoints.signing_key(pem), file)
+        refusals = _Refusals()
         watch = ProgressWatch(Progress(NAME, what="event", done="sealed"), sealer_backlog, every_seconds=IDLE_SECONDS)
 
         def step() -> float:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT events.ensure_partitions()")
-            sealed = services.seal(key=key, now=timezone.now())
-            lacking = _tell(options["witness"])
-            beat(NAME, *_standing(watch.standing(), lacking))
+            sealed, refused = None, ""
+            try:
+                sealed = sealer.seal(timezone.now())
+            except PlatformError as error:
+                refused = error.message
+            refusals.note(refused)
+            beat(NAME, *_standing(watch.standing(), refused or _tell(file)))
             if sealed:
                 self.stdout.write(f"Sealed {sealed.events} events.")
+            if refused and options["once"]:
+                raise CommandError(refused)
             return 0.0 if sealed and sealed.events == services.BATCH else IDLE_SECONDS
 
         if options["once"]:
@@ -51,10 +59,24 @@ class Command(BaseCommand):
             run_until_stopped(step)
 
 
-def _standing(standing: Standing, lacking: str) -> Standing:
-    if standing.is_stalled:
-        return standing
-    return Standing("down", lacking) if lacking else Standing("up", f"{services.sealed_size()} events sealed")
+class _Refusals:
+    """Says once that sealing is refused, and once that it goes on."""
+
+    def __init__(self) -> None:
+        self._reason = ""
+
+    def note(self, reason: str) -> None:
+        if reason and not self._reason:
+            logger.critical("sealing_refused", reason=reason)
+        elif self._reason and not reason:
+            logger.info("sealing_goes_on", after=self._reason)
+        self._reason = reason
+
+
+def _standing(standing: Standing, problem: str) -> Standing:
+    if problem:
+        return Standing("down", problem)
+    return standing if standing.is_stalled else Standing("up", f"{services.sealed_size()} events sealed")
 
 
 def _tell(file: Path | None) -> str:
@@ -62,8 +84,10 @@ def _tell(file: Path | None) -> str:
     if file is None:
         return ""
     try:
-        witness.catch_up(file)
+        added = witness.catch_up(file)
     except (PlatformError, OSError) as error:
         logger.error("witness_lacks_notes", reason=str(error))
         return f"The witness lacks notes: {error}"
+    if added > 1:
+        logger.warning("witness_caught_up", notes=added)
     return ""

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from apps.core.arguments import not_negative, positive_integer
 from apps.events.background import BackgroundCommand, Worker
 from apps.events.relay import Relay, Shard
 
@@ -16,8 +17,8 @@ class Command(BackgroundCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--shard", type=int, default=0, metavar="I", help="which part of the keys, from 0")
-        parser.add_argument("--shards", type=int, default=1, metavar="N", help="how many parts there are")
+        parser.add_argument("--shard", type=not_negative, default=0, metavar="I", help="which part of the keys, from 0")
+        parser.add_argument("--shards", type=positive_integer, default=1, metavar="N", help="how many parts there are")
 
     def worker(self, options: dict[str, Any]) -> Worker:
         try:

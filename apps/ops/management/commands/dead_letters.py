@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
+from apps.core.arguments import positive_integer, positive_number
 from apps.core.errors import PlatformError
 from apps.core.operator import add_operator
 from apps.events.dead_letters import Filters, Letter, Source, consumers, rabbitmq
@@ -33,7 +34,7 @@ class Command(BaseCommand):
         show.add_argument("letter_id")
         redrive = actions.add_parser("redrive", help="handle or send again, oldest first")
         redrive.add_argument("source")
-        redrive.add_argument("--rate", type=float, metavar="N", help="at most N letters a second")
+        redrive.add_argument("--rate", type=positive_number, metavar="N", help="at most N letters a second")
         purge = actions.add_parser("purge", help="decide that these are never handled")
         purge.add_argument("source")
         purge.add_argument("--yes", action="store_true", help="do not ask")
@@ -101,7 +102,7 @@ def _add_filters(parser: CommandParser | Any) -> None:
     parser.add_argument("--error", help="a part of the error's text")
     parser.add_argument("--since", type=_time, help="died at or after this time (ISO 8601, UTC where no zone is said)")
     parser.add_argument("--until", type=_time, help="died before this time")
-    parser.add_argument("--limit", type=int, help="at most so many")
+    parser.add_argument("--limit", type=positive_integer, help="at most so many")
 
 
 def _filters(options: dict[str, Any]) -> Filters:

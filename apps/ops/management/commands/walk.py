@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from apps.audit.filters import EventFilter
+from apps.core.arguments import positive_integer, positive_number
 from apps.events.cloud_events import from_kafka
 from apps.events.kafka import TopicReader
 from apps.ops.walk.client import Json, PlatformClient, WalkFailed
@@ -24,8 +25,8 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--gateway", default=None, help="the gateway's address; MUCKARD_PUBLIC_URL where left out")
         parser.add_argument("--email", default=EMAIL)
-        parser.add_argument("--trades", type=int, default=4, help="stop the bot after so many trades")
-        parser.add_argument("--seconds", type=float, default=45.0, help="or after so long")
+        parser.add_argument("--trades", type=positive_integer, default=4, help="stop the bot after so many trades")
+        parser.add_argument("--seconds", type=positive_number, default=45.0, help="or after so long")
 
     def handle(self, *args: Any, **options: Any) -> None:
         console = Console(file=cast(TextIO, self.stdout), highlight=False, width=120)

@@ -1,16 +1,18 @@
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from apps.events.heartbeats import beat
 from apps.events.loop import run_until_stopped
 from apps.events.progress import Progress, ProgressWatch
 from apps.trading.backlog import orders_backlog
-from apps.trading.services import orders_reconcile
+from apps.trading.services import history_reconcile, orders_reconcile
 
 NAME = "reconciler"
 POLL_SECONDS = 0.5
+# The exchange is asked about every run each time.
+SECONDS_BETWEEN_COMPARISONS = 5.0
 
 
 class Command(BaseCommand):
@@ -21,6 +23,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["once"]:
+            if waits := history_reconcile():
+                raise CommandError(waits)
             self.stdout.write(f"{orders_reconcile()} orders looked at.")
             return
         run_until_stopped(Reconciler().step)
@@ -35,6 +39,9 @@ class Reconciler:
 
     def step(self) -> float:
         """One round over what is due. Returns the seconds until the next. Raises DatabaseError."""
+        if waits := history_reconcile():
+            beat(NAME, "down", waits)
+            return SECONDS_BETWEEN_COMPARISONS
         orders_reconcile(after_each=self._beat)
         self._beat()
         return POLL_SECONDS

@@ -1,0 +1,123 @@
+"""The process that verifies the event store again and again, and says in health, figures and log what it found."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+from django.db import Error, connections
+from django.utils import timezone
+from prometheus_client import Counter, Gauge
+
+from apps.audit.verification import Verdict
+from apps.core.errors import PlatformError
+from apps.events.heartbeats import State, beat
+
+logger = structlog.get_logger(__name__)
+
+BEAT_SECONDS = 2.0
+
+# After a verification that failed or found something, the next comes sooner: what was passing is gone by then.
+_SOON_SECONDS = 60.0
+
+verifications = Counter("audit_verifications_total", "Verifications of the event store by outcome.", ["outcome"])
+last_success = Gauge(
+    "audit_last_success_timestamp_seconds", "When the event store was last found whole, in Unix time; 0 before that."
+)
+divergences = Gauge("audit_divergences", "What the last verification found: 0 where the event store is whole.")
+duration = Gauge("audit_verification_duration_seconds", "How long the last verification took.")
+events = Gauge("audit_events", "Events that the last verification read.")
+sealed = Gauge("audit_sealed_events", "Of these, how many are sealed.")
+unsealed = Gauge("audit_unsealed_events", "Of these, how many are not.")
+witness_notes = Gauge("audit_witness_notes", "Notes of the witness that were compared.")
+witness_size = Gauge("audit_witness_size", "Up to how many sealed events the witness goes.")
+witness_lacking = Gauge("audit_witness_lacking_checkpoints", "Checkpoints after the last note of the witness.")
+
+
+@dataclass
+class _Run:
+    """A verification in a thread of its own, with its own connection: it may take long, and the process must beat."""
+
+    verify: Callable[[], Verdict]
+    verdict: Verdict | None = None
+    error: str = ""
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.thread = threading.Thread(target=self._work, name="verification", daemon=True)
+        self.thread.start()
+
+    def _work(self) -> None:
+        began = time.monotonic()
+        try:
+            self.verdict = self.verify()
+        except (PlatformError, OSError, Error) as error:
+            self.error = str(error).strip() or type(error).__name__
+        except Exception as error:
+            logger.exception("verification_failed")
+            self.error = f"{type(error).__name__}: see the log"
+        finally:
+            self.seconds = time.monotonic() - began
+            connections.close_all()
+
+
+class Verifier:
+    """Calls `verify` every so many seconds, counted from the end of one to the beginning of the next."""
+
+    def __init__(self, verify: Callable[[], Verdict], *, every: float) -> None:
+        self._verify = verify
+        self._every = every
+        self._due_at = time.monotonic()
+        self._run: _Run | None = None
+        self._state: State = "up"
+        self._detail = "The first verification is under way."
+
+    def step(self) -> float:
+        if self._run is None and time.monotonic() >= self._due_at:
+            self._run = _Run(self._verify)
+        if self._run is not None and not self._run.thread.is_alive():
+            self._conclude(self._run)
+            self._run = None
+        beat("verifier", self._state, self._detail)
+        return BEAT_SECONDS
+
+    def close(self) -> None:
+        """A verification that is under way ends with the process."""
+
+    def _conclude(self, run: _Run) -> None:
+        duration.set(run.seconds)
+        if run.verdict is None:
+            verifications.labels("failed").inc()
+            self._state, self._detail = "down", f"The event store could not be verified: {run.error}"
+            logger.error("event_store_not_verified", reason=run.error)
+        else:
+            self._judge(run.verdict)
+        seconds = self._every if self._state == "up" else min(self._every, _SOON_SECONDS)
+        self._due_at = time.monotonic() + seconds
+
+    def _judge(self, verdict: Verdict) -> None:
+        _show(verdict)
+        if verdict.is_whole:
+            verifications.labels("whole").inc()
+            last_success.set_to_current_time()
+            self._state = "up"
+            self._detail = f"Whole at {timezone.now():%Y-%m-%d %H:%M:%S} UTC: {verdict.summary}"
+            logger.info("event_store_whole", events=verdict.events, sealed=verdict.sealed, unsealed=verdict.unsealed)
+            return
+        first = str(verdict.divergences[0])
+        verifications.labels("diverged").inc()
+        self._state = "down"
+        self._detail = f"The event store is NOT whole. Run audit_verify. First divergence: {first}"
+        logger.critical("event_store_not_whole", first=first, divergences=len(verdict.divergences))
+
+
+def _show(verdict: Verdict) -> None:
+    divergences.set(len(verdict.divergences))
+    events.set(verdict.events)
+    sealed.set(verdict.sealed)
+    unsealed.set(verdict.unsealed)
+    if verdict.witness is not None:
+        witness_notes.set(verdict.witness.notes)
+        witness_size.set(verdict.witness.size)
+        witness_lacking.set(verdict.witness.lacking)

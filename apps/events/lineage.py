@@ -1,0 +1,47 @@
+"""Which history of the database this is: a restore and a failover begin another one, and say so nowhere else."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db import connection
+
+_CURRENT = """
+    SELECT (SELECT system_identifier FROM pg_catalog.pg_control_system())::pg_catalog.text || '/'
+           || pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8)
+"""
+
+_LAST_RESTORE = "SELECT payload FROM event WHERE event_type = 'audit.restored' ORDER BY recorded_at DESC LIMIT 1"
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """A restore that was recorded, and the lineage that it began."""
+
+    restore_id: UUID
+    lineage: str
+    restored_to: datetime
+
+
+def lineage_current() -> str:
+    """PostgreSQL's system identifier and timeline.
+
+    A restore to a point in time and a failover begin another timeline; a dump is read into a cluster with another
+    identifier (https://www.postgresql.org/docs/current/continuous-archiving.html#BACKUP-TIMELINES).
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_CURRENT)
+        lineage: str = cursor.fetchone()[0]
+    return lineage
+
+
+def last_restore() -> Restore | None:
+    """The restore that was recorded last."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LAST_RESTORE)
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    event = json.loads(bytes(row[0]))
+    return Restore(UUID(event["restore_id"]), event["lineage"], datetime.fromisoformat(event["restored_to"]))

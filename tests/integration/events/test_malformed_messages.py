@@ -1,0 +1,212 @@
+"""What none of our processes can have sent ends among the dead letters at first sight, and nothing else is harmed."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from django.core.management import call_command
+
+from apps.events.catalogue import Command
+from apps.events.catalogue.bots import BotConfig, BotStarted, StartBot, StopBot, TickBot, TriggerTrade
+from apps.events.dead_letters import Filters, Outcome
+from apps.events.dead_letters import rabbitmq as dead
+from apps.events.envelope import Envelope
+from apps.events.models import CommandExecution, InboxEntry
+from apps.events.rabbitmq import ConfirmedPublisher, Outgoing, Verdict, outgoing_of, outgoing_signal
+from tests.brokers import RabbitMQ, eventually
+from tests.malformed import SHAPES, as_sent
+from tests.workers.processes import Processes
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+QUEUES: dict[str, type[Command]] = {"bot.start": StartBot, "bot.stop": StopBot, "bot.trigger_trade": TriggerTrade}
+
+
+class Workers:
+    """A router, and a worker of all queues with one child."""
+
+    def __init__(self, processes: Processes) -> None:
+        self.processes = processes
+        self.router = processes.manage("route_failures")
+        self.worker = processes.worker(",".join([*QUEUES, "bot.tick"]))
+
+    def live(self) -> bool:
+        return self.worker.poll() is None and self.router.poll() is None
+
+
+@pytest.fixture(scope="module")
+def lasting(
+    tmp_path_factory: pytest.TempPathFactory, rabbitmq_vhost: RabbitMQ, django_db_setup: None
+) -> Iterator[Workers]:
+    processes = Processes(tmp_path_factory.mktemp("malformed"))
+    yield Workers(processes)
+    processes.kill_all()
+
+
+@pytest.fixture
+def workers(lasting: Workers, rabbitmq: RabbitMQ) -> Iterator[Workers]:
+    """The same processes for every test: that they are still the same is what is tested."""
+    yield lasting
+    assert lasting.live(), lasting.processes.logs()
+
+
+def command(kind: type[Command]) -> Any:
+    values: dict[str, Any] = {"command_id": uuid4(), "bot_id": uuid4(), "user_id": uuid4(), "requested_at": NOW}
+    values["expires_at"] = NOW + timedelta(days=3650)
+    if kind is StartBot:
+        values["config"] = BotConfig(
+            name="a",
+            mode="paper",
+            credential_id=uuid4(),
+            pair="BTC/USD",
+            strategy="dca",
+            parameters={},
+            interval_minutes=60,
+            quote_budget="10",
+            version=1,
+        )
+    return kind.model_validate(values)
+
+
+def envelope_of(message: Any, event_id: UUID) -> Envelope:
+    return Envelope(
+        event_id=event_id,
+        event_type=message.declaration.name,
+        schema_version=1,
+        aggregate_type="bot",
+        aggregate_id=message.aggregate_id,
+        aggregate_seq=1,
+        occurred_at=NOW,
+        user_id=None,
+        correlation_id=uuid4(),
+        causation_id=None,
+        traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        payload=message.canonical_bytes(),
+    )
+
+
+def outgoing(wanted: Any) -> Outgoing:
+    return outgoing_of(envelope_of(wanted, wanted.command_id))
+
+
+def send(*messages: Outgoing) -> None:
+    publisher = ConfirmedPublisher("test")
+    outcome = publisher.publish(messages)
+    publisher.close()
+    assert set(outcome.verdicts) == {Verdict.CONFIRMED}, outcome.error
+
+
+@pytest.mark.parametrize("queue", QUEUES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_malformed_command_is_put_away_at_first_sight_and_stays_there(
+    workers: Workers, rabbitmq: RabbitMQ, queue: str, shape: str
+) -> None:
+    malformed, good = command(QUEUES[queue]), command(QUEUES[queue])
+    dead_letters = f"{queue}.dlq"
+
+    send(as_sent(outgoing(malformed), SHAPES[shape]), outgoing(good))
+
+    done = CommandExecution.objects.filter(command_id=good.command_id, state="done")
+    eventually(done.exists, what="the good command")
+    # Well before the first rung is over: it was never tried again.
+    eventually(lambda: rabbitmq.count(dead_letters) == 1, seconds=5, what="the dead letter")
+    [letter] = dead.letters(dead_letters, Filters())
+    assert letter.error
+    assert letter.attempts <= 1
+    assert dead.show(dead_letters, letter.letter_id).error == letter.error
+    said: list[str] = []
+    outcome = dead.redrive(
+        dead_letters, Filters(), rate=None, dry_run=False, operator="ann", progress=lambda _, words: said.append(words)
+    )
+    assert outcome == Outcome(failed=1, left=1)
+    assert said[0].startswith("left: it can never be handled. ")
+    assert workers.processes.diary(malformed.command_id) == []
+    assert (rabbitmq.count(queue), rabbitmq.count(dead_letters)) == (0, 1)
+    assert rabbitmq.count("muckard.failures") == rabbitmq.count("muckard.failures.high") == 0
+    assert dead.purge(dead_letters, Filters(), dry_run=False, operator="ann") == 1
+    assert not CommandExecution.objects.exclude(command_id=good.command_id).exists()
+
+
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES if not shape.startswith("argument: a bot")])
+def test_a_malformed_signal_is_dropped(workers: Workers, rabbitmq: RabbitMQ, shape: str) -> None:
+    bad, good = (TickBot(bot_id=uuid4(), run_id=uuid4(), due_at=NOW) for _ in range(2))
+
+    send(as_sent(outgoing_signal(bad, expires_seconds=30), SHAPES[shape]), outgoing_signal(good, expires_seconds=30))
+
+    eventually(lambda: workers.processes.diary(good.run_id, "tick"), what="the good tick")
+    eventually(lambda: rabbitmq.count("bot.tick") == 0, what="an empty queue")
+    assert workers.processes.diary(bad.run_id) == []
+
+
+@pytest.mark.parametrize("left_out", ["correlation_id", "reply_to", "message_id", "delivery_mode"])
+def test_a_command_without_a_property_that_nobody_needs_is_done(
+    workers: Workers, rabbitmq: RabbitMQ, left_out: str
+) -> None:
+    wanted = command(StopBot)
+    message = outgoing(wanted)
+    del message.message.properties[left_out]
+
+    send(message)
+
+    done = CommandExecution.objects.filter(command_id=wanted.command_id, state="done")
+    eventually(done.exists, what="the command")
+
+
+STATUS_SHAPES = [shape for shape in SHAPES if shape.startswith(("body", "wire", "header: a version", "no "))]
+
+
+def test_malformed_news_is_put_away_and_good_news_is_handled(rabbitmq: RabbitMQ, tmp_path: Path) -> None:
+    """Content types and Celery's headers mean nothing to news, which is no Celery task."""
+    processes = Processes(tmp_path)
+    news = [BotStarted(bot_id=uuid4(), user_id=uuid4(), run_id=uuid4(), config_version=1, started_at=NOW) for _ in "ab"]
+    first, last = (outgoing_of(envelope_of(each, uuid4())) for each in news)
+    try:
+        router = processes.manage("route_failures")
+        consumer = processes.manage("consume_status", service="kraken")
+        send(*(as_sent(first, SHAPES[shape]) for shape in STATUS_SHAPES), last)
+
+        eventually(lambda: rabbitmq.count("bot.started.dlq") == len(STATUS_SHAPES), seconds=30, what="the dead letters")
+        inbox = InboxEntry.objects.filter(event_id=UUID(last.message_id))
+        eventually(inbox.exists, what="the good news")
+        assert rabbitmq.count("bot.started") == 0
+        assert (router.poll(), consumer.poll()) == (None, None)
+        assert not InboxEntry.objects.filter(event_id=UUID(first.message_id)).exists()
+        call_command("dead_letters", "redrive", "bot.started.dlq", "--operator", "ann")
+        assert rabbitmq.count("bot.started.dlq") == len(STATUS_SHAPES)
+    finally:
+        processes.kill_all()
+
+
+def test_a_hundred_malformed_commands_delay_no_good_one(workers: Workers, rabbitmq: RabbitMQ) -> None:
+    malformed = [as_sent(outgoing(command(StopBot)), shape) for shape in SHAPES.values()]
+    good = [command(StopBot) for _ in malformed]
+
+    send(*(each for pair in zip(malformed, map(outgoing, good), strict=True) for each in pair))
+
+    done = CommandExecution.objects.filter(state="done")
+    eventually(lambda: done.count() == len(good), seconds=60, what="the good commands")
+    eventually(lambda: rabbitmq.count("bot.stop.dlq") == len(malformed), seconds=30, what="the dead letters")
+    assert len(list(dead.letters("bot.stop.dlq", Filters()))) == len(malformed)
+
+
+def test_dead_letters_of_any_shape_are_listed_shown_and_purged(
+    rabbitmq: RabbitMQ, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stray = [as_sent(outgoing(command(StopBot)), shape) for shape in SHAPES.values()]
+    send(*(Outgoing(each.message_id, "muckard.dead", "bot.stop", each.message) for each in stray))
+
+    call_command("dead_letters", "list", "bot.stop.dlq")
+    for letter in list(dead.letters("bot.stop.dlq", Filters())):
+        call_command("dead_letters", "show", "bot.stop.dlq", letter.letter_id)
+    call_command("dead_letters", "redrive", "bot.stop.dlq", "--operator", "ann")
+    call_command("dead_letters", "purge", "bot.stop.dlq", "--yes", "--operator", "ann")
+
+    said = capsys.readouterr().out
+    assert f"{len(stray)} dead letters in bot.stop.dlq." in said
+    assert f"0 redriven, {len(stray)} failed again, {len(stray)} left." in said
+    assert f"{len(stray)} purged." in said
+    assert rabbitmq.count("bot.stop.dlq") == rabbitmq.count("bot.stop") == 0

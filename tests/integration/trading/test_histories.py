@@ -1,0 +1,173 @@
+"""After a restore no bot trades until its orders were compared with the exchange."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.utils import timezone
+
+from apps.audit.restores import restore_record
+from apps.events.catalogue.bots import BotError
+from apps.events.selectors import stream_list
+from apps.exchange.errors import ExchangeUnavailable
+from apps.exchange.fake import FakeExchange
+from apps.exchange.types import OrderRequest, OrderType, Side
+from apps.trading import services
+from apps.trading.errors import HistoryNotReconciled
+from apps.trading.ids import new_cl_ord_id
+from apps.trading.models import BotRun, OrderIntent, ReconciledHistory, RunState
+from apps.trading.scheduler import Scheduler
+from apps.trading.services import TickOutcome, history_reconcile
+from apps.trading.services.desks import Outside
+from tests.factories.trading import (
+    NOW,
+    SteppingClock,
+    delivery_of,
+    fake_exchange,
+    outside_of,
+    running_bot,
+    start_command,
+    trigger_command,
+)
+from tests.integration.trading.test_scheduler import Recorder
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def exchange() -> FakeExchange:
+    return fake_exchange()
+
+
+@pytest.fixture
+def outside(exchange: FakeExchange) -> Outside:
+    return outside_of(exchange, SteppingClock())
+
+
+@pytest.fixture
+def run(outside: Outside) -> BotRun:
+    return running_bot(outside)
+
+
+@pytest.fixture
+def restored(run: BotRun) -> None:
+    """The database is in another history than the one in which the bot was started."""
+    assert ReconciledHistory.objects.exclude(lineage="").count() == 1
+    ReconciledHistory.objects.update(lineage="7000000000000000000/00000001")
+
+
+def _record() -> None:
+    restore_record(restored_to=NOW - timedelta(minutes=1), reason="test", operator="ops", file=None, now=timezone.now())
+
+
+def _place(exchange: FakeExchange, run: BotRun, *, price: str) -> str:
+    """An order of the bot in the time that the database lost."""
+    cl_ord_id = new_cl_ord_id(run.bot_id)
+    exchange.submit(
+        OrderRequest(
+            pair="XBTUSD",
+            side=Side.BUY,
+            order_type=OrderType.LIMIT,
+            volume=Decimal("0.01"),
+            price=Decimal(price),
+            cl_ord_id=cl_ord_id,
+            deadline=NOW + timedelta(seconds=5),
+        )
+    )
+    return cl_ord_id
+
+
+@pytest.mark.usefixtures("restored")
+class TestUntilItIsCompared:
+    def test_no_tick_decides_anything(self, run: BotRun, outside: Outside, exchange: FakeExchange) -> None:
+        assert services.tick_run(run_id=run.id, outside=outside) == TickOutcome.NOT_RECONCILED
+        assert OrderIntent.objects.count() == 0
+
+    def test_the_scheduler_sends_no_tick_and_the_runs_stay_due(self, run: BotRun) -> None:
+        sender = Recorder()
+        Scheduler(sender).step()
+        assert sender.sent == []
+        assert BotRun.objects.get().next_tick_at == run.next_tick_at
+
+    def test_a_start_and_a_trade_are_refused_for_now(self, run: BotRun, outside: Outside) -> None:
+        command = start_command()
+        with pytest.raises(HistoryNotReconciled, match="Bots go on once their orders were compared"):
+            services.run_start(command=command, delivery=delivery_of(command), outside=outside)
+        with pytest.raises(HistoryNotReconciled):
+            services.trade_trigger(command=trigger_command(run, side="buy", quote_amount="100"), outside=outside)
+        assert BotRun.objects.count() == 1
+
+    def test_the_restore_must_be_recorded(self, run: BotRun, outside: Outside) -> None:
+        assert "`manage.py record_restore`" in history_reconcile(outside=outside)
+        assert services.tick_run(run_id=run.id, outside=outside) == TickOutcome.NOT_RECONCILED
+
+    def test_an_exchange_that_does_not_answer_is_asked_again(
+        self, run: BotRun, exchange: FakeExchange, outside: Outside, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        _record()
+
+        def fail(**_: object) -> None:
+            raise ExchangeUnavailable("The exchange does not answer.")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(type(exchange), "closed_orders", lambda self, **_: fail())
+            assert str(run.bot_id) in history_reconcile(outside=outside)
+        assert services.tick_run(run_id=run.id, outside=outside) == TickOutcome.NOT_RECONCILED
+
+        assert history_reconcile(outside=outside) == ""
+        assert services.tick_run(run_id=run.id, outside=outside) == TickOutcome.DECIDED
+
+
+@pytest.mark.usefixtures("restored")
+def test_a_bot_whose_orders_agree_goes_on(run: BotRun, outside: Outside) -> None:
+    _record()
+    assert history_reconcile(outside=outside) == ""
+    assert BotRun.objects.get().state == RunState.RUNNING
+    assert services.tick_run(run_id=run.id, outside=outside) == TickOutcome.DECIDED
+
+
+@pytest.mark.usefixtures("restored")
+def test_an_open_order_that_the_database_lost_is_taken_off_the_book(
+    run: BotRun, outside: Outside, exchange: FakeExchange
+) -> None:
+    _place(exchange, run, price="10")
+    _record()
+
+    assert history_reconcile(outside=outside) == ""
+
+    assert exchange.open_orders() == []
+    assert BotRun.objects.get().state == RunState.RUNNING
+
+
+@pytest.mark.usefixtures("restored")
+def test_a_filled_order_that_the_database_lost_ends_the_run_with_its_name(
+    run: BotRun, outside: Outside, exchange: FakeExchange
+) -> None:
+    cl_ord_id = _place(exchange, run, price="90000")
+    [order] = exchange.closed_orders(cl_ord_id=cl_ord_id)
+    _record()
+
+    assert history_reconcile(outside=outside) == ""
+
+    assert BotRun.objects.get().state == RunState.ERROR
+    messages = [event.message() for event in stream_list(aggregate_type="bot", aggregate_id=run.bot_id)]
+    [error] = [message for message in messages if isinstance(message, BotError)]
+    assert (error.code, error.is_final) == ("orders_lost_in_restore", True)
+    assert order.txid in error.message
+
+
+def test_a_restore_within_the_same_history_is_compared_too(run: BotRun, outside: Outside) -> None:
+    """A dump that was read back into the same cluster."""
+    _record()
+    assert services.tick_run(run_id=run.id, outside=outside) == TickOutcome.NOT_RECONCILED
+    assert history_reconcile(outside=outside) == ""
+    assert services.tick_run(run_id=run.id, outside=outside) == TickOutcome.DECIDED
+
+
+def test_where_nothing_was_restored_nothing_waits_and_the_exchange_is_not_asked(
+    run: BotRun, exchange: FakeExchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: BotRun) -> None:
+        raise AssertionError("asked")
+
+    assert history_reconcile(outside=Outside(open_exchange=refuse)) == ""  # type: ignore[arg-type]
