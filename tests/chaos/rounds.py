@@ -47,8 +47,8 @@ class Round:
         outcome = f"{len(found.problems)} PROBLEMS" if found.problems else "ok"
         return (
             f"  {number:>4}/{of}  {outcome}  seed {self.seed:<10}  {found.events:>4} in Kafka  "
-            f"{found.commands:>3} commands  {found.statuses:>3} statuses  {found.duplicates:>3} twice  {found.stuck} stuck  "
-            f"caught up in {self.recovery_seconds:>4.1f} s ({self.seconds:>4.1f} s)  "
+            f"{found.commands:>3} commands  {found.statuses:>3} statuses  {found.duplicates:>3} twice  "
+            f"{found.stuck} stuck  caught up in {self.recovery_seconds:>4.1f} s ({self.seconds:>4.1f} s)  "
             f"{self.story}"
         )
 
