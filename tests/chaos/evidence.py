@@ -56,6 +56,7 @@ class Findings:
     commands: int = 0
     statuses: int = 0
     duplicates: int = 0
+    stuck: int = 0
 
     def expect_none(self, what: str, found: Iterable[Any]) -> None:
         wrong = sorted(map(str, found))

@@ -48,7 +48,7 @@ class Round:
         return (
             f"  {number:>4}/{of}  {outcome}  seed {self.seed:<10}  {found.events:>4} in Kafka  "
             f"{found.commands:>3} commands  {found.statuses:>3} statuses  {found.duplicates:>3} twice  "
-            f"caught up in {self.recovery_seconds:>4.1f} s ({self.seconds:>4.1f} s)  "
+            f"{found.stuck} stuck  caught up in {self.recovery_seconds:>4.1f} s ({self.seconds:>4.1f} s)  "
             f"{self.story}"
         )
 
@@ -175,7 +175,9 @@ def play(stack: Stack, seed: int, *, has_backlog: bool = False) -> Round:
         wait_until(failures.are_settled, RECOVERY_SECONDS)
         findings.expect_none("failed messages that no router put away", failures.lost())
     if not wait_until(lambda: not stack.leftovers.found(), SETTLE_SECONDS):
-        findings.expect_none("stuck", stack.leftovers.found())
+        stuck = stack.leftovers.found()
+        findings.stuck = len(stuck)
+        findings.expect_none("stuck", stuck)
     most = BATCH_ROWS * sum(fault.may_repeat_a_batch for fault in faults)
     if backlog is not None:
         # Each relay that is killed, or overtaken while it stands still, may leave a batch that is sent again.
