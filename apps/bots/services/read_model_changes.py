@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 
 from apps.bots.accounting import Book, Fill, exactly
 from apps.bots.models import AccountTrade, BotRunNews, BotState, BotStatus, BotTrade
@@ -24,6 +24,13 @@ ON CONFLICT (user_id) DO UPDATE SET
     registered_at = coalesce(excluded.registered_at, kept.registered_at),
     trades = kept.trades + excluded.trades,
     last_trade_at = greatest(kept.last_trade_at, excluded.last_trade_at)
+"""
+
+# By the index of each bot: all that its earlier runs said stays unread.
+_LATEST_STARTS = """
+SELECT news.* FROM unnest(%s::uuid[]) AS wanted (bot_id) CROSS JOIN LATERAL (
+    SELECT * FROM bot_run_news AS each WHERE each.bot_id = wanted.bot_id AND each.state = %s ORDER BY seq DESC LIMIT 1
+) AS news
 """
 
 
@@ -116,15 +123,16 @@ def _locked(bot_ids: Collection[UUID]) -> dict[UUID, BotStatus]:
 
 def _read_states(statuses: Collection[BotStatus]) -> None:
     """The state is the latest run's: what a run before it says, however late, changes nothing any more."""
-    of_these = BotRunNews.objects.filter(bot_id__in=[status.bot_id for status in statuses])
-    starts = {each.bot_id: each for each in _latest(of_these.filter(state=BotState.RUNNING))}
+    bot_ids = [status.bot_id for status in statuses]
+    starts = {each.bot_id: each for each in BotRunNews.objects.raw(_LATEST_STARTS, [bot_ids, BotState.RUNNING.value])}
     concerning_the_run = Q()
     for status in statuses:
         start = starts.get(status.bot_id)
         concerning_the_run |= Q(bot_id=status.bot_id) & (
             Q(seq__gt=start.seq) & (Q(run_id=start.run_id) | Q(run_id=None)) if start else Q()
         )
-    ends = {each.bot_id: each for each in _latest(of_these.exclude(state=BotState.RUNNING).filter(concerning_the_run))}
+    news = BotRunNews.objects.filter(concerning_the_run).exclude(state=BotState.RUNNING)
+    ends = {each.bot_id: each for each in news.order_by("bot_id", "-seq").distinct("bot_id")}
     for status in statuses:
         start = starts.get(status.bot_id)
         current = ends.get(status.bot_id) or start
@@ -135,11 +143,6 @@ def _read_states(statuses: Collection[BotStatus]) -> None:
             status.run_id = current.run_id
         status.state, status.since = current.state, current.at
         status.reason, status.open_orders = current.reason, current.open_orders
-
-
-def _latest(news: QuerySet[BotRunNews]) -> QuerySet[BotRunNews]:
-    """The newest row of every bot."""
-    return news.order_by("bot_id", "-seq").distinct("bot_id")
 
 
 def _tell(status: BotStatus, changes: BotChanges) -> None:
