@@ -1,6 +1,7 @@
 """Events without a seal: only the newest have a reason to be."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db.backends.utils import CursorWrapper
@@ -33,26 +34,36 @@ _IN_ORDER = f"""
 _NEWEST_LEAF = "SELECT recorded_at FROM audit.audit_leaf WHERE seal_no = %s"
 
 
-def count(cursor: CursorWrapper) -> int:
-    cursor.execute(f"SELECT count(*) {_UNSEALED}")
-    number: int = cursor.fetchone()[0]
-    return number
+@dataclass(frozen=True)
+class Unsealed:
+    """How many events have no seal, and the times of the oldest and the newest; None where there are none."""
+
+    events: int
+    oldest: datetime | None
+    newest: datetime | None
 
 
-def overdue(cursor: CursorWrapper, last: Checkpoint | None) -> Iterator[Divergence]:
+def unsealed_get(cursor: CursorWrapper) -> Unsealed:
+    cursor.execute(f"SELECT count(*), min(e.recorded_at), max(e.recorded_at) {_UNSEALED}")
+    return Unsealed(*cursor.fetchone())
+
+
+def overdue(cursor: CursorWrapper, unsealed: Unsealed, last: Checkpoint | None) -> Iterator[Divergence]:
     """Unsealed events that the last checkpoint says do not exist, and those that should have been sealed by now."""
+    if unsealed.oldest is None or unsealed.newest is None:
+        return
     cursor.execute("SELECT clock_timestamp()")
     (now,) = cursor.fetchone()
     complete_until = _complete_until(cursor, last)
-    if complete_until is not None:
+    if complete_until is not None and unsealed.oldest <= complete_until:
         for aggregate, sequence, recorded_at in _between(cursor, "-infinity", complete_until):
             message = (
                 f"it says that it was recorded at {_text(recorded_at)}, and is not among the sealed events, which are "
                 f"complete up to {_text(complete_until)}: it was added later"
             )
             yield Divergence("unsealed", aggregate, sequence, message)
-    late = _between(cursor, complete_until or "-infinity", now - SEALED_WITHIN)
-    if late:
+    is_late = unsealed.oldest <= now - SEALED_WITHIN
+    if late := _between(cursor, complete_until or "-infinity", now - SEALED_WITHIN) if is_late else []:
         aggregate, sequence, recorded_at = late[0]
         message = (
             f"it was recorded at {_text(recorded_at)} and is not sealed after {_minutes(now - recorded_at)} minutes: "
@@ -60,7 +71,8 @@ def overdue(cursor: CursorWrapper, last: Checkpoint | None) -> Iterator[Divergen
             "open; or the event was added later with an old time"
         )
         yield Divergence("unsealed", aggregate, sequence, message)
-    for aggregate, sequence, recorded_at in _between(cursor, now + _CLOCK_STEP, "infinity")[:1]:
+    if unsealed.newest > now + _CLOCK_STEP:
+        aggregate, sequence, recorded_at = _between(cursor, now + _CLOCK_STEP, "infinity")[0]
         message = f"it says that it was recorded at {_text(recorded_at)}, which is in the future"
         yield Divergence("unsealed", aggregate, sequence, message)
 

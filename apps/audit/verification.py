@@ -99,8 +99,9 @@ def verify(
             archives = _ArchivedMonths(archive_folder)
             _verify_chains(verdict, archives, progress)
             last = _verify_seals(verdict, archives, public_key, progress)
-            verdict.unsealed = unsealed.count(cursor)
-            verdict.divergences += unsealed.overdue(cursor, last)
+            without_seal = unsealed.unsealed_get(cursor)
+            verdict.unsealed = without_seal.events
+            verdict.divergences += unsealed.overdue(cursor, without_seal, last)
     if witness is not None:
         verdict.witness = Compared()
         # Read committed: each note of the file is looked for in what is committed by then.

@@ -95,13 +95,10 @@ def catch_up(path: Path) -> int:
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Nothing is appended to the file, and it gets no other name, by anybody else meanwhile. Raises OSError."""
-    # Of the folder: the file itself is given another name when a restore closes it.
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    # A file of its own: the witness itself is given another name when a restore closes it.
+    with path.with_name(f".{path.name}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(descriptor)
 
 
 def size_of(note: str) -> int:

@@ -68,6 +68,7 @@ class Rebuild(Target):
                     deliver(envelope, group=self._group)
 
     def catch_up(self) -> Iterator[Sequence[Envelope]]:
+        self._shadow.analyze()
         for _ in range(_ROUNDS):
             missed = self._missed()
             if len(missed) <= _LEFT_FOR_THE_END:

@@ -150,9 +150,15 @@ class Shadow:
     def missed(self) -> set[UUID]:
         """The events that the live model knows and the rebuilt one does not."""
         with connection.cursor() as cursor:
-            cursor.execute("ANALYZE pg_temp.inbox")
             _run(cursor, sql.SQL(_MISSED).format(inbox=self._inbox), [self._projection.group])
             return {event_id for (event_id,) in cursor.fetchall()}
+
+    def analyze(self) -> None:
+        """Tells the planner how much there is: no vacuum process sees temporary tables."""
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE pg_temp.inbox")
+            for table in self._tables:
+                _run(cursor, sql.SQL("ANALYZE {}").format(table.told))
 
     @contextmanager
     def consumers_paused(self) -> Iterator[None]:
@@ -176,7 +182,6 @@ class Shadow:
         differed = 0
         with connection.cursor() as cursor:
             for table in self._tables:
-                _run(cursor, sql.SQL("ANALYZE {}").format(table.told))
                 _run(cursor, table.fill(_DELETE_WRONG))
                 deleted = cursor.rowcount
                 _run(cursor, table.fill(_INSERT_LACKING))

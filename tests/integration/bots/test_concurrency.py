@@ -2,21 +2,27 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from io import StringIO
 from threading import Barrier
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import connection
+from django.core.management import call_command
+from django.db import connection, transaction
 from django.utils import timezone
 
+from apps.audit.replay.rebuild import Rebuild
 from apps.bots import services
 from apps.bots.consumers import READ_MODELS
 from apps.bots.errors import BotAlreadyRunning, BotStopping
-from apps.bots.models import Bot, BotCommand, BotStatus
+from apps.bots.models import Bot, BotCommand, BotRunNews, BotStatus
 from apps.core.errors import PlatformError
 from apps.events.consumers import deliver, load_consumers
-from apps.events.models import InboxEntry, OutboxRow
+from apps.events.envelope import Envelope
+from apps.events.models import InboxEntry, OutboxRow, StoredEvent
+from apps.events.selectors import envelope_of
+from apps.events.services import publish
 from tests.factories.bots import Story, TraderClient
 from tests.integration.bots.conftest import World
 from tests.integration.bots.executions import execution
@@ -118,3 +124,39 @@ def test_the_same_event_delivered_twice_at_once_counts_once() -> None:
 
     assert sorted(outcomes) == [False, True]
     assert BotStatus.objects.get(bot_id=story.bot_id).trades == 1
+
+
+def test_a_bot_is_stopped_and_started_again_while_its_read_model_is_rebuilt(
+    bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    story = Story(bot_id=bot.id, user_id=bot.user_id)
+    execution(services.bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now()).id, "done")
+    _report(story.started())
+    take = Rebuild.take
+    seen: list[Any] = []
+
+    def stop_and_start() -> None:
+        stop = services.bot_stop(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+        execution(stop.id, "done")
+        _report(story.stopped())
+        start = services.bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+        seen.extend((stop.kind, BotStatus.objects.get(bot_id=bot.id).state, start.kind))
+
+    def take_meanwhile(self: Rebuild, envelopes: Any) -> None:
+        monkeypatch.setattr(Rebuild, "take", take)
+        assert at_once(stop_and_start) == [None]
+        take(self, envelopes)
+
+    monkeypatch.setattr(Rebuild, "take", take_meanwhile)
+    call_command("replay_events", into="bot-read-models", stdout=StringIO(), stderr=StringIO())
+
+    assert seen == ["stop", "stopped", "start"]
+    assert BotStatus.objects.get(bot_id=bot.id).state == "stopped"
+    assert set(BotRunNews.objects.values_list("state", flat=True)) == {"running", "stopped"}
+
+
+def _report(envelope: Envelope) -> None:
+    """What a worker publishes, handled by the read models."""
+    with transaction.atomic():
+        event_id = publish(envelope.message(), now=timezone.now(), user_id=envelope.user_id)  # type: ignore[arg-type]
+    assert deliver(envelope_of(StoredEvent.objects.get(event_id=event_id)), group=READ_MODELS)
