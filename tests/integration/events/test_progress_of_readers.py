@@ -101,7 +101,7 @@ def test_a_reader_with_messages_in_hand_is_down_and_does_not_subscribe_again(
     consumer: StatusConsumer, dispatcher: Any, seen: Seen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reconnects: list[QueueReader] = []
-    monkeypatch.setattr(QueueReader, "reconnect", lambda self: reconnects.append(self))
+    monkeypatch.setattr(QueueReader, "reconnect", lambda self: reconnects.extend([self]))
     with monkeypatch.context() as deaf:
         # Nothing is read: what the broker delivers stays where it is.
         deaf.setattr(QueueReader, "next", lambda self, *, seconds: self.ready() * 0 or None)
