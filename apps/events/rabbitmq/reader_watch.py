@@ -23,13 +23,15 @@ class ReaderWatch:
         progress = Progress(name, done="acknowledged")
         self._watch = ProgressWatch(progress, self._backlog, every_seconds=SECONDS_BETWEEN_COUNTS)
         self._has_resubscribed = False
+        # Of the last count: how many were answered by then, where messages waited and none was in hand.
+        self._starved_at: int | None = None
 
     def standing(self) -> Standing:
         """Waits for the broker no longer than for any answer. Raises BrokerUnavailable, also to subscribe again."""
         standing = self._watch.standing()
         if not standing.is_stalled:
             self._has_resubscribed = False
-        elif self._reader.in_hand == 0 and not self._has_resubscribed:
+        elif self._starved_at == self._reader.answered and not self._has_resubscribed:
             # Once for each stall: a second time would not help either.
             self._has_resubscribed = True
             logger.warning("reader_subscribes_again", name=self._name, reason=standing.detail)
@@ -39,6 +41,7 @@ class ReaderWatch:
 
     def _backlog(self) -> Backlog:
         ready, in_hand = self._reader.ready(), self._reader.in_hand
+        self._starved_at = self._reader.answered if ready and not in_hand else None
         if in_hand:
             reason = f"It has {in_hand} of them in hand: see its log, and restart it if it stays so."
         else:

@@ -130,7 +130,7 @@ class TestTheWholePlatform:
         workers = {f"worker:{each.name}" for each in applications(load("run", {}, 0)) if each.name.startswith("worker")}
         assert set(EXPECTED) == {
             Shard().process_name, broker_watch.HEARTBEAT, dispatcher.HEARTBEAT, status.HEARTBEAT, scheduler.NAME,
-            reconcile_orders.NAME, seal_audit.NAME, tend_accounts.NAME,
+            reconcile_orders.NAME, seal_audit.NAME, "verifier", tend_accounts.NAME,
             *(f"{router.HEARTBEAT}{priority.suffix}" for priority in Priority),
             *groups_of_kafka,
             *workers,
