@@ -5,9 +5,14 @@ from collections.abc import Iterator
 import pytest
 from django.db import connection
 from django.test import TransactionTestCase
+from hypothesis import settings
 from pytest_django import DjangoDbBlocker
 
 from apps.ops import database
+
+# How long an example takes says nothing on a shared machine.
+settings.register_profile("muckard", deadline=None)
+settings.load_profile("muckard")
 
 MADE_BY_MIGRATING = {"django_content_type", "auth_permission"}
 EVENT_STORE = {"event", "outbox", "stream"}

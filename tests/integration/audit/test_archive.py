@@ -113,7 +113,10 @@ def test_a_file_that_the_disk_does_not_give_back_keeps_the_month_in_the_database
     def lose(descriptor: int) -> None:
         size = os.fstat(descriptor).st_size
         if lost == "a byte":
-            os.pwrite(descriptor, b"?", size // 2)
+            with Path(f"/proc/self/fd/{descriptor}").open("rb") as file:
+                file.seek(size // 2)
+                byte = file.read(1)[0]
+            os.pwrite(descriptor, bytes([byte ^ 1]), size // 2)
         else:
             os.ftruncate(descriptor, size - 9 if lost == "the end" else 0)
 
