@@ -71,7 +71,7 @@ def members(key: Ed25519PrivateKey, *, version: int = 3, without: int | None = N
 
 
 def signed(files: dict[str, bytes], key: Ed25519PrivateKey, manifest: dict[str, Any]) -> dict[str, bytes]:
-    """The files with a manifest that fits them, as somebody who has the key can make it."""
+    """The files with a manifest that fits them, as an owner of the key can make it."""
     files = {name: content for name, content in files.items() if not name.startswith("manifest.")}
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     content = json.dumps({**manifest, "files": digests}).encode()

@@ -1,7 +1,7 @@
 """All letters of one dead-letter queue in hand at once, in the order of their deaths, for one process at a time.
 
 RabbitMQ does not keep the order of messages that were looked at: what a lost connection gives back comes in any order.
-The retry router writes the time of death into each letter, and whoever holds them gives back in that order what stays.
+The retry router writes the time of death into each letter. The process that holds them returns the rest in that order.
 """
 
 import contextlib

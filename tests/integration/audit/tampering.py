@@ -39,7 +39,7 @@ class Store:
             return cursor.fetchall() if cursor.description else []
 
     def make_fit(self, *aggregates: UUID) -> None:
-        """Chains and their heads computed again, as whoever knows the format would."""
+        """Chains and their heads computed again, as an attacker who knows the format would."""
         for aggregate in aggregates or self.users:
             digest, number = b"", 0
             for event_id, header, payload in self.execute(_HEADER, aggregate):

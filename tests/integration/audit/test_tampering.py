@@ -78,7 +78,7 @@ def checkpoint(assignment: str, position: int = 3) -> Attack:
 
 
 def replace_microseconds(store: Store) -> None:
-    """Whoever reads sees 2020; the function says what was hashed."""
+    """Readers see 2020; the function says what was hashed."""
     store.execute("UPDATE events.event SET occurred_at = '2020-01-01' WHERE aggregate_seq = 2")
     store.execute(
         "CREATE OR REPLACE FUNCTION events.microseconds(moment timestamptz) RETURNS bigint LANGUAGE sql STABLE AS "
@@ -105,7 +105,7 @@ def type_of_its_own(store: Store) -> None:
 
 
 def rewrite_and_reseal(*, keeping: int) -> Attack:
-    """By somebody who has the signing key too."""
+    """By an attacker who has the signing key too."""
 
     def attack(store: Store) -> None:
         store.rewrite(store.users[1])

@@ -7,29 +7,12 @@ from uuid import UUID, uuid4
 from apps.events.catalogue.bots import StopBot
 from apps.events.dead_letters import Filters, Letter, Outcome
 from apps.events.dead_letters import rabbitmq as dead
-from apps.events.envelope import Envelope
 from apps.events.models import CommandExecution
 from apps.events.rabbitmq import ConfirmedPublisher, Outgoing, outgoing_of
+from tests.envelopes import envelope_of
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DLQ = "bot.stop.dlq"
-
-
-def envelope(message: Any, event_id: UUID) -> Envelope:
-    return Envelope(
-        event_id=event_id,
-        event_type=message.declaration.name,
-        schema_version=1,
-        aggregate_type="bot",
-        aggregate_id=message.aggregate_id,
-        aggregate_seq=1,
-        occurred_at=NOW,
-        user_id=None,
-        correlation_id=uuid4(),
-        causation_id=None,
-        traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-        payload=message.canonical_bytes(),
-    )
 
 
 def bury(
@@ -37,7 +20,7 @@ def bury(
 ) -> None:
     """As the router does after the last attempt."""
     event_id = event_id or getattr(message, "command_id", None) or uuid4()
-    sent = outgoing_of(envelope(message, event_id))
+    sent = outgoing_of(envelope_of(message, event_id))
     more = {"x-attempt": 5, "x-dead-reason": "RuntimeError: boom", "x-dead-at": NOW.isoformat()} | (headers or {})
     sent.message.properties["application_headers"] |= more
     publisher = ConfirmedPublisher("test")
@@ -75,7 +58,7 @@ def bury_many(count: int) -> list[StopBot]:
     publisher = ConfirmedPublisher("test")
     messages = []
     for number, command in enumerate(buried):
-        sent = outgoing_of(envelope(command, command.command_id))
+        sent = outgoing_of(envelope_of(command, command.command_id))
         died_at = (NOW + timedelta(microseconds=number)).isoformat(timespec="microseconds")
         sent.message.properties["application_headers"] |= {"x-attempt": 5, "x-dead-reason": "b", "x-dead-at": died_at}
         messages.append(Outgoing(sent.message_id, "muckard.dead", "bot.stop", sent.message))

@@ -17,11 +17,11 @@ from django.db import connection
 
 from apps.events.catalogue import Command
 from apps.events.catalogue.bots import StopBot, TickBot, TriggerTrade
-from apps.events.envelope import Envelope
 from apps.events.models import CommandExecution, ProcessHeartbeat
 from apps.events.rabbitmq import ConfirmedPublisher, SignalSender, Verdict, outgoing_of
 from tests.brokers import RabbitMQ, eventually
 from tests.chaos.network import Link
+from tests.envelopes import envelope_of
 from tests.workers.processes import BIN, ROOT, Processes
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -73,23 +73,7 @@ def command(kind: type[Any] = StopBot, **fields: Any) -> Any:
 
 def send(*commands: Command, copies: int = 1) -> None:
     publisher = ConfirmedPublisher("test")
-    envelopes = [
-        Envelope(
-            event_id=each.command_id,
-            event_type=each.declaration.name,
-            schema_version=1,
-            aggregate_type="bot",
-            aggregate_id=each.aggregate_id,
-            aggregate_seq=1,
-            occurred_at=NOW,
-            user_id=None,
-            correlation_id=uuid4(),
-            causation_id=None,
-            traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-            payload=each.canonical_bytes(),
-        )
-        for each in commands
-    ]
+    envelopes = [envelope_of(each, each.command_id, occurred_at=NOW) for each in commands]
     outcome = publisher.publish([outgoing_of(envelope) for envelope in envelopes for _ in range(copies)])
     publisher.close()
     assert set(outcome.verdicts) == {Verdict.CONFIRMED}, outcome.error

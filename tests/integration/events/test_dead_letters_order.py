@@ -1,4 +1,4 @@
-"""Dead letters keep the order of their deaths, whoever looks at them and however a look ends."""
+"""Dead letters keep the order of their deaths, however they are looked at and however a look ends."""
 
 import signal
 import threading

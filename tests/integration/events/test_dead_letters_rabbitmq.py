@@ -19,7 +19,8 @@ from apps.events.dead_letters import rabbitmq as dead
 from apps.events.models import CommandExecution, StoredEvent
 from apps.events.rabbitmq import ConfirmedPublisher, Outgoing
 from tests.brokers import RabbitMQ
-from tests.integration.events.dead_letter_helpers import DLQ, NOW, bury, envelope, failed, redrive, stop_bot
+from tests.envelopes import envelope_of
+from tests.integration.events.dead_letter_helpers import DLQ, NOW, bury, failed, redrive, stop_bot
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -252,4 +253,4 @@ def test_the_command_lists_shows_and_redrives(rabbitmq: RabbitMQ, capsys: pytest
     assert f"1 dead letters in {DLQ}." in said
     assert '"x-dead-reason": "RuntimeError: boom"' in said
     assert "1 redriven, 0 failed again, 0 left." in said
-    assert headers_of(envelope(command, command.command_id))["cloudEvents_id"] in said
+    assert headers_of(envelope_of(command, command.command_id))["cloudEvents_id"] in said

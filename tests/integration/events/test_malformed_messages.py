@@ -13,10 +13,10 @@ from apps.events.catalogue import Command
 from apps.events.catalogue.bots import BotConfig, BotStarted, StartBot, StopBot, TickBot, TriggerTrade
 from apps.events.dead_letters import Filters, Outcome
 from apps.events.dead_letters import rabbitmq as dead
-from apps.events.envelope import Envelope
 from apps.events.models import CommandExecution, InboxEntry
 from apps.events.rabbitmq import ConfirmedPublisher, Outgoing, Verdict, outgoing_of, outgoing_signal
 from tests.brokers import RabbitMQ, eventually
+from tests.envelopes import envelope_of
 from tests.malformed import SHAPES, as_sent
 from tests.workers.processes import Processes
 
@@ -72,23 +72,6 @@ def command(kind: type[Command]) -> Any:
     return kind.model_validate(values)
 
 
-def envelope_of(message: Any, event_id: UUID) -> Envelope:
-    return Envelope(
-        event_id=event_id,
-        event_type=message.declaration.name,
-        schema_version=1,
-        aggregate_type="bot",
-        aggregate_id=message.aggregate_id,
-        aggregate_seq=1,
-        occurred_at=NOW,
-        user_id=None,
-        correlation_id=uuid4(),
-        causation_id=None,
-        traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-        payload=message.canonical_bytes(),
-    )
-
-
 def outgoing(wanted: Any) -> Outgoing:
     return outgoing_of(envelope_of(wanted, wanted.command_id))
 
@@ -112,7 +95,7 @@ def test_a_malformed_command_is_put_away_at_first_sight_and_stays_there(
 
     done = CommandExecution.objects.filter(command_id=good.command_id, state="done")
     eventually(done.exists, what="the good command")
-    # Well before the first rung is over: it was never tried again.
+    # Well before the first retry delay is over: it was never tried again.
     eventually(lambda: rabbitmq.count(dead_letters) == 1, seconds=5, what="the dead letter")
     [letter] = dead.letters(dead_letters, Filters())
     assert letter.error

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import amqp
 import pytest
@@ -18,12 +18,12 @@ from kombu import Connection
 from apps.events import heartbeats
 from apps.events.amqp_headers import headers_of
 from apps.events.catalogue.bots import BotError, BotStarted, StopBot
-from apps.events.envelope import Envelope
 from apps.events.models import CommandExecution, ProcessHeartbeat
 from apps.events.rabbitmq import ConfirmedPublisher, Outgoing, Verdict, outgoing_of
 from apps.events.retry_router import RetryRouter
 from apps.events.topology import rabbitmq as topology
 from tests.brokers import RabbitMQ, eventually
+from tests.envelopes import envelope_of
 from tests.workers.processes import Processes
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -49,23 +49,6 @@ def route(router: RetryRouter) -> Callable[[Callable[[], Any]], None]:
     return until
 
 
-def envelope(message: Any, event_id: UUID | None = None) -> Envelope:
-    return Envelope(
-        event_id=event_id or uuid4(),
-        event_type=message.declaration.name,
-        schema_version=1,
-        aggregate_type="bot",
-        aggregate_id=message.aggregate_id,
-        aggregate_seq=1,
-        occurred_at=NOW,
-        user_id=None,
-        correlation_id=uuid4(),
-        causation_id=None,
-        traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-        payload=message.canonical_bytes(),
-    )
-
-
 def started() -> BotStarted:
     return BotStarted(bot_id=uuid4(), user_id=uuid4(), run_id=uuid4(), config_version=1, started_at=NOW)
 
@@ -75,7 +58,7 @@ def stop_bot() -> StopBot:
 
 
 def send(*messages: Any) -> None:
-    deliver(outgoing_of(envelope(each, each.command_id if isinstance(each, StopBot) else None)) for each in messages)
+    deliver(outgoing_of(envelope_of(each, each.command_id if isinstance(each, StopBot) else None)) for each in messages)
 
 
 def deliver(outgoing: Any) -> None:
@@ -234,7 +217,7 @@ def test_a_full_rung_holds_failures_back_and_loses_none(
 def test_what_is_urgent_is_tried_again_however_many_others_fail_and_however_full_their_rungs_are(
     rabbitmq: RabbitMQ, tmp_path: Path
 ) -> None:
-    failing = [replace(outgoing_of(envelope(started())), exchange=topology.FAILURES) for _ in range(2_000)]
+    failing = [replace(outgoing_of(envelope_of(started())), exchange=topology.FAILURES) for _ in range(2_000)]
     urgent = BotError(bot_id=uuid4(), user_id=uuid4(), code="crashed", message="", is_final=True, failed_at=NOW)
     processes = Processes(tmp_path)
     try:
@@ -281,6 +264,6 @@ def has_grown(rabbitmq: RabbitMQ, before: int) -> bool:
 
 
 def last_attempt(message: Any) -> amqp.Message:
-    sent = outgoing_of(envelope(message)).message
-    sent.properties["application_headers"] = headers_of(envelope(message), attempt=5)
+    sent = outgoing_of(envelope_of(message)).message
+    sent.properties["application_headers"] = headers_of(envelope_of(message), attempt=5)
     return sent

@@ -52,7 +52,7 @@ def _proof(leaves: list[bytes], wanted: set[int]) -> list[bytes]:
 
 
 def _root_of_some(size: int, wanted: dict[int, bytes], nodes: list[bytes]) -> bytes | None:
-    """As whoever has the bundle alone finds it."""
+    """As a holder of the bundle alone finds it."""
     left = iter([node.hex().encode() for node in nodes])
     tree = PartialTree(size, left)
     for index in sorted(wanted):

@@ -1,0 +1,27 @@
+"""Messages in their envelopes, as the outbox has them, for tests that send one without an event store."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from apps.events.envelope import Envelope
+
+OCCURRED_AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def envelope_of(message: Any, event_id: UUID | None = None, *, occurred_at: datetime = OCCURRED_AT) -> Envelope:
+    """The first event of a bot."""
+    return Envelope(
+        event_id=event_id or uuid4(),
+        event_type=message.declaration.name,
+        schema_version=1,
+        aggregate_type="bot",
+        aggregate_id=message.aggregate_id,
+        aggregate_seq=1,
+        occurred_at=occurred_at,
+        user_id=None,
+        correlation_id=uuid4(),
+        causation_id=None,
+        traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        payload=message.canonical_bytes(),
+    )
