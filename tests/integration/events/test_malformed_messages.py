@@ -111,7 +111,8 @@ def test_a_malformed_command_is_put_away_at_first_sight_and_stays_there(
     assert (rabbitmq.count(queue), rabbitmq.count(dead_letters)) == (0, 1)
     assert rabbitmq.count("muckard.failures") == rabbitmq.count("muckard.failures.high") == 0
     assert dead.purge(dead_letters, Filters(), dry_run=False, operator="ann") == 1
-    assert not CommandExecution.objects.exclude(command_id=good.command_id).exists()
+    assert not CommandExecution.objects.filter(command_id=malformed.command_id).exists()
+    assert not CommandExecution.objects.filter(aggregate_id=malformed.bot_id).exists()
 
 
 @pytest.mark.parametrize("shape", [shape for shape in SHAPES if not shape.startswith("argument: a bot")])
