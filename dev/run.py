@@ -180,7 +180,8 @@ def open_admin_account(profile: Profile) -> None:
 def walk(profile: Profile) -> None:
     """Acts as a client of the platform, in front of the user. Raises StackError where the path is blocked."""
     say()
-    if _run_to_its_end([str(install.PYTHON), "manage.py", "walk"], _platform_environment(profile)):
+    command = [str(install.PYTHON), "manage.py", "walk", "--witness", str(applications.witness(profile))]
+    if _run_to_its_end(command, _platform_environment(profile)):
         raise StackError("The walk did not reach its end.", advice=f"look into {profile.logs.relative_to(ROOT)}/")
 
 

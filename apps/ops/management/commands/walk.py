@@ -1,5 +1,6 @@
 """Walks the platform's main path as a client, then shows what it left behind: trades, equity, Kafka offsets, proof."""
 
+from pathlib import Path
 from typing import Any, TextIO, cast
 from uuid import UUID
 
@@ -27,6 +28,7 @@ class Command(BaseCommand):
         parser.add_argument("--email", default=EMAIL)
         parser.add_argument("--trades", type=positive_integer, default=4, help="stop the bot after so many trades")
         parser.add_argument("--seconds", type=positive_number, default=45.0, help="or after so long")
+        parser.add_argument("--witness", type=Path, help="the sealer's file of notes, to compare the audit log with")
 
     def handle(self, *args: Any, **options: Any) -> None:
         console = Console(file=cast(TextIO, self.stdout), highlight=False, width=120)
@@ -50,7 +52,7 @@ class Command(BaseCommand):
         console.print(f"Start to first trade in the API: {walked.first_trade_seconds:.1f} s")
         console.print(f"\nThe bot's story from Kafka (manage.py replay_events --aggregate bot:{walked.bot['id']}):")
         call_command("replay_events", aggregate=f"bot:{walked.bot['id']}", source="kafka", stdout=self.stdout)
-        call_command("audit_verify", stdout=self.stdout)
+        call_command("audit_verify", witness=options["witness"], stdout=self.stdout)
 
 
 def _offsets(bot_id: UUID) -> dict[str, str]:
