@@ -77,6 +77,8 @@ def test_from_commit_to_acknowledgement(topic: str) -> None:
             time.sleep(0.1)
         stop.set()
         reader.join()
+    missing = committed.keys() - acknowledged.keys()
+    assert not missing, f"{len(missing)} of {len(committed)} not seen in Kafka; {outbox_count(topic)} in the outbox"
     assert acknowledged.keys() == committed.keys()
     milliseconds = sorted((acknowledged[each] - committed[each]) * 1000 for each in committed)
     p50, p99 = statistics.median(milliseconds), milliseconds[int(len(milliseconds) * 0.99)]
