@@ -2,13 +2,12 @@
 
 from django.db import connection
 
+from apps.audit.checkpoints import OVERLAP
 from apps.events.progress import Backlog
 
-# Events that come late by the clock are looked for this far before the last leaf.
-OVERLAP_SECONDS = 120
 MOST = 10_000
 
-# Settled: no transaction that might still add an older event is open.
+# As far before the last leaf as the sealer looks. Settled: no transaction that might still add an older event is open.
 _UNSEALED = """
 WITH last AS (SELECT seal_no, recorded_at FROM audit.audit_leaf ORDER BY seal_no DESC LIMIT 1),
 unsealed AS (
@@ -30,6 +29,6 @@ def sealer_backlog() -> Backlog:
     Raises DatabaseError.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_UNSEALED, {"overlap": OVERLAP_SECONDS, "most": MOST})
+        cursor.execute(_UNSEALED, {"overlap": OVERLAP.total_seconds(), "most": MOST})
         count, last_leaf, age_seconds = cursor.fetchone()
     return Backlog(count, last_leaf, f"The oldest is {age_seconds} s old: see the sealer's log.")
