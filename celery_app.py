@@ -46,7 +46,7 @@ app.conf.update(
     task_ignore_result=True,
     task_send_sent_event=False,
     worker_send_task_events=True,
-    worker_consumer="apps.events.worker.consumer:CommandConsumer",
+    worker_consumer="apps.events.commands.worker.consumer:CommandConsumer",
     worker_prefetch_multiplier=1,
     # A command under way is finished: whoever gets its message next finds it running or done. Ending it would leave
     # orders whose outcome is unknown.
@@ -62,7 +62,7 @@ app.conf.update(
     broker_channel_error_retry=True,
     # No confirm_publish here: with it a frozen broker hangs the main loop for good.
     broker_transport_options={"client_properties": {"connection_name": f"muckard-{settings.SERVICE}-celery"}},
-    # Each child keeps its database connection; a task checks it first (apps.events.commands).
+    # Each child keeps its database connection; a task checks it first (apps.events.commands.runner).
     CELERY_DB_REUSE_MAX=sys.maxsize // 4,
     timezone="UTC",
 )
@@ -72,8 +72,8 @@ app.autodiscover_tasks()
 @import_modules.connect(sender=app, weak=False)
 def _know_the_queues(**_: object) -> None:
     """Only now: the queues follow from the catalogue, which is filled when Django is set up."""
-    from apps.events.worker.consumer import CheckQueues, task_queues
-    from apps.events.worker.liveness import Liveness
+    from apps.events.commands.worker.consumer import CheckQueues, task_queues
+    from apps.events.commands.worker.liveness import Liveness
 
     queues = task_queues()
     app.conf.task_queues = queues

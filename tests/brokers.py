@@ -17,8 +17,8 @@ from django.conf import settings
 from django.db.models import QuerySet
 from kombu import Connection
 
+from apps.events.brokers.topology import rabbitmq as topology
 from apps.events.models import OutboxRow
-from apps.events.topology import rabbitmq as topology
 
 # As many as by default, so that a command has as many attempts.
 SHORT_RUNGS = (1, 1, 1, 1)

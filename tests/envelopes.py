@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from apps.events.envelope import Envelope
+from apps.messages.envelope import Envelope
 
 OCCURRED_AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -13,10 +13,10 @@ from django.conf import settings
 from django.db import connection
 from kafka import KafkaConsumer, TopicPartition
 
-from apps.events.cloud_events import from_kafka
-from apps.events.envelope import Envelope
-from apps.events.kafka import admin_client
+from apps.events.brokers.kafka.admin import admin_client
 from apps.events.models import OutboxRow
+from apps.messages.cloud_events import from_kafka
+from apps.messages.envelope import Envelope
 
 # 400 bytes, as a trade's are.
 PAYLOAD = b'{"changed":["' + b"x" * 320 + b'"],"user_id":"%s"}'
@@ -66,7 +66,7 @@ def topic_of_its_own(partitions: int = 3, **configs: str) -> Iterator[str]:
 
 def fill_outbox(topic: str, keys: list[UUID], events: int, *, fill: int = 320) -> None:
     """Appends events to the aggregates `keys` in turn, addressed to the topic, in one transaction."""
-    from apps.events.catalogue import slot_of
+    from apps.messages.base import slot_of
 
     with connection.cursor() as cursor:
         cursor.execute(

@@ -12,7 +12,7 @@ from uuid import UUID
 import amqp
 import orjson
 
-from apps.events.rabbitmq import Outgoing
+from apps.events.brokers.rabbitmq.messages import Outgoing
 
 Shape = Callable[[amqp.Message], amqp.Message]
 

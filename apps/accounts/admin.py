@@ -11,8 +11,10 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from apps.accounts import services
 from apps.accounts.models import LoginGuard, MfaDevice, OutgoingMail, User, UserSession
+from apps.accounts.services.lockout import guard_lift
+from apps.accounts.services.sessions import sessions_end_all
+from apps.accounts.services.staff import user_update_by_staff
 from apps.core.admin import ModelAdmin, ReadOnlyAdmin
 from apps.core.principal import Role
 
@@ -91,7 +93,7 @@ class UserAdmin(ModelAdmin):
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         staff: Any = request.user
-        services.user_update_by_staff(
+        user_update_by_staff(
             user_id=obj.id,
             changes={name: form.cleaned_data[name] for name in form.changed_data},
             staff_id=staff.id,
@@ -103,15 +105,14 @@ class UserAdmin(ModelAdmin):
     def end_sessions(self, request: HttpRequest, users: QuerySet[User]) -> None:
         now = timezone.now()
         ended = sum(
-            services.sessions_end_all(user_id=user.id, ending=UserSession.Ending.ENDED_BY_STAFF, now=now)
-            for user in users
+            sessions_end_all(user_id=user.id, ending=UserSession.Ending.ENDED_BY_STAFF, now=now) for user in users
         )
         self.message_user(request, f"{ended} sessions ended.")
 
     @admin.action(description="Lift the log-in lock of the selected accounts", permissions=["change"])
     def lift_lock(self, request: HttpRequest, users: QuerySet[User]) -> None:
         for user in users:
-            services.guard_lift(email=user.email)
+            guard_lift(email=user.email)
         self.message_user(request, f"{len(users)} accounts may log in again.")
 
 

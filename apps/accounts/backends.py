@@ -7,10 +7,10 @@ from django.contrib.auth.backends import BaseBackend
 from django.http import HttpRequest
 from django.utils import timezone
 
-from apps.accounts import services
 from apps.accounts.addresses import normalize_email
-from apps.accounts.client import Client, client_of
+from apps.accounts.client_info import Client, client_of
 from apps.accounts.models import User
+from apps.accounts.services.login import credentials_check
 from apps.core.errors import PlatformError
 
 
@@ -27,7 +27,7 @@ class RoleBackend(BaseBackend):
     ) -> User | None:
         client = client_of(request) if request else Client(address=None, user_agent="")
         try:
-            user, _ = services.credentials_check(
+            user, _ = credentials_check(
                 email=normalize_email(username or ""),
                 password=password or "",
                 otp=otp,

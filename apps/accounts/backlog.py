@@ -6,7 +6,7 @@ from django.db.models import Max
 
 from apps.accounts.models import OutgoingMail
 from apps.accounts.services.mail import GIVEN_UP_AFTER, back_off
-from apps.events.progress import Backlog
+from apps.events.process.progress import Backlog
 
 # Of one mailbox: no fault of the mail server, and nothing that an operator of the platform could mend.
 MAILBOX_REFUSED = "SMTPRecipientsRefused"

@@ -3,7 +3,7 @@
 from django.db import connection
 
 from apps.audit.checkpoints import OVERLAP
-from apps.events.progress import Backlog
+from apps.events.process.progress import Backlog
 
 MOST = 10_000
 

@@ -27,16 +27,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.db import transaction
 
-from apps.audit import archived, checkpoints, verify_bundle
+from apps.audit import checkpoints, read_archive, verify_bundle
+from apps.audit.bundle_contents import Seals, Selected, StoreDoesNotVerify, prove, select
 from apps.audit.files import bring_to_disk, file_digest, leftovers, whole_or_absent
 from apps.audit.filters import EventFilter
 from apps.audit.models import SealedCheckpoint
-from apps.audit.selection import Seals, Selected, StoreDoesNotVerify, prove, select
 from apps.audit.verify_bundle import FORMAT, BundleDoesNotVerify
 from apps.core.ids import new_id
-from apps.events.catalogue.audit import EventsExported
 from apps.events.models import StoredEvent
-from apps.events.services import publish
+from apps.events.store.publish import publish
+from apps.messages.audit import EventsExported
 
 _AT_ONCE = 2**18
 # Lines of hexadecimal: higher levels take several times as long and save little.
@@ -123,7 +123,7 @@ def _write(
             stack.enter_context(TemporaryFile(dir=partial.parent)) for _ in range(4)
         )  # fmt: skip
         found = Seals(places)
-        with archived.at_one_moment() as cursor:
+        with read_archive.at_one_moment() as cursor:
             last = SealedCheckpoint.objects.order_by("-tree_size").values_list("tree_size", "note").first()
             sealed, note = last or (0, "")
             with bundle.member("events.copy") as write_event:

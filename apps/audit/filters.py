@@ -9,8 +9,8 @@ from uuid import UUID
 from django.utils.dateparse import parse_datetime
 
 from apps.core.errors import PlatformError
-from apps.events.catalogue import all_messages
-from apps.events.envelope import Envelope
+from apps.messages.base import all_messages
+from apps.messages.envelope import Envelope
 
 # Events say when they occurred by an application's clock, and when they were recorded by the database's.
 CLOCK_MARGIN = timedelta(minutes=5)

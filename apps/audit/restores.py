@@ -20,9 +20,9 @@ from apps.audit.files import bring_to_disk, file_digest
 from apps.audit.models import SealedCheckpoint
 from apps.core.errors import PlatformError
 from apps.core.ids import new_id
-from apps.events.catalogue.audit import StoreRestored
-from apps.events.lineage import lineage_current
-from apps.events.services import publish
+from apps.events.store.lineage import lineage_current
+from apps.events.store.publish import publish
+from apps.messages.audit import StoreRestored
 
 _NOTES_AT_ONCE = 1_000
 _RECORDED = "SELECT payload FROM events.event WHERE event_type = 'audit.restored' ORDER BY recorded_at"

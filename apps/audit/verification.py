@@ -15,13 +15,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from django.db import connection, transaction
 from django.utils import timezone
 
-from apps.audit import archived, checkpoints, restores, unsealed
-from apps.audit.archived import ArchiveChanged, ArchiveMissing
+from apps.audit import checkpoints, read_archive, restores, unsealed
 from apps.audit.chains import ChainVerifier, Divergence
 from apps.audit.checkpoints import Checkpoint, InvalidCheckpoint
+from apps.audit.event_row import COLUMNS, digest_of, event_id_of, parse_record
 from apps.audit.merkle import MerkleTree, leaf_hash
 from apps.audit.models import ArchivedPartition, SealedCheckpoint
-from apps.audit.records import COLUMNS, digest_of, event_id_of, parse_record
+from apps.audit.read_archive import ArchiveChanged, ArchiveMissing
 from apps.audit.schema import disguised
 from apps.audit.witness import Compared, compare
 
@@ -91,7 +91,7 @@ def verify(
 ) -> Verdict:
     """Reads one consistent snapshot and recomputes everything. `witness` is a file of notes kept elsewhere."""
     verdict, archives = Verdict(), None
-    with archived.at_one_moment() as cursor:
+    with read_archive.at_one_moment() as cursor:
         cursor.execute(_OWN_FUNCTIONS_ONLY)
         verdict.divergences += disguised(cursor)
         verdict.divergences += _archive_not_named(archive_folder)
@@ -115,7 +115,7 @@ def verify(
 
 
 def _archive_not_named(archive_folder: Path | None) -> Iterator[Divergence]:
-    months = archived.months_since(None)
+    months = read_archive.months_since(None)
     if months and archive_folder is None:
         names = months[0].name if len(months) == 1 else f"{months[0].name} to {months[-1].name}"
         message = (
@@ -136,15 +136,15 @@ class _ArchivedMonths:
         self.restores: list[dict[str, str]] = []
 
     def read(self, verifier: ChainVerifier) -> None:
-        for month in archived.months_since(None):
+        for month in read_archive.months_since(None):
             try:
-                archived.refuse_changed([month], self._folder)
+                read_archive.refuse_changed([month], self._folder)
             except ArchiveMissing:
                 self._name(month, f"the file {month.file_name} is not in the archive folder")
                 continue
             except ArchiveChanged:
                 self._name(month, f"{month.file_name} was changed")
-            lines = archived.lines_of(month, self._folder)
+            lines = read_archive.lines_of(month, self._folder)
             try:
                 while batch := list(islice(lines, _LINES_AT_ONCE)):
                     for line in batch:

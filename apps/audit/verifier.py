@@ -12,7 +12,7 @@ from prometheus_client import Counter, Gauge
 
 from apps.audit.verification import Verdict
 from apps.core.errors import PlatformError
-from apps.events.heartbeats import State, beat
+from apps.events.process.heartbeats import State, beat
 
 logger = structlog.get_logger(__name__)
 

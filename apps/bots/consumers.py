@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from apps.bots.services import alerts, read_models
-from apps.events.catalogue import Message
-from apps.events.catalogue.bots import BotError, BotStarted, BotStopped
-from apps.events.catalogue.kraken import KrakenKeyTestFailed
-from apps.events.catalogue.trading import BotTradeExecuted, BotTradeSkipped, TradeExecuted
-from apps.events.catalogue.user import UserCreated
-from apps.events.consumers import consumes, consumes_batch
-from apps.events.envelope import Envelope
+from apps.events.consumers.registry import consumes, consumes_batch
+from apps.messages.base import Message
+from apps.messages.bots import BotError, BotStarted, BotStopped
+from apps.messages.envelope import Envelope
+from apps.messages.kraken import KrakenKeyTestFailed
+from apps.messages.trading import BotTradeExecuted, BotTradeSkipped, TradeExecuted
+from apps.messages.user import UserCreated
 
 READ_MODELS = "kraken.bot-read-models"
 ALERTS = "kraken.alerts"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from apps.bots.models import BotState, CommandKind
-from apps.events.executions import State
+from apps.events.commands.executions import State
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,12 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from apps.bots.adapters import Credential, PairRules, credential_find, is_delisted, pair_rules
 from apps.bots.errors import BudgetTooSmall, CredentialNotActive, UnknownCredential, UnknownPair, WrongMode
-from apps.bots.outside import Credential, PairRules, credential_find, is_delisted, pair_rules
 from apps.core.money import plain
-from apps.events.catalogue.kraken import Mode
-from apps.events.catalogue.strategies import StrategyParameters, strategy_parameters
+from apps.core.terms import Mode
+from apps.strategies.base import Strategy
+from apps.strategies.registry import strategy_get
 
 
 def check_credential(*, credential_id: UUID, user_id: UUID, mode: Mode | None) -> Credential:
@@ -41,12 +42,12 @@ def check_still_listed(pair: str, *, mode: Mode) -> None:
         raise UnknownPair(f"The {mode} exchange does not trade {pair} any more.", pair=pair)
 
 
-def check_parameters(strategy: str, parameters: dict[str, Any]) -> StrategyParameters:
+def check_parameters(strategy: str, parameters: dict[str, Any]) -> Strategy:
     """The parameters with their defaults filled in. Raises UnknownStrategy, InvalidParameters."""
-    return strategy_parameters(strategy).read(parameters)
+    return strategy_get(strategy).read(parameters)
 
 
-def check_budget(quote_budget: Decimal, *, rules: PairRules, parameters: StrategyParameters) -> None:
+def check_budget(quote_budget: Decimal, *, rules: PairRules, parameters: Strategy) -> None:
     """Raises BudgetTooSmall where the budget does not pay for a single order."""
     asset = rules.quote_asset
     if quote_budget < rules.cost_minimum:

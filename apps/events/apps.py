@@ -7,6 +7,6 @@ class EventsConfig(AppConfig):
     db_schema = "events"
 
     def ready(self) -> None:
-        from apps.events.catalogue import load_catalogue
+        from apps.messages import load_catalogue
 
         load_catalogue()

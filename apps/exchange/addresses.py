@@ -4,7 +4,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from django.conf import settings
 
-from apps.events.catalogue.kraken import Mode
+from apps.core.terms import Mode
 from apps.exchange.errors import UnsafeExchangeUrl
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})

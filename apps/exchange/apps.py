@@ -10,10 +10,11 @@ class ExchangeConfig(AppConfig):
 
     def ready(self) -> None:
         """Ends the process with one sentence where the two exchanges' addresses could be mixed up."""
+        from apps.core.terms import Mode
         from apps.exchange.addresses import exchange_url
         from apps.exchange.errors import UnsafeExchangeUrl
 
         try:
-            exchange_url("paper")
+            exchange_url(Mode.PAPER)
         except UnsafeExchangeUrl as unsafe:
             sys.exit(str(unsafe))

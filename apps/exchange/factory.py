@@ -1,8 +1,9 @@
 """Which exchange a credential belongs to. The address follows from the mode alone; nothing else can choose it."""
 
-from apps.events.catalogue.kraken import Mode
+from apps.core.terms import Mode
 from apps.exchange.addresses import exchange_url
-from apps.exchange.kraken import KrakenExchange, Patience
+from apps.exchange.kraken.client import Patience
+from apps.exchange.kraken.exchange import KrakenExchange
 from apps.exchange.port import Credential, Exchange, MarketData
 
 

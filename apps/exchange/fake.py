@@ -8,7 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from apps.core.money import quantize
-from apps.events.catalogue.kraken import Mode
+from apps.core.terms import Mode, Side
 from apps.exchange.errors import NotSent, OutcomeUnknown, UnknownPair
 from apps.exchange.instrument import Instrument
 from apps.exchange.types import (
@@ -30,7 +30,6 @@ from apps.exchange.types import (
     Rejected,
     RejectionKind,
     ServerStatus,
-    Side,
     Submission,
     Ticker,
     TimeInForce,
@@ -78,7 +77,7 @@ class FakeExchange:
     def __init__(
         self,
         *,
-        mode: Mode = "paper",
+        mode: Mode = Mode.PAPER,
         price: Decimal = Decimal("30000"),
         balances: dict[str, Decimal] | None = None,
         fee_rate: Decimal = Decimal("0.004"),

@@ -9,6 +9,7 @@ import requests
 
 from apps.core import service_token
 from apps.core.money import plain
+from apps.core.terms import Mode
 from apps.exchange.addresses import exchange_url
 from apps.exchange.errors import AccountNotOpened, ExchangeUnavailable
 
@@ -40,7 +41,7 @@ def paper_account_open(*, owner_id: UUID, label: str, deposits: Mapping[str, Dec
             # Between our own processes no proxy of the environment has a say.
             session.trust_env = False
             response = session.post(
-                f"{exchange_url('paper').rstrip('/')}/paper/accounts",
+                f"{exchange_url(Mode.PAPER).rstrip('/')}/paper/accounts",
                 json=body,
                 headers=headers,
                 timeout=TIMEOUT_SECONDS,

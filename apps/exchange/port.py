@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from apps.events.catalogue.kraken import Mode
+from apps.core.terms import Mode
 from apps.exchange.instrument import Instrument
 from apps.exchange.types import (
     Balance,

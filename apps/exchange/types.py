@@ -9,17 +9,14 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from apps.core.terms import Side
+
 ZERO = Decimal(0)
 
 # A UUID, its 32 hexadecimal digits, or up to 18 printable ASCII characters (Kraken's guide "Client order identifiers").
 _CLIENT_ORDER_ID = re.compile(
     r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}|[0-9a-fA-F]{32}|[\x21-\x7e](?:[\x20-\x7e]{0,16}[\x21-\x7e])?"
 )
-
-
-class Side(StrEnum):
-    BUY = "buy"
-    SELL = "sell"
 
 
 class OrderType(StrEnum):

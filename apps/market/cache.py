@@ -13,7 +13,7 @@ from django.core.cache.backends.locmem import LocMemCache
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 
-from apps.events.catalogue.kraken import Mode
+from apps.core.terms import Mode
 from apps.exchange.errors import ExchangeRateLimited, ExchangeUnavailable
 from apps.market.errors import MarketDataUnavailable
 

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db.models import Q, QuerySet
 from pydantic import TypeAdapter
 
-from apps.events.catalogue.kraken import Mode
+from apps.core.terms import Mode
 from apps.exchange.errors import ExchangeRefused, UnknownPair
 from apps.exchange.factory import market_data_for
 from apps.exchange.instrument import Instrument

@@ -7,10 +7,10 @@ from django.core.cache import cache
 from django.db import transaction
 from django.db.models import Max
 
-from apps.events.catalogue.kraken import Mode
+from apps.core.terms import Mode
 from apps.exchange.factory import market_data_for
 from apps.exchange.instrument import Instrument
-from apps.exchange.kraken import Patience
+from apps.exchange.kraken.client import Patience
 from apps.market.cache import ASKING_SECONDS, SILENCE, Snapshot, is_silent, note_silence
 from apps.market.errors import MarketDataUnavailable
 from apps.market.models import MarketInstrument

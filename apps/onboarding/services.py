@@ -6,9 +6,9 @@ from uuid import UUID
 
 from django.db import transaction
 
-from apps.events.catalogue.user import OnboardingCompleted
-from apps.events.services import publish
-from apps.onboarding import evidence
+from apps.events.store.publish import publish
+from apps.messages.user import OnboardingCompleted
+from apps.onboarding import step_checks
 from apps.onboarding.errors import NotConnected, NotStarted, OnboardingAlreadyCompleted, StepOutOfOrder, TermsOutdated
 from apps.onboarding.models import Onboarding, OnboardingStep
 from apps.onboarding.risk import risk_profile
@@ -58,8 +58,8 @@ def _checked(name: OnboardingStep.Name, answer: Answer, user_id: UUID) -> Answer
             raise TermsOutdated(f"The terms in force are version {TERMS_VERSION}.", terms_version=TERMS_VERSION)
         case Name.RISK_PROFILE:
             return {**answer, "profile": risk_profile(**answer).value}
-        case Name.EXCHANGE_KEY if not evidence.key_is_connected(user_id=user_id, **answer):
+        case Name.EXCHANGE_KEY if not step_checks.key_is_connected(user_id=user_id, **answer):
             raise NotConnected()
-        case Name.FIRST_BOT if not evidence.bot_was_started(user_id=user_id, **answer):
+        case Name.FIRST_BOT if not step_checks.bot_was_started(user_id=user_id, **answer):
             raise NotStarted()
     return {key: str(value) if isinstance(value, UUID) else value for key, value in answer.items()}

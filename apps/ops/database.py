@@ -1,4 +1,4 @@
-"""Makes the database as service_common.database_roles describes it: schemas, login roles, grants, partitions."""
+"""Makes the database as apps.ops.database_roles describes it: schemas, login roles, grants, partitions."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from psycopg2 import sql
 
-from service_common.database_roles import ALL_TABLES, OWNER_SEARCH_PATH, ROLES, SCHEMAS, DatabaseRole, Grant
+from apps.ops.database_roles import ALL_TABLES, OWNER_SEARCH_PATH, ROLES, SCHEMAS, DatabaseRole, Grant
 
 # Roles belong to the whole cluster: two set-ups at once would trip over each other.
 _SETUP_LOCK = 7_262_013

@@ -13,9 +13,9 @@ from django.conf import settings
 from django.core.cache import cache
 from django.db import DatabaseError, connection
 
-from apps.events.heartbeats import FORGOTTEN_AFTER, kind_of
 from apps.events.models import ProcessHeartbeat
-from apps.events.selectors import heartbeat_list
+from apps.events.process.heartbeats import FORGOTTEN_AFTER, kind_of
+from apps.events.store.selectors import heartbeat_list
 
 # A process that has not beaten for this long is taken for dead.
 SILENT_AFTER = timedelta(seconds=15)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from apps.events.progress import Backlog
+from apps.events.process.progress import Backlog
 from apps.trading.models import BotRun, RunState
 from apps.trading.selectors import orders_to_reconcile
 

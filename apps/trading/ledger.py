@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from apps.trading.models.books import LedgerAccount
+from apps.core.terms import Side
+from apps.trading.models.ledger import LedgerAccount
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ def postings_of(
 
     The fee moves quote from cash to the exchange on either side. Amounts of zero are not posted.
     """
-    sign = 1 if side == "buy" else -1
+    sign = 1 if side == Side.BUY else -1
     postings = [
         Posting(LedgerAccount.POSITION, base_asset, sign * volume),
         Posting(LedgerAccount.MARKET, base_asset, -sign * volume),

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from apps.core.terms import Side
 from apps.exchange.errors import OrderNotPlaceable
 from apps.exchange.instrument import Instrument
-from apps.exchange.types import OrderRequest, OrderType, Side, Ticker
-from apps.trading.models.intents import OrderKind
-from apps.trading.strategies.base import OrderPlan
+from apps.exchange.types import OrderRequest, OrderType, Ticker
+from apps.strategies.base import OrderPlan
+from apps.trading.models.orders import OrderKind
 
 # How far beyond the best price an order may take.
 SLIPPAGE = Decimal("0.005")

@@ -6,12 +6,14 @@ import structlog
 from django.conf import settings
 from django.utils import timezone
 
-from apps.events.catalogue import Signal
-from apps.events.heartbeats import beat
-from apps.events.progress import Progress, ProgressWatch
-from apps.events.rabbitmq import BrokerUnavailable, SignalSender
+from apps.events.brokers.rabbitmq.connection import BrokerUnavailable
+from apps.events.brokers.rabbitmq.wake_ups import SignalSender
+from apps.events.process.heartbeats import beat
+from apps.events.process.progress import Progress, ProgressWatch
+from apps.messages.base import WakeUp
 from apps.trading.backlog import ticks_backlog
-from apps.trading.services import history_is_reconciled, runs_take_due
+from apps.trading.services.runs.histories import history_is_reconciled
+from apps.trading.services.runs.schedule import runs_take_due
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +56,7 @@ class Scheduler:
         if not history_is_reconciled(now=now):
             return 0
         seconds = settings.ENVIRONMENT.bot_tick_seconds
-        signals: list[Signal] = [run.signal(now=now) for run in runs_take_due(now=now, tick_seconds=seconds)]
+        signals: list[WakeUp] = [run.signal(now=now) for run in runs_take_due(now=now, tick_seconds=seconds)]
         if signals:
             # The claim has committed: where sending fails, the runs are due again after `seconds`.
             self._sender.send_all(signals, expires_seconds=max(2 * seconds, 2.0))

@@ -4,10 +4,13 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from apps.events.catalogue.bots import BotError, StartBot, StopBot, StopDeletedBot, TickBot, TriggerTrade
-from apps.events.commands import Delivery, executes, on_signal
-from apps.events.services import publish
-from apps.trading import services
+from apps.events.commands.runner import Delivery, executes, on_signal
+from apps.events.store.publish import publish
+from apps.messages.bots import BotError, StartBot, StopBot, StopDeletedBot, TickBot, TriggerTrade
+from apps.trading.services.runs.manual_trade import trade_trigger
+from apps.trading.services.runs.start import run_start
+from apps.trading.services.runs.stop import run_stop
+from apps.trading.services.runs.tick import tick_run
 
 
 def start_failed(command: StartBot, code: str, message: str, now: datetime) -> None:
@@ -22,24 +25,24 @@ def request_failed(command: StopBot | TriggerTrade, code: str, message: str, now
 
 @executes(StartBot, on_failure=start_failed)
 def start(command: StartBot, delivery: Delivery) -> None:
-    services.run_start(command=command, delivery=delivery)
+    run_start(command=command, delivery=delivery)
 
 
 @executes(StopDeletedBot, on_failure=request_failed)
 @executes(StopBot, on_failure=request_failed)
 def stop(command: StopBot, delivery: Delivery) -> None:
-    services.run_stop(command=command, delivery=delivery)
+    run_stop(command=command, delivery=delivery)
 
 
 @executes(TriggerTrade, on_failure=request_failed)
 def trigger_trade(command: TriggerTrade, delivery: Delivery) -> None:
-    services.trade_trigger(command=command)
+    trade_trigger(command=command)
     delivery.complete(now=timezone.now())
 
 
 @on_signal(TickBot)
 def tick(signal: TickBot) -> None:
-    services.tick_run(run_id=signal.run_id)
+    tick_run(run_id=signal.run_id)
 
 
 def _announce(

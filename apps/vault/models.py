@@ -8,7 +8,7 @@ from django.db.models import Q
 from django.db.models.functions import Lower
 
 from apps.core.ids import new_id
-from apps.events.catalogue.kraken import Mode as ExchangeMode
+from apps.core.terms import Mode
 
 
 class Credential(models.Model):
@@ -17,10 +17,6 @@ class Credential(models.Model):
     `mode`, `user_id` and a disconnected state never change: a trigger refuses it. `nonce` belongs to the cipher;
     `key_digest` is the SHA-256 of the key's public half, `key_hint` its last four characters.
     """
-
-    class Mode(models.TextChoices):
-        PAPER = "paper"
-        LIVE = "live"
 
     class State(models.TextChoices):
         ACTIVE = "active"
@@ -80,5 +76,5 @@ class Credential(models.Model):
         return f"{self.label} ({self.mode})"
 
     @property
-    def exchange_mode(self) -> ExchangeMode:
-        return "live" if self.mode == Credential.Mode.LIVE else "paper"
+    def exchange_mode(self) -> Mode:
+        return Mode(self.mode)

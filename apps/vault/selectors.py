@@ -7,12 +7,12 @@ from django.db.models import QuerySet
 
 from apps.core.crypto import Sealed
 from apps.core.errors import NotFound
-from apps.events.catalogue.kraken import Mode
+from apps.core.terms import Mode
+from apps.vault.encryption import SealedLogin, login_unseal
 from apps.vault.errors import KeySuspended
 from apps.vault.models import Credential
-from apps.vault.sealing import SealedLogin, login_unseal
 
-# All that the bot service's role may read (service_common.database_roles): another column would be refused.
+# All that the bot service's role may read (apps.ops.database_roles): another column would be refused.
 _SEALED_COLUMNS = ("id", "user_id", "mode", "state", "ciphertext", "nonce", "wrapped_key", "key_id")
 
 

@@ -12,9 +12,9 @@ import pytest
 
 from apps.bots.consumers import READ_MODELS
 from apps.bots.models import AccountTrade, BotStatus, BotTrade
-from apps.events.cloud_events import from_kafka
-from apps.events.consumers import load_consumers
-from apps.events.kafka import event_consumer
+from apps.events.brokers.kafka.consumer import event_consumer
+from apps.events.consumers.registry import load_consumers
+from apps.messages.cloud_events import from_kafka
 from tests.bench.trades import append_trades
 from tests.integration.events.consumer_helpers import consuming, drive_consumers
 from tests.integration.events.relay_helpers import drain

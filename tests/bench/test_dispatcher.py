@@ -21,12 +21,13 @@ from celery import Celery
 from django.db import connection, transaction
 from kombu import Connection, Exchange, Producer
 
-from apps.events.background import garbage_collection_of_what_comes
-from apps.events.catalogue.bots import StopBot
-from apps.events.dispatcher import Dispatcher, rows
+from apps.events.brokers.topology import rabbitmq as topology
 from apps.events.models import CommandExecution
-from apps.events.services import dispatch
-from apps.events.topology import rabbitmq as topology
+from apps.events.outbox.dispatcher import query
+from apps.events.outbox.dispatcher.dispatcher import Dispatcher
+from apps.events.process.worker_command import garbage_collection_of_what_comes
+from apps.events.store.publish import dispatch
+from apps.messages.bots import StopBot
 from tests.brokers import RabbitMQ, eventually, rabbitmq_rows
 from tests.workers.processes import Processes
 
@@ -67,7 +68,7 @@ def test_dispatcher_beside_kombu_and_celery(rabbitmq: RabbitMQ) -> None:
     figures: dict[str, list[float]] = {}
     for _ in range(ROUNDS):
         order([uuid4() for _ in range(1000)], COMMANDS)
-        batch = rows.next_rows(rows.Wanted(frozenset((slot, 1) for slot in range(64)), limit=ONE_BY_ONE))
+        batch = query.next_rows(query.Wanted(frozenset((slot, 1) for slot in range(64)), limit=ONE_BY_ONE))
         payloads = [orjson.loads(row.envelope.payload) for row in batch if row.envelope]
         yardsticks: dict[str, Callable[[], None]] = {
             "kombu, unconfirmed": partial(kombu, rabbitmq.url, payloads, confirm=False),

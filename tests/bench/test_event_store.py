@@ -19,8 +19,8 @@ from django.utils import timezone
 
 from apps.audit.chains import ChainVerifier
 from apps.audit.verification import ALL_EVENTS
-from apps.events.catalogue.user import UserUpdated
-from apps.events.services import publish
+from apps.events.store.publish import publish
+from apps.messages.user import UserUpdated
 from dev.servers import postgres
 
 pytestmark = [pytest.mark.bench, pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]

@@ -12,7 +12,7 @@ from django.db import connection
 
 from apps.audit.replay.shadow import Shadow
 from apps.bots.models import BotStatus, BotTrade
-from apps.events.consumers import load_consumers
+from apps.events.consumers.registry import load_consumers
 from apps.events.models import OutboxRow
 from tests.integration.audit.traffic import Traffic, handled
 

@@ -18,9 +18,10 @@ from django.conf import settings
 from django.db import connection
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
-from apps.events.catalogue import slot_of
 from apps.events.models import OutboxRow
-from apps.events.relay import Relay, rows
+from apps.events.outbox.relay import query
+from apps.events.outbox.relay.relay import Relay
+from apps.messages.base import slot_of
 from tests.integration.events.relay_helpers import manage
 from tests.kafka_broker import everything_in, fill_outbox, outbox_count, topic
 
@@ -89,7 +90,7 @@ def test_from_commit_to_acknowledgement(topic: str) -> None:
 
 
 def _bare_rate(topic: str) -> float:
-    records = rows.next_records(slots=range(64), limit=EVENTS)
+    records = query.next_records(slots=range(64), limit=EVENTS)
     producer: Any = KafkaProducer(
         bootstrap_servers=list(settings.ENVIRONMENT.kafka_bootstrap_servers),
         api_version=(3, 9),

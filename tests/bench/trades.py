@@ -4,7 +4,7 @@ from uuid import UUID, uuid4
 
 from django.db import connection
 
-from apps.events.catalogue import slot_of
+from apps.messages.base import slot_of
 
 # Each trade is two events, as a fill publishes them: one of the bot, one of the account.
 _APPEND = """

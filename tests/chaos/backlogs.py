@@ -11,8 +11,8 @@ from uuid import uuid4
 import amqp
 from kombu import Connection
 
-from apps.events.catalogue import Priority
-from apps.events.topology import rabbitmq as topology
+from apps.events.brokers.topology import rabbitmq as topology
+from apps.messages.base import Priority
 from tests.chaos.fleet import wait_until
 from tests.chaos.stack import Stack
 from tests.chaos.writer import Order, Share

@@ -10,10 +10,9 @@ from typing import Any
 import psycopg2
 from kafka import KafkaConsumer, TopicPartition
 
-from apps.events.catalogue import Transport, message_class
-from apps.events.catalogue.message import Declaration
-from apps.events.catalogue.topics import TOPICS
-from apps.events.cloud_events import from_kafka
+from apps.messages.base import Declaration, Transport, message_class
+from apps.messages.cloud_events import from_kafka
+from apps.messages.topics import TOPICS
 from tests.chaos.servers import Servers
 from tests.chaos.witness.consumers import GROUP
 from tests.chaos.writer import Journal

@@ -5,9 +5,9 @@ from typing import Any
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kombu import Connection
 
-from apps.events.catalogue import Priority
-from apps.events.consumers import topics_of
-from apps.events.topology import rabbitmq as topology
+from apps.events.brokers.topology import rabbitmq as topology
+from apps.events.consumers.registry import topics_of
+from apps.messages.base import Priority
 from tests.chaos.servers import Servers
 from tests.chaos.witness.consumers import GROUP
 

@@ -71,7 +71,7 @@ def message(dice: random.Random, key: UUID):  # type: ignore[no-untyped-def]  # 
 
 def message_of(kind: str, dice: random.Random, key: UUID):  # type: ignore[no-untyped-def]  # as above
     from apps.core.ids import new_id
-    from apps.events.catalogue import bots, trading
+    from apps.messages import bots, trading
 
     now = datetime.now(UTC)
     user = UUID(int=key.int ^ 1)
@@ -185,8 +185,8 @@ class Writer:
     def _post(self, announced, notes: dict[str, str]) -> None:  # type: ignore[no-untyped-def]  # as above
         from django.utils import timezone
 
-        from apps.events.catalogue import Command
-        from apps.events.services import dispatch, publish
+        from apps.events.store.publish import dispatch, publish
+        from apps.messages.base import Command
 
         post = dispatch if isinstance(announced, Command) else publish
         event_id = post(announced, now=timezone.now())

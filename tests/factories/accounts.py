@@ -11,7 +11,7 @@ from factory.declarations import LazyFunction, Sequence
 from factory.django import DjangoModelFactory
 from rest_framework.test import APIClient
 
-from apps.accounts.client import Client
+from apps.accounts.client_info import Client
 from apps.accounts.models import User, UserSession
 from apps.accounts.services.sessions import session_start
 from apps.accounts.tokens import TokenPair

@@ -15,10 +15,10 @@ from apps.bots.models import Bot
 from apps.core.context import new_traceparent
 from apps.core.ids import new_id
 from apps.core.principal import Principal, Role
-from apps.events.catalogue import Event, Status
-from apps.events.catalogue.bots import BotError, BotStarted, BotStopped
-from apps.events.catalogue.trading import BotTradeExecuted, BotTradeSkipped, TradeExecuted
-from apps.events.envelope import Envelope
+from apps.messages.base import Event, Status
+from apps.messages.bots import BotError, BotStarted, BotStopped
+from apps.messages.envelope import Envelope
+from apps.messages.trading import BotTradeExecuted, BotTradeSkipped, TradeExecuted
 
 START_OF_STORY = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -7,9 +7,10 @@ import pytest
 from factory.base import Factory
 from factory.declarations import Sequence
 
+from apps.core.terms import Side
 from apps.exchange import factory as exchange_factory
 from apps.exchange.fake import FakeExchange
-from apps.exchange.types import OrderRequest, OrderType, Side
+from apps.exchange.types import OrderRequest, OrderType
 
 
 class OrderRequestFactory(Factory[OrderRequest]):

@@ -11,18 +11,18 @@ from django.db import connection
 
 from apps.core.context import message_context
 from apps.core.ids import new_id
-from apps.events import executions
-from apps.events.catalogue import Command
-from apps.events.catalogue.bots import BotConfig, StartBot, StopBot, TriggerTrade
-from apps.events.commands import Delivery
+from apps.events.commands import executions
+from apps.events.commands.runner import Delivery
 from apps.exchange.fake import FakeExchange
 from apps.exchange.types import Candle, OrderRequest, Submission
-from apps.trading import services
+from apps.messages.base import Command
+from apps.messages.bots import BotConfig, StartBot, StopBot, TriggerTrade
 from apps.trading.ids import decision_id
 from apps.trading.models import BotRun, OrderIntent, OrderKind
-from apps.trading.services.desks import Desk, Outside
-from apps.trading.services.intents import SizedOrder, intent_plan
-from apps.trading.services.leases import RunLease, lease_take
+from apps.trading.services.context.dependencies import Desk, Outside
+from apps.trading.services.context.run_lease import RunLease, lease_take
+from apps.trading.services.orders.lifecycle import SizedOrder, intent_plan
+from apps.trading.services.runs.start import run_start
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 FIRST_CANDLE = datetime(2018, 1, 1, tzinfo=UTC)
@@ -162,7 +162,7 @@ def running_bot(outside: Outside, **config: Any) -> BotRun:
     """A bot that was started a moment ago."""
     command = start_command(**config)
     with message_context(correlation_id=new_id(), causation_id=command.command_id):
-        return services.run_start(command=command, delivery=delivery_of(command), outside=outside)
+        return run_start(command=command, delivery=delivery_of(command), outside=outside)
 
 
 @dataclass(frozen=True)

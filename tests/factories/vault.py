@@ -9,11 +9,11 @@ from rest_framework.test import APIClient
 
 from apps.core.ids import new_id
 from apps.core.principal import Principal
-from apps.events.catalogue.kraken import Mode
+from apps.core.terms import Mode
 from apps.exchange.fake import ALL_PERMISSIONS
+from apps.vault.encryption import Login
 from apps.vault.models import Credential
-from apps.vault.sealing import Login
-from apps.vault.services.passports import login_write
+from apps.vault.services.key_info import login_write
 
 API_SECRET = "dGhlIHNlY3JldCBoYWxmIG9mIGEga2V5IHRoYXQgbm9ib2R5IG1heSBzZWU="
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -27,7 +27,7 @@ def api_key() -> str:
 def stored_credential(
     *,
     user_id: UUID | None = None,
-    mode: Mode = "paper",
+    mode: Mode = Mode.PAPER,
     label: str = "Main",
     login: Login | None = None,
     permissions: Sequence[str] = tuple(sorted(ALL_PERMISSIONS)),

@@ -16,8 +16,8 @@ __all__ = ["app"]
 def load_tasks(**_: object) -> None:
     importlib.import_module("tests.workers.tasks")
     if limit := os.environ.get("TEST_PROGRESS_LIMIT"):
-        from apps.events import progress
-        from apps.events.worker import liveness
+        from apps.events.commands.worker import liveness
+        from apps.events.process import progress
 
         progress.LIMIT_SECONDS, liveness.BEAT_SECONDS = float(limit), 0.5
 

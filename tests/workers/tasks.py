@@ -12,9 +12,9 @@ from uuid import UUID
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import connection
 
-from apps.events.catalogue import Command
-from apps.events.catalogue.bots import StartBot, StopBot, TickBot, TriggerTrade
-from apps.events.commands import Delivery, executes, on_signal
+from apps.events.commands.runner import Delivery, executes, on_signal
+from apps.messages.base import Command
+from apps.messages.bots import StartBot, StopBot, TickBot, TriggerTrade
 
 FOLDER = Path(os.environ["TEST_WORKER_FOLDER"])
 

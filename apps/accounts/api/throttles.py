@@ -7,8 +7,9 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle, SimpleRateThrottle
 
-from apps.accounts import selectors, services
-from apps.accounts.client import address_of
+from apps.accounts import selectors
+from apps.accounts.client_info import address_of
+from apps.accounts.services.lockout import guard_admit
 from apps.core.principal import principal_of
 
 
@@ -49,5 +50,5 @@ class PasswordGuard(BaseThrottle):
 
     def allow_request(self, request: Request, view: Any) -> bool:
         user = selectors.user_get(user_id=principal_of(request).user_id)
-        services.guard_admit(email=user.email, address=None, now=timezone.now())
+        guard_admit(email=user.email, address=None, now=timezone.now())
         return True

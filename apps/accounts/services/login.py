@@ -6,15 +6,15 @@ import structlog
 from django.contrib.auth.hashers import make_password, verify_password
 from django.db import transaction
 
-from apps.accounts.client import Client
+from apps.accounts.client_info import Client
 from apps.accounts.errors import InvalidCredentials, OtpInvalid, OtpRequired
 from apps.accounts.models import User, UserSession
-from apps.accounts.services.guard import guard_admit, guard_forgive
+from apps.accounts.services.lockout import guard_admit, guard_forgive
 from apps.accounts.services.mfa import mfa_is_enabled, otp_redeem
 from apps.accounts.services.sessions import session_start
 from apps.accounts.tokens import TokenPair
-from apps.events.catalogue.user import UserLoggedIn
-from apps.events.services import publish
+from apps.events.store.publish import publish
+from apps.messages.user import UserLoggedIn
 
 log = structlog.get_logger(__name__)
 

@@ -6,9 +6,9 @@ import structlog
 from django.core.mail import EmailMessage
 from django.db import transaction
 
-from apps.accounts.mail_texts import TEXTS
+from apps.accounts.mail_templates import TEXTS
 from apps.accounts.models import OneTimeToken, OutgoingMail, User
-from apps.accounts.services.one_time import LIFETIMES, token_issue
+from apps.accounts.services.one_time_tokens import LIFETIMES, token_issue
 
 log = structlog.get_logger(__name__)
 

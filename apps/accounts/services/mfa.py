@@ -13,12 +13,12 @@ from django.db import transaction
 
 from apps.accounts.errors import MfaAlreadyEnabled, MfaNotSetUp, OtpWrong, PasswordWrong
 from apps.accounts.models import MfaDevice, OutgoingMail, RecoveryCode, User
-from apps.accounts.services.guard import guard_lift
+from apps.accounts.services.lockout import guard_lift
 from apps.accounts.services.mail import mail_queue
 from apps.accounts.tokens import digest_of
 from apps.core.crypto import Sealed, seal, unseal, vault_key
-from apps.events.catalogue.user import UserUpdated
-from apps.events.services import publish
+from apps.events.store.publish import publish
+from apps.messages.user import UserUpdated
 
 ISSUER = "Muckard"
 STEP_SECONDS = 30

@@ -9,12 +9,12 @@ from django.db import transaction
 
 from apps.accounts.errors import PasswordTooWeak, PasswordWrong
 from apps.accounts.models import OneTimeToken, OutgoingMail, User, UserSession
-from apps.accounts.services.guard import guard_lift
+from apps.accounts.services.lockout import guard_lift
 from apps.accounts.services.mail import mail_queue
-from apps.accounts.services.one_time import token_redeem
+from apps.accounts.services.one_time_tokens import token_redeem
 from apps.accounts.services.sessions import sessions_end_all
-from apps.events.catalogue.user import UserUpdated
-from apps.events.services import publish
+from apps.events.store.publish import publish
+from apps.messages.user import UserUpdated
 
 
 def password_require_strong(password: str, *, user: User) -> None:

@@ -7,9 +7,9 @@ from uuid import UUID
 from django.db import transaction
 
 from apps.accounts.models import OneTimeToken, User
-from apps.accounts.services.one_time import token_redeem
-from apps.events.catalogue.user import UserUpdated
-from apps.events.services import publish
+from apps.accounts.services.one_time_tokens import token_redeem
+from apps.events.store.publish import publish
+from apps.messages.user import UserUpdated
 
 
 @transaction.atomic

@@ -12,8 +12,8 @@ from apps.accounts.services.mail import mail_queue
 from apps.accounts.services.passwords import password_require_strong
 from apps.core.ids import new_id
 from apps.core.principal import Role
-from apps.events.catalogue.user import UserCreated
-from apps.events.services import publish
+from apps.events.store.publish import publish
+from apps.messages.user import UserCreated
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,15 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from apps.accounts.client import Client
+from apps.accounts.client_info import Client
 from apps.accounts.errors import RefreshRefused, RefreshSuperseded
 from apps.accounts.models import OutgoingMail, User, UserSession
 from apps.accounts.services.mail import mail_queue
 from apps.accounts.tokens import RefreshClaims, TokenPair, digest_of, mint, new_token_id, read_refresh
 from apps.core.errors import NotFound
 from apps.core.ids import new_id
-from apps.events.catalogue.user import UserUpdated
-from apps.events.services import publish
+from apps.events.store.publish import publish
+from apps.messages.user import UserUpdated
 
 log = structlog.get_logger(__name__)
 

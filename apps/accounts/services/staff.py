@@ -15,8 +15,8 @@ from apps.accounts.services.sessions import sessions_end_all
 from apps.core.errors import NotFound
 from apps.core.ids import new_id
 from apps.core.principal import Role
-from apps.events.catalogue.user import UserCreated, UserUpdated
-from apps.events.services import publish
+from apps.events.store.publish import publish
+from apps.messages.user import UserCreated, UserUpdated
 
 ADMIN_ONLY = frozenset({"roles", "is_active"})
 

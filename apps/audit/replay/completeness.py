@@ -9,10 +9,11 @@ from typing import Any
 
 from django.db import connection
 
-from apps.audit import archived
+from apps.audit import read_archive
 from apps.audit.filters import EventFilter, types_of
-from apps.events.catalogue.audit import ParkedKeyReleased
-from apps.events.kafka import BrokerUnavailable, Extent, TopicReader
+from apps.events.brokers.kafka.options import BrokerUnavailable
+from apps.events.brokers.kafka.reader import Extent, TopicReader
+from apps.messages.audit import ParkedKeyReleased
 
 _WAITING = "SELECT event_id FROM events.outbox WHERE transport = %s"
 _LEFT_OUT = """
@@ -34,7 +35,7 @@ def _reasons(filters: EventFilter) -> Iterator[str]:
     topics = filters.topics()
     if not topics:
         yield "no topic has what fits"
-    if archived.months_since(filters.recorded_since):
+    if read_archive.months_since(filters.recorded_since):
         yield "what fits may be in archived months, which Kafka does not have"
     if _fits(filters, f"event_id IN ({_WAITING})", "kafka"):
         yield "some of what fits has not reached Kafka yet"

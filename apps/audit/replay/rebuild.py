@@ -11,11 +11,10 @@ from apps.audit.filters import EventFilter
 from apps.audit.replay import sources
 from apps.audit.replay.shadow import Shadow
 from apps.audit.replay.targets import Target
-from apps.events.consumers import deliver, deliver_batch, load_consumers
-from apps.events.consumers.delivery import batch_handler_of
-from apps.events.consumers.registry import registrations_for
-from apps.events.envelope import Envelope
-from apps.events.projections import Projection
+from apps.events.consumers.delivery import batch_handler_of, deliver, deliver_batch
+from apps.events.consumers.projections import Projection
+from apps.events.consumers.registry import load_consumers, registrations_for
+from apps.messages.envelope import Envelope
 
 # So few events are taken while the consumers wait; before, rounds bring the rebuilt model that close to the live one.
 _LEFT_FOR_THE_END = 500

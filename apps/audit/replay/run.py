@@ -15,11 +15,11 @@ from apps.audit.filters import EventFilter
 from apps.audit.replay.targets import Target
 from apps.core.errors import PlatformError
 from apps.core.ids import new_id
-from apps.events.catalogue import Event
-from apps.events.catalogue.audit import EventsReplayed, ReplayInterrupted, ReplayStarted
-from apps.events.envelope import Envelope
-from apps.events.loop import DATABASE_ERRORS
-from apps.events.services import publish
+from apps.events.process.run_loop import DATABASE_ERRORS
+from apps.events.store.publish import publish
+from apps.messages.audit import EventsReplayed, ReplayInterrupted, ReplayStarted
+from apps.messages.base import Event
+from apps.messages.envelope import Envelope
 
 
 class ReplayCutShort(PlatformError):

@@ -17,8 +17,8 @@ from psycopg2 import sql
 from psycopg2.errors import LockNotAvailable
 
 from apps.core.errors import PlatformError
+from apps.events.consumers.projections import Projection
 from apps.events.models import DeadLetter, InboxEntry
-from apps.events.projections import Projection
 
 # A killed rebuild's session ends within a second or two: that long its lock may outlive it.
 _OTHER_ENDS_SECONDS = 5.0

@@ -10,13 +10,13 @@ from uuid import UUID
 
 from django.db import Error, connection, transaction
 
-from apps.audit import archived
+from apps.audit import read_archive
+from apps.audit.event_row import COLUMNS, parse_record
 from apps.audit.filters import EventFilter
 from apps.audit.models import ArchivedPartition
-from apps.audit.records import COLUMNS, parse_record
-from apps.events.cloud_events import from_kafka as envelope_of
-from apps.events.envelope import Envelope
-from apps.events.kafka import TopicReader
+from apps.events.brokers.kafka.reader import TopicReader
+from apps.messages.cloud_events import from_kafka as envelope_of
+from apps.messages.envelope import Envelope
 
 _ROWS_AT_ONCE = 2_000
 _SORTED_AT_ONCE = 50_000
@@ -41,9 +41,9 @@ def from_store(filters: EventFilter, *, archive_folder: Path | None = None) -> G
     All files are looked at before the first event is given. Raises ArchiveMissing, ArchiveChanged.
     """
     with _at_this_moment(filters, archive_folder) as months:
-        archived.refuse_changed(months, archive_folder)
+        read_archive.refuse_changed(months, archive_folder)
         for month in months:
-            matching = _with_place(archived.lines_of(month, archive_folder), filters)
+            matching = _with_place(read_archive.lines_of(month, archive_folder), filters)
             for line in _sorted(matching):
                 yield parse_record(line.split(b"\t", _PARTS_OF_A_PLACE)[-1]).envelope
         with connection.cursor() as cursor:
@@ -75,9 +75,9 @@ def _at_this_moment(filters: EventFilter, archive_folder: Path | None) -> Iterat
         cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         # No month may leave the table between the look at the archive and the look at the table.
         cursor.execute("LOCK TABLE events.event IN ACCESS SHARE MODE")
-        months = archived.months_since(filters.recorded_since)
+        months = read_archive.months_since(filters.recorded_since)
         for month in months:
-            archived.path_of(month, archive_folder)
+            read_archive.path_of(month, archive_folder)
         cursor.execute(f"DECLARE replay NO SCROLL CURSOR WITH HOLD FOR {_select(where)}", parameters)
     try:
         yield months

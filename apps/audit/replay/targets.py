@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from apps.events.cloud_events import timestamp, to_json
-from apps.events.envelope import Envelope
+from apps.messages.cloud_events import timestamp, to_json
+from apps.messages.envelope import Envelope
 
 
 class Target:

@@ -1,9 +1,9 @@
 """Bots and what is asked of them are written by services; the read models hold what events said, and nothing else."""
 
 from apps.bots.models.alerts import Alert
-from apps.bots.models.definitions import Bot, BotCommand, CommandKind, Interval, Mode
+from apps.bots.models.definitions import Bot, BotCommand, CommandKind, Interval
 from apps.bots.models.status import BotRunNews, BotState, BotStatus
-from apps.bots.models.trades import AccountTrade, BotTrade, Side, UserTrading
+from apps.bots.models.trades import AccountTrade, BotTrade, UserTrading
 
 __all__ = [
     "AccountTrade",
@@ -16,7 +16,5 @@ __all__ = [
     "BotTrade",
     "CommandKind",
     "Interval",
-    "Mode",
-    "Side",
     "UserTrading",
 ]

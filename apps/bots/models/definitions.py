@@ -7,12 +7,8 @@ from django.db.models import F, Q
 
 from apps.core.ids import new_id
 from apps.core.money import money_field
-from apps.events.catalogue.bots import BotConfig
-
-
-class Mode(models.TextChoices):
-    PAPER = "paper"
-    LIVE = "live"
+from apps.core.terms import Mode
+from apps.messages.bots import BotConfig
 
 
 class Interval(models.IntegerChoices):
@@ -96,7 +92,7 @@ class Bot(models.Model):
         """The definition as a command carries it."""
         return BotConfig(
             name=self.name,
-            mode="live" if self.mode == Mode.LIVE else "paper",
+            mode=Mode(self.mode),
             credential_id=self.credential_id,
             pair=self.pair,
             strategy=self.strategy,

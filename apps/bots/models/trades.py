@@ -6,11 +6,7 @@ from django.db import models
 from django.db.models import Q
 
 from apps.core.money import money_field
-
-
-class Side(models.TextChoices):
-    BUY = "buy"
-    SELL = "sell"
+from apps.core.terms import Side
 
 
 class BotTrade(models.Model):

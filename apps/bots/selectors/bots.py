@@ -11,7 +11,7 @@ from apps.bots.errors import BotNotFound
 from apps.bots.lifecycle import Asked, state_of
 from apps.bots.models import Bot, BotCommand, BotState, BotStatus, CommandKind
 from apps.bots.models.definitions import LIFECYCLE
-from apps.events.selectors import command_executions_by_id
+from apps.events.store.selectors import command_executions_by_id
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ from uuid import UUID
 
 from django.db.models import Count, Q
 
-from apps.bots.accounting import ZERO, Book, exactly
+from apps.bots.adapters import LastPrice, last_price, pair_rules_kept
 from apps.bots.models import Bot, BotStatus, BotTrade
-from apps.bots.outside import LastPrice, last_price, pair_rules_kept
+from apps.bots.position_pnl import ZERO, Book, exactly
 from apps.bots.selectors.bots import bot_get
+from apps.core.terms import Side
 
 MAX_POINTS = 500
 
@@ -62,7 +63,7 @@ def _performance_of(bot: Bot, *, price: LastPrice | None) -> Performance:
     else:
         unrealised = book.value_at(price.price) - book.position_cost if price else None
     rules = pair_rules_kept(pair=bot.pair, mode=bot.config.mode)
-    sales = BotTrade.objects.filter(bot_id=bot.id, side="sell").aggregate(
+    sales = BotTrade.objects.filter(bot_id=bot.id, side=Side.SELL).aggregate(
         all=Count("pk"), profitable=Count("pk", filter=Q(realised_pnl__gt=0))
     )
     return Performance(

@@ -7,12 +7,12 @@ from decimal import Decimal
 from itertools import groupby
 from uuid import UUID
 
-from apps.bots.accounting import ZERO, exactly
+from apps.bots.adapters import LastPrice, last_price
 from apps.bots.models import Bot, BotStatus
-from apps.bots.outside import LastPrice, last_price
+from apps.bots.position_pnl import ZERO, exactly
 from apps.bots.selectors.performance import book_of_status
 from apps.bots.selectors.trades import user_trading_get
-from apps.events.catalogue.kraken import Mode
+from apps.core.terms import Mode
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from django.db.models import QuerySet, TextChoices
 from apps.bots.errors import CommandNotFound
 from apps.bots.models import BotCommand
 from apps.bots.selectors.bots import bot_get
-from apps.events.executions import State
-from apps.events.selectors import command_executions_by_id, undispatched_ids
+from apps.events.commands.executions import State
+from apps.events.store.selectors import command_executions_by_id, undispatched_ids
 
 
 class ReceiptState(TextChoices):

@@ -10,11 +10,12 @@ from uuid import UUID
 from apps.bots.errors import CommandNotFound
 from apps.bots.selectors.bots import bot_get
 from apps.core.money import plain
-from apps.events.catalogue import Message
-from apps.events.catalogue.bots import BotError, BotStarted, BotStopped, StartBot, StopBot, TriggerTrade
-from apps.events.catalogue.trading import BotTradeExecuted, BotTradeSkipped, TradeExecuted
-from apps.events.envelope import Envelope
-from apps.events.selectors import chain_list, event_get, stream_page
+from apps.core.terms import Side
+from apps.events.store.selectors import chain_list, event_get, stream_page
+from apps.messages.base import Message
+from apps.messages.bots import BotError, BotStarted, BotStopped, StartBot, StopBot, TriggerTrade
+from apps.messages.envelope import Envelope
+from apps.messages.trading import BotTradeExecuted, BotTradeSkipped, TradeExecuted
 
 # A chain grows while its run trades; more than this is read by pages of the bot's own timeline.
 MAX_CHAIN = 500
@@ -96,7 +97,7 @@ def _stopped(message: BotStopped) -> str:
 
 
 def _trade(message: BotTradeExecuted | TradeExecuted) -> str:
-    verb = "Bought" if message.side == "buy" else "Sold"
+    verb = "Bought" if message.side == Side.BUY else "Sold"
     return (
         f"{verb} {plain(message.volume)} {message.base_asset} at {plain(message.price)} {message.quote_asset}, "
         f"fee {plain(message.fee)}."

@@ -3,8 +3,8 @@
 from uuid import UUID
 
 from apps.bots.models import Alert
-from apps.events.catalogue.bots import BotError
-from apps.events.catalogue.kraken import KrakenKeyTestFailed
+from apps.messages.bots import BotError
+from apps.messages.kraken import KrakenKeyTestFailed
 
 
 def key_test_failed(message: KrakenKeyTestFailed, *, event_id: UUID) -> None:

@@ -15,9 +15,9 @@ from apps.bots.selectors.bots import BotView, bot_get_for_update, bot_list, bot_
 from apps.core.errors import Malformed
 from apps.core.ids import new_id
 from apps.core.money import plain
-from apps.events.catalogue.bots import StartBot, StopBot, StopDeletedBot, TriggerTrade
-from apps.events.catalogue.trading import Side
-from apps.events.services import dispatch
+from apps.core.terms import Side
+from apps.events.store.publish import dispatch
+from apps.messages.bots import StartBot, StopBot, StopDeletedBot, TriggerTrade
 
 Manner = Literal["pause", "stop", "flatten"]
 

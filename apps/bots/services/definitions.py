@@ -7,13 +7,13 @@ from uuid import UUID
 
 from django.db import transaction
 
+from apps.bots.adapters import PairRules
 from apps.bots.errors import BotChangedMeanwhile, BotInUse, FieldIsImmutable
 from apps.bots.models import Bot
-from apps.bots.outside import PairRules
 from apps.bots.rules import check_budget, check_credential, check_pair, check_parameters
 from apps.bots.selectors.bots import bot_get, bot_get_for_update, bot_view
 from apps.bots.services.commands import announce_deletion
-from apps.events.catalogue.kraken import Mode
+from apps.core.terms import Mode
 
 IMMUTABLE = ("mode", "pair")
 CHANGEABLE = ("name", "credential_id", "strategy", "parameters", "interval_minutes", "quote_budget")

@@ -8,10 +8,11 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import Q
 
-from apps.bots.accounting import Book, Fill, exactly
 from apps.bots.models import AccountTrade, BotRunNews, BotState, BotStatus, BotTrade
-from apps.events.catalogue.bots import BotError
-from apps.events.catalogue.trading import BotTradeSkipped
+from apps.bots.position_pnl import Book, Fill, exactly
+from apps.core.terms import Side
+from apps.messages.bots import BotError
+from apps.messages.trading import BotTradeSkipped
 
 _BOOK_FIELDS = ("trades", "position_volume", "position_cost", "quote_flow", "realised_pnl", "fees")
 _STATUS_FIELDS = [each.attname for each in BotStatus._meta.concrete_fields if not each.primary_key]
@@ -190,4 +191,4 @@ def _fold(book: Book, trades: list[BotTrade]) -> Book:
 
 
 def _fill_of(trade: BotTrade) -> Fill:
-    return Fill(side="buy" if trade.side == "buy" else "sell", volume=trade.volume, cost=trade.cost, fee=trade.fee)
+    return Fill(side=Side(trade.side), volume=trade.volume, cost=trade.cost, fee=trade.fee)

@@ -9,11 +9,11 @@ from functools import singledispatch
 
 from apps.bots.models import AccountTrade, BotRunNews, BotState, BotStatus, BotTrade, UserTrading
 from apps.bots.services.read_model_changes import BotChanges, ReadModelChanges
-from apps.events.catalogue import Message
-from apps.events.catalogue.bots import BotError, BotStarted, BotStopped
-from apps.events.catalogue.trading import BotTradeExecuted, BotTradeSkipped, TradeExecuted
-from apps.events.catalogue.user import UserCreated
-from apps.events.envelope import Envelope
+from apps.messages.base import Message
+from apps.messages.bots import BotError, BotStarted, BotStopped
+from apps.messages.envelope import Envelope
+from apps.messages.trading import BotTradeExecuted, BotTradeSkipped, TradeExecuted
+from apps.messages.user import UserCreated
 
 # What these tables hold comes from events alone.
 MODELS = (BotRunNews, BotStatus, BotTrade, AccountTrade, UserTrading)

@@ -8,7 +8,7 @@ from django.db import connection, transaction
 
 from apps.core.context import message_context
 from apps.events.consumers.registry import BatchHandler, registrations_for
-from apps.events.envelope import Envelope
+from apps.messages.envelope import Envelope
 
 logger = structlog.get_logger(__name__)
 

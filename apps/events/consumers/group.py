@@ -9,18 +9,17 @@ from kafka import TopicPartition
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
-from apps.events import heartbeats
+from apps.events.brokers.kafka.broker_probe import Question
+from apps.events.brokers.kafka.consumer import event_consumer, fetch_position
 from apps.events.consumers import metrics
-from apps.events.consumers.arrival import Arrival
-from apps.events.consumers.handling import BatchFailed, Handling, Result
 from apps.events.consumers.housekeeping import Housekeeping
+from apps.events.consumers.inbound import Arrival
 from apps.events.consumers.lag import LagWatch
 from apps.events.consumers.membership import Membership
 from apps.events.consumers.partition import Partition
 from apps.events.consumers.registry import topics_of
-from apps.events.kafka import event_consumer
-from apps.events.kafka.consumer import fetch_position
-from apps.events.kafka.question import Question
+from apps.events.consumers.retry_policy import BatchFailed, Handling, Result
+from apps.events.process import heartbeats
 
 logger = structlog.get_logger(__name__)
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from django.db import connection
 
-from apps.events.catalogue.topics import RETENTION
+from apps.messages.topics import RETENTION
 
 # Kafka forgets an event after its retention; a margin, for what was dead-lettered or replayed late.
 KEPT_FOR = RETENTION + timedelta(days=30)

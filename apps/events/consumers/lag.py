@@ -6,7 +6,7 @@ from typing import Any
 from kafka import TopicPartition
 
 from apps.events.consumers import metrics
-from apps.events.progress import Progress, Standing
+from apps.events.process.progress import Progress, Standing
 
 # How long the loop waits for the broker's end offsets. Without an answer the last ones count.
 END_OFFSETS_SECONDS = 2.0

@@ -5,7 +5,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from itertools import islice
 
-from apps.events.consumers.arrival import Arrival
+from apps.events.consumers.inbound import Arrival
 
 # Between the attempts at one event; after the last attempt it is set aside.
 PAUSES_SECONDS = (0.5, 2.0)

@@ -6,8 +6,8 @@ from typing import Any, TypeVar, overload
 
 from django.utils.module_loading import autodiscover_modules
 
-from apps.events.catalogue import Event, Message, Status, Transport
-from apps.events.envelope import Envelope
+from apps.messages.base import Event, Message, Status, Transport
+from apps.messages.envelope import Envelope
 
 M = TypeVar("M", bound=Message)
 Handler = Callable[[Any, Envelope], None]
@@ -121,7 +121,7 @@ def handlers_for(group: str, *, transport: Transport | None = None) -> dict[tupl
 
     A topic may keep commands and status messages for auditors: those reach handlers over RabbitMQ.
     """
-    from apps.events.catalogue import message_class
+    from apps.messages.base import message_class
 
     return {
         identity: registration.function
@@ -132,7 +132,7 @@ def handlers_for(group: str, *, transport: Transport | None = None) -> dict[tupl
 
 def topics_of(group: str) -> list[str]:
     """The Kafka topics that a group has to read."""
-    from apps.events.catalogue import message_class
+    from apps.messages.base import message_class
 
     declarations = (message_class(name, version).declaration for name, version in registrations_for(group))
     return sorted({each.destination for each in declarations if each.transport is Transport.KAFKA})

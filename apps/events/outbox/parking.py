@@ -10,9 +10,9 @@ from django.db import connection, transaction
 
 from apps.core.errors import NotFound
 from apps.core.ids import new_id
-from apps.events.catalogue.audit import ParkedKeyReleased
 from apps.events.models import ParkedKey
-from apps.events.services import publish
+from apps.events.store.publish import publish
+from apps.messages.audit import ParkedKeyReleased
 
 logger = structlog.get_logger(__name__)
 

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from django.db import connection
 
-from apps.events.loop import DATABASE_ERRORS
+from apps.events.process.run_loop import DATABASE_ERRORS
 
 W = TypeVar("W")
 R = TypeVar("R")

@@ -4,11 +4,11 @@ from collections.abc import Callable, Collection
 
 from django.db import connection
 
-from apps.events.outbox.floor import Floor
-from apps.events.outbox.gate import Gate
+from apps.events.outbox.admission import Gate
+from apps.events.outbox.low_watermark import Floor
 from apps.events.outbox.metrics import OutboxLook
 from apps.events.outbox.rows import prepare_session
-from apps.events.progress import Backlog, Progress, ProgressWatch, Standing
+from apps.events.process.progress import Backlog, Progress, ProgressWatch, Standing
 
 # The transport is written out, for the planner to see that a partial index has the answer.
 _OLDEST = """

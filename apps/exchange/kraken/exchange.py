@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 import structlog
 
 from apps.core.money import plain
-from apps.events.catalogue.kraken import Mode
+from apps.core.terms import Mode
 from apps.exchange.errors import ExchangeRefused, HistoryTooLong, OutcomeUnknown, UnknownPair
 from apps.exchange.instrument import Instrument
-from apps.exchange.kraken import answers, parsing
+from apps.exchange.kraken import error_classification, parsing
 from apps.exchange.kraken.client import Patience
 from apps.exchange.kraken.parsing import reading
 from apps.exchange.kraken.transport import Transport
@@ -147,7 +147,7 @@ class KrakenExchange:
         )
         if envelope.errors:
             try:
-                return answers.refusal_of_placement(envelope.errors, cl_ord_id=order.cl_ord_id)
+                return error_classification.refusal_of_placement(envelope.errors, cl_ord_id=order.cl_ord_id)
             except OutcomeUnknown as unknown:
                 self._tell_of(unknown, envelope)
                 raise
@@ -171,7 +171,7 @@ class KrakenExchange:
         try:
             result = self._transport.private("CancelOrder", **_given(txid=txid, cl_ord_id=cl_ord_id))
         except ExchangeRefused as refused:
-            if answers.is_gone((refused.exchange_error,)):
+            if error_classification.is_gone((refused.exchange_error,)):
                 return Cancellation(0)
             raise
         with reading("a cancellation"):
@@ -179,7 +179,7 @@ class KrakenExchange:
 
     # --- inside
 
-    def _tell_of(self, unknown: OutcomeUnknown, envelope: answers.Envelope) -> None:
+    def _tell_of(self, unknown: OutcomeUnknown, envelope: error_classification.Envelope) -> None:
         """Loud where the exchange spoke in words that this adapter does not know."""
         if unknown.is_alarming:
             log.error("placement_answer_not_known", mode=self.mode, cl_ord_id=unknown.cl_ord_id, said=envelope.errors)
@@ -205,7 +205,7 @@ class KrakenExchange:
         try:
             result = self._transport.private(method, txid=",".join(ids), **params)
         except ExchangeRefused as refused:
-            if not answers.is_gone((refused.exchange_error,)) and refused.exchange_error != _UNKNOWN_IDS:
+            if not error_classification.is_gone((refused.exchange_error,)) and refused.exchange_error != _UNKNOWN_IDS:
                 raise
             if len(ids) == 1:
                 return {}

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from apps.core.terms import Side
 from apps.exchange.errors import ExchangeUnavailable
 from apps.exchange.instrument import ONLINE, Instrument
 from apps.exchange.types import (
@@ -21,7 +22,6 @@ from apps.exchange.types import (
     OrderBook,
     OrderStatus,
     ServerStatus,
-    Side,
     Ticker,
 )
 

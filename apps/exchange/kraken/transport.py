@@ -11,14 +11,14 @@ from prometheus_client import Counter
 from urllib3.exceptions import NewConnectionError
 
 from apps.exchange.errors import ExchangeUnavailable, NotSent, OutcomeUnknown
-from apps.exchange.kraken.answers import (
+from apps.exchange.kraken.client import KrakenClient, Patience
+from apps.exchange.kraken.error_classification import (
     Envelope,
     UnreadableAnswer,
     error_of_read,
     is_passing,
     read_envelope,
 )
-from apps.exchange.kraken.client import KrakenClient, Patience
 from apps.exchange.nonce import signing_turn
 
 log = structlog.get_logger(__name__)

@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 
 from apps.core.api.pagination import NewestFirstPagination
 from apps.core.api.schema import error_responses
-from apps.events.catalogue.kraken import Mode
+from apps.core.terms import Mode
 from apps.market import selectors, services
 from apps.market.api.serializers import (
     ExchangeStatusSerializer,

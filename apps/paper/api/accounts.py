@@ -15,10 +15,10 @@ from rest_framework.views import APIView
 
 from apps.core import service_token
 from apps.core.errors import NotAuthenticated
-from apps.paper import services
 from apps.paper.api.endpoints.market_data import Scene, market_facts
 from apps.paper.engine.fees import DEFAULT_SCHEDULE, SCHEDULES
 from apps.paper.market.listing import listed_markets
+from apps.paper.services.accounts import account_open
 
 AUDIENCE = "paper"
 
@@ -83,7 +83,7 @@ class AccountCreateView(APIView):
         body = AccountCreateRequest(data=request.data)
         body.is_valid(raise_exception=True)
         wanted = body.validated_data
-        opened = services.account_open(
+        opened = account_open(
             owner_id=wanted["owner_id"],
             label=wanted["label"],
             deposits=wanted["deposits"],

@@ -4,10 +4,12 @@ from datetime import datetime
 
 from django.http import HttpRequest
 
-from apps.paper import selectors, services
+from apps.paper import selectors
 from apps.paper.api.params import Params
 from apps.paper.errors import InvalidKey, InvalidNonce, InvalidSignature, TemporaryLockout
 from apps.paper.models import ApiKey
+from apps.paper.services.accounts import key_secret
+from apps.paper.services.keys import key_failure_record, nonce_use
 from apps.paper.signature import is_signed
 
 
@@ -22,14 +24,14 @@ def authenticate(request: HttpRequest, params: Params, *, now: datetime) -> ApiK
     if is_locked:
         raise TemporaryLockout
     if api_key is None:
-        services.key_failure_record(key=key, now=now)
+        key_failure_record(key=key, now=now)
         raise InvalidKey
     if nonce is None:
         raise InvalidNonce
     signature = request.headers.get("API-Sign", "")
-    secret = services.key_secret(api_key)
+    secret = key_secret(api_key)
     if not is_signed(signature, secret=secret, path=request.path, nonce=nonce, body=request.body):
-        services.key_failure_record(key=key, now=now)
+        key_failure_record(key=key, now=now)
         raise InvalidSignature
-    services.nonce_use(key=key, nonce=nonce, now=now)
+    nonce_use(key=key, nonce=nonce, now=now)
     return api_key

@@ -16,7 +16,7 @@ from apps.paper.engine.fees import DEFAULT_SCHEDULE, fee_schedule
 from apps.paper.errors import UnknownAsset
 from apps.paper.instruments import asset_named
 from apps.paper.models import Account, ApiKey
-from apps.paper.services.books import Books
+from apps.paper.services.account_ledger import Books
 
 # Everything a bot needs; no right to withdraw exists here.
 PERMISSIONS = (

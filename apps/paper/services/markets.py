@@ -6,7 +6,7 @@ from django.db import transaction
 
 from apps.paper.market.listing import listed_markets
 from apps.paper.models import Market
-from apps.paper.services.floor import Clock, is_current, open_floor, restart
+from apps.paper.services.market_session import Clock, is_current, open_floor, restart
 
 
 def market_current(*, pair: str, clock: Clock) -> Market:

@@ -8,8 +8,8 @@ from uuid import UUID
 from django.db import transaction
 
 from apps.paper import ids, selectors
-from apps.paper.engine.arrival import CancelReason, arrive
 from apps.paper.engine.fees import fee_schedule
+from apps.paper.engine.order_matching import CancelReason, arrive
 from apps.paper.engine.orders import ZERO, Fill, OrderType, Side, Status, TimeInForce, WorkingOrder
 from apps.paper.engine.rules import (
     OrderTerms,
@@ -33,7 +33,7 @@ from apps.paper.errors import (
 )
 from apps.paper.market.listing import listed_markets
 from apps.paper.models import LIVE, Account, Order
-from apps.paper.services.floor import ORDER_FIELDS, Clock, Floor, LockedMarket, open_floor, working_order
+from apps.paper.services.market_session import ORDER_FIELDS, Clock, Floor, LockedMarket, open_floor, working_order
 
 MAX_OPEN_ORDERS = 80  # per account and pair: Kraken's Intermediate tier
 

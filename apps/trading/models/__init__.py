@@ -3,9 +3,9 @@
 Lock order, for whoever writes: switch, run, position, intent, then the event streams of the bot and of its credential.
 """
 
-from apps.trading.models.books import Fill, LedgerAccount, LedgerEntry, Position
 from apps.trading.models.histories import ReconciledHistory
-from apps.trading.models.intents import ACTIVE_STATES, DOUBTFUL_STATES, IntentState, OrderIntent, OrderKind, Side
+from apps.trading.models.ledger import Fill, LedgerAccount, LedgerEntry, Position
+from apps.trading.models.orders import ACTIVE_STATES, DOUBTFUL_STATES, IntentState, OrderIntent, OrderKind
 from apps.trading.models.runs import BotRun, BotSwitch, RunState
 
 __all__ = [
@@ -22,5 +22,4 @@ __all__ = [
     "Position",
     "ReconciledHistory",
     "RunState",
-    "Side",
 ]

@@ -5,7 +5,7 @@ from django.db import models
 from django.db.models import Q
 
 from apps.core.ids import new_id
-from apps.events.catalogue.bots import BotConfig
+from apps.messages.bots import BotConfig
 
 
 class RunState(models.TextChoices):

@@ -9,8 +9,9 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from apps.core.money import plain
+from apps.core.terms import Mode
 from apps.vault.models import Credential
-from apps.vault.rights import warnings_of
+from apps.vault.permissions import warnings_of
 
 _ONE_LINE = RegexValidator(r"^[^\x00-\x1f\x7f\u2028\u2029]*$", "Only one line of printable characters.")
 _KEY = RegexValidator(r"^[A-Za-z0-9+/=_-]{1,128}$", "This is not an API key.")
@@ -48,12 +49,12 @@ class LabelSerializer(serializers.Serializer[Any]):
 
 
 class KeyConnectSerializer(LabelSerializer):
-    mode = serializers.ChoiceField(choices=Credential.Mode.choices, help_text="Never changes.")
+    mode = serializers.ChoiceField(choices=Mode.choices, help_text="Never changes.")
     api_key = serializers.CharField(required=False, validators=[_KEY], help_text="Live only.")
     api_secret = SecretField(required=False, help_text="Live only. Kept encrypted, never shown.")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        needed = attrs["mode"] == Credential.Mode.LIVE
+        needed = attrs["mode"] == Mode.LIVE
         message = "A live key needs it." if needed else "A paper account makes its own."
         wrong = {name: message for name in ("api_key", "api_secret") if (name in attrs) is not needed}
         if wrong:
@@ -111,5 +112,5 @@ class BalanceSerializer(serializers.Serializer[Any]):
 
 class BalancesSerializer(serializers.Serializer[Any]):
     as_of = serializers.DateTimeField()
-    mode = serializers.ChoiceField(choices=Credential.Mode.choices)
+    mode = serializers.ChoiceField(choices=Mode.choices)
     balances = BalanceSerializer(many=True)

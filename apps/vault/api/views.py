@@ -15,7 +15,7 @@ from apps.core.api.idempotency import IdempotentMutations
 from apps.core.api.pagination import NewestFirstPagination
 from apps.core.api.schema import error_responses
 from apps.core.principal import IsTrader, principal_of
-from apps.vault import selectors, services
+from apps.vault import selectors
 from apps.vault.api.serializers import (
     BalancesSerializer,
     KeyConnectSerializer,
@@ -23,6 +23,9 @@ from apps.vault.api.serializers import (
     LabelSerializer,
     PassportSerializer,
 )
+from apps.vault.services.connect import credential_connect
+from apps.vault.services.keys import credential_balances, credential_disconnect, credential_rename
+from apps.vault.services.verify import credential_rotate, credential_test
 
 
 class KeyView(IdempotentMutations, APIView):
@@ -44,7 +47,7 @@ class KeyConnectView(ExchangeKeyView):
         """Connects a key after testing it, or opens a paper account. A key that may withdraw is refused."""
         wanted = _valid(KeyConnectSerializer, request)
         user_id = principal_of(request).user_id
-        credential = services.credential_connect(user_id=user_id, now=timezone.now(), **wanted)
+        credential = credential_connect(user_id=user_id, now=timezone.now(), **wanted)
         location = reverse("exchange-key", args=[credential.id])
         return Response(PassportSerializer(credential).data, status=201, headers={"Location": location})
 
@@ -71,7 +74,7 @@ class KeyDetailView(KeyView):
     @extend_schema(request=LabelSerializer, responses={200: PassportSerializer, **error_responses(401, 403, 404, 409)})
     def patch(self, request: Request, key_id: UUID) -> Response:
         """Renames the key."""
-        credential = services.credential_rename(
+        credential = credential_rename(
             credential_id=key_id,
             user_id=principal_of(request).user_id,
             now=timezone.now(),
@@ -82,7 +85,7 @@ class KeyDetailView(KeyView):
     @extend_schema(request=None, responses={204: None, **error_responses(401, 403, 404)})
     def delete(self, request: Request, key_id: UUID) -> Response:
         """Disconnects the key and destroys its secret. Revoke it at the exchange, too."""
-        services.credential_disconnect(
+        credential_disconnect(
             credential_id=key_id,
             user_id=principal_of(request).user_id,
             reason="Disconnected by its owner.",
@@ -96,9 +99,7 @@ class KeyTestView(ExchangeKeyView):
     @extend_schema(request=None, responses={200: PassportSerializer, **error_responses(401, 403, 404, 409, 422, 429)})
     def post(self, request: Request, key_id: UUID) -> Response:
         """Asks the exchange again what the key is and may do. One that fails is suspended."""
-        credential = services.credential_test(
-            credential_id=key_id, user_id=principal_of(request).user_id, now=timezone.now()
-        )
+        credential = credential_test(credential_id=key_id, user_id=principal_of(request).user_id, now=timezone.now())
         return Response(PassportSerializer(credential).data)
 
 
@@ -110,7 +111,7 @@ class KeyRotateView(ExchangeKeyView):
     )
     def post(self, request: Request, key_id: UUID) -> Response:
         """Replaces a live key by a new one of the same exchange account, after testing it."""
-        credential = services.credential_rotate(
+        credential = credential_rotate(
             credential_id=key_id,
             user_id=principal_of(request).user_id,
             now=timezone.now(),
@@ -125,7 +126,7 @@ class KeyBalancesView(KeyView):
     def get(self, request: Request, key_id: UUID) -> Response:
         """What the account behind the key holds now."""
         user_id, now = principal_of(request).user_id, timezone.now()
-        balances = services.credential_balances(credential_id=key_id, user_id=user_id, now=now)
+        balances = credential_balances(credential_id=key_id, user_id=user_id, now=now)
         mode = selectors.credential_get(credential_id=key_id, user_id=user_id).mode
         return Response(BalancesSerializer({"as_of": now, "mode": mode, "balances": balances}).data)
 

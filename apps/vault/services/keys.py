@@ -5,15 +5,15 @@ from uuid import UUID
 
 from django.db import transaction
 
-from apps.events.catalogue.kraken import KrakenKeyDisconnected, KrakenKeyUpdated
-from apps.events.services import publish
+from apps.events.store.publish import publish
 from apps.exchange.errors import KeyInvalid, KeyLocked
 from apps.exchange.factory import exchange_for
 from apps.exchange.types import Balance
+from apps.messages.kraken import KrakenKeyDisconnected, KrakenKeyUpdated
 from apps.vault.models import Credential
 from apps.vault.selectors import credential_open
-from apps.vault.services.passports import INTERACTIVE, credential_lock, unique_or_taken
-from apps.vault.services.testing import credential_suspend
+from apps.vault.services.key_info import INTERACTIVE, credential_lock, unique_or_taken
+from apps.vault.services.verify import credential_suspend
 
 
 def credential_rename(*, credential_id: UUID, user_id: UUID, label: str, now: datetime) -> Credential:

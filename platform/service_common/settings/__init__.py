@@ -1,5 +1,5 @@
 """Settings by concern. A service's settings.py names its apps; everything else comes from here."""
 
-from service_common.settings.build import service_settings
+from service_common.settings.factory import service_settings
 
 __all__ = ["service_settings"]

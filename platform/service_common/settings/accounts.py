@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
 from service_common.environment import Environment, InvalidEnvironment, environment
-from service_common.settings.build import ROOT
+from service_common.settings.factory import ROOT
 
 MINIMUM_PASSWORD_LENGTH = 12
 _VALIDATORS = "django.contrib.auth.password_validation"

@@ -4,7 +4,7 @@ import os
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from service_common.database_roles import OWNER_SEARCH_PATH, ROLE_OF_SERVICE, ROLES
+from apps.ops.database_roles import OWNER_SEARCH_PATH, ROLE_OF_SERVICE, ROLES
 from service_common.environment import Environment, InvalidEnvironment
 
 OWNER = "owner"

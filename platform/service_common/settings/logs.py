@@ -4,8 +4,8 @@ from typing import Any
 
 import structlog
 
+from apps.core.redaction import mask_secrets
 from service_common.environment import Environment
-from service_common.redaction import mask_secrets
 
 SHARED_PROCESSORS: list[Any] = [
     structlog.contextvars.merge_contextvars,

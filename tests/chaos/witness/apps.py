@@ -10,7 +10,7 @@ class WitnessConfig(AppConfig):
     label = "chaos_witness"
 
     def ready(self) -> None:
-        from apps.events.kafka import consumer
+        from apps.events.brokers.kafka import consumer
 
         consumer.SESSION_TIMEOUT_MS = SESSION_TIMEOUT_MS
         consumer.HEARTBEAT_MS = HEARTBEAT_MS

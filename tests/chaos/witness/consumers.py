@@ -2,11 +2,11 @@
 
 from django.db import connection
 
-from apps.events.catalogue import Message
-from apps.events.catalogue.bots import BotError, BotStarted, BotStopped
-from apps.events.catalogue.trading import BotTradeSkipped, TradeExecuted
-from apps.events.consumers import consumes
-from apps.events.envelope import Envelope
+from apps.events.consumers.registry import consumes
+from apps.messages.base import Message
+from apps.messages.bots import BotError, BotStarted, BotStopped
+from apps.messages.envelope import Envelope
+from apps.messages.trading import BotTradeSkipped, TradeExecuted
 
 GROUP = "chaos.witness"
 

@@ -5,9 +5,9 @@ import time
 from django.db import connection, transaction
 from django.utils import timezone
 
-from apps.events.catalogue import Command
-from apps.events.catalogue.bots import StopBot, TriggerTrade
-from apps.events.commands import Delivery, executes
+from apps.events.commands.runner import Delivery, executes
+from apps.messages.base import Command
+from apps.messages.bots import StopBot, TriggerTrade
 
 
 def carry_out(command: Command, delivery: Delivery) -> None:

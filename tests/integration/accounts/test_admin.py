@@ -8,11 +8,11 @@ from django.test import Client
 from django.utils import timezone
 from pydantic import SecretStr
 
-from apps.accounts import services
 from apps.accounts.errors import TooManyAttempts
 from apps.accounts.models import LoginGuard, MfaDevice, OutgoingMail, User, UserSession
-from apps.accounts.services.guard import LIMITS
+from apps.accounts.services.lockout import LIMITS, guard_admit
 from apps.accounts.services.mail import mail_queue
+from apps.accounts.services.mfa import mfa_confirm, mfa_set_up
 from apps.events.models import StoredEvent
 from service_common.environment import InvalidEnvironment
 from staff_site import settings as staff_settings
@@ -64,15 +64,15 @@ def test_guessing_on_the_staff_site_locks_the_account_everywhere() -> None:
 
     assert _log_in(admin.email).status_code == 200
     with pytest.raises(TooManyAttempts):
-        services.guard_admit(email=admin.email, address=None, now=timezone.now())
+        guard_admit(email=admin.email, address=None, now=timezone.now())
 
 
 def test_the_staff_site_asks_for_the_one_time_password() -> None:
     admin = make_user(roles=["admin"])
     now = timezone.now()
-    totp = pyotp.TOTP(services.mfa_set_up(user_id=admin.id, password=PASSWORD, now=now).secret)
+    totp = pyotp.TOTP(mfa_set_up(user_id=admin.id, password=PASSWORD, now=now).secret)
     before = int(now.timestamp()) - 30
-    services.mfa_confirm(user_id=admin.id, otp=totp.at(before), now=now)
+    mfa_confirm(user_id=admin.id, otp=totp.at(before), now=now)
 
     assert _log_in(admin.email).status_code == 200
     assert _log_in(admin.email, otp=totp.now()).status_code == 302
@@ -157,7 +157,7 @@ def test_an_admin_cannot_take_away_their_own_role() -> None:
 def test_actions_end_sessions_and_lift_a_lock() -> None:
     user = make_user()
     theirs = UserServiceClient(user)
-    services.guard_admit(email=user.email, address=None, now=timezone.now())
+    guard_admit(email=user.email, address=None, now=timezone.now())
     support = _as("support")
 
     for action in ("end_sessions", "lift_lock"):
@@ -170,7 +170,7 @@ def test_actions_end_sessions_and_lift_a_lock() -> None:
 def test_without_the_mfa_key_nobody_with_a_second_factor_gets_in(settings: Any) -> None:
     admin = make_user(roles=["admin"])
     now = timezone.now()
-    secret = services.mfa_set_up(user_id=admin.id, password=PASSWORD, now=now).secret
+    secret = mfa_set_up(user_id=admin.id, password=PASSWORD, now=now).secret
     MfaDevice.objects.update(confirmed_at=now)
     settings.ENVIRONMENT = settings.ENVIRONMENT.model_copy(update={"mfa_key": SecretStr("")})
 

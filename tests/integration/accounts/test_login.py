@@ -14,13 +14,13 @@ from django.core.cache import cache
 from django.db import connection
 from django.utils import timezone
 
-from apps.accounts import services
-from apps.accounts.client import Client
+from apps.accounts.client_info import Client
 from apps.accounts.errors import InvalidCredentials, TooManyAttempts
 from apps.accounts.models import LoginGuard, User, UserSession
-from apps.accounts.services.guard import LIMITS, WINDOW
+from apps.accounts.services.lockout import LIMITS, WINDOW, guard_admit
+from apps.accounts.services.login import user_log_in
 from apps.events.models import StoredEvent
-from apps.events.selectors import stream_list
+from apps.events.store.selectors import stream_list
 from tests.factories.accounts import PASSWORD, UserServiceClient, make_user
 
 pytestmark = pytest.mark.django_db
@@ -37,7 +37,7 @@ def _log_in(api: UserServiceClient, email: str, password: str = PASSWORD, **more
 def _fail(user: User, times: int, *, address: str | None = None, now: Any = None) -> None:
     for _ in range(times):
         with pytest.raises(InvalidCredentials):
-            services.user_log_in(
+            user_log_in(
                 email=user.email,
                 password="wrong",
                 otp="",
@@ -167,7 +167,7 @@ def test_while_locked_no_password_is_looked_at() -> None:
         mock.patch("apps.accounts.services.login.verify_password") as looked_at,
         pytest.raises(TooManyAttempts),
     ):
-        services.user_log_in(email=user.email, password=PASSWORD, otp="", client=Client(None, ""), now=timezone.now())
+        user_log_in(email=user.email, password=PASSWORD, otp="", client=Client(None, ""), now=timezone.now())
     looked_at.assert_not_called()
 
 
@@ -178,12 +178,12 @@ def test_the_lock_ends_a_quarter_of_an_hour_after_the_last_attempt_that_counted(
     client = Client(None, "")
 
     with pytest.raises(TooManyAttempts) as refused:
-        services.user_log_in(
+        user_log_in(
             email=user.email, password=PASSWORD, otp="", client=client, now=began + WINDOW - timedelta(seconds=1)
         )
     assert refused.value.retry_after_seconds == 1
 
-    services.user_log_in(email=user.email, password=PASSWORD, otp="", client=client, now=began + WINDOW)
+    user_log_in(email=user.email, password=PASSWORD, otp="", client=client, now=began + WINDOW)
     assert UserSession.objects.count() == 1
 
 
@@ -193,9 +193,9 @@ def test_attempts_made_while_locked_do_not_prolong_the_lock() -> None:
     _fail(user, ACCOUNT_LIMIT, now=began)
     for minute in range(14):
         with pytest.raises(TooManyAttempts):
-            services.guard_admit(email=user.email, address=None, now=began + timedelta(minutes=minute))
+            guard_admit(email=user.email, address=None, now=began + timedelta(minutes=minute))
 
-    services.user_log_in(email=user.email, password=PASSWORD, otp="", client=Client(None, ""), now=began + WINDOW)
+    user_log_in(email=user.email, password=PASSWORD, otp="", client=Client(None, ""), now=began + WINDOW)
     assert UserSession.objects.count() == 1
 
 
@@ -216,7 +216,7 @@ def test_one_users_failures_do_not_lock_another(api: UserServiceClient) -> None:
 def test_a_network_address_that_guesses_at_many_accounts_is_locked(api: UserServiceClient) -> None:
     for number in range(ADDRESS_LIMIT):
         with pytest.raises(InvalidCredentials):
-            services.user_log_in(
+            user_log_in(
                 email=f"{number}@example.com",
                 password="wrong",
                 otp="",
@@ -285,7 +285,7 @@ def test_a_password_changed_while_the_old_one_was_compared_opens_no_session() ->
         mock.patch("apps.accounts.services.login.mfa_is_enabled", side_effect=change_meanwhile),
         pytest.raises(InvalidCredentials),
     ):
-        services.user_log_in(email=user.email, password=PASSWORD, otp="", client=Client(None, ""), now=timezone.now())
+        user_log_in(email=user.email, password=PASSWORD, otp="", client=Client(None, ""), now=timezone.now())
     assert UserSession.objects.count() == 0
 
 

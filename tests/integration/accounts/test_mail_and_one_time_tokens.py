@@ -11,11 +11,11 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from apps.accounts import services
 from apps.accounts.errors import TokenNotValid
 from apps.accounts.models import LoginGuard, OneTimeToken, OutgoingMail, User, UserSession
-from apps.accounts.services.guard import LIMITS
-from apps.accounts.services.mail import GIVEN_UP_AFTER, QUIET_TIME, mail_queue
+from apps.accounts.services.lockout import LIMITS
+from apps.accounts.services.mail import GIVEN_UP_AFTER, QUIET_TIME, mail_queue, mail_send_due
+from apps.accounts.services.passwords import password_forgot, password_reset
 from apps.events.models import StoredEvent
 from tests.factories.accounts import PASSWORD, UserServiceClient, make_user
 
@@ -28,7 +28,7 @@ NEW_PASSWORD = "a wholly different sentence"
 
 
 def _send(now: datetime | None = None) -> None:
-    while services.mail_send_due(now=now or timezone.now()):
+    while mail_send_due(now=now or timezone.now()):
         pass
 
 
@@ -134,11 +134,11 @@ def test_a_code_works_once(api: UserServiceClient) -> None:
 
 def test_a_code_expires() -> None:
     user = make_user()
-    services.password_forgot(email=user.email, now=timezone.now())
+    password_forgot(email=user.email, now=timezone.now())
     _send()
 
     with pytest.raises(TokenNotValid):
-        services.password_reset(
+        password_reset(
             token=_mailed_token(), new_password=NEW_PASSWORD, now=timezone.now() + timedelta(hours=1, seconds=1)
         )
 

@@ -11,8 +11,8 @@ from apps.accounts.backlog import mail_backlog
 from apps.accounts.management.commands.tend_accounts import Mailer
 from apps.accounts.models import OutgoingMail
 from apps.accounts.services.mail import mail_queue
-from apps.events import heartbeats
 from apps.events.models import ProcessHeartbeat
+from apps.events.process import heartbeats
 from tests.brokers import eventually
 from tests.factories.accounts import make_user
 
@@ -23,7 +23,7 @@ SEND = "django.core.mail.EmailMessage.send"
 
 @pytest.fixture
 def mailer(monkeypatch: pytest.MonkeyPatch) -> Mailer:
-    monkeypatch.setattr("apps.events.progress.LIMIT_SECONDS", 0.5)
+    monkeypatch.setattr("apps.events.process.progress.LIMIT_SECONDS", 0.5)
     monkeypatch.setattr(heartbeats, "SECONDS_BETWEEN_BEATS", 0.0)
     heartbeats._written.clear()
     return Mailer(lambda: None)
@@ -52,7 +52,7 @@ def test_a_mail_server_that_fails_is_told_until_it_takes_mail_again(mailer: Mail
 
 def test_mail_that_is_due_and_stays_is_told(mailer: Mailer) -> None:
     queue_one()
-    with mock.patch("apps.accounts.services.mail_send_due", return_value=False):
+    with mock.patch("apps.accounts.management.commands.tend_accounts.mail_send_due", return_value=False):
         eventually(lambda: is_in(mailer, "down"), what="the news of it")
     assert "waiting: 1. See the mailer's log." in ProcessHeartbeat.objects.get(name="accounts").detail
 

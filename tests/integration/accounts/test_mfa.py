@@ -8,12 +8,13 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from apps.accounts import services
-from apps.accounts.client import Client
+from apps.accounts.client_info import Client
 from apps.accounts.errors import OtpInvalid, OtpRequired, TooManyAttempts
 from apps.accounts.models import LoginGuard, MfaDevice, OutgoingMail, RecoveryCode, User, UserSession
-from apps.accounts.services.guard import LIMITS
-from apps.accounts.services.mfa import STEP_SECONDS
+from apps.accounts.services.lockout import LIMITS
+from apps.accounts.services.login import user_log_in
+from apps.accounts.services.mfa import STEP_SECONDS, mfa_confirm, mfa_set_up
+from apps.accounts.services.passwords import password_reset
 from apps.core.crypto import CannotDecrypt
 from apps.events.models import StoredEvent
 from tests.factories.accounts import PASSWORD, UserServiceClient, make_user
@@ -36,14 +37,14 @@ def mine(user: User) -> UserServiceClient:
 
 def _switch_on(user: User, now: datetime) -> tuple[pyotp.TOTP, list[str]]:
     """Switches it on with the code of the step before, so that the present one is still good."""
-    setup = services.mfa_set_up(user_id=user.id, password=PASSWORD, now=now)
+    setup = mfa_set_up(user_id=user.id, password=PASSWORD, now=now)
     totp = pyotp.TOTP(setup.secret)
     before = now - timedelta(seconds=STEP_SECONDS)
-    return totp, services.mfa_confirm(user_id=user.id, otp=totp.at(before), now=before)
+    return totp, mfa_confirm(user_id=user.id, otp=totp.at(before), now=before)
 
 
 def _log_in(user: User, otp: str, now: datetime) -> None:
-    services.user_log_in(email=user.email, password=PASSWORD, otp=otp, client=NOBODY, now=now)
+    user_log_in(email=user.email, password=PASSWORD, otp=otp, client=NOBODY, now=now)
 
 
 def test_setting_up_answers_what_an_authenticator_needs_and_changes_nothing_yet(
@@ -139,7 +140,7 @@ def test_a_code_does_not_help_without_the_password(user: User) -> None:
     totp, _ = _switch_on(user, now)
 
     with pytest.raises(Exception, match="address or the password"):
-        services.user_log_in(email=user.email, password="wrong", otp=totp.at(now), client=NOBODY, now=now)
+        user_log_in(email=user.email, password="wrong", otp=totp.at(now), client=NOBODY, now=now)
     _log_in(user, totp.at(now), now)
 
 
@@ -246,17 +247,17 @@ def test_a_secret_copied_to_another_account_does_not_open(user: User) -> None:
     MfaDevice.objects.update(user=other)
 
     with pytest.raises(CannotDecrypt):
-        services.user_log_in(email=other.email, password=PASSWORD, otp="123456", client=NOBODY, now=timezone.now())
+        user_log_in(email=other.email, password=PASSWORD, otp="123456", client=NOBODY, now=timezone.now())
 
 
 def test_a_password_reset_does_not_switch_it_off(user: User) -> None:
     from apps.accounts.models import OneTimeToken
-    from apps.accounts.services.one_time import token_issue
+    from apps.accounts.services.one_time_tokens import token_issue
 
     now = timezone.now()
     _switch_on(user, now)
     token = token_issue(user=user, purpose=OneTimeToken.Purpose.RESET_PASSWORD, now=now)
-    services.password_reset(token=token, new_password="a wholly different sentence", now=now)
+    password_reset(token=token, new_password="a wholly different sentence", now=now)
 
     with pytest.raises(OtpRequired):
-        services.user_log_in(email=user.email, password="a wholly different sentence", otp="", client=NOBODY, now=now)
+        user_log_in(email=user.email, password="a wholly different sentence", otp="", client=NOBODY, now=now)

@@ -8,11 +8,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.accounts.models import LoginGuard, OutgoingMail, User
-from apps.accounts.services.guard import LIMITS
+from apps.accounts.services.lockout import LIMITS
 from apps.core.models import IdempotencyRecord
-from apps.events.catalogue.kraken import KrakenKeyConnected
 from apps.events.models import StoredEvent
-from apps.events.services import publish
+from apps.events.store.publish import publish
+from apps.messages.kraken import KrakenKeyConnected
 from tests.factories.accounts import PASSWORD, UserServiceClient, make_user
 
 pytestmark = pytest.mark.django_db

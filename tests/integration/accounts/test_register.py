@@ -13,7 +13,7 @@ from django.utils.module_loading import import_string
 from apps.accounts.models import OutgoingMail, User
 from apps.core.models import IdempotencyRecord
 from apps.events.models import OutboxRow, StoredEvent
-from apps.events.selectors import stream_list
+from apps.events.store.selectors import stream_list
 from tests.factories.accounts import PASSWORD, UserServiceClient, make_user
 
 pytestmark = pytest.mark.django_db

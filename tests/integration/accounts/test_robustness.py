@@ -12,8 +12,8 @@ from django.db import connection
 
 from apps.accounts.models import User
 from apps.core.models import IdempotencyRecord
-from apps.events import wakeup
 from apps.events.models import OutboxRow, StoredEvent
+from apps.events.store import wake_up
 from tests.factories.accounts import PASSWORD, UserServiceClient, make_user
 
 pytestmark = pytest.mark.django_db
@@ -53,7 +53,7 @@ def _no_redis(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         free.bind(("127.0.0.1", 0))
         url = f"redis://127.0.0.1:{free.getsockname()[1]}/0"
     settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": url}}
-    monkeypatch.setattr(wakeup, "_client", lambda: redis.Redis.from_url(url, socket_connect_timeout=0.1))
+    monkeypatch.setattr(wake_up, "_client", lambda: redis.Redis.from_url(url, socket_connect_timeout=0.1))
 
 
 @pytest.mark.usefixtures("_no_redis")

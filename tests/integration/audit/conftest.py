@@ -11,11 +11,11 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.audit import services
-from apps.audit.archive import Partition
 from apps.audit.models import Leaf
-from apps.events.catalogue.user import UserUpdated
+from apps.audit.write_archive import Partition
 from apps.events.models import OutboxRow, StoredEvent
-from apps.events.services import publish
+from apps.events.store.publish import publish
+from apps.messages.user import UserUpdated
 
 
 def seal_all(key: Ed25519PrivateKey) -> str:

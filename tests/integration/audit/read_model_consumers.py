@@ -20,12 +20,13 @@ def main(topic: str) -> None:
     django.setup()
 
     from apps.bots.consumers import READ_MODELS
-    from apps.events.background import run
-    from apps.events.consumers import deliver, load_consumers
+    from apps.events.consumers.delivery import deliver
     from apps.events.consumers.group import GroupConsumer
+    from apps.events.consumers.registry import load_consumers
     from apps.events.models import OutboxRow, StoredEvent
-    from apps.events.selectors import envelope_of
-    from apps.events.side_by_side import SideBySide
+    from apps.events.process.threads import SideBySide
+    from apps.events.process.worker_command import run
+    from apps.events.store.selectors import envelope_of
 
     class Statuses:
         def step(self) -> float:

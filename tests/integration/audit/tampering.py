@@ -12,8 +12,8 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.audit import witness
-from apps.events.catalogue.user import UserUpdated
-from apps.events.services import publish
+from apps.events.store.publish import publish
+from apps.messages.user import UserUpdated
 from tests.integration.audit.conftest import seal_all
 
 _HEADER = """

@@ -13,14 +13,22 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db import connection, connections, transaction
 from django.utils import timezone
 
-from apps.audit.archive import NotOnTheDisk, NotTheOwner, NotYetSealed, Partition, StillToBeSent, StoreInUse, archive
+from apps.audit.event_row import digest_of, event_id_of, place_of
 from apps.audit.files import file_digest
 from apps.audit.models import ArchivedPartition, Leaf
-from apps.audit.records import digest_of, event_id_of, place_of
 from apps.audit.verification import verify
-from apps.events.catalogue.user import UserUpdated
+from apps.audit.write_archive import (
+    NotOnTheDisk,
+    NotTheOwner,
+    NotYetSealed,
+    Partition,
+    StillToBeSent,
+    StoreInUse,
+    archive,
+)
 from apps.events.models import EventStream, OutboxRow, StoredEvent
-from apps.events.services import publish
+from apps.events.store.publish import publish
+from apps.messages.user import UserUpdated
 from tests.integration.events.relay_helpers import as_role
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -11,9 +11,9 @@ from django.utils import timezone
 
 from apps.audit import services
 from apps.audit.verification import Verdict, verify
-from apps.events.catalogue.user import UserUpdated
 from apps.events.models import StoredEvent
-from apps.events.services import publish
+from apps.events.store.publish import publish
+from apps.messages.user import UserUpdated
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -18,15 +18,15 @@ from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from apps.audit import bundle, verify_bundle
-from apps.audit.archive import Partition, archive
-from apps.audit.archived import ArchiveMissing
+from apps.audit.bundle_contents import NothingToExport, StoreDoesNotVerify
 from apps.audit.filters import EventFilter
 from apps.audit.models import ArchivedPartition, Leaf, SealedCheckpoint
-from apps.audit.selection import NothingToExport, StoreDoesNotVerify
+from apps.audit.read_archive import ArchiveMissing
 from apps.audit.verify_bundle import BundleDoesNotVerify
-from apps.events.catalogue.user import UserUpdated
+from apps.audit.write_archive import Partition, archive
 from apps.events.models import StoredEvent
-from apps.events.services import publish
+from apps.events.store.publish import publish
+from apps.messages.user import UserUpdated
 from tests.integration.audit.conftest import seal_all
 from tests.integration.events.relay_helpers import as_role
 

@@ -12,17 +12,17 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.audit import bundle, verify_bundle
-from apps.audit.archive import Partition, archive
-from apps.audit.archived import ArchiveMissing
+from apps.audit.bundle_contents import StoreDoesNotVerify
+from apps.audit.event_row import event_id_of, place_of
 from apps.audit.files import file_digest
 from apps.audit.filters import EventFilter
 from apps.audit.models import ArchivedPartition
-from apps.audit.records import event_id_of, place_of
-from apps.audit.selection import StoreDoesNotVerify
-from apps.events.catalogue.message import Event
-from apps.events.catalogue.user import UserLoggedIn, UserUpdated
+from apps.audit.read_archive import ArchiveMissing
+from apps.audit.write_archive import Partition, archive
 from apps.events.models import OutboxRow
-from apps.events.services import publish
+from apps.events.store.publish import publish
+from apps.messages.base import Event
+from apps.messages.user import UserLoggedIn, UserUpdated
 from tests.integration.audit.conftest import seal_all
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -18,11 +18,11 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from apps.audit import bundle, verify_bundle
-from apps.audit.archive import Partition, archive
 from apps.audit.files import create_private, leftovers, private_text, whole_or_absent
 from apps.audit.filters import EventFilter
+from apps.audit.write_archive import Partition, archive
 from apps.events.models import StoredEvent
-from apps.events.services import publish
+from apps.events.store.publish import publish
 from tests.workers.processes import ROOT, Processes
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -22,8 +22,8 @@ PUBLISH = """
 from django.db import transaction
 from django.utils import timezone
 from uuid import uuid4
-from apps.events.catalogue.user import UserUpdated
-from apps.events.services import publish
+from apps.messages.user import UserUpdated
+from apps.events.store.publish import publish
 for _ in range(5):
     with transaction.atomic():
         publish(UserUpdated(user_id=uuid4(), changed=("name",)), now=timezone.now())

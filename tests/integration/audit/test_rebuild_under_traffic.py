@@ -19,9 +19,10 @@ from apps.audit.replay import shadow
 from apps.audit.replay.rebuild import Rebuild
 from apps.bots.consumers import READ_MODELS
 from apps.bots.models import BotStatus, BotTrade
-from apps.events.consumers import deliver, load_consumers
+from apps.events.consumers.delivery import deliver
+from apps.events.consumers.registry import load_consumers
 from apps.events.models import DeadLetter, InboxEntry, OutboxRow, StoredEvent
-from apps.events.selectors import envelope_of
+from apps.events.store.selectors import envelope_of
 from tests.integration.audit.traffic import (
     Traffic,
     by_consumption_alone,

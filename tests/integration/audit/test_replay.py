@@ -12,12 +12,12 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 from django.utils import timezone
 
-from apps.events.catalogue.bots import BotError
-from apps.events.catalogue.user import UserLoggedIn
-from apps.events.consumers import deliver
+from apps.events.consumers.delivery import deliver
 from apps.events.models import StoredEvent
-from apps.events.selectors import envelope_of
-from apps.events.services import publish
+from apps.events.store.publish import publish
+from apps.events.store.selectors import envelope_of
+from apps.messages.bots import BotError
+from apps.messages.user import UserLoggedIn
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

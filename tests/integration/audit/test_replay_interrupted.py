@@ -13,18 +13,19 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError, connections, transaction
 from django.utils import timezone
 
-from apps.audit.archive import Partition, archive
 from apps.audit.models import ArchivedPartition
 from apps.audit.replay import shadow, sources
 from apps.audit.replay.targets import Lines
+from apps.audit.write_archive import Partition, archive
 from apps.bots.models import Alert
 from apps.bots.services import alerts
-from apps.events.catalogue.bots import BotError
-from apps.events.consumers import deliver, load_consumers
-from apps.events.envelope import Envelope
+from apps.events.consumers.delivery import deliver
+from apps.events.consumers.registry import load_consumers
 from apps.events.models import OutboxRow, StoredEvent
-from apps.events.selectors import envelope_of
-from apps.events.services import publish
+from apps.events.store.publish import publish
+from apps.events.store.selectors import envelope_of
+from apps.messages.bots import BotError
+from apps.messages.envelope import Envelope
 from tests.integration.audit.conftest import seal_all
 from tests.integration.events.relay_helpers import as_role
 

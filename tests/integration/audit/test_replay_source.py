@@ -13,19 +13,22 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.utils import timezone
 
-from apps.audit.archive import Partition, archive
 from apps.audit.filters import EventFilter
 from apps.audit.models import ArchivedPartition
 from apps.audit.replay import completeness, sources
-from apps.events.catalogue.bots import BotError
-from apps.events.catalogue.user import UserUpdated
-from apps.events.cloud_events import from_kafka, kafka_headers
-from apps.events.envelope import Envelope
-from apps.events.kafka import BrokerUnavailable, EventProducer, Extent, TopicReader, admin_client
+from apps.audit.write_archive import Partition, archive
+from apps.events.brokers.kafka.admin import admin_client
+from apps.events.brokers.kafka.options import BrokerUnavailable
+from apps.events.brokers.kafka.producer import EventProducer
+from apps.events.brokers.kafka.reader import Extent, TopicReader
 from apps.events.models import OutboxRow, ParkedKey, StoredEvent
 from apps.events.outbox import parking
-from apps.events.selectors import envelope_of
-from apps.events.services import publish
+from apps.events.store.publish import publish
+from apps.events.store.selectors import envelope_of
+from apps.messages.bots import BotError
+from apps.messages.cloud_events import from_kafka, kafka_headers
+from apps.messages.envelope import Envelope
+from apps.messages.user import UserUpdated
 from tests.kafka_broker import topic
 
 __all__ = ["topic"]

@@ -10,9 +10,9 @@ from django.utils import timezone
 
 from apps.audit.backlog import sealer_backlog
 from apps.audit.models import SealedCheckpoint
-from apps.events.catalogue.user import UserUpdated
-from apps.events.progress import Progress
-from apps.events.services import publish
+from apps.events.process.progress import Progress
+from apps.events.store.publish import publish
+from apps.messages.user import UserUpdated
 from tests.brokers import eventually
 from tests.integration.audit.conftest import seal_all
 from tests.integration.events.relay_helpers import another_session, as_role

@@ -16,11 +16,11 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from apps.audit import checkpoints, witness
-from apps.audit.archive import Partition, archive
 from apps.audit.verification import Verdict, verify
 from apps.audit.verifier import Verifier
-from apps.events import heartbeats
+from apps.audit.write_archive import Partition, archive
 from apps.events.models import ProcessHeartbeat
+from apps.events.process import heartbeats
 from tests.integration.audit.conftest import seal_all
 from tests.integration.audit.tampering import Store, make_store
 from tests.integration.events.relay_helpers import as_role

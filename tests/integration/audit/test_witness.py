@@ -17,9 +17,9 @@ from apps.audit import services, witness
 from apps.audit.models import Leaf, SealedCheckpoint
 from apps.audit.verification import verify
 from apps.audit.witness import WitnessDamaged
-from apps.events.catalogue.user import UserUpdated
 from apps.events.models import ProcessHeartbeat, StoredEvent
-from apps.events.services import publish
+from apps.events.store.publish import publish
+from apps.messages.user import UserUpdated
 from tests.integration.audit.conftest import seal_all
 
 pytestmark = pytest.mark.django_db(transaction=True)

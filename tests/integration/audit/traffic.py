@@ -13,11 +13,11 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.bots.consumers import READ_MODELS
-from apps.events.consumers import deliver_batch
+from apps.events.consumers.delivery import deliver_batch
 from apps.events.consumers.registry import registrations_for
 from apps.events.models import StoredEvent
-from apps.events.selectors import envelope_of
-from apps.events.services import publish
+from apps.events.store.publish import publish
+from apps.events.store.selectors import envelope_of
 from tests.factories.bots import Story
 from tests.integration.bots.stories import everything, forget
 from tests.integration.events.relay_helpers import ROOT, test_environment

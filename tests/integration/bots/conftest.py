@@ -8,22 +8,22 @@ from uuid import UUID, uuid4
 import pytest
 
 from apps.bots import rules
+from apps.bots.adapters import Credential, LastPrice, PairRules
 from apps.bots.models import Bot
-from apps.bots.outside import Credential, LastPrice, PairRules
 from apps.bots.selectors import performance, portfolio
-from apps.events.catalogue.kraken import Mode
+from apps.core.terms import Mode
 from tests.factories.bots import BotFactory, TraderClient
 
 
 @dataclass
 class World:
-    """What `apps.bots.outside` tells: keys by owner, and the pairs of each mode's exchange."""
+    """What `apps.bots.adapters` tells: keys by owner, and the pairs of each mode's exchange."""
 
     keys: dict[tuple[UUID, UUID], Credential] = field(default_factory=dict)
     pairs: dict[tuple[str, str], PairRules] = field(default_factory=dict)
     price: LastPrice | None = None
 
-    def add_key(self, user_id: UUID, *, mode: Mode = "paper", is_active: bool = True) -> UUID:
+    def add_key(self, user_id: UUID, *, mode: Mode = Mode.PAPER, is_active: bool = True) -> UUID:
         credential = Credential(id=uuid4(), mode=mode, is_active=is_active)
         self.keys[user_id, credential.id] = credential
         return credential.id
@@ -32,7 +32,7 @@ class World:
         self.keys[user_id, credential_id] = replace(self.keys[user_id, credential_id], is_active=False)
 
     def add_bot(self, user_id: UUID, **fields: object) -> Bot:
-        mode: Mode = "live" if fields.get("mode") == "live" else "paper"
+        mode: Mode = Mode.LIVE if fields.get("mode") == Mode.LIVE else Mode.PAPER
         return BotFactory.create(user_id=user_id, credential_id=self.add_key(user_id, mode=mode), **fields)
 
     def credential_find(self, *, credential_id: UUID, user_id: UUID) -> Credential | None:

@@ -7,11 +7,11 @@ from django.db import models
 
 from apps.bots.consumers import READ_MODELS
 from apps.bots.models import AccountTrade, BotRunNews, BotStatus, BotTrade, UserTrading
-from apps.events.catalogue.user import UserCreated
-from apps.events.consumers import deliver
-from apps.events.envelope import Envelope
+from apps.events.consumers.delivery import deliver
+from apps.events.consumers.projections import projection
 from apps.events.models import InboxEntry
-from apps.events.projections import projection
+from apps.messages.envelope import Envelope
+from apps.messages.user import UserCreated
 from tests.factories.bots import Story
 
 READ_MODEL_TABLES: list[type[models.Model]] = [BotStatus, BotRunNews, BotTrade, AccountTrade, UserTrading]

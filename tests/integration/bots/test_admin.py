@@ -7,10 +7,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.bots import services
 from apps.bots.consumers import ALERTS, READ_MODELS
 from apps.bots.models import Bot
-from apps.events.consumers import deliver, load_consumers
+from apps.bots.services.commands import bot_start
+from apps.events.consumers.delivery import deliver
+from apps.events.consumers.registry import load_consumers
 from tests.factories.accounts import UserFactory
 from tests.factories.bots import Story
 from tests.integration.bots.conftest import World
@@ -33,7 +34,7 @@ def staff() -> Client:
 @pytest.fixture
 def lived(world: World, bot: Bot) -> Bot:
     """A bot of which there is a row in every table."""
-    services.bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+    bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
     story = Story(bot_id=bot.id, user_id=bot.user_id)
     for envelope in (story.started(), story.traded("buy"), story.account_traded("buy")):
         deliver(envelope, group=READ_MODELS)

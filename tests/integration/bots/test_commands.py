@@ -8,7 +8,6 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from apps.bots import selectors, services
 from apps.bots.consumers import READ_MODELS
 from apps.bots.errors import (
     AmountTooLarge,
@@ -20,11 +19,14 @@ from apps.bots.errors import (
     UnknownPair,
 )
 from apps.bots.models import Bot, BotCommand, BotState
+from apps.bots.selectors.bots import bot_view
+from apps.bots.services.commands import bot_flatten, bot_pause, bot_start, bot_stop, bot_stop_all, bot_trigger_trade
 from apps.core.errors import Malformed
-from apps.events.catalogue.bots import StartBot, StopBot, TriggerTrade
-from apps.events.consumers import deliver, load_consumers
+from apps.events.consumers.delivery import deliver
+from apps.events.consumers.registry import load_consumers
 from apps.events.models import OutboxRow, StoredEvent
-from apps.events.selectors import event_get
+from apps.events.store.selectors import event_get
+from apps.messages.bots import StartBot, StopBot, TriggerTrade
 from tests.factories.bots import Story
 from tests.integration.bots.conftest import World
 from tests.integration.bots.executions import execution
@@ -35,23 +37,23 @@ load_consumers()
 
 
 def state_of(bot: Bot) -> BotState:
-    return selectors.bot_view(bot, now=timezone.now()).state
+    return bot_view(bot, now=timezone.now()).state
 
 
 def start(bot: Bot) -> BotCommand:
-    return services.bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+    return bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
 
 
 def stop(bot: Bot) -> BotCommand:
-    return services.bot_stop(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+    return bot_stop(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
 
 
 def pause(bot: Bot) -> BotCommand:
-    return services.bot_pause(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+    return bot_pause(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
 
 
 def flatten(bot: Bot) -> BotCommand:
-    return services.bot_flatten(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+    return bot_flatten(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
 
 
 def run(bot: Bot) -> Story:
@@ -128,7 +130,7 @@ class TestStart:
         assert BotCommand.objects.get(closed_at=None) == again
 
     def test_can_be_asked_for_again_once_it_ran_out_of_time(self, bot: Bot) -> None:
-        first = services.bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now() - timedelta(hours=25))
+        first = bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now() - timedelta(hours=25))
 
         again = start(bot)
         first.refresh_from_db()
@@ -136,7 +138,7 @@ class TestStart:
 
     def test_of_another_users_bot_is_not_found(self, bot: Bot) -> None:
         with pytest.raises(BotNotFound):
-            services.bot_start(bot_id=bot.id, user_id=uuid4(), now=timezone.now())
+            bot_start(bot_id=bot.id, user_id=uuid4(), now=timezone.now())
         assert BotCommand.objects.count() == 0
 
 
@@ -212,7 +214,7 @@ class TestStopAll:
         start(starting)
         run(anothers)
 
-        commands = services.bot_stop_all(user_id=bot.user_id, manner="flatten", now=timezone.now())
+        commands = bot_stop_all(user_id=bot.user_id, manner="flatten", now=timezone.now())
 
         assert {command.bot_id for command in commands} == {running.id, starting.id}
         assert {command.kind for command in commands} == {"flatten"}
@@ -221,13 +223,13 @@ class TestStopAll:
 
     def test_twice_asks_nobody_twice(self, bot: Bot) -> None:
         run(bot)
-        assert len(services.bot_stop_all(user_id=bot.user_id, manner="stop", now=timezone.now())) == 1
-        assert services.bot_stop_all(user_id=bot.user_id, manner="stop", now=timezone.now()) == []
+        assert len(bot_stop_all(user_id=bot.user_id, manner="stop", now=timezone.now())) == 1
+        assert bot_stop_all(user_id=bot.user_id, manner="stop", now=timezone.now()) == []
 
 
 class TestTriggerTrade:
     def ask(self, bot: Bot, **fields: object) -> BotCommand:
-        return services.bot_trigger_trade(
+        return bot_trigger_trade(
             bot_id=bot.id,
             user_id=bot.user_id,
             now=timezone.now(),

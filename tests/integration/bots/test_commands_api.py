@@ -9,7 +9,8 @@ from django.utils import timezone
 
 from apps.bots.consumers import READ_MODELS
 from apps.bots.models import Bot, BotCommand
-from apps.events.consumers import deliver, load_consumers
+from apps.events.consumers.delivery import deliver
+from apps.events.consumers.registry import load_consumers
 from apps.events.models import StoredEvent
 from tests.factories.bots import Story, TraderClient
 from tests.integration.bots.conftest import World

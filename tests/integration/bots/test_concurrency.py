@@ -13,16 +13,17 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.audit.replay.rebuild import Rebuild
-from apps.bots import services
 from apps.bots.consumers import READ_MODELS
 from apps.bots.errors import BotAlreadyRunning, BotStopping
 from apps.bots.models import Bot, BotCommand, BotRunNews, BotStatus
+from apps.bots.services.commands import bot_start, bot_stop, bot_stop_all
 from apps.core.errors import PlatformError
-from apps.events.consumers import deliver, load_consumers
-from apps.events.envelope import Envelope
+from apps.events.consumers.delivery import deliver
+from apps.events.consumers.registry import load_consumers
 from apps.events.models import InboxEntry, OutboxRow, StoredEvent
-from apps.events.selectors import envelope_of
-from apps.events.services import publish
+from apps.events.store.publish import publish
+from apps.events.store.selectors import envelope_of
+from apps.messages.envelope import Envelope
 from tests.factories.bots import Story, TraderClient
 from tests.integration.bots.conftest import World
 from tests.integration.bots.executions import execution
@@ -51,7 +52,7 @@ def at_once(*works: Callable[[], Any]) -> list[Any]:
 
 def test_of_many_starts_at_once_one_is_accepted_and_the_others_are_conflicts(bot: Bot) -> None:
     def start() -> BotCommand:
-        return services.bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+        return bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
 
     outcomes = at_once(*[start] * 6)
 
@@ -62,11 +63,11 @@ def test_of_many_starts_at_once_one_is_accepted_and_the_others_are_conflicts(bot
 
 
 def test_a_stop_and_a_stop_all_at_once_ask_the_bot_once(bot: Bot) -> None:
-    execution(services.bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now()).id, "done")
+    execution(bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now()).id, "done")
 
     outcomes = at_once(
-        lambda: [services.bot_stop(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())],
-        lambda: services.bot_stop_all(user_id=bot.user_id, manner="stop", now=timezone.now()),
+        lambda: [bot_stop(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())],
+        lambda: bot_stop_all(user_id=bot.user_id, manner="stop", now=timezone.now()),
     )
 
     accepted = [outcome for outcome in outcomes if isinstance(outcome, list) and outcome]
@@ -78,10 +79,10 @@ def test_a_stop_and_a_stop_all_at_once_ask_the_bot_once(bot: Bot) -> None:
 def test_two_stop_alls_at_once_do_not_wait_for_one_another_for_ever(world: World, bot: Bot) -> None:
     bots = [bot, *(world.add_bot(bot.user_id) for _ in range(4))]
     for each in bots:
-        execution(services.bot_start(bot_id=each.id, user_id=each.user_id, now=timezone.now()).id, "done")
+        execution(bot_start(bot_id=each.id, user_id=each.user_id, now=timezone.now()).id, "done")
 
     def stop_all() -> list[BotCommand]:
-        return services.bot_stop_all(user_id=bot.user_id, manner="stop", now=timezone.now())
+        return bot_stop_all(user_id=bot.user_id, manner="stop", now=timezone.now())
 
     outcomes = at_once(stop_all, stop_all, stop_all)
 
@@ -130,16 +131,16 @@ def test_a_bot_is_stopped_and_started_again_while_its_read_model_is_rebuilt(
     bot: Bot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     story = Story(bot_id=bot.id, user_id=bot.user_id)
-    execution(services.bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now()).id, "done")
+    execution(bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now()).id, "done")
     _report(story.started())
     take = Rebuild.take
     seen: list[Any] = []
 
     def stop_and_start() -> None:
-        stop = services.bot_stop(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+        stop = bot_stop(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
         execution(stop.id, "done")
         _report(story.stopped())
-        start = services.bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+        start = bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
         seen.extend((stop.kind, BotStatus.objects.get(bot_id=bot.id).state, start.kind))
 
     def take_meanwhile(self: Rebuild, envelopes: Any) -> None:

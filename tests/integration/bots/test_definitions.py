@@ -9,7 +9,6 @@ import pytest
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
-from apps.bots import selectors, services
 from apps.bots.consumers import READ_MODELS
 from apps.bots.errors import (
     BotChangedMeanwhile,
@@ -23,10 +22,15 @@ from apps.bots.errors import (
     WrongMode,
 )
 from apps.bots.models import Bot, BotCommand
-from apps.events.catalogue.bots import StopDeletedBot
-from apps.events.catalogue.strategies import InvalidParameters, UnknownStrategy
-from apps.events.consumers import deliver, load_consumers
-from apps.events.selectors import event_get
+from apps.bots.selectors.bots import bot_get, bot_list
+from apps.bots.services.commands import bot_start
+from apps.bots.services.definitions import bot_create, bot_delete, bot_update
+from apps.core.terms import Mode
+from apps.events.consumers.delivery import deliver
+from apps.events.consumers.registry import load_consumers
+from apps.events.store.selectors import event_get
+from apps.messages.bots import StopDeletedBot
+from apps.strategies.base import InvalidParameters, UnknownStrategy
 from tests.factories.bots import Story, TraderClient
 from tests.integration.bots.conftest import World
 from tests.integration.bots.executions import execution
@@ -47,11 +51,11 @@ def create(world: World, user_id: Any, **fields: Any) -> Bot:
         **fields,
     }
     given.setdefault("credential_id", world.add_key(user_id))
-    return services.bot_create(user_id=user_id, now=timezone.now(), **given)
+    return bot_create(user_id=user_id, now=timezone.now(), **given)
 
 
 def update(bot: Bot, *, expected_version: int | None = None, changes: dict[str, Any] | None = None, **more: Any) -> Bot:
-    return services.bot_update(
+    return bot_update(
         bot_id=bot.id,
         user_id=bot.user_id,
         changes={**(changes or {}), **more},
@@ -62,7 +66,7 @@ def update(bot: Bot, *, expected_version: int | None = None, changes: dict[str, 
 
 class TestCreate:
     def test_fills_in_the_parameters_and_takes_the_keys_mode(self, world: World, trader: TraderClient) -> None:
-        credential_id = world.add_key(trader.user_id, mode="live")
+        credential_id = world.add_key(trader.user_id, mode=Mode.LIVE)
         bot = create(world, trader.user_id, credential_id=credential_id)
 
         bot.refresh_from_db()
@@ -147,7 +151,7 @@ class TestUpdate:
 
     def test_to_a_key_of_the_other_mode_is_refused(self, world: World, bot: Bot) -> None:
         with pytest.raises(WrongMode):
-            update(bot, credential_id=world.add_key(bot.user_id, mode="live"))
+            update(bot, credential_id=world.add_key(bot.user_id, mode=Mode.LIVE))
 
     def test_for_a_version_that_is_no_longer_the_latest_is_a_conflict(self, bot: Bot) -> None:
         update(bot, expected_version=1, name="First")
@@ -159,10 +163,10 @@ class TestUpdate:
 
     def test_of_another_users_bot_is_not_found(self, bot: Bot) -> None:
         with pytest.raises(BotNotFound):
-            services.bot_update(bot_id=bot.id, user_id=uuid4(), changes={"name": "Mine"}, now=timezone.now())
+            bot_update(bot_id=bot.id, user_id=uuid4(), changes={"name": "Mine"}, now=timezone.now())
 
     def test_leaves_the_command_of_a_running_bot_as_it_was(self, bot: Bot) -> None:
-        command = services.bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+        command = bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
         update(bot, quote_budget=Decimal(5))
 
         envelope = event_get(event_id=command.id)
@@ -173,27 +177,27 @@ class TestUpdate:
 
 class TestDelete:
     def test_hides_the_bot_and_keeps_its_row(self, bot: Bot) -> None:
-        services.bot_delete(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+        bot_delete(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
 
-        assert list(selectors.bot_list(user_id=bot.user_id)) == []
+        assert list(bot_list(user_id=bot.user_id)) == []
         with pytest.raises(BotNotFound):
-            selectors.bot_get(bot_id=bot.id, user_id=bot.user_id)
+            bot_get(bot_id=bot.id, user_id=bot.user_id)
         assert Bot.objects.get(id=bot.id).deleted_at is not None
 
     def test_of_a_deleted_bot_is_not_found(self, bot: Bot) -> None:
-        services.bot_delete(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+        bot_delete(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
         with pytest.raises(BotNotFound):
-            services.bot_delete(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+            bot_delete(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
 
     def test_is_refused_while_a_start_is_under_way(self, bot: Bot) -> None:
-        services.bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+        bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
         with pytest.raises(BotInUse, match="starting"):
-            services.bot_delete(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+            bot_delete(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
 
     def test_is_refused_while_it_runs(self, bot: Bot) -> None:
         deliver(Story(bot_id=bot.id, user_id=bot.user_id).started(), group=READ_MODELS)
         with pytest.raises(BotInUse, match="running"):
-            services.bot_delete(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+            bot_delete(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
 
     def test_is_refused_while_orders_are_open_on_the_exchange(self, bot: Bot) -> None:
         story = Story(bot_id=bot.id, user_id=bot.user_id)
@@ -201,18 +205,18 @@ class TestDelete:
         deliver(story.stopped(manner="pause", open_orders=("OABC",)), group=READ_MODELS)
 
         with pytest.raises(BotInUse) as refused:
-            services.bot_delete(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+            bot_delete(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
         assert refused.value.details == {"open_orders": ["OABC"]}
 
     def test_is_possible_again_after_a_start_that_failed(self, bot: Bot) -> None:
-        execution(services.bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now()).id, "failed")
-        services.bot_delete(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+        execution(bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now()).id, "failed")
+        bot_delete(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
 
     def test_overrules_a_start_that_somebody_may_send_again(self, bot: Bot) -> None:
-        start = services.bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+        start = bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
         execution(start.id, "failed")
 
-        services.bot_delete(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+        bot_delete(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
 
         [stop] = BotCommand.objects.filter(bot=bot, kind="stop")
         envelope = event_get(event_id=stop.id)
@@ -223,7 +227,7 @@ class TestDelete:
 
     def test_tells_the_workers_also_of_a_bot_that_was_never_started(self, bot: Bot) -> None:
         now = timezone.now()
-        services.bot_delete(bot_id=bot.id, user_id=bot.user_id, now=now)
+        bot_delete(bot_id=bot.id, user_id=bot.user_id, now=now)
 
         [stop] = BotCommand.objects.filter(bot=bot)
         envelope = event_get(event_id=stop.id)

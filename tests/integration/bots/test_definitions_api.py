@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from apps.bots.models import Bot
-from apps.events.consumers import load_consumers
+from apps.events.consumers.registry import load_consumers
 from tests.factories.bots import TraderClient
 from tests.integration.bots.conftest import World
 

@@ -10,7 +10,8 @@ from referencing.jsonschema import DRAFT202012
 
 from apps.bots.consumers import ALERTS, READ_MODELS
 from apps.bots.models import Bot
-from apps.events.consumers import deliver, load_consumers
+from apps.events.consumers.delivery import deliver
+from apps.events.consumers.registry import load_consumers
 from tests.factories.bots import Story, TraderClient
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("kraken_service.urls")]

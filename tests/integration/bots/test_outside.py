@@ -7,10 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 from django.utils import timezone
 
-from apps.bots import services
-from apps.bots.errors import UnknownPair
-from apps.bots.models import Bot
-from apps.bots.outside import (
+from apps.bots.adapters import (
     Credential,
     LastPrice,
     PairRules,
@@ -20,6 +17,11 @@ from apps.bots.outside import (
     pair_rules,
     pair_rules_kept,
 )
+from apps.bots.errors import UnknownPair
+from apps.bots.models import Bot
+from apps.bots.services.commands import bot_start
+from apps.bots.services.definitions import bot_create
+from apps.core.terms import Mode
 from apps.exchange.errors import ExchangeUnavailable
 from apps.exchange.fake import XBTUSD, FakeExchange
 from apps.market.cache import forget_all
@@ -79,59 +81,59 @@ def test_anothers_key_a_disconnected_one_and_none_look_alike() -> None:
 
 @pytest.mark.parametrize("name", ["XBTUSD", "XXBTZUSD", "BTC/USD"])
 def test_a_pair_is_known_by_each_of_its_names(exchange: FakeExchange, name: str) -> None:
-    assert pair_rules(pair=name, mode="paper", now=timezone.now()) == XBT_RULES
-    assert pair_rules_kept(pair=name, mode="paper") == XBT_RULES
+    assert pair_rules(pair=name, mode=Mode.PAPER, now=timezone.now()) == XBT_RULES
+    assert pair_rules_kept(pair=name, mode=Mode.PAPER) == XBT_RULES
 
 
 def test_a_pair_of_one_exchange_is_not_known_on_the_other(exchange: FakeExchange) -> None:
-    instruments_store([XBTUSD], mode="paper", now=timezone.now())
+    instruments_store([XBTUSD], mode=Mode.PAPER, now=timezone.now())
 
-    assert pair_rules_kept(pair="XBTUSD", mode="live") is None
+    assert pair_rules_kept(pair="XBTUSD", mode=Mode.LIVE) is None
 
 
 def test_a_pair_that_is_not_listed_is_unknown(exchange: FakeExchange) -> None:
-    assert pair_rules(pair="NOPEUSD", mode="paper", now=timezone.now()) is None
+    assert pair_rules(pair="NOPEUSD", mode=Mode.PAPER, now=timezone.now()) is None
 
 
 def test_a_known_pair_is_known_while_the_exchange_is_silent(exchange: FakeExchange) -> None:
-    instruments_store([XBTUSD], mode="paper", now=timezone.now())
+    instruments_store([XBTUSD], mode=Mode.PAPER, now=timezone.now())
     exchange.fail_reads(*[ExchangeUnavailable("No answer.")] * 10)
 
-    assert pair_rules(pair="XBTUSD", mode="paper", now=timezone.now()) == XBT_RULES
+    assert pair_rules(pair="XBTUSD", mode=Mode.PAPER, now=timezone.now()) == XBT_RULES
 
 
 def test_without_any_list_a_silent_exchange_is_said_to_be_silent(exchange: FakeExchange) -> None:
     exchange.fail_reads(*[ExchangeUnavailable("No answer.")] * 10)
 
     with pytest.raises(MarketDataUnavailable):
-        pair_rules(pair="XBTUSD", mode="paper", now=timezone.now())
+        pair_rules(pair="XBTUSD", mode=Mode.PAPER, now=timezone.now())
 
 
 def test_only_a_list_that_leaves_the_pair_out_delists_it() -> None:
-    assert not is_delisted(pair="ETHUSD", mode="paper")
-    instruments_store([XBTUSD], mode="paper", now=timezone.now())
-    assert is_delisted(pair="ETHUSD", mode="paper")
-    assert not is_delisted(pair="XBTUSD", mode="paper")
+    assert not is_delisted(pair="ETHUSD", mode=Mode.PAPER)
+    instruments_store([XBTUSD], mode=Mode.PAPER, now=timezone.now())
+    assert is_delisted(pair="ETHUSD", mode=Mode.PAPER)
+    assert not is_delisted(pair="XBTUSD", mode=Mode.PAPER)
 
 
 def test_the_last_price_comes_with_its_time(exchange: FakeExchange) -> None:
     now = timezone.now()
     exchange.prices["XBTUSD"] = Decimal("30123.4")
 
-    assert last_price(pair="XBTUSD", mode="paper", now=now) == LastPrice(Decimal("30123.4"), now)
+    assert last_price(pair="XBTUSD", mode=Mode.PAPER, now=now) == LastPrice(Decimal("30123.4"), now)
 
 
 def test_there_is_no_price_of_a_silent_exchange_or_an_unknown_pair(exchange: FakeExchange) -> None:
-    assert last_price(pair="NOPEUSD", mode="paper", now=timezone.now()) is None
+    assert last_price(pair="NOPEUSD", mode=Mode.PAPER, now=timezone.now()) is None
     exchange.fail_reads(*[ExchangeUnavailable("No answer.")] * 10)
-    assert last_price(pair="XBTUSD", mode="paper", now=timezone.now()) is None
+    assert last_price(pair="XBTUSD", mode=Mode.PAPER, now=timezone.now()) is None
 
 
 def test_a_bot_is_defined_with_the_pairs_own_name_and_can_be_started_while_the_exchange_is_silent(
     exchange: FakeExchange,
 ) -> None:
     user_id = uuid4()
-    bot = services.bot_create(
+    bot = bot_create(
         user_id=user_id,
         name="Follower",
         credential_id=store_key(user_id),
@@ -145,12 +147,12 @@ def test_a_bot_is_defined_with_the_pairs_own_name_and_can_be_started_while_the_e
     assert Bot.objects.get().pair == "XBTUSD"
 
     exchange.fail_reads(*[ExchangeUnavailable("No answer.")] * 10)
-    services.bot_start(bot_id=bot.id, user_id=user_id, now=timezone.now())
+    bot_start(bot_id=bot.id, user_id=user_id, now=timezone.now())
 
 
 def test_a_bot_of_a_delisted_pair_cannot_be_started(exchange: FakeExchange) -> None:
     user_id = uuid4()
-    bot = services.bot_create(
+    bot = bot_create(
         user_id=user_id,
         name="Follower",
         credential_id=store_key(user_id),
@@ -164,4 +166,4 @@ def test_a_bot_of_a_delisted_pair_cannot_be_started(exchange: FakeExchange) -> N
     MarketInstrument.objects.filter(altname="XBTUSD").update(altname="XBTEUR", code="XXBTZEUR", symbol="BTC/EUR")
 
     with pytest.raises(UnknownPair, match="any more"):
-        services.bot_start(bot_id=bot.id, user_id=user_id, now=timezone.now())
+        bot_start(bot_id=bot.id, user_id=user_id, now=timezone.now())

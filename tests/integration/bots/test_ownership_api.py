@@ -9,7 +9,8 @@ from rest_framework.test import APIClient
 from apps.bots.consumers import ALERTS, READ_MODELS
 from apps.bots.models import Bot, BotCommand
 from apps.core.principal import Role
-from apps.events.consumers import deliver, load_consumers
+from apps.events.consumers.delivery import deliver
+from apps.events.consumers.registry import load_consumers
 from tests.factories.bots import Story, TraderClient
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("kraken_service.urls")]

@@ -6,7 +6,8 @@ import pytest
 
 from apps.bots.consumers import READ_MODELS
 from apps.bots.models import Bot
-from apps.events.consumers import deliver, load_consumers
+from apps.events.consumers.delivery import deliver
+from apps.events.consumers.registry import load_consumers
 from tests.factories.bots import START_OF_STORY, Story, TraderClient
 from tests.integration.bots.conftest import World
 

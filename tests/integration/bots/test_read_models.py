@@ -8,16 +8,17 @@ from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apps.bots.accounting import Book, Fill, book_of
 from apps.bots.consumers import ALERTS, READ_MODELS
 from apps.bots.models import Alert, BotStatus, BotTrade, UserTrading
+from apps.bots.position_pnl import Book, Fill, book_of
 from apps.bots.services.read_model_changes import ReadModelChanges
-from apps.events.catalogue.bots import BotError, BotStarted, BotStopped
-from apps.events.catalogue.kraken import KrakenKeyTestFailed
-from apps.events.catalogue.trading import BotTradeExecuted, BotTradeSkipped
-from apps.events.catalogue.user import UserCreated
-from apps.events.consumers import deliver, deliver_batch, load_consumers
+from apps.events.consumers.delivery import deliver, deliver_batch
+from apps.events.consumers.registry import load_consumers
 from apps.events.models import InboxEntry
+from apps.messages.bots import BotError, BotStarted, BotStopped
+from apps.messages.kraken import KrakenKeyTestFailed
+from apps.messages.trading import BotTradeExecuted, BotTradeSkipped
+from apps.messages.user import UserCreated
 from tests.factories.bots import START_OF_STORY, Story
 from tests.integration.bots.stories import ACTIONS, deliver_all, everything, tell
 

@@ -8,9 +8,10 @@ from django.core.management import call_command
 
 from apps.bots.consumers import ALERTS, READ_MODELS
 from apps.bots.models import Alert, BotStatus, BotTrade
-from apps.events.consumers import deliver, load_consumers
-from apps.events.selectors import event_get
-from apps.events.services import publish
+from apps.events.consumers.delivery import deliver
+from apps.events.consumers.registry import load_consumers
+from apps.events.store.publish import publish
+from apps.events.store.selectors import event_get
 from tests.factories.bots import Story
 from tests.integration.bots.stories import deliver_all, everything, forget, tell
 

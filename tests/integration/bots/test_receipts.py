@@ -6,10 +6,11 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from apps.bots import selectors, services
 from apps.bots.errors import CommandNotFound
 from apps.bots.models import Bot, BotCommand
-from apps.bots.selectors import Receipt
+from apps.bots.selectors.receipts import Receipt, receipt_get, receipt_of
+from apps.bots.services.commands import bot_start, bot_stop
+from apps.bots.services.definitions import bot_delete
 from tests.integration.bots.executions import deliver, execution
 
 pytestmark = pytest.mark.django_db
@@ -17,13 +18,11 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def command(bot: Bot) -> BotCommand:
-    return services.bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+    return bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
 
 
 def receipt(command: BotCommand) -> Receipt:
-    return selectors.receipt_get(
-        bot_id=command.bot_id, command_id=command.id, user_id=command.user_id, now=timezone.now()
-    )
+    return receipt_get(bot_id=command.bot_id, command_id=command.id, user_id=command.user_id, now=timezone.now())
 
 
 def test_in_the_outbox_it_is_requested(command: BotCommand) -> None:
@@ -66,21 +65,21 @@ def test_come_to_nothing_it_says_why(command: BotCommand, state: str) -> None:
 
 def test_out_of_time_before_any_worker_had_it_it_is_dropped(command: BotCommand) -> None:
     later = command.expires_at + timedelta(seconds=1)
-    found = selectors.receipt_of(command, now=later)
+    found = receipt_of(command, now=later)
 
     assert (found.state, found.finished_at) == ("dropped", command.expires_at)
     assert found.reason == "It ran out of time."
 
 
 def test_overruled_it_names_what_overruled_it(bot: Bot, command: BotCommand) -> None:
-    stop = services.bot_stop(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+    stop = bot_stop(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
 
     assert receipt(command).command.superseded_by_id == stop.id
 
 
 def test_of_a_deleted_bot_it_is_still_there(bot: Bot, command: BotCommand) -> None:
     execution(command.id, "failed")
-    services.bot_delete(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+    bot_delete(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
 
     assert receipt(command).state == "failed"
 
@@ -88,6 +87,6 @@ def test_of_a_deleted_bot_it_is_still_there(bot: Bot, command: BotCommand) -> No
 def test_of_another_user_or_of_another_bot_it_is_not_found(command: BotCommand) -> None:
     now = timezone.now()
     with pytest.raises(CommandNotFound):
-        selectors.receipt_get(bot_id=command.bot_id, command_id=command.id, user_id=uuid4(), now=now)
+        receipt_get(bot_id=command.bot_id, command_id=command.id, user_id=uuid4(), now=now)
     with pytest.raises(CommandNotFound):
-        selectors.receipt_get(bot_id=uuid4(), command_id=command.id, user_id=command.user_id, now=now)
+        receipt_get(bot_id=uuid4(), command_id=command.id, user_id=command.user_id, now=now)

@@ -9,12 +9,16 @@ from django.core.management import call_command
 from django.db import ProgrammingError, connection, transaction
 from django.utils import timezone
 
-from apps.bots import selectors, services
 from apps.bots.consumers import READ_MODELS
 from apps.bots.models import Bot, BotStatus
-from apps.events.catalogue import Event, Status
-from apps.events.consumers import deliver, load_consumers
-from apps.events.services import publish
+from apps.bots.selectors.bots import bot_view
+from apps.bots.selectors.receipts import receipt_of
+from apps.bots.selectors.timeline import timeline_of_command
+from apps.bots.services.commands import bot_start
+from apps.events.consumers.delivery import deliver
+from apps.events.consumers.registry import load_consumers
+from apps.events.store.publish import publish
+from apps.messages.base import Event, Status
 from tests.factories.bots import Story
 from tests.integration.bots.conftest import World
 
@@ -37,13 +41,13 @@ def as_role(name: str) -> Iterator[None]:
 def test_the_kraken_service_defines_commands_and_follows_bots(world: World, bot: Bot) -> None:
     now = timezone.now()
     with as_role("kraken_service"):
-        command = services.bot_start(bot_id=bot.id, user_id=bot.user_id, now=now)
-        assert selectors.receipt_of(command, now=now).state == "requested"
+        command = bot_start(bot_id=bot.id, user_id=bot.user_id, now=now)
+        assert receipt_of(command, now=now).state == "requested"
         story = Story(bot_id=bot.id, user_id=bot.user_id)
         for envelope in (story.started(), story.traded("buy"), story.account_traded("buy")):
             assert deliver(envelope, group=READ_MODELS)
-        assert selectors.bot_view(bot, now=now).status.trades == 1
-        chain = selectors.timeline_of_command(bot_id=bot.id, command_id=command.id, user_id=bot.user_id)
+        assert bot_view(bot, now=now).status.trades == 1
+        chain = timeline_of_command(bot_id=bot.id, command_id=command.id, user_id=bot.user_id)
         assert [entry.type for entry in chain] == ["bot.start"]
 
 

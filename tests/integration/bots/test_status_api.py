@@ -10,9 +10,10 @@ from apps.bots.consumers import READ_MODELS
 from apps.bots.models import Bot
 from apps.core.context import message_context
 from apps.core.ids import new_id
-from apps.events.consumers import deliver, load_consumers
-from apps.events.selectors import stream_list
-from apps.events.services import publish
+from apps.events.consumers.delivery import deliver
+from apps.events.consumers.registry import load_consumers
+from apps.events.store.publish import publish
+from apps.events.store.selectors import stream_list
 from tests.factories.bots import Story, TraderClient
 from tests.integration.bots.conftest import World
 

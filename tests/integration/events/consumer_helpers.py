@@ -9,10 +9,11 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import connection
 
-from apps.events.catalogue.user import UserUpdated
-from apps.events.consumers import consumes, registry
+from apps.events.consumers import registry
 from apps.events.consumers.group import GroupConsumer
-from apps.events.envelope import Envelope
+from apps.events.consumers.registry import consumes
+from apps.messages.envelope import Envelope
+from apps.messages.user import UserUpdated
 
 
 @dataclass

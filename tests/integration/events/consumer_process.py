@@ -16,12 +16,12 @@ def main(group: str, topic: str, seconds: str) -> None:
 
     django.setup()
 
-    from apps.events.background import run
-    from apps.events.catalogue.user import UserUpdated
-    from apps.events.consumers import consumes
     from apps.events.consumers import group as group_module
-    from apps.events.envelope import Envelope
-    from apps.events.side_by_side import SideBySide
+    from apps.events.consumers.registry import consumes
+    from apps.events.process.threads import SideBySide
+    from apps.events.process.worker_command import run
+    from apps.messages.envelope import Envelope
+    from apps.messages.user import UserUpdated
     from tests.integration.events.consumer_helpers import Listener
 
     listener = Listener(group=group)

@@ -4,11 +4,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from apps.events.catalogue.bots import StopBot
-from apps.events.dead_letters import Filters, Letter, Outcome
-from apps.events.dead_letters import rabbitmq as dead
+from apps.events.brokers.rabbitmq.messages import Outgoing, outgoing_of
+from apps.events.brokers.rabbitmq.publisher import ConfirmedPublisher
+from apps.events.commands.dead_letters import queue as dead
+from apps.events.consumers.dead_letters import Filters, Letter, Outcome
 from apps.events.models import CommandExecution
-from apps.events.rabbitmq import ConfirmedPublisher, Outgoing, outgoing_of
+from apps.messages.bots import StopBot
 from tests.envelopes import envelope_of
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -12,11 +12,11 @@ import pytest
 from django.db import transaction
 from kombu import Connection
 
-from apps.events import heartbeats
-from apps.events.catalogue.bots import StopBot
-from apps.events.dispatcher import Dispatcher
-from apps.events.services import dispatch
-from apps.events.topology import rabbitmq as topology
+from apps.events.brokers.topology import rabbitmq as topology
+from apps.events.outbox.dispatcher.dispatcher import Dispatcher
+from apps.events.process import heartbeats
+from apps.events.store.publish import dispatch
+from apps.messages.bots import StopBot
 from tests.brokers import RabbitMQ, eventually, rabbitmq_rows
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg2
 from django.db import connection
 
-from apps.events.relay import Relay
+from apps.events.outbox.relay.relay import Relay
 from tests.kafka_broker import outbox_count
 
 ROOT = Path(__file__).resolve().parents[3]

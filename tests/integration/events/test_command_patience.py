@@ -8,12 +8,12 @@ import pytest
 from django.db import OperationalError, transaction
 
 from apps.core.errors import Conflict
-from apps.events import commands, executions
-from apps.events.catalogue.bots import StopBot
-from apps.events.commands import AttemptFailed, Delivery, Executor
-from apps.events.executions import Verdict
+from apps.events.commands import executions, runner
+from apps.events.commands.executions import Verdict
+from apps.events.commands.runner import AttemptFailed, Delivery, Executor
+from apps.events.commands.worker import retry_on_disconnect
 from apps.events.models import CommandExecution
-from apps.events.worker import patience
+from apps.messages.bots import StopBot
 
 pytestmark = pytest.mark.django_db
 
@@ -22,7 +22,7 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(retry_on_disconnect, "PAUSE_SECONDS", 0.01)
 
 
 def stop_bot() -> StopBot:
@@ -53,7 +53,7 @@ class Lost:
 def test_what_ends_an_attempt_is_said_again_until_postgresql_answers() -> None:
     work = Lost(answers_lost=3)
 
-    assert patience.patiently(work) == "done"
+    assert retry_on_disconnect.patiently(work) == "done"
     assert work.calls == 4
 
 
@@ -62,8 +62,8 @@ def test_patience_ends_before_a_lease_does() -> None:
     work = Lost(answers_lost=10**6)
 
     with pytest.raises(OperationalError):
-        patience.patiently(work, seconds=0.05)
-    assert executions.LEASE.total_seconds() > patience.PATIENCE_SECONDS
+        retry_on_disconnect.patiently(work, seconds=0.05)
+    assert executions.LEASE.total_seconds() > retry_on_disconnect.PATIENCE_SECONDS
 
 
 @pytest.mark.django_db(transaction=True)
@@ -71,7 +71,7 @@ def test_nothing_is_said_again_inside_a_transaction_that_is_lost_anyway() -> Non
     work = Lost(answers_lost=1)
 
     with pytest.raises(OperationalError), transaction.atomic():
-        patience.patiently(work)
+        retry_on_disconnect.patiently(work)
     assert work.calls == 1
 
 
@@ -113,10 +113,10 @@ def test_a_claim_whose_answer_is_lost_is_free_for_the_next_delivery(monkeypatch:
 
     monkeypatch.setattr(executions, "claim", claim_and_lose_the_answer)
     with pytest.raises(OperationalError):
-        commands.run(executor, command.canonical_bytes(), {}, now=NOW)
+        runner.run(executor, command.canonical_bytes(), {}, now=NOW)
     monkeypatch.setattr(executions, "claim", claim)
 
-    assert commands.run(executor, command.canonical_bytes(), {}, now=NOW) == "done"
+    assert runner.run(executor, command.canonical_bytes(), {}, now=NOW) == "done"
     assert [delivery.attempt for delivery in runs] == [2]
 
 
@@ -134,7 +134,7 @@ def test_an_attempt_that_fails_with_its_connection_is_released_over_a_new_one(mo
 
     monkeypatch.setattr(Delivery, "release", lose_the_first_answer)
     with pytest.raises(AttemptFailed):
-        commands.run(Executor(StopBot, fail, None), command.canonical_bytes(), {}, now=NOW)
+        runner.run(Executor(StopBot, fail, None), command.canonical_bytes(), {}, now=NOW)
 
     assert state_of(command) == "retrying"
 
@@ -156,7 +156,7 @@ def test_a_failure_whose_answer_is_lost_is_announced_once(monkeypatch: pytest.Mo
             lost()
 
     monkeypatch.setattr(transaction, "atomic", lambda: LostCommit(None, True, False))
-    outcome = commands.run(Executor(StopBot, fail, tell), command.canonical_bytes(), {}, now=NOW)
+    outcome = runner.run(Executor(StopBot, fail, tell), command.canonical_bytes(), {}, now=NOW)
 
     assert (outcome, told, state_of(command)) == ("failed: conflict", ["conflict"], "failed")
     assert lost.calls == 2

@@ -15,10 +15,12 @@ import psutil
 import pytest
 from django.db import connection
 
-from apps.events.catalogue import Command
-from apps.events.catalogue.bots import StopBot, TickBot, TriggerTrade
+from apps.events.brokers.rabbitmq.messages import outgoing_of
+from apps.events.brokers.rabbitmq.publisher import ConfirmedPublisher, Verdict
+from apps.events.brokers.rabbitmq.wake_ups import SignalSender
 from apps.events.models import CommandExecution, ProcessHeartbeat
-from apps.events.rabbitmq import ConfirmedPublisher, SignalSender, Verdict, outgoing_of
+from apps.messages.base import Command
+from apps.messages.bots import StopBot, TickBot, TriggerTrade
 from tests.brokers import RabbitMQ, eventually
 from tests.chaos.network import Link
 from tests.envelopes import envelope_of

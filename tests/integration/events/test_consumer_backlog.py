@@ -7,12 +7,13 @@ from uuid import UUID, uuid4
 import pytest
 from kafka import TopicPartition
 
-from apps.events import progress
-from apps.events.catalogue.user import UserUpdated
-from apps.events.consumers import consumes_batch, group, handling, partition, registry
+from apps.events.consumers import group, partition, registry, retry_policy
 from apps.events.consumers.group import GroupConsumer
-from apps.events.envelope import Envelope
+from apps.events.consumers.registry import consumes_batch
 from apps.events.models import DeadLetter, InboxEntry, ProcessHeartbeat
+from apps.events.process import progress
+from apps.messages.envelope import Envelope
+from apps.messages.user import UserUpdated
 from tests.integration.events.consumer_helpers import Listener, consuming, drive_consumers, listener, seen
 from tests.integration.events.relay_helpers import drain
 from tests.kafka_broker import everything_in, fill_outbox, topic
@@ -121,7 +122,7 @@ def test_slow_events_of_one_partition_leave_the_others_their_turn(
 def test_a_partition_that_backs_off_keeps_its_backlog_and_the_others_go_on(
     topic: str, keys: list[UUID], listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handling, "ATTEMPTS", 1_000_000)
+    monkeypatch.setattr(retry_policy, "ATTEMPTS", 1_000_000)
     monkeypatch.setattr(partition, "PAUSES_SECONDS", (0.2, 0.2))
     place = {UUID(record.key): record.partition for record in everything_in(topic)}
     held = [key for key in keys if place[key] == 0]

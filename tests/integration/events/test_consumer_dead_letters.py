@@ -10,9 +10,10 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
-from apps.events.consumers import deliver, registry
-from apps.events.consumers.arrival import Arrival
-from apps.events.dead_letters import Filters, Letter, consumers
+from apps.events.consumers import registry
+from apps.events.consumers.dead_letters import Filters, Letter, store
+from apps.events.consumers.delivery import deliver
+from apps.events.consumers.inbound import Arrival
 from apps.events.models import DeadLetter, StoredEvent
 from tests.brokers import RabbitMQ
 from tests.integration.events.consumer_helpers import Listener, listener, seen
@@ -43,13 +44,13 @@ def _arrival(topic: str, record: Arrived) -> Arrival:
 def _set_aside(listener: Listener, topic: str, key: UUID, events: int, *, error: str = "ValueError: it failed") -> None:
     """One event that failed and the others behind it."""
     first, *behind = _arrivals(topic, [key], events)
-    consumers.set_aside(listener.group, first, error=error, attempts=3, now=timezone.now())
+    store.set_aside(listener.group, first, error=error, attempts=3, now=timezone.now())
     for arrival in behind:
-        assert consumers.set_aside_behind(listener.group, arrival, now=timezone.now())
+        assert store.set_aside_behind(listener.group, arrival, now=timezone.now())
 
 
 def _redrive(listener: Listener, filters: Filters = NO_FILTERS, *, dry_run: bool = False) -> tuple[int, int, int]:
-    outcome = consumers.redrive(
+    outcome = store.redrive(
         f"consumer:{listener.group}", filters, rate=None, dry_run=dry_run, operator="ada", progress=_ignore
     )
     return outcome.redriven, outcome.failed, outcome.left
@@ -70,7 +71,7 @@ def test_a_redrive_handles_a_key_s_events_in_their_order_and_frees_the_key(topic
 
     assert listener.effects(key) == [1, 2, 3, 4, 5]
     assert _waiting(listener) == 0
-    assert consumers.blocked_keys(listener.group, [key]) == set()
+    assert store.blocked_keys(listener.group, [key]) == set()
 
 
 def test_a_redrive_stops_at_the_first_of_a_key_that_fails_again_and_goes_on_with_other_keys(
@@ -78,8 +79,8 @@ def test_a_redrive_stops_at_the_first_of_a_key_that_fails_again_and_goes_on_with
 ) -> None:
     sick, healed = uuid4(), uuid4()
     for arrival in _arrivals(topic, [sick, healed], 8):
-        if not consumers.set_aside_behind(listener.group, arrival, now=timezone.now()):
-            consumers.set_aside(listener.group, arrival, error="failed", attempts=3, now=timezone.now())
+        if not store.set_aside_behind(listener.group, arrival, now=timezone.now()):
+            store.set_aside(listener.group, arrival, error="failed", attempts=3, now=timezone.now())
     listener.fails = lambda envelope: (
         ValueError("still no") if (envelope.aggregate_id, envelope.aggregate_seq) == (sick, 2) else None
     )
@@ -117,7 +118,7 @@ def test_a_filter_brings_along_what_is_older_of_the_same_key(topic: str, listene
     assert _redrive(listener, filters) == (3, 0, 0)
 
     assert listener.effects(key) == [1, 2, 3]
-    assert consumers.blocked_keys(listener.group, [key]) == {key}
+    assert store.blocked_keys(listener.group, [key]) == {key}
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,7 @@ def test_a_filter_brings_along_what_is_older_of_the_same_key(topic: str, listene
 def test_filters_choose_letters(topic: str, listener: Listener, filters: Filters, count: int) -> None:
     _set_aside(listener, topic, uuid4(), 3)
 
-    assert len(list(consumers.letters(f"consumer:{listener.group}", filters))) == count
+    assert len(list(store.letters(f"consumer:{listener.group}", filters))) == count
 
 
 def test_a_dry_run_changes_nothing(topic: str, listener: Listener) -> None:
@@ -179,12 +180,12 @@ def test_an_event_that_comes_while_its_key_is_redriven_neither_overtakes_nor_sta
 ) -> None:
     key = uuid4()
     *aside, last = _arrivals(topic, [key], 3)
-    consumers.set_aside(listener.group, aside[0], error="failed", attempts=3, now=timezone.now())
-    assert consumers.set_aside_behind(listener.group, aside[1], now=timezone.now())
+    store.set_aside(listener.group, aside[0], error="failed", attempts=3, now=timezone.now())
+    assert store.set_aside_behind(listener.group, aside[1], now=timezone.now())
     _redrive(listener)
 
     # The consumer had looked before the redrive ended, and still takes the key for blocked.
-    assert consumers.set_aside_behind(listener.group, last, now=timezone.now()) is False
+    assert store.set_aside_behind(listener.group, last, now=timezone.now()) is False
 
 
 def test_what_comes_behind_a_key_in_the_middle_of_its_redrive_is_redriven_with_it(
@@ -192,15 +193,15 @@ def test_what_comes_behind_a_key_in_the_middle_of_its_redrive_is_redriven_with_i
 ) -> None:
     key = uuid4()
     first, second, *late = _arrivals(topic, [key], 4)
-    consumers.set_aside(listener.group, first, error="failed", attempts=3, now=timezone.now())
-    assert consumers.set_aside_behind(listener.group, second, now=timezone.now())
+    store.set_aside(listener.group, first, error="failed", attempts=3, now=timezone.now())
+    assert store.set_aside_behind(listener.group, second, now=timezone.now())
 
     def meanwhile(_: Letter, __: str) -> None:
         """The consumer goes on while the redrive does."""
-        if late and consumers.set_aside_behind(listener.group, late[0], now=timezone.now()):
+        if late and store.set_aside_behind(listener.group, late[0], now=timezone.now()):
             late.pop(0)
 
-    outcome = consumers.redrive(
+    outcome = store.redrive(
         f"consumer:{listener.group}", NO_FILTERS, rate=None, dry_run=False, operator="ada", progress=meanwhile
     )
 
@@ -214,9 +215,9 @@ def test_purged_events_are_never_handled_and_the_purge_is_an_event(topic: str, l
     _set_aside(listener, topic, key, 2)
     source = f"consumer:{listener.group}"
 
-    assert consumers.purge(source, Filters(), dry_run=True, operator="ada") == 2
+    assert store.purge(source, Filters(), dry_run=True, operator="ada") == 2
     assert _waiting(listener) == 2
-    assert consumers.purge(source, Filters(), dry_run=False, operator="ada") == 2
+    assert store.purge(source, Filters(), dry_run=False, operator="ada") == 2
 
     assert _waiting(listener) == 0
     assert [deliver(record.envelope, group=listener.group) for record in everything_in(topic)] == [False, False]
@@ -251,13 +252,13 @@ def test_the_services_own_roles_may_set_aside_redrive_and_purge(topic: str, list
         cursor.execute("GRANT ALL ON events.seen, events.seen_id_seq TO kraken_service, staff_site")
     with as_role("kraken_service"):
         assert deliver(arrivals[0].envelope, group=listener.group)  # type: ignore[arg-type]
-        consumers.set_aside(listener.group, arrivals[1], error="failed", attempts=3, now=timezone.now())
-        assert consumers.set_aside_behind(listener.group, arrivals[2], now=timezone.now())
-        assert consumers.set_aside_behind(listener.group, arrivals[3], now=timezone.now())
+        store.set_aside(listener.group, arrivals[1], error="failed", attempts=3, now=timezone.now())
+        assert store.set_aside_behind(listener.group, arrivals[2], now=timezone.now())
+        assert store.set_aside_behind(listener.group, arrivals[3], now=timezone.now())
     with as_role("staff_site"):
         assert _redrive(listener, Filters(limit=2)) == (2, 0, 0)
         source = f"consumer:{listener.group}"
-        assert consumers.purge(source, NO_FILTERS, dry_run=False, operator="ada") == 1
+        assert store.purge(source, NO_FILTERS, dry_run=False, operator="ada") == 1
 
     assert listener.effects(key) == [1, 2, 3]
 

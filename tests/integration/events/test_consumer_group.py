@@ -10,12 +10,14 @@ from django.db import OperationalError, connection
 from kafka import KafkaProducer
 
 from apps.core.context import MessageContext, current_context
-from apps.events import heartbeats
-from apps.events.catalogue.user import UserUpdated
-from apps.events.consumers import consumes, deliver, partition, registry
+from apps.events.consumers import partition, registry
+from apps.events.consumers.delivery import deliver
 from apps.events.consumers.group import GroupConsumer
-from apps.events.envelope import Envelope
+from apps.events.consumers.registry import consumes
 from apps.events.models import DeadLetter, InboxEntry, ProcessHeartbeat
+from apps.events.process import heartbeats
+from apps.messages.envelope import Envelope
+from apps.messages.user import UserUpdated
 from tests.integration.events.consumer_helpers import Listener, consuming, drive_consumers, listener, seen
 from tests.integration.events.relay_helpers import drain
 from tests.kafka_broker import everything_in, fill_outbox, topic

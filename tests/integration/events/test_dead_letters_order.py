@@ -9,9 +9,9 @@ from uuid import UUID
 
 import pytest
 
-from apps.events.dead_letters import Filters, Letter, Outcome
-from apps.events.dead_letters import rabbitmq as dead
-from apps.events.dead_letters.hold import DeadLettersInUse
+from apps.events.commands.dead_letters import queue as dead
+from apps.events.commands.dead_letters.hold import DeadLettersInUse
+from apps.events.consumers.dead_letters import Filters, Letter, Outcome
 from tests.brokers import RabbitMQ, eventually
 from tests.integration.events.dead_letter_helpers import DLQ, NOW, bury, bury_many, redrive, stop_bot
 from tests.workers.processes import Processes
@@ -108,7 +108,7 @@ def test_a_second_process_waits_for_the_first_and_sees_everything(
 def test_a_second_process_is_told_that_the_letters_are_in_another_ones_hands(
     rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("apps.events.dead_letters.hold.WAIT_SECONDS", 0.5)
+    monkeypatch.setattr("apps.events.commands.dead_letters.hold.WAIT_SECONDS", 0.5)
     bury_many(5)
     first: Any = dead.letters(DLQ, Filters())
     next(first)
@@ -124,7 +124,7 @@ def test_a_redrive_of_many_minutes_gives_back_in_between_and_takes_no_letter_twi
     rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """RabbitMQ closes the channel of a client that holds a message for half an hour."""
-    monkeypatch.setattr("apps.events.dead_letters.rabbitmq.HOLD_SECONDS", 0.0)
+    monkeypatch.setattr("apps.events.commands.dead_letters.queue.HOLD_SECONDS", 0.0)
     buried = [command.command_id for command in bury_many(6)]
     said: list[UUID | None] = []
 
@@ -144,7 +144,7 @@ def test_a_redrive_of_many_minutes_gives_back_in_between_and_takes_no_letter_twi
 
 def test_a_slow_redrive_keeps_its_connections(rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch) -> None:
     """RabbitMQ ends a connection that is silent for two heartbeats."""
-    monkeypatch.setattr("apps.events.rabbitmq.connection.HEARTBEAT_SECONDS", 1)
+    monkeypatch.setattr("apps.events.brokers.rabbitmq.connection.HEARTBEAT_SECONDS", 1)
     bury_many(2)
 
     outcome = dead.redrive(DLQ, Filters(), rate=0.2, dry_run=False, operator="ann", progress=lambda *_: None)

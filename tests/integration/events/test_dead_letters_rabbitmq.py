@@ -10,14 +10,15 @@ import amqp
 import pytest
 from django.core.management import call_command
 
-from apps.events import commands
-from apps.events.amqp_headers import headers_of
-from apps.events.catalogue.bots import BotStarted, StopBot
-from apps.events.commands import AttemptFailed, Executor
-from apps.events.dead_letters import Filters, Outcome
-from apps.events.dead_letters import rabbitmq as dead
+from apps.events.brokers.rabbitmq.headers import headers_of
+from apps.events.brokers.rabbitmq.messages import Outgoing
+from apps.events.brokers.rabbitmq.publisher import ConfirmedPublisher
+from apps.events.commands import runner
+from apps.events.commands.dead_letters import queue as dead
+from apps.events.commands.runner import AttemptFailed, Executor
+from apps.events.consumers.dead_letters import Filters, Outcome
 from apps.events.models import CommandExecution, StoredEvent
-from apps.events.rabbitmq import ConfirmedPublisher, Outgoing
+from apps.messages.bots import BotStarted, StopBot
 from tests.brokers import RabbitMQ
 from tests.envelopes import envelope_of
 from tests.integration.events.dead_letter_helpers import DLQ, NOW, bury, failed, redrive, stop_bot
@@ -29,11 +30,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def handled() -> Iterator[list[UUID]]:
     """Commands whose effect has happened."""
     seen: list[UUID] = []
-    before = dict(commands._executors)
-    commands._executors["bot.stop", 1] = Executor(StopBot, lambda command, _: seen.append(command.command_id), None)
+    before = dict(runner._executors)
+    runner._executors["bot.stop", 1] = Executor(StopBot, lambda command, _: seen.append(command.command_id), None)
     yield seen
-    commands._executors.clear()
-    commands._executors.update(before)
+    runner._executors.clear()
+    runner._executors.update(before)
 
 
 def test_looking_leaves_every_letter_where_it_is_in_its_order(rabbitmq: RabbitMQ) -> None:
@@ -95,7 +96,7 @@ def test_a_redriven_command_has_all_its_attempts_again(rabbitmq: RabbitMQ, handl
     assert dead.count(DLQ) == 0
     row = CommandExecution.objects.get()
     assert (row.state, row.attempts, row.reason) == ("retrying", 0, "redriven by ann")
-    assert commands.execute(command) == "done"
+    assert runner.execute(command) == "done"
     assert CommandExecution.objects.get().fence == 6, "the fence must grow over a redrive"
 
 
@@ -107,15 +108,15 @@ def test_a_redriven_command_that_fails_again_fails_as_often(rabbitmq: RabbitMQ) 
     failed(command)
     bury(command)
     redrive()
-    before = dict(commands._executors)
-    commands._executors["bot.stop", 1] = Executor(StopBot, handle, None)
+    before = dict(runner._executors)
+    runner._executors["bot.stop", 1] = Executor(StopBot, handle, None)
     try:
         for _ in range(5):
             with pytest.raises(AttemptFailed):
-                commands.execute(command)
+                runner.execute(command)
     finally:
-        commands._executors.clear()
-        commands._executors.update(before)
+        runner._executors.clear()
+        runner._executors.update(before)
     row = CommandExecution.objects.get()
     assert (row.state, row.attempts) == ("failed", 5)
 
@@ -150,7 +151,7 @@ def test_two_letters_of_one_command_have_one_effect(rabbitmq: RabbitMQ, handled:
     bury(command)
 
     redrive()
-    answers = [commands.execute(command) for _ in rabbitmq.take("bot.stop")]
+    answers = [runner.execute(command) for _ in rabbitmq.take("bot.stop")]
 
     assert handled == [command.command_id]
     assert answers[0] == "done"

@@ -11,15 +11,17 @@ from django.db import transaction
 from kombu import Connection
 
 from apps.core.context import message_context
-from apps.events.amqp_headers import envelope_from
-from apps.events.catalogue.bots import BotStarted, StopBot, TickBot, TriggerTrade
-from apps.events.dispatcher import Dispatcher, dispatcher
-from apps.events.leases import LeaseSet
+from apps.events.brokers.rabbitmq.connection import TopologyMissing
+from apps.events.brokers.rabbitmq.headers import envelope_from
+from apps.events.brokers.rabbitmq.wake_ups import SignalSender
+from apps.events.brokers.topology import rabbitmq as topology
 from apps.events.models import OutboxRow, ProcessHeartbeat, StoredEvent
-from apps.events.rabbitmq import SignalSender, TopologyMissing
-from apps.events.selectors import envelope_of
-from apps.events.services import publish
-from apps.events.topology import rabbitmq as topology
+from apps.events.outbox.dispatcher import dispatcher
+from apps.events.outbox.dispatcher.dispatcher import Dispatcher
+from apps.events.process.leases import LeaseSet
+from apps.events.store.publish import publish
+from apps.events.store.selectors import envelope_of
+from apps.messages.bots import BotStarted, StopBot, TickBot, TriggerTrade
 from tests.brokers import RabbitMQ, eventually, rabbitmq_rows
 from tests.integration.events.dispatch_helpers import NOW, drain, drain_outbox, fills_up, order, running
 
@@ -99,7 +101,7 @@ def test_a_further_subscriber_gets_status_messages_as_well(drain: Any, rabbitmq:
 
 
 def test_events_for_kafka_are_left_alone(drain: Any) -> None:
-    from apps.events.catalogue.user import UserUpdated
+    from apps.messages.user import UserUpdated
 
     with transaction.atomic():
         publish(UserUpdated(user_id=uuid4(), changed=("name",)), now=NOW)

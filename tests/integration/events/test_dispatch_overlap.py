@@ -7,8 +7,9 @@ from uuid import uuid4
 import pytest
 from django.db import OperationalError
 
-from apps.events.catalogue.bots import TriggerTrade
-from apps.events.dispatcher import Dispatcher, under_way
+from apps.events.outbox.dispatcher import in_flight
+from apps.events.outbox.dispatcher.dispatcher import Dispatcher
+from apps.messages.bots import TriggerTrade
 from tests.brokers import RabbitMQ, eventually, rabbitmq_rows
 from tests.integration.events.dispatch_helpers import commands_in, drain_outbox, fills_up, order
 
@@ -90,7 +91,7 @@ def test_what_was_confirmed_while_postgresql_was_away_is_deleted_later_and_not_s
         raise OperationalError("the connection was lost")
 
     with monkeypatch.context() as outage:
-        outage.setattr(under_way, "delete_rows", lost)
+        outage.setattr(in_flight, "delete_rows", lost)
         for _ in range(2):
             with pytest.raises(OperationalError):
                 small_batches.step()

@@ -8,9 +8,9 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 
-from apps.events.breaker import MAX_CONSECUTIVE
-from apps.events.dispatcher import Dispatcher
 from apps.events.models import ParkedKey, ProcessHeartbeat, StoredEvent
+from apps.events.outbox.dispatcher.dispatcher import Dispatcher
+from apps.events.process.circuit_breaker import MAX_CONSECUTIVE
 from tests.brokers import RabbitMQ, rabbitmq_rows
 from tests.integration.events.dispatch_helpers import commands_in, drain, drain_outbox, order, running
 

@@ -6,8 +6,9 @@ from uuid import uuid4
 import pytest
 from django.db import connection
 
-from apps.events.catalogue.bots import StopBot, TriggerTrade
-from apps.events.dispatcher import Dispatcher, rows
+from apps.events.outbox.dispatcher import query
+from apps.events.outbox.dispatcher.dispatcher import Dispatcher
+from apps.messages.bots import StopBot, TriggerTrade
 from tests.brokers import RabbitMQ, eventually
 from tests.integration.events.dispatch_helpers import commands_in, drain, order, running
 
@@ -16,8 +17,8 @@ __all__ = ["drain", "running"]
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def wanted_rows(**more: Any) -> rows.Wanted:
-    return rows.Wanted(frozenset((slot, 1) for slot in range(64)), **{"limit": 5, **more})
+def wanted_rows(**more: Any) -> query.Wanted:
+    return query.Wanted(frozenset((slot, 1) for slot in range(64)), **{"limit": 5, **more})
 
 
 def test_what_is_urgent_does_not_wait_behind_a_flood_of_other_commands(
@@ -43,13 +44,13 @@ def test_what_is_urgent_overtakes_nothing_of_its_own_key() -> None:
     stop, first, second = order(bot), order(bot, command=TriggerTrade), order(bot, command=TriggerTrade)
     other = order(uuid4(), command=TriggerTrade)
 
-    assert rows.next_rows(wanted_rows())[0].event_id == other
-    assert not {stop, first, second} & {row.event_id for row in rows.next_rows(wanted_rows())}
-    of_bot = [row.event_id for row in rows.next_rows(wanted_rows(limit=50)) if row.key == bot]
+    assert query.next_rows(wanted_rows())[0].event_id == other
+    assert not {stop, first, second} & {row.event_id for row in query.next_rows(wanted_rows())}
+    of_bot = [row.event_id for row in query.next_rows(wanted_rows(limit=50)) if row.key == bot]
     assert of_bot == [stop, first, second]
     # As long as the stop is under way, what follows it is not urgent.
-    under_way = tuple(row.id for row in rows.next_rows(wanted_rows(limit=50)) if row.event_id == stop)
-    rest = rows.next_rows(wanted_rows(limit=50, under_way=under_way))
+    under_way = tuple(row.id for row in query.next_rows(wanted_rows(limit=50)) if row.event_id == stop)
+    rest = query.next_rows(wanted_rows(limit=50, under_way=under_way))
     assert [row.event_id for row in rest].index(first) > 10
 
 
@@ -58,7 +59,7 @@ def test_a_flood_of_urgent_commands_leaves_room_for_the_others() -> None:
     for _ in range(20):
         order(uuid4(), command=TriggerTrade)
 
-    batch = rows.next_rows(wanted_rows(limit=6))
+    batch = query.next_rows(wanted_rows(limit=6))
 
     assert len(batch) == len({row.id for row in batch}) == 6
     assert [row.destination for row in batch][:3] == ["bot.trigger_trade"] * 3
@@ -68,14 +69,14 @@ def test_a_flood_of_urgent_commands_leaves_room_for_the_others() -> None:
 def test_a_long_backlog_is_read_from_its_indexes_and_never_whole() -> None:
     for number in range(300):
         order(uuid4(), command=TriggerTrade if number == 150 else StopBot)
-    rows.next_rows(wanted_rows())
+    query.next_rows(wanted_rows())
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE events.outbox")
 
     for paused in ((), ("bot.start",)):
         wanted = wanted_rows(paused=paused)
         with connection.cursor() as cursor:
-            cursor.execute(f"EXPLAIN {rows.query_of(wanted)}", rows.values_of(wanted))
+            cursor.execute(f"EXPLAIN {query.query_of(wanted)}", query.values_of(wanted))
             plan = "\n".join(line for (line,) in cursor.fetchall())
         assert "Index Scan using outbox_rabbitmq on outbox" in plan
         assert "Index Scan using outbox_rabbitmq_queue on outbox" in plan

@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from apps.events import heartbeats
-from apps.events.heartbeats import beat, retire
 from apps.events.models import ProcessHeartbeat
+from apps.events.process import heartbeats
+from apps.events.process.heartbeats import beat, retire
 
 pytestmark = pytest.mark.django_db
 

@@ -16,7 +16,10 @@ import pytest
 from django.conf import settings
 from kafka.errors import IllegalStateError, KafkaTimeoutError, MessageSizeTooLargeError
 
-from apps.events.kafka import BrokerUnavailable, EventProducer, admin_client, event_consumer
+from apps.events.brokers.kafka.admin import admin_client
+from apps.events.brokers.kafka.consumer import event_consumer
+from apps.events.brokers.kafka.options import BrokerUnavailable
+from apps.events.brokers.kafka.producer import EventProducer
 from tests.integration.events.relay_helpers import ROOT
 from tests.kafka_broker import everything_in, topic
 

@@ -9,7 +9,11 @@ import pytest
 from kafka import TopicPartition
 from pydantic import SecretStr
 
-from apps.events.kafka import BrokerUnavailable, EventProducer, admin_client, event_consumer, log
+from apps.events.brokers.kafka import log
+from apps.events.brokers.kafka.admin import admin_client
+from apps.events.brokers.kafka.consumer import event_consumer
+from apps.events.brokers.kafka.options import BrokerUnavailable
+from apps.events.brokers.kafka.producer import EventProducer
 from tests.brokers import eventually
 from tests.kafka_secured import PASSWORD, USERNAME, SecuredKafka, secured_kafka
 

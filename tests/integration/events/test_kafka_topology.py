@@ -10,9 +10,10 @@ import pytest
 from django.core.management import CommandError, call_command
 from kafka.admin import ConfigResource, ConfigResourceType
 
-from apps.events.catalogue.topics import TOPICS, Topic
-from apps.events.kafka import BrokerUnavailable, admin_client
-from apps.events.topology import State, kafka
+from apps.events.brokers.kafka.admin import admin_client
+from apps.events.brokers.kafka.options import BrokerUnavailable
+from apps.events.brokers.topology import State, kafka
+from apps.messages.topics import TOPICS, Topic
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from apps.events.leases import LeaseSet
 from apps.events.models import Lease
+from apps.events.process.leases import LeaseSet
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

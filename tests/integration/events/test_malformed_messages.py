@@ -9,12 +9,13 @@ from uuid import UUID, uuid4
 import pytest
 from django.core.management import call_command
 
-from apps.events.catalogue import Command
-from apps.events.catalogue.bots import BotConfig, BotStarted, StartBot, StopBot, TickBot, TriggerTrade
-from apps.events.dead_letters import Filters, Outcome
-from apps.events.dead_letters import rabbitmq as dead
+from apps.events.brokers.rabbitmq.messages import Outgoing, outgoing_of, outgoing_signal
+from apps.events.brokers.rabbitmq.publisher import ConfirmedPublisher, Verdict
+from apps.events.commands.dead_letters import queue as dead
+from apps.events.consumers.dead_letters import Filters, Outcome
 from apps.events.models import CommandExecution, InboxEntry
-from apps.events.rabbitmq import ConfirmedPublisher, Outgoing, Verdict, outgoing_of, outgoing_signal
+from apps.messages.base import Command
+from apps.messages.bots import BotConfig, BotStarted, StartBot, StopBot, TickBot, TriggerTrade
 from tests.brokers import RabbitMQ, eventually
 from tests.envelopes import envelope_of
 from tests.malformed import SHAPES, as_sent

@@ -8,9 +8,9 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from apps.events.catalogue.user import UserUpdated
 from apps.events.models import StoredEvent
-from apps.events.services import publish
+from apps.events.store.publish import publish
+from apps.messages.user import UserUpdated
 from tests.integration.events.relay_helpers import another_session
 
 pytestmark = pytest.mark.django_db(transaction=True)

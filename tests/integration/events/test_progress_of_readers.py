@@ -9,11 +9,12 @@ from uuid import uuid4
 import amqp
 import pytest
 
-from apps.events import heartbeats
+from apps.events.brokers.rabbitmq import reader_watch
+from apps.events.brokers.rabbitmq.reader import QueueReader
+from apps.events.commands.retry_router.router import RetryRouter
+from apps.events.consumers.rabbitmq import StatusConsumer
 from apps.events.models import ProcessHeartbeat
-from apps.events.rabbitmq import QueueReader, reader_watch
-from apps.events.retry_router import RetryRouter
-from apps.events.status import StatusConsumer
+from apps.events.process import heartbeats
 from tests.brokers import RabbitMQ, eventually
 from tests.chaos.network import Link
 from tests.integration.events.test_rabbitmq_outages import link
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def _short_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("apps.events.progress.LIMIT_SECONDS", 1.0)
+    monkeypatch.setattr("apps.events.process.progress.LIMIT_SECONDS", 1.0)
     monkeypatch.setattr(heartbeats, "SECONDS_BETWEEN_BEATS", 0.0)
     heartbeats._written.clear()
 

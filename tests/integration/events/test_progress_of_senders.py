@@ -10,13 +10,14 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from apps.events import heartbeats
-from apps.events.catalogue.bots import TriggerTrade
-from apps.events.dispatcher import dispatcher as dispatcher_module
 from apps.events.models import OutboxRow, ParkedKey, ProcessHeartbeat
+from apps.events.outbox.dispatcher import dispatcher as dispatcher_module
 from apps.events.outbox.progress import _OLDEST
+from apps.events.outbox.relay import query
+from apps.events.outbox.relay.relay import Relay
 from apps.events.outbox.rows import prepare_session
-from apps.events.relay import Relay, rows
+from apps.events.process import heartbeats
+from apps.messages.bots import TriggerTrade
 from apps.ops import health
 from tests.brokers import RabbitMQ, eventually, rabbitmq_rows
 from tests.integration.events.dispatch_helpers import drain_outbox, fills_up, order, running
@@ -32,7 +33,7 @@ LIMIT_SECONDS = 1.0
 
 @pytest.fixture(autouse=True)
 def _short_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("apps.events.progress.LIMIT_SECONDS", LIMIT_SECONDS)
+    monkeypatch.setattr("apps.events.process.progress.LIMIT_SECONDS", LIMIT_SECONDS)
     monkeypatch.setattr(heartbeats, "SECONDS_BETWEEN_BEATS", 0.0)
     heartbeats._written.clear()
 
@@ -45,7 +46,7 @@ def topic() -> Iterator[str]:
 
 @pytest.fixture
 def relay(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Relay]]:
-    monkeypatch.setattr("apps.events.relay.relay.SECONDS_BETWEEN_CHORES", 0.1)
+    monkeypatch.setattr("apps.events.outbox.relay.relay.SECONDS_BETWEEN_CHORES", 0.1)
     made: list[Relay] = []
 
     def make(**options: Any) -> Relay:
@@ -100,8 +101,8 @@ def test_a_row_that_is_passed_over_while_others_leave_is_noticed(
 ) -> None:
     fill_outbox(topic, [uuid4()], 1)
     first = OutboxRow.objects.get(destination=topic).id
-    fetch = rows.fetch
-    monkeypatch.setattr(rows, "fetch", lambda wanted: [each for each in fetch(wanted) if each.row_id != first])
+    fetch = query.fetch
+    monkeypatch.setattr(query, "fetch", lambda wanted: [each for each in fetch(wanted) if each.row_id != first])
     running_relay = relay()
 
     def is_down_although_others_leave() -> bool:

@@ -7,8 +7,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from apps.events.catalogue.bots import StopBot, TriggerTrade
 from apps.events.models import CommandExecution, ProcessHeartbeat
+from apps.messages.bots import StopBot, TriggerTrade
 from tests.brokers import RabbitMQ, eventually
 from tests.integration.events.test_command_workers import command, ends, send
 from tests.workers.processes import BIN, Processes

@@ -7,11 +7,11 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from apps.events.catalogue.bots import BotStarted
-from apps.events.catalogue.user import UserUpdated
 from apps.events.models import OutboxRow, StoredEvent
-from apps.events.selectors import stream_list
-from apps.events.services import PublishedOutsideTransaction, publish
+from apps.events.store.publish import PublishedOutsideTransaction, publish
+from apps.events.store.selectors import stream_list
+from apps.messages.bots import BotStarted
+from apps.messages.user import UserUpdated
 
 pytestmark = pytest.mark.django_db
 

@@ -15,17 +15,18 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from apps.events import heartbeats
-from apps.events.catalogue.bots import BotStarted, StopBot, TickBot
-from apps.events.consumers import consumes, registry
-from apps.events.dispatcher import Dispatcher
-from apps.events.dispatcher.dispatcher import STANDBY_SECONDS
-from apps.events.envelope import Envelope
+from apps.events.brokers.rabbitmq.connection import BrokerUnavailable
+from apps.events.brokers.rabbitmq.wake_ups import SignalSender
+from apps.events.commands.retry_router.router import RetryRouter
+from apps.events.consumers import registry
+from apps.events.consumers.rabbitmq import StatusConsumer
+from apps.events.consumers.registry import consumes
 from apps.events.models import Lease, ProcessHeartbeat
-from apps.events.rabbitmq import BrokerUnavailable, SignalSender
-from apps.events.retry_router import RetryRouter
-from apps.events.services import dispatch, publish
-from apps.events.status import StatusConsumer
+from apps.events.outbox.dispatcher.dispatcher import STANDBY_SECONDS, Dispatcher
+from apps.events.process import heartbeats
+from apps.events.store.publish import dispatch, publish
+from apps.messages.bots import BotStarted, StopBot, TickBot
+from apps.messages.envelope import Envelope
 from tests.brokers import RabbitMQ, eventually, rabbitmq_rows
 from tests.chaos.network import Link
 from tests.integration.events.dispatch_helpers import drain_outbox
@@ -48,7 +49,7 @@ def link(rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch) -> Iterator[Link]:
         netloc = f"{parts.netloc.rpartition(':')[0]}:{made.port}"
         url = parts._replace(netloc=netloc).geturl()
         monkeypatch.setattr(settings, "ENVIRONMENT", settings.ENVIRONMENT.model_copy(update={"rabbitmq_url": url}))
-        monkeypatch.setattr("apps.events.dispatcher.dispatcher.LONGEST_PAUSE_SECONDS", 0.5)
+        monkeypatch.setattr("apps.events.outbox.dispatcher.dispatcher.LONGEST_PAUSE_SECONDS", 0.5)
         heartbeats._written.clear()
         yield made
 
@@ -230,7 +231,7 @@ def test_the_scheduler_never_waits_long_for_a_silent_broker(link: Link, rabbitmq
 def test_an_idle_dispatcher_notices_a_broker_that_has_fallen_silent(
     link: Link, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("apps.events.rabbitmq.connection.HEARTBEAT_SECONDS", 1)
+    monkeypatch.setattr("apps.events.brokers.rabbitmq.connection.HEARTBEAT_SECONDS", 1)
     idle = Dispatcher()
     try:
         idle.step()

@@ -9,8 +9,8 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from kombu import Connection
 
-from apps.events.topology import State
-from apps.events.topology import rabbitmq as topology
+from apps.events.brokers.topology import State
+from apps.events.brokers.topology import rabbitmq as topology
 from tests.brokers import RabbitMQ
 
 FIXED = {

@@ -14,13 +14,15 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.core.context import message_context
-from apps.events import heartbeats
-from apps.events.catalogue import slot_of
-from apps.events.catalogue.user import UserUpdated
 from apps.events.models import Lease, OutboxRow, ProcessHeartbeat, StoredEvent
-from apps.events.relay import Relay, Shard, rows
-from apps.events.selectors import envelope_of
-from apps.events.services import publish
+from apps.events.outbox.relay import query
+from apps.events.outbox.relay.relay import Relay
+from apps.events.outbox.relay.shards import Shard
+from apps.events.process import heartbeats
+from apps.events.store.publish import publish
+from apps.events.store.selectors import envelope_of
+from apps.messages.base import slot_of
+from apps.messages.user import UserUpdated
 from tests.integration.events.relay_helpers import drain, drive, manage
 from tests.kafka_broker import everything_in, fill_outbox, first_seen, outbox_count, sequences_by_key, topic
 
@@ -318,7 +320,7 @@ def test_a_row_without_its_event_is_poison_and_not_passed_over_silently(topic: s
     fill_outbox(topic, [uuid4()], 1)
     OutboxRow.objects.update(event_id=uuid4())
 
-    (record,) = rows.next_records(slots=range(64), limit=10)
+    (record,) = query.next_records(slots=range(64), limit=10)
 
     assert record.value is None
 

@@ -7,10 +7,13 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from apps.events.catalogue import slot_of
 from apps.events.models import OutboxRow, ParkedKey
-from apps.events.outbox import Floor, parking, prepare_session
-from apps.events.relay import Relay, rows
+from apps.events.outbox import parking
+from apps.events.outbox.low_watermark import Floor
+from apps.events.outbox.relay import query
+from apps.events.outbox.relay.relay import Relay
+from apps.events.outbox.rows import prepare_session
+from apps.messages.base import slot_of
 from tests.integration.events.relay_helpers import another_session, drive
 from tests.kafka_broker import everything_in, fill_outbox, outbox_count, sequences_by_key, topic
 
@@ -45,7 +48,7 @@ def test_the_floor_rises_over_what_was_deleted(topic: str) -> None:
     _raise_twice(floor, highest)
 
     assert floor.value == highest
-    assert len(rows.next_records(slots=range(64), limit=10, floor=floor.value)) == 1
+    assert len(query.next_records(slots=range(64), limit=10, floor=floor.value)) == 1
 
 
 def test_the_floor_stays_below_a_row_that_was_numbered_and_is_not_committed(topic: str) -> None:
@@ -61,7 +64,7 @@ def test_the_floor_stays_below_a_row_that_was_numbered_and_is_not_committed(topi
         slow.commit()
     _raise_twice(floor, highest)
 
-    assert len(rows.next_records(slots=range(64), limit=10, floor=floor.value)) == 1
+    assert len(query.next_records(slots=range(64), limit=10, floor=floor.value)) == 1
 
 
 def test_a_row_committed_late_is_sent_by_a_relay_that_has_been_far_beyond_it(topic: str) -> None:
@@ -122,6 +125,6 @@ def _pages_read(floor: int) -> int:
     values: Any = {"slots": list(range(64)), "under_way": [], "parked": [], "limit": 10, "floor": floor}
     prepare_session()
     with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {rows._NEXT}", values)
+        cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {query._NEXT}", values)
         plan = cursor.fetchone()[0][0]["Plan"]
     return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])

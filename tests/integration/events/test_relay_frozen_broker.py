@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import pytest
 
-from apps.events.kafka.options import REQUEST_TIMEOUT_MS
+from apps.events.brokers.kafka.options import REQUEST_TIMEOUT_MS
 from apps.events.models import ProcessHeartbeat
 from dev import processes
 from dev.profile import load

@@ -8,11 +8,11 @@ import pytest
 from django.core.management import CommandError, call_command
 from kafka.admin import ConfigResource, ConfigResourceType
 
-from apps.events.catalogue import slot_of
-from apps.events.kafka import admin_client
+from apps.events.brokers.kafka.admin import admin_client
 from apps.events.models import Lease, OutboxRow, ParkedKey, StoredEvent
 from apps.events.outbox import metrics
-from apps.events.relay import Relay
+from apps.events.outbox.relay.relay import Relay
+from apps.messages.base import slot_of
 from tests.integration.events.relay_helpers import as_role, drain, drive
 from tests.kafka_broker import everything_in, fill_outbox, outbox_count, sequences_by_key, topic, topic_of_its_own
 

@@ -15,13 +15,14 @@ import pytest
 from django.db import OperationalError
 from kombu import Connection
 
-from apps.events import heartbeats
-from apps.events.amqp_headers import headers_of
-from apps.events.catalogue.bots import BotError, BotStarted, StopBot
+from apps.events.brokers.rabbitmq.headers import headers_of
+from apps.events.brokers.rabbitmq.messages import Outgoing, outgoing_of
+from apps.events.brokers.rabbitmq.publisher import ConfirmedPublisher, Verdict
+from apps.events.brokers.topology import rabbitmq as topology
+from apps.events.commands.retry_router.router import RetryRouter
 from apps.events.models import CommandExecution, ProcessHeartbeat
-from apps.events.rabbitmq import ConfirmedPublisher, Outgoing, Verdict, outgoing_of
-from apps.events.retry_router import RetryRouter
-from apps.events.topology import rabbitmq as topology
+from apps.events.process import heartbeats
+from apps.messages.bots import BotError, BotStarted, StopBot
 from tests.brokers import RabbitMQ, eventually
 from tests.envelopes import envelope_of
 from tests.workers.processes import Processes
@@ -162,7 +163,7 @@ def test_a_finished_command_is_not_delivered_again(route: Any, rabbitmq: RabbitM
 def test_a_command_given_up_is_failed_with_the_reason(
     route: Any, rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("apps.events.retry_router.decision.MAX_DEFERRALS", 1)
+    monkeypatch.setattr("apps.events.commands.retry_router.decision.MAX_DEFERRALS", 1)
     unwanted = stop_bot()
     send(unwanted)
     reject_one(rabbitmq, "bot.stop")
@@ -194,7 +195,7 @@ def test_nothing_is_decided_while_postgresql_is_away(
 def test_a_full_rung_holds_failures_back_and_loses_none(
     router: RetryRouter, rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("apps.events.retry_router.router.LONGEST_PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr("apps.events.commands.retry_router.router.LONGEST_PAUSE_SECONDS", 0.1)
     refused = [Verdict.REFUSED]
 
     def publish(self: ConfirmedPublisher, messages: Any, **more: Any) -> Any:

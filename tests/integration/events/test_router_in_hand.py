@@ -7,8 +7,10 @@ from uuid import uuid4
 import amqp
 import pytest
 
-from apps.events.rabbitmq import BrokerUnavailable, ConfirmedPublisher, Outcome, Outgoing, Verdict
-from apps.events.retry_router import RetryRouter
+from apps.events.brokers.rabbitmq.connection import BrokerUnavailable
+from apps.events.brokers.rabbitmq.messages import Outgoing
+from apps.events.brokers.rabbitmq.publisher import ConfirmedPublisher, Outcome, Verdict
+from apps.events.commands.retry_router.router import RetryRouter
 from tests.brokers import RabbitMQ, eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -8,15 +8,16 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import OperationalError, connection, transaction
 
-from apps.events import heartbeats
-from apps.events.catalogue.bots import BotError, BotStarted
-from apps.events.consumers import consumes, registry
-from apps.events.dispatcher import Dispatcher
-from apps.events.envelope import Envelope
+from apps.events.commands.retry_router.router import RetryRouter
+from apps.events.consumers import registry
+from apps.events.consumers.rabbitmq import StatusConsumer
+from apps.events.consumers.registry import consumes
 from apps.events.models import InboxEntry, ProcessHeartbeat
-from apps.events.retry_router import RetryRouter
-from apps.events.services import publish
-from apps.events.status import StatusConsumer
+from apps.events.outbox.dispatcher.dispatcher import Dispatcher
+from apps.events.process import heartbeats
+from apps.events.store.publish import publish
+from apps.messages.bots import BotError, BotStarted
+from apps.messages.envelope import Envelope
 from tests.brokers import RabbitMQ, eventually, rabbitmq_rows
 
 pytestmark = pytest.mark.django_db(transaction=True)

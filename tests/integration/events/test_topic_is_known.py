@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from apps.events.kafka import EventProducer
+from apps.events.brokers.kafka.producer import EventProducer
 from tests.kafka_broker import topic
 
 __all__ = ["topic"]

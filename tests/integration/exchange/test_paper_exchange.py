@@ -11,23 +11,17 @@ from django.db import connection
 from django.utils import timezone
 from pytest_django import Settings
 
+from apps.core.terms import Mode, Side
 from apps.exchange import errors as failures
 from apps.exchange.factory import exchange_for, market_data_for
 from apps.exchange.paper_account import paper_account_open
 from apps.exchange.port import Exchange
-from apps.exchange.types import (
-    Accepted,
-    Cancellation,
-    OrderRequest,
-    OrderStatus,
-    OrderType,
-    Rejected,
-    RejectionKind,
-    Side,
-)
-from apps.vault.sealing import Login
+from apps.exchange.types import Accepted, Cancellation, OrderRequest, OrderStatus, OrderType, Rejected, RejectionKind
+from apps.vault.encryption import Login
 from apps.vault.selectors import credential_open
-from apps.vault.services import credential_balances, credential_connect, credential_test
+from apps.vault.services.connect import credential_connect
+from apps.vault.services.keys import credential_balances
+from apps.vault.services.verify import credential_test
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("paper_exchange")]
 
@@ -37,7 +31,7 @@ D = Decimal
 @pytest.fixture
 def exchange() -> Exchange:
     account = paper_account_open(owner_id=uuid4(), label="test", deposits={"ZUSD": D(100_000)})
-    return exchange_for(Login("paper", account.api_key, account.api_secret))
+    return exchange_for(Login(Mode.PAPER, account.api_key, account.api_secret))
 
 
 def _order(**fields: object) -> OrderRequest:
@@ -53,7 +47,7 @@ def _order(**fields: object) -> OrderRequest:
 
 
 def test_market_data_can_be_read_without_a_key() -> None:
-    market = market_data_for("paper")
+    market = market_data_for(Mode.PAPER)
 
     instrument = market.instrument("XBTUSD")
     assert (instrument.code, instrument.symbol, instrument.base, instrument.quote) == (
@@ -75,7 +69,7 @@ def test_market_data_can_be_read_without_a_key() -> None:
 
 
 def test_candles_are_closed_ones_and_since_leaves_out_the_older() -> None:
-    market = market_data_for("paper")
+    market = market_data_for(Mode.PAPER)
 
     ohlc = market.ohlc("XBTUSD", 60)
 
@@ -90,7 +84,7 @@ def test_candles_are_closed_ones_and_since_leaves_out_the_older() -> None:
 
 
 def test_what_the_market_does_not_have_is_said() -> None:
-    market = market_data_for("paper")
+    market = market_data_for(Mode.PAPER)
 
     with pytest.raises(failures.UnknownPair):
         market.ticker("NOPEUSD")
@@ -201,14 +195,17 @@ def test_a_wrong_secret_and_an_unknown_key_are_told_apart_from_silence() -> None
     account = paper_account_open(owner_id=uuid4(), label="test", deposits={})
     other = paper_account_open(owner_id=uuid4(), label="test", deposits={})
 
-    for login in (Login("paper", account.api_key, other.api_secret), Login("paper", "unknown", account.api_secret)):
+    for login in (
+        Login(Mode.PAPER, account.api_key, other.api_secret),
+        Login(Mode.PAPER, "unknown", account.api_secret),
+    ):
         with pytest.raises(failures.KeyInvalid):
             exchange_for(login).balances()
 
 
 def test_many_threads_trade_with_one_key_and_no_call_is_refused_for_its_nonce() -> None:
     account = paper_account_open(owner_id=uuid4(), label="test", deposits={"ZUSD": D(100_000)})
-    login = Login("paper", account.api_key, account.api_secret)
+    login = Login(Mode.PAPER, account.api_key, account.api_secret)
     answers: list[object] = []
 
     def trade() -> None:
@@ -233,7 +230,7 @@ def test_many_threads_trade_with_one_key_and_no_call_is_refused_for_its_nonce() 
 def test_a_paper_account_is_connected_tested_and_opened_by_the_vault() -> None:
     user_id = uuid4()
 
-    credential = credential_connect(user_id=user_id, label="Play", mode="paper", now=timezone.now())
+    credential = credential_connect(user_id=user_id, label="Play", mode=Mode.PAPER, now=timezone.now())
 
     assert credential.state == "active"
     assert "modify-trades" in credential.permissions

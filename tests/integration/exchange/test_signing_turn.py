@@ -10,8 +10,10 @@ from django.conf import settings
 from django.db import connection, transaction
 from pytest_django import DjangoDbBlocker
 
+from apps.core.terms import Mode
 from apps.exchange.errors import ExchangeCallInTransaction, NotSent
-from apps.exchange.kraken import KrakenExchange, Patience
+from apps.exchange.kraken.client import Patience
+from apps.exchange.kraken.exchange import KrakenExchange
 from apps.exchange.models import ExchangeNonce
 from apps.exchange.nonce import key_digest, nonce_forget, signing_turn
 from tests.factories.exchange import OrderRequestFactory
@@ -27,7 +29,7 @@ def stub() -> Iterator[ExchangeStub]:
 
 
 def _exchange(stub: ExchangeStub, api_key: str = KEY) -> KrakenExchange:
-    return KrakenExchange(mode="paper", url=stub.url, api_key=api_key, api_secret=SECRET, patience=Patience(1, 2))
+    return KrakenExchange(mode=Mode.PAPER, url=stub.url, api_key=api_key, api_secret=SECRET, patience=Patience(1, 2))
 
 
 def _locks_held() -> int:

@@ -15,6 +15,7 @@ from django.utils.dateparse import parse_datetime
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
+from apps.core.terms import Mode
 from apps.exchange.errors import ExchangeRateLimited, ExchangeRefused, ExchangeUnavailable
 from apps.exchange.fake import XBTUSD, FakeExchange
 from apps.exchange.types import ServerStatus, Ticker
@@ -207,13 +208,13 @@ def test_the_list_of_pairs_outlives_the_exchange_and_the_cache(
 
 def test_a_pair_that_is_not_listed_any_more_goes(fake: CountingExchange) -> None:
     now = timezone.now()
-    services.instruments_store([XBTUSD], mode="live", now=now)
-    services.instruments_store([XBTUSD], mode="paper", now=now)
-    services.instruments_store([], mode="paper", now=now + timedelta(seconds=1))
+    services.instruments_store([XBTUSD], mode=Mode.LIVE, now=now)
+    services.instruments_store([XBTUSD], mode=Mode.PAPER, now=now)
+    services.instruments_store([], mode=Mode.PAPER, now=now + timedelta(seconds=1))
     assert MarketInstrument.objects.filter(exchange="paper").count() == 1
 
     other = replace(XBTUSD, altname="ETHUSD", status="cancel_only")
-    services.instruments_store([other], mode="paper", now=now + timedelta(seconds=2))
+    services.instruments_store([other], mode=Mode.PAPER, now=now + timedelta(seconds=2))
 
     assert list(MarketInstrument.objects.order_by("exchange").values_list("exchange", "altname", "status")) == [
         ("live", "XBTUSD", "online"),
@@ -222,7 +223,7 @@ def test_a_pair_that_is_not_listed_any_more_goes(fake: CountingExchange) -> None
 
 
 def test_instruments_are_read_back_as_they_were_listed(fake: CountingExchange) -> None:
-    assert selectors.instrument_get(pair="BTC/USD", mode="paper", now=timezone.now()) == XBTUSD
+    assert selectors.instrument_get(pair="BTC/USD", mode=Mode.PAPER, now=timezone.now()) == XBTUSD
 
 
 def test_pairs_come_in_pages(client: APIClient, fake: CountingExchange) -> None:

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from service_common.settings.build import MIDDLEWARE
+from service_common.settings.factory import MIDDLEWARE
 from tests.factories.accounts import FAST_HASHERS, UserServiceClient, sign_tokens
 
 

@@ -10,10 +10,10 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.events.catalogue.bots import BotConfig, StartBot
-from apps.events.catalogue.kraken import KrakenKeyConnected, KrakenKeyDisconnected
 from apps.events.models import OutboxRow, StoredEvent
-from apps.events.services import dispatch, publish
+from apps.events.store.publish import dispatch, publish
+from apps.messages.bots import BotConfig, StartBot
+from apps.messages.kraken import KrakenKeyConnected, KrakenKeyDisconnected
 from apps.onboarding.models import Onboarding, OnboardingStep
 from apps.onboarding.selectors import TERMS_VERSION
 from tests.factories.accounts import UserServiceClient, make_user

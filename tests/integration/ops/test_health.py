@@ -9,15 +9,15 @@ from django.utils import timezone
 
 from apps.accounts.management.commands import tend_accounts
 from apps.audit.management.commands import seal_audit
-from apps.events import status
-from apps.events.catalogue import Priority
-from apps.events.consumers import groups, load_consumers, topics_of
-from apps.events.consumers.registry import registrations_for
-from apps.events.dispatcher import dispatcher
-from apps.events.heartbeats import forget_silent
+from apps.events.commands.retry_router import router
+from apps.events.consumers import rabbitmq
+from apps.events.consumers.registry import groups, load_consumers, registrations_for, topics_of
 from apps.events.models import ProcessHeartbeat
-from apps.events.relay import Shard, broker_watch
-from apps.events.retry_router import router
+from apps.events.outbox.dispatcher import dispatcher
+from apps.events.outbox.relay import broker_watch
+from apps.events.outbox.relay.shards import Shard
+from apps.events.process.heartbeats import forget_silent
+from apps.messages.base import Priority
 from apps.ops.health import EXPECTED, platform_health
 from apps.trading import scheduler
 from apps.trading.management.commands import reconcile_orders
@@ -130,7 +130,7 @@ class TestTheWholePlatform:
         groups_of_kafka = {f"consumer.{group}" for group in groups() if topics_of(group) and _is_of_the_platform(group)}
         workers = {f"worker:{each.name}" for each in applications(load("run", {}, 0)) if each.name.startswith("worker")}
         assert set(EXPECTED) == {
-            Shard().process_name, broker_watch.HEARTBEAT, dispatcher.HEARTBEAT, status.HEARTBEAT, scheduler.NAME,
+            Shard().process_name, broker_watch.HEARTBEAT, dispatcher.HEARTBEAT, rabbitmq.HEARTBEAT, scheduler.NAME,
             reconcile_orders.NAME, seal_audit.NAME, "verifier", tend_accounts.NAME,
             *(f"{router.HEARTBEAT}{priority.suffix}" for priority in Priority),
             *groups_of_kafka,

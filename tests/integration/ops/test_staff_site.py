@@ -6,9 +6,9 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from apps.events.catalogue.user import UserUpdated
 from apps.events.models import StoredEvent
-from apps.events.services import publish
+from apps.events.store.publish import publish
+from apps.messages.user import UserUpdated
 from tests.factories.accounts import UserFactory
 
 pytestmark = pytest.mark.django_db

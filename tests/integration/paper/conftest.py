@@ -11,9 +11,9 @@ from django.conf import settings as django_settings
 from pydantic import SecretStr
 from pytest_django import Settings
 
-from apps.paper import services
 from apps.paper.models import Wallet
-from service_common.settings.build import MIDDLEWARE
+from apps.paper.services.accounts import OpenedAccount, account_open
+from service_common.settings.factory import MIDDLEWARE
 from tests.unit.paper.builders import FIRST_TIME, HOUR, START, Row, flat
 
 VAULT_KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
@@ -83,15 +83,15 @@ def flat_market(market: Replaying) -> Path:
     return market([flat(10_000)] * 200)
 
 
-OpenAccount = Callable[..., services.OpenedAccount]
+OpenAccount = Callable[..., OpenedAccount]
 
 
 @pytest.fixture
 def open_account() -> OpenAccount:
-    def open_(usd: str = "10000", btc: str = "0", **more: Any) -> services.OpenedAccount:
+    def open_(usd: str = "10000", btc: str = "0", **more: Any) -> OpenedAccount:
         deposits = {name: Decimal(amount) for name, amount in (("ZUSD", usd), ("XXBT", btc)) if Decimal(amount)}
         more = {"owner_id": uuid4(), "label": "test", "deposits": deposits, "now": START, **more}
-        return services.account_open(**more)
+        return account_open(**more)
 
     return open_
 

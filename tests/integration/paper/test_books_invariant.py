@@ -12,11 +12,12 @@ from django.db.models import Sum
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apps.paper import selectors, services
+from apps.paper import selectors
 from apps.paper.engine.orders import OrderType, Side, TimeInForce
 from apps.paper.engine.rules import OrderTerms
 from apps.paper.errors import KrakenRefusal
 from apps.paper.models import LIVE, LedgerEntry, Order, Trade, Wallet
+from apps.paper.services.orders import Amendment, account_settle, order_amend, order_place, orders_cancel_all
 from tests.integration.paper.conftest import FakeClock, OpenAccount, Replaying
 from tests.unit.paper.builders import COIN, XBTUSD, Row
 
@@ -107,18 +108,18 @@ def _act(account_id: Any, action: str, detail: Any, clock: FakeClock) -> None:
             time_in_force=TimeInForce(detail["how"]) if is_limit and detail["how"] != "post" else TimeInForce.GTC,
             post_only=is_limit and detail["how"] == "post",
         )
-        services.order_place(account_id=account_id, terms=terms, clock=clock)
+        order_place(account_id=account_id, terms=terms, clock=clock)
     elif action == "cancel":
-        services.orders_cancel_all(account_id=account_id, clock=clock)
+        orders_cancel_all(account_id=account_id, clock=clock)
     elif action == "amend":
         for order in selectors.open_order_list(account_id, userref=None, cl_ord_id=None)[:1]:
-            amendment = services.Amendment(limit=Decimal(detail).scaleb(-1), volume=order.volume * 2)
-            services.order_amend(
+            amendment = Amendment(limit=Decimal(detail).scaleb(-1), volume=order.volume * 2)
+            order_amend(
                 account_id=account_id, reference=order.txid, by_client_id=False, amendment=amendment, clock=clock
             )
     else:
         clock.move(detail)
-        services.account_settle(account_id=account_id, clock=clock)
+        account_settle(account_id=account_id, clock=clock)
 
 
 def _assert_books_balance(traders: int) -> None:

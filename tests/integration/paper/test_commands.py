@@ -10,8 +10,8 @@ from django.core.management import call_command
 from django.utils import timezone
 from pytest_django import Settings
 
-from apps.paper import services
 from apps.paper.models import Market
+from apps.paper.services.markets import market_current
 from tests.integration.paper.conftest import Replaying, candle_file
 from tests.unit.paper.builders import flat
 
@@ -78,7 +78,7 @@ def test_a_malformed_file_ends_the_process_with_one_sentence(tmp_path: Path) -> 
 @pytest.mark.django_db
 def test_an_ended_market_is_started_again_on_request(market: Replaying) -> None:
     market([flat(10_000)] * 10, candle_seconds=1)
-    services.market_current(pair="XBTUSD", clock=lambda: timezone.now() - timedelta(hours=1))
+    market_current(pair="XBTUSD", clock=lambda: timezone.now() - timedelta(hours=1))
 
     assert _output("restart_market", "--if-ended") == "XBTUSD starts again.\n"
     assert _output("restart_market", "--if-ended") == "No market had ended; all go on.\n"

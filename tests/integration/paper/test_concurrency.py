@@ -15,12 +15,16 @@ from django.db import connection
 from django.utils import timezone
 from pytest_django import Settings
 
-from apps.paper import selectors, services
+from apps.paper import selectors
 from apps.paper.engine.orders import OrderType, Side
 from apps.paper.engine.rules import OrderTerms
 from apps.paper.errors import InsufficientFunds, InvalidNonce, KrakenRefusal
 from apps.paper.instruments import CATALOGUE
 from apps.paper.models import Account, ApiKey, Order, Wallet
+from apps.paper.services.accounts import account_open
+from apps.paper.services.keys import nonce_use
+from apps.paper.services.markets import market_current
+from apps.paper.services.orders import account_settle, order_place, orders_cancel_all
 from tests.integration.paper.conftest import FakeClock, OpenAccount, balance, candle_file, held
 from tests.unit.paper.builders import COIN, START, XBTUSD, Row, flat
 
@@ -59,7 +63,7 @@ def test_threads_cannot_spend_the_same_money_twice(flat_market: Path, open_accou
 
     results = _in_threads(
         10,
-        lambda _: services.order_place(account_id=account_id, terms=_limit(Side.BUY, "990", "0.5"), clock=clock),
+        lambda _: order_place(account_id=account_id, terms=_limit(Side.BUY, "990", "0.5"), clock=clock),
     )
 
     kinds = Counter(type(result) for result in results)
@@ -79,7 +83,7 @@ def test_threads_on_two_pairs_cannot_spend_the_same_money_twice(
 
     def buy(number: int) -> Order:
         terms = _limit(Side.BUY, "990", "0.5", ("XBTUSD", "ETHUSD")[number % 2])
-        return services.order_place(account_id=account_id, terms=terms, clock=clock)
+        return order_place(account_id=account_id, terms=terms, clock=clock)
 
     assert Counter(type(result) for result in _in_threads(10, buy)) == {Order: 3, InsufficientFunds: 7}
     assert held(account_id, "ZUSD") == Decimal("1490.94")
@@ -90,7 +94,7 @@ def test_market_orders_in_threads_leave_no_debt(flat_market: Path, open_account:
     clock = FakeClock()
     terms = OrderTerms(pair=XBTUSD, side=Side.BUY, kind=OrderType.MARKET, volume=Decimal("0.3"), limit=None)
 
-    results = _in_threads(8, lambda _: services.order_place(account_id=account_id, terms=terms, clock=clock))
+    results = _in_threads(8, lambda _: order_place(account_id=account_id, terms=terms, clock=clock))
 
     assert sum(isinstance(result, Order) for result in results) == 3
     assert balance(account_id, "ZUSD") >= 0
@@ -100,7 +104,7 @@ def test_market_orders_in_threads_leave_no_debt(flat_market: Path, open_account:
 def test_a_nonce_is_used_once_however_many_send_it(flat_market: Path, open_account: OpenAccount) -> None:
     key = open_account().api_key.key
 
-    results = _in_threads(8, lambda _: services.nonce_use(key=key, nonce="17", now=START))
+    results = _in_threads(8, lambda _: nonce_use(key=key, nonce="17", now=START))
 
     assert Counter(type(result) for result in results) == {type(None): 1, InvalidNonce: 7}
     assert ApiKey.objects.get().nonce == 17
@@ -110,7 +114,7 @@ def test_an_account_is_opened_once_and_answered_alike(flat_market: Path) -> None
     owner = uuid4()
 
     def open_(_: int) -> tuple[str, str]:
-        opened = services.account_open(owner_id=owner, label="x", deposits={"ZUSD": Decimal(5)}, now=START)
+        opened = account_open(owner_id=owner, label="x", deposits={"ZUSD": Decimal(5)}, now=START)
         return opened.api_key.key, opened.api_secret
 
     results = _in_threads(6, open_)
@@ -121,9 +125,7 @@ def test_an_account_is_opened_once_and_answered_alike(flat_market: Path) -> None
 
 
 def test_the_first_look_from_many_threads_starts_one_market(flat_market: Path) -> None:
-    rows = _in_threads(
-        6, lambda number: services.market_current(pair="XBTUSD", clock=lambda: START + timedelta(number))
-    )
+    rows = _in_threads(6, lambda number: market_current(pair="XBTUSD", clock=lambda: START + timedelta(number)))
 
     assert len({(row.started_at, row.start_step) for row in rows}) == 1
 
@@ -143,10 +145,10 @@ def test_traders_of_two_pairs_neither_deadlock_nor_break_the_books(
             side, price = (Side.BUY, "99.5") if pair == "ETHUSD" or turn % 3 else (Side.SELL, "1005")
             price = price if pair == "ETHUSD" or side is Side.SELL else "995"
             account_id = accounts[(number + turn) % 4]
-            services.order_place(account_id=account_id, terms=_limit(side, price, "0.05", pair), clock=timezone.now)
-            services.account_settle(account_id=accounts[number], clock=timezone.now)
+            order_place(account_id=account_id, terms=_limit(side, price, "0.05", pair), clock=timezone.now)
+            account_settle(account_id=accounts[number], clock=timezone.now)
             if turn % 5 == 4:
-                services.orders_cancel_all(account_id=account_id, clock=timezone.now)
+                orders_cancel_all(account_id=account_id, clock=timezone.now)
             done += 1
         return done
 

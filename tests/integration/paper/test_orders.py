@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, IntegrityError, transaction
 
-from apps.paper import selectors, services
+from apps.paper import selectors
 from apps.paper.engine.orders import OrderType, Side, Status, TimeInForce
 from apps.paper.engine.rules import OrderTerms
 from apps.paper.errors import (
@@ -23,7 +23,18 @@ from apps.paper.errors import (
 )
 from apps.paper.models import LedgerEntry, Market, Order, Trade, Wallet
 from apps.paper.services import orders as order_services
-from apps.paper.services.books import Books
+from apps.paper.services.account_ledger import Books
+from apps.paper.services.accounts import OpenedAccount
+from apps.paper.services.markets import market_current, markets_restart
+from apps.paper.services.orders import (
+    Amendment,
+    account_settle,
+    dead_man_set,
+    order_amend,
+    order_cancel,
+    order_place,
+    orders_cancel_all,
+)
 from tests.integration.paper.conftest import FakeClock, OpenAccount, Replaying, balance, held
 from tests.unit.paper.builders import COIN, START, XBTUSD, Row, flat
 
@@ -50,26 +61,24 @@ def market_terms(side: Side, volume: str) -> OrderTerms:
 
 
 class Trader:
-    def __init__(self, opened: services.OpenedAccount, clock: FakeClock) -> None:
+    def __init__(self, opened: OpenedAccount, clock: FakeClock) -> None:
         self.id = opened.account.id
         self.clock = clock
 
     def place(self, wanted: OrderTerms) -> Order:
-        return services.order_place(account_id=self.id, terms=wanted, clock=self.clock)
+        return order_place(account_id=self.id, terms=wanted, clock=self.clock)
 
     def amend(self, reference: str, *, by_client_id: bool = False, **changes: Any) -> Order:
-        amendment = services.Amendment(**changes)
-        return services.order_amend(
+        amendment = Amendment(**changes)
+        return order_amend(
             account_id=self.id, reference=reference, by_client_id=by_client_id, amendment=amendment, clock=self.clock
         )
 
     def cancel(self, reference: str, *, by_client_id: bool = False) -> int:
-        return services.order_cancel(
-            account_id=self.id, reference=reference, by_client_id=by_client_id, clock=self.clock
-        )
+        return order_cancel(account_id=self.id, reference=reference, by_client_id=by_client_id, clock=self.clock)
 
     def settle(self) -> None:
-        services.account_settle(account_id=self.id, clock=self.clock)
+        account_settle(account_id=self.id, clock=self.clock)
 
     def balance(self, asset: str) -> Decimal:
         return balance(self.id, asset)
@@ -215,7 +224,7 @@ class TestResting:
         ]
 
     def test_an_order_does_not_profit_from_what_was_before_it(self, trader: Trader, clock: FakeClock) -> None:
-        services.market_current(pair="XBTUSD", clock=clock)
+        market_current(pair="XBTUSD", clock=clock)
         clock.move(61)
         order = trader.place(terms())
         clock.move(100)
@@ -246,7 +255,7 @@ class TestResting:
 
     def test_the_dead_mans_switch_ends_what_was_open_and_nothing_later(self, trader: Trader, clock: FakeClock) -> None:
         before = trader.place(terms(limit=Decimal(500)))
-        now, trigger = services.dead_man_set(account_id=trader.id, timeout_seconds=10, clock=clock)
+        now, trigger = dead_man_set(account_id=trader.id, timeout_seconds=10, clock=clock)
         clock.move(11)
         after = trader.place(terms(limit=Decimal(500)))
         trader.settle()
@@ -258,7 +267,7 @@ class TestResting:
     def test_a_renewed_switch_does_not_fire_and_a_lifted_one_never(self, trader: Trader, clock: FakeClock) -> None:
         order = trader.place(terms(limit=Decimal(500)))
         for timeout in (10, 10, 10, 0):
-            services.dead_man_set(account_id=trader.id, timeout_seconds=timeout, clock=clock)
+            dead_man_set(account_id=trader.id, timeout_seconds=timeout, clock=clock)
             clock.move(9)
         clock.move(1000)
         trader.settle()
@@ -306,8 +315,8 @@ class TestReferences:
         for _ in range(3):
             trader.place(terms(limit=Decimal(500)))
 
-        assert services.orders_cancel_all(account_id=trader.id, clock=trader.clock) == 3
-        assert services.orders_cancel_all(account_id=trader.id, clock=trader.clock) == 0
+        assert orders_cancel_all(account_id=trader.id, clock=trader.clock) == 3
+        assert orders_cancel_all(account_id=trader.id, clock=trader.clock) == 0
         assert trader.held("ZUSD") == 0
 
     def test_an_order_is_canceled_once_and_by_its_owner(
@@ -404,7 +413,7 @@ class TestTimeAndFailure:
         deadline = START + timedelta(seconds=5)
 
         with pytest.raises(DeadlineElapsed):
-            services.order_place(
+            order_place(
                 account_id=trader.id,
                 terms=terms(deadline=deadline),
                 clock=lambda: START + timedelta(seconds=next(moments)),
@@ -439,7 +448,7 @@ class TestTimeAndFailure:
         trader.place(terms())
         started = Market.objects.get()
         clock.move(75)
-        row = services.market_current(pair="XBTUSD", clock=clock)
+        row = market_current(pair="XBTUSD", clock=clock)
 
         assert (row.started_at, row.start_step) == (started.started_at, started.start_step)
 
@@ -447,7 +456,7 @@ class TestTimeAndFailure:
         trader.place(terms())
         clock.move(75)
         settings.MARKET_CANDLE_SECONDS = 300.0
-        row = services.market_current(pair="XBTUSD", clock=clock)
+        row = market_current(pair="XBTUSD", clock=clock)
 
         assert (row.start_step, row.started_at, row.candle_seconds) == (30 + 75, clock.now, 300.0)
 
@@ -472,9 +481,9 @@ class TestTimeAndFailure:
     def test_only_ended_markets_are_restarted_if_so_asked(self, trader: Trader, clock: FakeClock) -> None:
         trader.place(terms())
         pairs = ["XBTUSD"]
-        assert services.markets_restart(pairs=pairs, clock=clock, only_ended=True) == []
+        assert markets_restart(pairs=pairs, clock=clock, only_ended=True) == []
         clock.move(30 * 200)
-        restarted = services.markets_restart(pairs=pairs, clock=clock, only_ended=True)
+        restarted = markets_restart(pairs=pairs, clock=clock, only_ended=True)
 
         assert [row.pair for row in restarted] == ["XBTUSD"]
         assert trader.place(terms()).status == "open"

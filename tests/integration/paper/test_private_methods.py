@@ -12,6 +12,7 @@ from django.test import Client
 from apps.paper import selectors, services
 from apps.paper.models import ApiKey, KeyFailure, Order
 from apps.paper.services import keys
+from apps.paper.services.accounts import key_secret
 from tests.integration.paper.conftest import OpenAccount
 from tests.integration.paper.wire import FORM, JSON, Wire
 
@@ -134,7 +135,7 @@ class TestWhoMayCall:
         row = ApiKey.objects.get()
 
         assert wire.secret.encode() not in bytes(row.secret_ciphertext)
-        assert services.key_secret(row) == wire.secret
+        assert key_secret(row) == wire.secret
 
 
 class TestAddOrder:

@@ -20,7 +20,7 @@ from kraken.exceptions import (
 from kraken.spot import Market, Trade, User
 
 from apps.paper.models import ApiKey
-from apps.paper.services import OpenedAccount
+from apps.paper.services.accounts import OpenedAccount
 from tests.integration.paper.conftest import OpenAccount, Replaying
 from tests.unit.paper.builders import COIN, FIRST_TIME, HOUR, flat
 

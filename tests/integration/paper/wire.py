@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from django.test import Client
 
-from apps.paper.services import OpenedAccount
+from apps.paper.services.accounts import OpenedAccount
 from apps.paper.signature import sign
 
 FORM = "application/x-www-form-urlencoded; charset=utf-8"

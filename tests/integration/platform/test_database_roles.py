@@ -11,7 +11,7 @@ from django.db import connection
 from pytest_django import DjangoDbBlocker
 
 from apps.ops import database
-from service_common.database_roles import ROLES
+from apps.ops.database_roles import ROLES
 
 pytestmark = pytest.mark.usefixtures("django_db_setup")
 

@@ -13,12 +13,13 @@ from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
 import apps.trading.tasks  # noqa: F401  (registers what runs commands, as Celery does in a worker)
-from apps.events.catalogue.bots import StartBot
-from apps.events.commands import execute
+from apps.core.terms import Mode
+from apps.events.commands.runner import execute
 from apps.exchange.port import Exchange
+from apps.messages.bots import StartBot
 from apps.trading.models import BotRun
-from apps.trading.services.live import exchange_of
-from apps.vault.services import credential_connect
+from apps.trading.services.context.live import exchange_of
+from apps.vault.services.connect import credential_connect
 from tests.factories.trading import bot_config
 from tests.factories.wire import Wire
 from tests.workers.processes import Processes
@@ -54,7 +55,7 @@ def start_now(requested_at: datetime | None = None, **config: Any) -> StartBot:
     """A command to start a bot with a paper account of its own."""
     now = requested_at or timezone.now()
     user_id = uuid4()
-    credential = credential_connect(user_id=user_id, label="Play", mode="paper", now=now)
+    credential = credential_connect(user_id=user_id, label="Play", mode=Mode.PAPER, now=now)
     facts: dict[str, Any] = {"strategy": "dca", "parameters": {"every_candles": 700, "quote_amount": "100"}}
     return StartBot(
         command_id=uuid4(),

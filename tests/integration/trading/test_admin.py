@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from apps.trading.models import BotRun, Fill, OrderIntent
-from apps.trading.services.ticks import tick_run
+from apps.trading.services.runs.tick import tick_run
 from tests.factories.accounts import make_user
 from tests.factories.trading import fake_exchange, outside_of, running_bot
 

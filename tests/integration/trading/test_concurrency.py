@@ -11,13 +11,16 @@ from uuid import uuid4
 import pytest
 from django.db import connection
 
-from apps.events.commands import CommandDropped
+from apps.events.commands.runner import CommandDropped
 from apps.exchange.types import OrderRequest, Submission
-from apps.trading import services
 from apps.trading.errors import TradeRefused
 from apps.trading.models import BotRun, Fill, IntentState, LedgerAccount, LedgerEntry, OrderIntent, Position, RunState
-from apps.trading.services.desks import Outside
-from apps.trading.services.ticks import TickOutcome, tick_run
+from apps.trading.services.context.dependencies import Outside
+from apps.trading.services.runs.manual_trade import trade_trigger
+from apps.trading.services.runs.schedule import runs_take_due
+from apps.trading.services.runs.start import run_start
+from apps.trading.services.runs.stop import run_stop
+from apps.trading.services.runs.tick import TickOutcome, tick_run
 from tests.factories.trading import (
     NOW,
     RISING,
@@ -88,7 +91,7 @@ def test_ticks_at_once_are_one_order(exchange: SlowExchange, outside: Outside) -
 def test_a_command_that_is_run_twice_at_once_is_one_order(exchange: SlowExchange, outside: Outside) -> None:
     run = running_bot(outside)
     command = trigger_command(run, side="buy", quote_amount=Decimal(100))
-    results = at_once(*[lambda: services.trade_trigger(command=command, outside=outside)] * 3)
+    results = at_once(*[lambda: trade_trigger(command=command, outside=outside)] * 3)
     assert results == [None, None, None]
     assert OrderIntent.objects.count() == len(exchange.placed) == 1
 
@@ -97,7 +100,7 @@ def test_a_tick_and_a_command_at_once_do_not_spend_the_budget_twice(exchange: Sl
     run = running_bot(outside, quote_budget=Decimal(100))
     command = trigger_command(run, side="buy")
     at_once(
-        lambda: services.trade_trigger(command=command, outside=outside),
+        lambda: trade_trigger(command=command, outside=outside),
         lambda: tick_run(run_id=run.id, outside=outside),
     )
     assert len(exchange.placed) == 1
@@ -110,7 +113,7 @@ def test_two_starts_at_once_are_one_run(outside: Outside) -> None:
 
     def start(number: int) -> BotRun:
         command = commands[number]
-        return services.run_start(command=command, delivery=delivery_of(command), outside=outside)
+        return run_start(command=command, delivery=delivery_of(command), outside=outside)
 
     results = at_once(*(lambda number=number: start(number) for number in range(3)))
     assert sorted(type(result).__name__ for result in results) == ["BotRun", "CommandDropped", "CommandDropped"]
@@ -131,7 +134,7 @@ def test_a_stop_beside_ticks_is_the_last_word(exchange: SlowExchange, outside: O
 
     def stop() -> int:
         threading.Event().wait(0.5)
-        services.run_stop(command=command, delivery=delivery_of(command), outside=outside)
+        run_stop(command=command, delivery=delivery_of(command), outside=outside)
         return len(exchange.submitted)
 
     _, submitted_at_stop = at_once(tick_often, stop)
@@ -174,7 +177,7 @@ def test_two_schedulers_take_each_due_run_once(outside: Outside) -> None:
     for _ in range(10):
         running_bot(outside)
     due_at = NOW + timedelta(days=400)
-    taken = at_once(*[lambda: services.runs_take_due(now=due_at, tick_seconds=1.0)] * 3)
+    taken = at_once(*[lambda: runs_take_due(now=due_at, tick_seconds=1.0)] * 3)
     runs = [due.run_id for part in taken for due in part]
     assert len(runs) == len(set(runs)) == 10
 
@@ -185,8 +188,8 @@ def test_a_refused_command_beside_a_tick_is_refused_for_its_own_reason(
     run = running_bot(outside)
     command = trigger_command(run, side="sell")
     results = at_once(
-        lambda: services.trade_trigger(command=command, outside=outside),
-        lambda: services.trade_trigger(command=trigger_command(run, side="sell"), outside=outside),
+        lambda: trade_trigger(command=command, outside=outside),
+        lambda: trade_trigger(command=trigger_command(run, side="sell"), outside=outside),
     )
     assert [type(result) for result in results] == [TradeRefused, TradeRefused]
     assert exchange.submitted == []

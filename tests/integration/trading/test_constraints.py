@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
-from apps.exchange.types import Side
+from apps.core.terms import Side
 from apps.trading.ids import new_cl_ord_id
 from apps.trading.models import (
     BotRun,
@@ -23,8 +23,8 @@ from apps.trading.models import (
     Position,
     RunState,
 )
-from apps.trading.services.execution import order_place, orders_sync, resting_intents
-from apps.trading.services.ticks import tick_run
+from apps.trading.services.orders.placement import order_place, orders_sync, resting_intents
+from apps.trading.services.runs.tick import tick_run
 from tests.factories.trading import NOW, fake_exchange, only_intent, outside_of, planned_order, running_bot
 
 pytestmark = pytest.mark.django_db
@@ -242,7 +242,7 @@ class BooksStayTrue(TestCase):
 
 
 def test_a_purchase_that_the_budget_does_not_cover_is_not_stored() -> None:
-    from apps.trading.services.intents import SizedOrder, intent_plan
+    from apps.trading.services.orders.lifecycle import SizedOrder, intent_plan
 
     planned = planned_order(fake_exchange([30000] * 30), quote_budget=Decimal(400))
     OrderIntent.objects.update(state=IntentState.CANCELED, ended_at=NOW, reserved_quote=0, sent_at=NOW, deadline=NOW)

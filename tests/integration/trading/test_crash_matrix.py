@@ -9,15 +9,17 @@ from typing import Any
 
 import pytest
 
-from apps.events.catalogue.trading import BotTradeExecuted, TradeExecuted
 from apps.events.models import OutboxRow
-from apps.events.selectors import stream_list
+from apps.events.store.selectors import stream_list
 from apps.exchange.fake import FakeExchange
+from apps.messages.trading import BotTradeExecuted, TradeExecuted
 from apps.trading.errors import LeaseLost
 from apps.trading.models import Fill, IntentState, LedgerEntry, OrderIntent, Position
-from apps.trading.services import decisions, execution, fills, leases
-from apps.trading.services.reconciliation import orders_reconcile
-from apps.trading.services.ticks import TickOutcome, tick_run
+from apps.trading.services.context import run_lease
+from apps.trading.services.orders import fills, placement
+from apps.trading.services.orders.reconciliation import orders_reconcile
+from apps.trading.services.runs import decisions
+from apps.trading.services.runs.tick import TickOutcome, tick_run
 from tests.factories.trading import SteppingClock, StrictExchange, fake_exchange, only_intent, outside_of, running_bot
 
 pytestmark = pytest.mark.django_db
@@ -51,13 +53,13 @@ class Scene:
 
         with self._monkeypatch.context() as patch:
             patch.setattr(module, name, die)
-            patch.setattr(leases.RunLease, "release", lambda lease: None)
+            patch.setattr(run_lease.RunLease, "release", lambda lease: None)
             with pytest.raises(Killed):
                 self.tick()
 
     def next_worker_comes(self) -> None:
         """The dead worker's lease runs out."""
-        self.clock.now += leases.LEASE + timedelta(seconds=1)
+        self.clock.now += run_lease.LEASE + timedelta(seconds=1)
 
     def reconcile_for(self, minutes: int) -> None:
         for _ in range(minutes * 12):
@@ -117,7 +119,7 @@ def test_after_the_intent_and_before_sending_it_was_never_sent_and_is_decided_ag
 
 
 def test_after_sending_was_noted_and_before_the_socket_it_is_in_doubt_until_its_absence_is_proved(scene: Scene) -> None:
-    scene.die_in(execution, "intent_mark_sending", after=True)
+    scene.die_in(placement, "intent_mark_sending", after=True)
     assert only_intent().state == IntentState.SENDING
 
     scene.next_worker_comes()
@@ -147,7 +149,7 @@ def test_after_sending_and_before_the_answer_the_order_is_found_and_adopted(scen
 
 
 def test_after_the_answer_and_before_its_commit_the_order_is_found_and_adopted(scene: Scene) -> None:
-    scene.die_in(execution, "intent_accepted")
+    scene.die_in(placement, "intent_accepted")
     assert only_intent().state == IntentState.SENDING
 
     scene.next_worker_comes()
@@ -157,7 +159,7 @@ def test_after_the_answer_and_before_its_commit_the_order_is_found_and_adopted(s
 
 
 def test_after_the_fill_and_before_it_is_stored_it_is_booked_by_the_next_worker(scene: Scene) -> None:
-    scene.die_in(execution, "order_record")
+    scene.die_in(placement, "order_record")
     assert (only_intent().state, Fill.objects.count()) == (IntentState.OPEN, 0)
 
     scene.next_worker_comes()
@@ -176,7 +178,7 @@ def test_within_the_fills_transaction_nothing_of_it_stays(scene: Scene) -> None:
 
 
 def test_after_the_fill_is_stored_its_events_wait_in_the_outbox(scene: Scene) -> None:
-    scene.die_in(execution, "order_record", after=True)
+    scene.die_in(placement, "order_record", after=True)
     assert_one_order_booked_once(scene.exchange)
 
     scene.next_worker_comes()
@@ -185,15 +187,15 @@ def test_after_the_fill_is_stored_its_events_wait_in_the_outbox(scene: Scene) ->
 
 
 def test_a_worker_that_is_known_to_be_dead_is_not_waited_for(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    scene.die_in(execution, "intent_accepted")
-    monkeypatch.setattr(leases, "has_died", lambda worker: True)
+    scene.die_in(placement, "intent_accepted")
+    monkeypatch.setattr(run_lease, "has_died", lambda worker: True)
     assert scene.tick() == TickOutcome.NOTHING_NEW
     assert only_intent().state == IntentState.UNKNOWN
 
 
 def test_a_worker_that_wakes_up_after_its_lease_ran_out_writes_no_new_order(scene: Scene) -> None:
     """It was frozen between two steps; another one is at the bot."""
-    stale = leases.lease_take(run_id=scene.run.id, now=scene.clock())
+    stale = run_lease.lease_take(run_id=scene.run.id, now=scene.clock())
     assert stale is not None
     scene.next_worker_comes()
     scene.tick()
@@ -201,5 +203,5 @@ def test_a_worker_that_wakes_up_after_its_lease_ran_out_writes_no_new_order(scen
     with pytest.raises(LeaseLost):
         decisions.candle_mark_decided(lease=stale, candle_at=scene.clock())
     with pytest.raises(LeaseLost):
-        execution.order_place(lease=stale, intent_id=only_intent().id, desk=desk)
+        placement.order_place(lease=stale, intent_id=only_intent().id, desk=desk)
     assert_one_order_booked_once(scene.exchange)

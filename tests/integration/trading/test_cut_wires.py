@@ -14,11 +14,11 @@ from apps.exchange.nonce import signing_turn
 from apps.exchange.port import Exchange
 from apps.exchange.types import OrderStatus
 from apps.trading.models import BotRun, Fill, IntentState, OrderIntent, Position
-from apps.trading.services.desks import Outside
-from apps.trading.services.leases import LEASE
-from apps.trading.services.live import exchange_of
-from apps.trading.services.reconciliation import orders_reconcile
-from apps.trading.services.ticks import TickOutcome, tick_run
+from apps.trading.services.context.dependencies import Outside
+from apps.trading.services.context.live import exchange_of
+from apps.trading.services.context.run_lease import LEASE
+from apps.trading.services.orders.reconciliation import orders_reconcile
+from apps.trading.services.runs.tick import TickOutcome, tick_run
 from apps.vault.selectors import credential_open
 from tests.factories.trading import only_intent
 from tests.factories.wire import Wire

@@ -9,12 +9,13 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from apps.events.catalogue import Command
-from apps.events.catalogue.bots import BotStarted, BotStopped, StopBot, StopDeletedBot, TriggerTrade
-from apps.events.commands import execute
-from apps.events.selectors import stream_list
+from apps.core.terms import Mode
+from apps.events.commands.runner import execute
+from apps.events.store.selectors import stream_list
+from apps.messages.base import Command
+from apps.messages.bots import BotStarted, BotStopped, StopBot, StopDeletedBot, TriggerTrade
 from apps.trading.models import BotRun, BotSwitch, RunState
-from apps.trading.services import live
+from apps.trading.services.context import live
 from apps.vault.selectors import OpenCredential
 from tests.factories.bots import BotFactory
 from tests.factories.trading import StrictExchange, fake_exchange, start_command
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def exchange(monkeypatch: pytest.MonkeyPatch) -> StrictExchange:
     exchange = fake_exchange()
-    key = OpenCredential(uuid4(), uuid4(), "paper", "key", "secret")
+    key = OpenCredential(uuid4(), uuid4(), Mode.PAPER, "key", "secret")
     monkeypatch.setattr(live, "credential_open", lambda **_: key)
     monkeypatch.setattr(live, "exchange_for", lambda _: exchange)
     return exchange

@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from apps.events.catalogue.bots import BotError
-from apps.events.selectors import stream_list
+from apps.core.terms import Side
+from apps.events.store.selectors import stream_list
 from apps.exchange.errors import ExchangeUnavailable, OutcomeUnknown
 from apps.exchange.fake import INSUFFICIENT_FUNDS, FakeExchange, SubmitFault
 from apps.exchange.types import (
@@ -18,18 +18,18 @@ from apps.exchange.types import (
     OrderType,
     Rejected,
     RejectionKind,
-    Side,
     Submission,
     TimeInForce,
 )
+from apps.messages.bots import BotError
 from apps.trading.errors import ContradictoryEvidence, LeaseLost, RunNotTrading
 from apps.trading.models import BotRun, Fill, IntentState, OrderIntent, OrderKind, Position, RunState
-from apps.trading.services.decisions import standing_of
-from apps.trading.services.execution import order_place, order_take_over, orders_sync, resting_intents
-from apps.trading.services.intents import SizedOrder, intent_accepted, intent_end, intent_plan
-from apps.trading.services.leases import lease_take
-from apps.trading.services.outcomes import placement_settle
-from apps.trading.services.ticks import TickOutcome, tick_run
+from apps.trading.services.context.run_lease import lease_take
+from apps.trading.services.orders.lifecycle import SizedOrder, intent_accepted, intent_end, intent_plan
+from apps.trading.services.orders.placement import order_place, order_take_over, orders_sync, resting_intents
+from apps.trading.services.runs.decisions import standing_of
+from apps.trading.services.runs.rejections import placement_settle
+from apps.trading.services.runs.tick import TickOutcome, tick_run
 from tests.factories.trading import NOW, Planned, fake_exchange, only_intent, outside_of, planned_order, running_bot
 
 pytestmark = pytest.mark.django_db

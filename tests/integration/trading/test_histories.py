@@ -7,18 +7,21 @@ import pytest
 from django.utils import timezone
 
 from apps.audit.restores import restore_record
-from apps.events.catalogue.bots import BotError
-from apps.events.selectors import stream_list
+from apps.core.terms import Side
+from apps.events.store.selectors import stream_list
 from apps.exchange.errors import ExchangeUnavailable
 from apps.exchange.fake import FakeExchange
-from apps.exchange.types import OrderRequest, OrderType, Side
-from apps.trading import services
+from apps.exchange.types import OrderRequest, OrderType
+from apps.messages.bots import BotError
 from apps.trading.errors import HistoryNotReconciled
 from apps.trading.ids import new_cl_ord_id
 from apps.trading.models import BotRun, OrderIntent, ReconciledHistory, RunState
 from apps.trading.scheduler import Scheduler
-from apps.trading.services import TickOutcome, history_reconcile
-from apps.trading.services.desks import Outside
+from apps.trading.services.context.dependencies import Outside
+from apps.trading.services.runs.histories import history_reconcile
+from apps.trading.services.runs.manual_trade import trade_trigger
+from apps.trading.services.runs.start import run_start
+from apps.trading.services.runs.tick import TickOutcome, tick_run
 from tests.factories.trading import (
     NOW,
     SteppingClock,
@@ -80,7 +83,7 @@ def _place(exchange: FakeExchange, run: BotRun, *, price: str) -> str:
 @pytest.mark.usefixtures("restored")
 class TestUntilItIsCompared:
     def test_no_tick_decides_anything(self, run: BotRun, outside: Outside, exchange: FakeExchange) -> None:
-        assert services.tick_run(run_id=run.id, outside=outside) == TickOutcome.NOT_RECONCILED
+        assert tick_run(run_id=run.id, outside=outside) == TickOutcome.NOT_RECONCILED
         assert OrderIntent.objects.count() == 0
 
     def test_the_scheduler_sends_no_tick_and_the_runs_stay_due(self, run: BotRun) -> None:
@@ -92,14 +95,14 @@ class TestUntilItIsCompared:
     def test_a_start_and_a_trade_are_refused_for_now(self, run: BotRun, outside: Outside) -> None:
         command = start_command()
         with pytest.raises(HistoryNotReconciled, match="Bots go on once their orders were compared"):
-            services.run_start(command=command, delivery=delivery_of(command), outside=outside)
+            run_start(command=command, delivery=delivery_of(command), outside=outside)
         with pytest.raises(HistoryNotReconciled):
-            services.trade_trigger(command=trigger_command(run, side="buy", quote_amount="100"), outside=outside)
+            trade_trigger(command=trigger_command(run, side="buy", quote_amount="100"), outside=outside)
         assert BotRun.objects.count() == 1
 
     def test_the_restore_must_be_recorded(self, run: BotRun, outside: Outside) -> None:
         assert "`manage.py record_restore`" in history_reconcile(outside=outside)
-        assert services.tick_run(run_id=run.id, outside=outside) == TickOutcome.NOT_RECONCILED
+        assert tick_run(run_id=run.id, outside=outside) == TickOutcome.NOT_RECONCILED
 
     def test_an_exchange_that_does_not_answer_is_asked_again(
         self, run: BotRun, exchange: FakeExchange, outside: Outside, monkeypatch: pytest.MonkeyPatch
@@ -112,10 +115,10 @@ class TestUntilItIsCompared:
         with monkeypatch.context() as patch:
             patch.setattr(type(exchange), "closed_orders", lambda self, **_: fail())
             assert str(run.bot_id) in history_reconcile(outside=outside)
-        assert services.tick_run(run_id=run.id, outside=outside) == TickOutcome.NOT_RECONCILED
+        assert tick_run(run_id=run.id, outside=outside) == TickOutcome.NOT_RECONCILED
 
         assert history_reconcile(outside=outside) == ""
-        assert services.tick_run(run_id=run.id, outside=outside) == TickOutcome.DECIDED
+        assert tick_run(run_id=run.id, outside=outside) == TickOutcome.DECIDED
 
 
 @pytest.mark.usefixtures("restored")
@@ -123,7 +126,7 @@ def test_a_bot_whose_orders_agree_goes_on(run: BotRun, outside: Outside) -> None
     _record()
     assert history_reconcile(outside=outside) == ""
     assert BotRun.objects.get().state == RunState.RUNNING
-    assert services.tick_run(run_id=run.id, outside=outside) == TickOutcome.DECIDED
+    assert tick_run(run_id=run.id, outside=outside) == TickOutcome.DECIDED
 
 
 @pytest.mark.usefixtures("restored")
@@ -159,9 +162,9 @@ def test_a_filled_order_that_the_database_lost_ends_the_run_with_its_name(
 def test_a_restore_within_the_same_history_is_compared_too(run: BotRun, outside: Outside) -> None:
     """A dump that was read back into the same cluster."""
     _record()
-    assert services.tick_run(run_id=run.id, outside=outside) == TickOutcome.NOT_RECONCILED
+    assert tick_run(run_id=run.id, outside=outside) == TickOutcome.NOT_RECONCILED
     assert history_reconcile(outside=outside) == ""
-    assert services.tick_run(run_id=run.id, outside=outside) == TickOutcome.DECIDED
+    assert tick_run(run_id=run.id, outside=outside) == TickOutcome.DECIDED
 
 
 def test_where_nothing_was_restored_nothing_waits_and_the_exchange_is_not_asked(

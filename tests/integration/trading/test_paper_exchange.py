@@ -8,13 +8,13 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from apps.events.catalogue.bots import StopBot
-from apps.events.catalogue.trading import BotTradeExecuted
-from apps.events.commands import execute
-from apps.events.selectors import stream_list
+from apps.events.commands.runner import execute
+from apps.events.store.selectors import stream_list
 from apps.exchange.types import OrderStatus
+from apps.messages.bots import StopBot
+from apps.messages.trading import BotTradeExecuted
 from apps.trading.models import Fill, IntentState, LedgerAccount, LedgerEntry, OrderIntent, Position, RunState
-from apps.trading.services.ticks import TickOutcome, tick_run
+from apps.trading.services.runs.tick import TickOutcome, tick_run
 from tests.integration.trading.conftest import DEPOSIT, paper_bot
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("paper_exchange")]

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from apps.events import heartbeats
 from apps.events.models import ProcessHeartbeat
+from apps.events.process import heartbeats
 from apps.trading.management.commands import reconcile_orders
 from apps.trading.management.commands.reconcile_orders import Reconciler
 from apps.trading.models import BotRun
@@ -26,7 +26,7 @@ LIMIT_SECONDS = 0.6
 
 @pytest.fixture(autouse=True)
 def _short_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("apps.events.progress.LIMIT_SECONDS", LIMIT_SECONDS)
+    monkeypatch.setattr("apps.events.process.progress.LIMIT_SECONDS", LIMIT_SECONDS)
     monkeypatch.setattr(heartbeats, "SECONDS_BETWEEN_BEATS", 0.0)
     heartbeats._written.clear()
 

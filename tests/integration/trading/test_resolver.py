@@ -6,17 +6,18 @@ from decimal import Decimal
 import pytest
 from django.core.management import CommandError, call_command
 
-from apps.events.catalogue.bots import BotError
-from apps.events.selectors import stream_list
+from apps.core.terms import Side
+from apps.events.store.selectors import stream_list
 from apps.exchange.errors import ExchangeUnavailable, HistoryTooLong, KeyInvalid
 from apps.exchange.fake import FakeExchange, SubmitFault
-from apps.exchange.types import OrderRequest, OrderStatus, OrderType, Side
+from apps.exchange.types import OrderRequest, OrderStatus, OrderType
+from apps.messages.bots import BotError
 from apps.trading.ids import new_cl_ord_id
 from apps.trading.models import Fill, IntentState, OrderIntent, OrderKind, Position
-from apps.trading.services.execution import order_place
-from apps.trading.services.intents import intent_mark_cancel_requested
-from apps.trading.services.judgement import order_judge
-from apps.trading.services.reconciliation import orders_reconcile
+from apps.trading.services.orders.lifecycle import intent_mark_cancel_requested
+from apps.trading.services.orders.manual_resolution import order_judge
+from apps.trading.services.orders.placement import order_place
+from apps.trading.services.orders.reconciliation import orders_reconcile
 from tests.factories.trading import NOW, SteppingClock, fake_exchange, only_intent, outside_of, planned_order
 
 pytestmark = pytest.mark.django_db

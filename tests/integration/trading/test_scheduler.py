@@ -6,14 +6,15 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from apps.events.catalogue import Signal
-from apps.events.catalogue.bots import TickBot
+from apps.events.brokers.rabbitmq.connection import BrokerUnavailable
+from apps.events.brokers.rabbitmq.wake_ups import SignalSender
 from apps.events.models import ProcessHeartbeat
-from apps.events.rabbitmq import BrokerUnavailable, SignalSender
+from apps.messages.base import WakeUp
+from apps.messages.bots import TickBot
 from apps.trading import scheduler as scheduler_module
 from apps.trading.models import BotRun, RunState
 from apps.trading.scheduler import Scheduler
-from apps.trading.services import runs_take_due
+from apps.trading.services.runs.schedule import runs_take_due
 from tests.brokers import RabbitMQ
 from tests.factories.trading import NOW, fake_exchange, outside_of, running_bot
 
@@ -24,10 +25,10 @@ class Recorder(SignalSender):
     """Stands where RabbitMQ would: the promise of the broker itself is tested with the broker."""
 
     def __init__(self) -> None:
-        self.sent: list[Signal] = []
+        self.sent: list[WakeUp] = []
         self.is_down = False
 
-    def send_all(self, signals: list[Signal], *, expires_seconds: float) -> None:
+    def send_all(self, signals: list[WakeUp], *, expires_seconds: float) -> None:
         self.keep_alive()
         self.sent += signals
 
@@ -47,7 +48,7 @@ def sender() -> Recorder:
 @pytest.fixture
 def scheduler(sender: Recorder, monkeypatch: pytest.MonkeyPatch) -> Scheduler:
     # Heartbeats are limited to one a second for each process; a test is quicker.
-    monkeypatch.setattr("apps.events.heartbeats._written", {})
+    monkeypatch.setattr("apps.events.process.heartbeats._written", {})
     return Scheduler(sender)
 
 

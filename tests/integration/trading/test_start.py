@@ -10,15 +10,17 @@ import pytest
 from apps.core.context import message_context
 from apps.core.errors import PlatformError
 from apps.core.ids import new_id
-from apps.events.catalogue.bots import BotStarted
-from apps.events.catalogue.strategies import InvalidParameters, UnknownStrategy
-from apps.events.commands import CommandDropped, ExecutionLost
-from apps.events.selectors import command_execution_get, stream_list
+from apps.core.terms import Side
+from apps.events.commands.runner import CommandDropped, ExecutionLost
+from apps.events.store.selectors import command_execution_get, stream_list
 from apps.exchange.errors import ExchangeUnavailable, UnknownPair
-from apps.exchange.types import OrderRequest, OrderType, Side
-from apps.trading import services
+from apps.exchange.types import OrderRequest, OrderType
+from apps.messages.bots import BotStarted
+from apps.strategies.base import InvalidParameters, UnknownStrategy
 from apps.trading.ids import new_cl_ord_id
 from apps.trading.models import BotRun, BotSwitch, Position, RunState
+from apps.trading.services.runs.schedule import runs_take_due
+from apps.trading.services.runs.start import run_start
 from tests.factories.trading import (
     NOW,
     delivery_of,
@@ -33,7 +35,7 @@ pytestmark = pytest.mark.django_db
 
 def test_a_started_bot_runs_and_says_so_and_the_command_is_done() -> None:
     command = start_command()
-    run = services.run_start(command=command, delivery=delivery_of(command), outside=outside_of(fake_exchange()))
+    run = run_start(command=command, delivery=delivery_of(command), outside=outside_of(fake_exchange()))
 
     assert BotRun.objects.get() == run
     assert (run.state, run.definition, run.pair) == (RunState.RUNNING, command.config, "XBTUSD")
@@ -48,7 +50,7 @@ def test_a_started_bot_runs_and_says_so_and_the_command_is_done() -> None:
 
 def test_it_is_due_at_once() -> None:
     run = running_bot(outside_of(fake_exchange()))
-    [due] = services.runs_take_due(now=NOW, tick_seconds=1)
+    [due] = runs_take_due(now=NOW, tick_seconds=1)
     assert due.run_id == run.id
 
 
@@ -63,7 +65,7 @@ def test_the_run_remembers_the_chain_that_started_it() -> None:
     correlation_id = new_id()
     command = start_command()
     with message_context(correlation_id=correlation_id):
-        run = services.run_start(command=command, delivery=delivery_of(command), outside=outside_of(fake_exchange()))
+        run = run_start(command=command, delivery=delivery_of(command), outside=outside_of(fake_exchange()))
     assert run.correlation_id == correlation_id
     [event] = stream_list(aggregate_type="bot", aggregate_id=run.bot_id)
     assert run.started_event_id == event.event_id
@@ -78,7 +80,7 @@ def test_a_bot_that_runs_is_not_started_again() -> None:
     run = running_bot(outside)
     again = start_command(bot_id=run.bot_id, requested_at=NOW + timedelta(minutes=5))
     with pytest.raises(CommandDropped, match="already running"):
-        services.run_start(command=again, delivery=delivery_of(again), outside=outside)
+        run_start(command=again, delivery=delivery_of(again), outside=outside)
     assert BotRun.objects.count() == 1
 
 
@@ -86,7 +88,7 @@ def test_a_start_that_comes_after_a_later_stop_is_not_wanted() -> None:
     command = start_command()
     BotSwitch.objects.create(bot_id=command.bot_id, stop_requested_at=NOW + timedelta(seconds=1))
     with pytest.raises(CommandDropped, match="superseded"):
-        services.run_start(command=command, delivery=delivery_of(command), outside=outside_of(fake_exchange()))
+        run_start(command=command, delivery=delivery_of(command), outside=outside_of(fake_exchange()))
     assert BotRun.objects.count() == 0
 
 
@@ -101,7 +103,7 @@ def test_a_start_that_comes_after_a_later_stop_is_not_wanted() -> None:
 def test_a_definition_that_cannot_run_is_refused_for_good(config: dict[str, Any], error: type[PlatformError]) -> None:
     command = start_command(**config)
     with pytest.raises(error) as refusal:
-        services.run_start(command=command, delivery=delivery_of(command), outside=outside_of(fake_exchange()))
+        run_start(command=command, delivery=delivery_of(command), outside=outside_of(fake_exchange()))
     assert not refusal.value.retryable
     assert BotRun.objects.count() == 0
 
@@ -111,7 +113,7 @@ def test_an_exchange_that_does_not_answer_is_tried_again() -> None:
     exchange.fail_reads(ExchangeUnavailable("It does not answer."))
     command = start_command()
     with pytest.raises(ExchangeUnavailable) as error:
-        services.run_start(command=command, delivery=delivery_of(command), outside=outside_of(exchange))
+        run_start(command=command, delivery=delivery_of(command), outside=outside_of(exchange))
     assert error.value.retryable
     assert BotRun.objects.count() == 0
 
@@ -121,7 +123,7 @@ def test_a_worker_that_lost_the_command_starts_nothing() -> None:
     lost = delivery_of(command)
     delivery_of(command, now=NOW + timedelta(minutes=1))  # another worker takes over
     with pytest.raises(ExecutionLost):
-        services.run_start(command=command, delivery=lost, outside=outside_of(fake_exchange()))
+        run_start(command=command, delivery=lost, outside=outside_of(fake_exchange()))
     assert BotRun.objects.count() == 0
     assert stream_list(aggregate_type="bot", aggregate_id=command.bot_id) == []
 
@@ -138,7 +140,7 @@ def test_what_the_bot_held_after_its_last_run_it_holds_in_the_next() -> None:
         updated_at=NOW,
     )
     command = start_command(bot_id=bot_id)
-    services.run_start(command=command, delivery=delivery_of(command), outside=outside_of(fake_exchange()))
+    run_start(command=command, delivery=delivery_of(command), outside=outside_of(fake_exchange()))
     assert Position.objects.get().base_volume == Decimal("0.5")
 
 
@@ -157,5 +159,5 @@ def test_an_open_order_with_the_bots_mark_that_nobody_knows_is_cancelled() -> No
                 deadline=NOW,
             )
         )
-    services.run_start(command=command, delivery=delivery_of(command), outside=outside_of(exchange))
+    run_start(command=command, delivery=delivery_of(command), outside=outside_of(exchange))
     assert [order.status.value for order in exchange.placed] == ["canceled", "open"]

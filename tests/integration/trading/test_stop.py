@@ -7,18 +7,21 @@ from uuid import uuid4
 
 import pytest
 
-from apps.events.catalogue.bots import BotStopped, StopBot
-from apps.events.commands import CommandDropped, ExecutionLost
-from apps.events.selectors import command_execution_get, stream_list
+from apps.events.commands.runner import CommandDropped, ExecutionLost
+from apps.events.store.selectors import command_execution_get, stream_list
 from apps.exchange.errors import ExchangeUnavailable
 from apps.exchange.fake import SubmitFault
 from apps.exchange.types import Cancellation, OrderStatus
-from apps.trading import services
+from apps.messages.bots import BotStopped, StopBot
 from apps.trading.errors import BotBusy, FlattenIncomplete
 from apps.trading.models import BotRun, BotSwitch, IntentState, OrderIntent, OrderKind, Position, RunState
-from apps.trading.services.execution import order_place
-from apps.trading.services.leases import LEASE, lease_take
-from apps.trading.services.ticks import tick_run
+from apps.trading.services.context.run_lease import LEASE, lease_take
+from apps.trading.services.orders.placement import order_place
+from apps.trading.services.orders.reconciliation import orders_reconcile
+from apps.trading.services.runs.schedule import runs_take_due
+from apps.trading.services.runs.start import run_start
+from apps.trading.services.runs.stop import run_stop
+from apps.trading.services.runs.tick import tick_run
 from tests.factories.trading import (
     NOW,
     SteppingClock,
@@ -50,7 +53,7 @@ class Bot:
 
     def stop(self, manner: str = "stop", command: StopBot | None = None) -> BotStopped:
         command = command or stop_command(self.run, manner=manner)
-        services.run_stop(command=command, delivery=delivery_of(command), outside=self.outside)
+        run_stop(command=command, delivery=delivery_of(command), outside=self.outside)
         return self.last_word()
 
     def last_word(self) -> BotStopped:
@@ -93,7 +96,7 @@ def test_a_stopped_bot_says_so_and_the_command_is_done() -> None:
 def test_a_stopped_bot_is_not_due_and_does_not_tick() -> None:
     bot = Bot()
     bot.stop()
-    assert services.runs_take_due(now=NOW + timedelta(days=1), tick_seconds=1) == []
+    assert runs_take_due(now=NOW + timedelta(days=1), tick_seconds=1) == []
     assert tick_run(run_id=bot.run.id, outside=bot.outside) == "not_running"
     assert bot.exchange.submitted == []
 
@@ -127,7 +130,7 @@ def test_fills_of_a_paused_bots_order_are_booked_by_the_reconciler() -> None:
     bot.stop("pause")
     bot.exchange.fill(bot.exchange.placed[0].txid)
     bot.clock.sleep(60)
-    services.orders_reconcile(outside=bot.outside)
+    orders_reconcile(outside=bot.outside)
     assert only_intent().state == IntentState.FILLED
     assert Position.objects.get().base_volume == Decimal("0.01")
 
@@ -137,7 +140,7 @@ def test_a_stop_cancels_what_an_earlier_paused_run_left() -> None:
     bot.stop("pause")
     again = start_command(bot_id=bot.run.bot_id, requested_at=NOW + timedelta(minutes=5))
     again = again.model_copy(update={"user_id": bot.run.user_id})
-    run = services.run_start(command=again, delivery=delivery_of(again), outside=bot.outside)
+    run = run_start(command=again, delivery=delivery_of(again), outside=bot.outside)
     assert bot.stop(command=stop_command(run)).open_orders == ()
     assert only_intent().state == IntentState.CANCELED
 
@@ -158,7 +161,7 @@ def test_an_order_that_cannot_be_proved_gone_is_named_and_looked_after() -> None
 
     bot.exchange.__class__ = StrictExchange
     bot.clock.sleep(60)
-    services.orders_reconcile(outside=bot.outside)
+    orders_reconcile(outside=bot.outside)
     assert bot.exchange.placed[0].status == OrderStatus.CANCELED
     assert only_intent().state == IntentState.CANCELED
 
@@ -239,7 +242,7 @@ class TestFlatten:
 
         bot.clock.sleep(30)
         delivery = delivery_of(command, now=bot.clock() + timedelta(minutes=1))
-        services.run_stop(command=command, delivery=delivery, outside=bot.outside)
+        run_stop(command=command, delivery=delivery, outside=bot.outside)
         assert len(bot.exchange.submitted) == 2
         assert Position.objects.get().base_volume == 0
         assert bot.state == RunState.STOPPED
@@ -254,9 +257,9 @@ class TestFlatten:
             assert delivery.is_last_attempt is (attempt == 5)
             if attempt < 5:
                 with pytest.raises(FlattenIncomplete):
-                    services.run_stop(command=command, delivery=delivery, outside=bot.outside)
+                    run_stop(command=command, delivery=delivery, outside=bot.outside)
             else:
-                services.run_stop(command=command, delivery=delivery, outside=bot.outside)
+                run_stop(command=command, delivery=delivery, outside=bot.outside)
         assert "not all could be done" in bot.last_word().reason
         assert Position.objects.get().base_volume > 0
         assert bot.state == RunState.STOPPED
@@ -280,9 +283,9 @@ class TestRaces:
             expires_at=NOW + timedelta(days=1),
         )
         outside = outside_of(fake_exchange())
-        services.run_stop(command=command, delivery=delivery_of(command), outside=outside)
+        run_stop(command=command, delivery=delivery_of(command), outside=outside)
         with pytest.raises(CommandDropped, match="superseded"):
-            services.run_start(command=start, delivery=delivery_of(start), outside=outside)
+            run_start(command=start, delivery=delivery_of(start), outside=outside)
         assert BotRun.objects.count() == 0
 
     def test_a_stop_asked_for_before_the_last_start_is_not_wanted(self) -> None:
@@ -349,7 +352,7 @@ class TestRaces:
         lost = delivery_of(command)
         delivery_of(command, now=NOW + timedelta(minutes=1))
         with pytest.raises(ExecutionLost):
-            services.run_stop(command=command, delivery=lost, outside=bot.outside)
+            run_stop(command=command, delivery=lost, outside=bot.outside)
         assert bot.state == RunState.STOPPING
         assert len(stream_list(aggregate_type="bot", aggregate_id=bot.run.bot_id)) == 1
 
@@ -357,7 +360,7 @@ class TestRaces:
         exchange, clock = fake_exchange(), SteppingClock()
         planned = planned_order(exchange, clock)
         command = stop_command(planned.run)
-        services.run_stop(command=command, delivery=delivery_of(command), outside=outside_of(exchange, clock))
+        run_stop(command=command, delivery=delivery_of(command), outside=outside_of(exchange, clock))
         assert only_intent().state == IntentState.NOT_PLACED
         assert exchange.submitted == []
 
@@ -368,5 +371,5 @@ def test_what_happens_to_the_orders_of_a_run_that_failed() -> None:
     BotRun.objects.update(state=RunState.ERROR, stopped_at=NOW)
     bot.exchange.fill(bot.exchange.placed[0].txid)
     bot.clock.sleep(60)
-    services.orders_reconcile(outside=bot.outside)
+    orders_reconcile(outside=bot.outside)
     assert OrderIntent.objects.get().state == IntentState.FILLED

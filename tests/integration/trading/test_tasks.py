@@ -8,15 +8,16 @@ from uuid import UUID, uuid4
 import pytest
 from django.utils import timezone
 
-from apps.events.catalogue import Command
-from apps.events.catalogue.bots import BotError, BotStarted, BotStopped, StartBot, StopBot, TickBot, TriggerTrade
-from apps.events.commands import AttemptFailed, execute
-from apps.events.selectors import command_execution_get, stream_list
+from apps.core.terms import Mode
+from apps.events.commands.runner import AttemptFailed, execute
+from apps.events.store.selectors import command_execution_get, stream_list
 from apps.exchange.errors import ExchangeUnavailable
+from apps.messages.base import Command
+from apps.messages.bots import BotError, BotStarted, BotStopped, StartBot, StopBot, TickBot, TriggerTrade
 from apps.trading import tasks
 from apps.trading.errors import WrongMode
 from apps.trading.models import BotRun, Fill, RunState
-from apps.trading.services import live
+from apps.trading.services.context import live
 from apps.vault.selectors import OpenCredential
 from tests.factories.trading import StrictExchange, fake_exchange, start_command
 
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.django_db
 def exchange(monkeypatch: pytest.MonkeyPatch) -> StrictExchange:
     """Whatever a bot's key opens, it is this."""
     exchange = fake_exchange()
-    key = OpenCredential(uuid4(), uuid4(), "paper", "key", "secret")
+    key = OpenCredential(uuid4(), uuid4(), Mode.PAPER, "key", "secret")
     monkeypatch.setattr(live, "credential_open", lambda **_: key)
     monkeypatch.setattr(live, "exchange_for", lambda _: exchange)
     return exchange
@@ -130,7 +131,7 @@ def test_every_bot_command_has_its_task() -> None:
 
 def test_a_bot_of_one_mode_does_not_open_a_key_of_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     command = start_command()
-    key = OpenCredential(command.config.credential_id, command.user_id, "live", "key", "secret")
+    key = OpenCredential(command.config.credential_id, command.user_id, Mode.LIVE, "key", "secret")
     monkeypatch.setattr(live, "credential_open", lambda **_: key)
     opened: list[object] = []
     monkeypatch.setattr(live, "exchange_for", opened.append)

@@ -5,16 +5,16 @@ from decimal import Decimal
 
 import pytest
 
-from apps.events.catalogue import Message
-from apps.events.catalogue.bots import BotError, BotStopped
-from apps.events.catalogue.trading import BotTradeExecuted, BotTradeSkipped, TradeExecuted
-from apps.events.selectors import stream_list
+from apps.events.store.selectors import stream_list
 from apps.exchange.errors import ExchangeUnavailable, KeyInvalid
 from apps.exchange.fake import INSUFFICIENT_FUNDS, FakeExchange
+from apps.messages.base import Message
+from apps.messages.bots import BotError, BotStopped
+from apps.messages.trading import BotTradeExecuted, BotTradeSkipped, TradeExecuted
 from apps.trading.models import BotRun, Fill, IntentState, LedgerAccount, LedgerEntry, OrderIntent, Position, RunState
-from apps.trading.services.desks import Outside
-from apps.trading.services.leases import lease_take
-from apps.trading.services.ticks import TickOutcome, tick_run
+from apps.trading.services.context.dependencies import Outside
+from apps.trading.services.context.run_lease import lease_take
+from apps.trading.services.runs.tick import TickOutcome, tick_run
 from tests.factories.trading import (
     FALLING,
     NOW,

@@ -6,16 +6,16 @@ from uuid import uuid4
 
 import pytest
 
-from apps.events.catalogue.trading import BotTradeSkipped
-from apps.events.selectors import stream_list
+from apps.events.store.selectors import stream_list
 from apps.exchange.errors import NotSent
 from apps.exchange.fake import INSUFFICIENT_FUNDS, SubmitFault
+from apps.messages.trading import BotTradeSkipped
 from apps.trading.errors import BotNotRunning, OrderRejected, StrategyHolds, TradeRefused
 from apps.trading.models import BotRun, Fill, IntentState, OrderIntent, Position, RunState
-from apps.trading.services.desks import Outside
-from apps.trading.services.leases import LEASE, lease_take
-from apps.trading.services.ticks import tick_run
-from apps.trading.services.triggers import trade_trigger
+from apps.trading.services.context.dependencies import Outside
+from apps.trading.services.context.run_lease import LEASE, lease_take
+from apps.trading.services.runs.manual_trade import trade_trigger
+from apps.trading.services.runs.tick import tick_run
 from tests.factories.trading import (
     FALLING,
     NOW,

@@ -9,11 +9,11 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from apps.events.catalogue import Message
-from apps.events.catalogue.bots import BotStarted, BotStopped, StopBot
-from apps.events.catalogue.trading import BotTradeExecuted
-from apps.events.selectors import command_execution_get, stream_list
-from apps.events.services import dispatch
+from apps.events.store.publish import dispatch
+from apps.events.store.selectors import command_execution_get, stream_list
+from apps.messages.base import Message
+from apps.messages.bots import BotStarted, BotStopped, StopBot
+from apps.messages.trading import BotTradeExecuted
 from apps.trading.models import BotRun, Fill, OrderIntent, RunState
 from tests.brokers import RabbitMQ, eventually
 from tests.integration.trading.conftest import start_now

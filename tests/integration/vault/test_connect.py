@@ -19,7 +19,7 @@ from apps.exchange.paper_account import PaperAccount
 from apps.exchange.types import KeyInfo
 from apps.vault.models import Credential
 from apps.vault.selectors import credential_open
-from apps.vault.services import connecting
+from apps.vault.services import connect
 from tests.factories.vault import API_SECRET, api_key, client_of, stored_credential
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("kraken_service.urls")]
@@ -44,7 +44,7 @@ def paper_accounts(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         opened.append({**wanted, "in_transaction": connection.in_atomic_block})
         return PaperAccount(uuid4(), api_key(), API_SECRET)
 
-    monkeypatch.setattr(connecting, "paper_account_open", open_account)
+    monkeypatch.setattr(connect, "paper_account_open", open_account)
     return opened
 
 
@@ -93,7 +93,7 @@ def test_the_row_and_its_announcement_commit_together(
     def fail(*args: Any, **kwargs: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(connecting, "publish", fail)
+    monkeypatch.setattr(connect, "publish", fail)
     assert client.post(CONNECT, _live("Other"), format="json").status_code == 500
     assert Credential.objects.count() == 1
 
@@ -263,7 +263,7 @@ def test_a_key_serves_one_connection_whoever_owns_it(client: APIClient, fake: Fa
 def test_there_is_an_end_to_keys(
     client: APIClient, fake: FakeExchange, user_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connecting, "MAX_KEYS", 1)
+    monkeypatch.setattr(connect, "MAX_KEYS", 1)
     stored_credential(user_id=user_id)
 
     response = client.post(CONNECT, _live("Second"), format="json")

@@ -10,6 +10,7 @@ from django.db import connection
 from rest_framework.test import APIClient
 
 from apps.core.errors import NotFound
+from apps.core.terms import Mode
 from apps.events.models import StoredEvent
 from apps.exchange import errors as failures
 from apps.exchange.fake import ALL_PERMISSIONS, FakeExchange
@@ -17,7 +18,7 @@ from apps.exchange.types import KeyInfo
 from apps.vault.errors import KeySuspended
 from apps.vault.models import Credential
 from apps.vault.selectors import credential_open
-from apps.vault.services import credential_disconnect
+from apps.vault.services.keys import credential_disconnect
 from tests.factories.vault import API_SECRET, NOW, api_key, client_of, stored_credential
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("kraken_service.urls")]
@@ -54,7 +55,7 @@ def test_a_list_has_the_users_connected_keys_newest_first(client: APIClient, use
 )
 @pytest.mark.usefixtures("fake")
 def test_anothers_key_is_not_there(client: APIClient, method: str, path: str, body: dict[str, str] | None) -> None:
-    credential = stored_credential(mode="live")
+    credential = stored_credential(mode=Mode.LIVE)
 
     response = getattr(client, method)(f"{KEYS}/{credential.id}{path}", body, format="json")
 
@@ -204,7 +205,7 @@ def test_a_failed_test_suspends_the_key_until_one_passes(
 def test_a_key_that_was_given_the_right_to_withdraw_is_suspended(
     client: APIClient, fake: FakeExchange, user_id: UUID
 ) -> None:
-    credential = stored_credential(user_id=user_id, mode="live")
+    credential = stored_credential(user_id=user_id, mode=Mode.LIVE)
     fake.key = KeyInfo(permissions=ALL_PERMISSIONS | {"withdraw-funds"})
 
     assert client.post(f"{KEYS}/{credential.id}/test").status_code == 422
@@ -234,7 +235,7 @@ def test_no_answer_changes_nothing(client: APIClient, fake: FakeExchange, user_i
 
 @pytest.mark.django_db(transaction=True)
 def test_a_live_key_is_replaced_by_a_tested_one(client: APIClient, fake: FakeExchange, user_id: UUID) -> None:
-    credential = stored_credential(user_id=user_id, mode="live")
+    credential = stored_credential(user_id=user_id, mode=Mode.LIVE)
     new = api_key()
 
     response = client.post(f"{KEYS}/{credential.id}/rotate", {"api_key": new, "api_secret": API_SECRET}, format="json")
@@ -249,7 +250,7 @@ def test_a_live_key_is_replaced_by_a_tested_one(client: APIClient, fake: FakeExc
 def test_a_new_key_that_fails_its_test_leaves_the_old_one_in_use(
     client: APIClient, fake: FakeExchange, user_id: UUID
 ) -> None:
-    credential = stored_credential(user_id=user_id, mode="live")
+    credential = stored_credential(user_id=user_id, mode=Mode.LIVE)
     old = credential_open(credential_id=credential.id, user_id=user_id).api_key
     fake.key = KeyInfo(permissions=ALL_PERMISSIONS | {"withdraw-funds"})
 
@@ -263,7 +264,7 @@ def test_a_new_key_that_fails_its_test_leaves_the_old_one_in_use(
 
 
 def test_a_key_cannot_be_rotated_to_one_that_is_connected(client: APIClient, fake: FakeExchange, user_id: UUID) -> None:
-    credential, other = stored_credential(user_id=user_id, mode="live"), stored_credential(mode="live")
+    credential, other = stored_credential(user_id=user_id, mode=Mode.LIVE), stored_credential(mode=Mode.LIVE)
     taken = credential_open(credential_id=other.id, user_id=other.user_id).api_key
 
     response = client.post(
@@ -285,7 +286,7 @@ def test_a_paper_key_is_not_rotated(client: APIClient, user_id: UUID) -> None:
 def test_a_result_is_not_written_to_a_key_that_was_rotated_meanwhile(
     client: APIClient, fake: FakeExchange, user_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    credential = stored_credential(user_id=user_id, mode="live")
+    credential = stored_credential(user_id=user_id, mode=Mode.LIVE)
 
     def rotated_meanwhile() -> KeyInfo:
         Credential.objects.update(key_digest="0" * 64)

@@ -14,10 +14,10 @@ from pytest_django import Settings
 
 from apps.core.crypto import CannotDecrypt
 from apps.exchange.factory import exchange_for
-from apps.exchange.kraken import KrakenExchange
+from apps.exchange.kraken.exchange import KrakenExchange
 from apps.vault.models import Credential
 from apps.vault.selectors import credential_open
-from apps.vault.services import credential_disconnect
+from apps.vault.services.keys import credential_disconnect
 from tests.factories.accounts import UserFactory
 from tests.factories.vault import API_SECRET, NOW, stored_credential
 

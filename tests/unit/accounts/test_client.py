@@ -3,7 +3,7 @@
 import pytest
 from django.test import RequestFactory
 
-from apps.accounts.client import address_of, client_of
+from apps.accounts.client_info import address_of, client_of
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.bots.accounting import ZERO, Book, Fill, book_of
+from apps.bots.position_pnl import ZERO, Book, Fill, book_of
+from apps.core.terms import Side
 
 
-def fill(side: Literal["buy", "sell"], volume: str, cost: str, fee: str = "0") -> Fill:
-    return Fill(side=side, volume=Decimal(volume), cost=Decimal(cost), fee=Decimal(fee))
+def fill(side: str, volume: str, cost: str, fee: str = "0") -> Fill:
+    return Fill(side=Side(side), volume=Decimal(volume), cost=Decimal(cost), fee=Decimal(fee))
 
 
 def test_buying_costs_its_price_and_fee_and_realises_nothing() -> None:

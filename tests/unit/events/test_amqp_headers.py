@@ -8,8 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.events.amqp_headers import MalformedMessage, attempt_of, deferrals_of, envelope_from, headers_of, version_of
-from apps.events.envelope import Envelope
+from apps.events.brokers.rabbitmq.headers import (
+    MalformedMessage,
+    attempt_of,
+    deferrals_of,
+    envelope_from,
+    headers_of,
+    version_of,
+)
+from apps.messages.envelope import Envelope
 
 TIMES = st.datetimes(min_value=datetime(2020, 1, 1), max_value=datetime(2040, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 ENVELOPES = st.builds(

@@ -1,6 +1,6 @@
 """One bad event is given up; a fault of all of them opens the breaker."""
 
-from apps.events.breaker import Breaker
+from apps.events.process.circuit_breaker import Breaker
 
 
 def _give_up(breaker: Breaker, count: int = 1, of: int = 1) -> bool:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.events.cloud_events import MalformedEvent, from_json, from_kafka, kafka_headers, timestamp, to_json
-from apps.events.envelope import Envelope
+from apps.messages.cloud_events import MalformedEvent, from_json, from_kafka, kafka_headers, timestamp, to_json
+from apps.messages.envelope import Envelope
 
 ENVELOPE = Envelope(
     event_id=UUID("018f0000-0000-7000-8000-000000000001"),

@@ -2,12 +2,12 @@
 
 import pytest
 
-from apps.events.catalogue.bots import BotStarted, StartBot
-from apps.events.catalogue.trading import BotTradeExecuted, TradeExecuted
-from apps.events.catalogue.user import UserCreated, UserUpdated
-from apps.events.consumers import consumes, groups, handlers_for, registry, topics_of
-from apps.events.consumers.registry import DuplicateHandler
-from apps.events.envelope import Envelope
+from apps.events.consumers import registry
+from apps.events.consumers.registry import DuplicateHandler, consumes, groups, handlers_for, topics_of
+from apps.messages.bots import BotStarted, StartBot
+from apps.messages.envelope import Envelope
+from apps.messages.trading import BotTradeExecuted, TradeExecuted
+from apps.messages.user import UserCreated, UserUpdated
 
 
 @pytest.fixture(autouse=True)

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.events.dispatcher.batch import Item, waves, without_poison
-from apps.events.dispatcher.pauses import LONGEST_PAUSE_SECONDS, Pauses
-from apps.events.dispatcher.rows import Row
-from apps.events.envelope import Envelope
-from apps.events.outbox import Poison
-from apps.events.rabbitmq import Outgoing
+from apps.events.brokers.rabbitmq.messages import Outgoing
+from apps.events.outbox.dispatcher.batch import Item, waves, without_poison
+from apps.events.outbox.dispatcher.query import Row
+from apps.events.outbox.dispatcher.queue_backoff import LONGEST_PAUSE_SECONDS, Pauses
+from apps.events.outbox.parking import Poison
+from apps.messages.envelope import Envelope
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KEYS = [UUID(int=number) for number in range(5)]

@@ -2,7 +2,7 @@
 
 import logging
 
-from apps.events.kafka.log import OncePerInterval, thin_out
+from apps.events.brokers.kafka.log import OncePerInterval, thin_out
 
 
 def _record(line: int, text: str = "Request timed out after %d ms") -> logging.LogRecord:

@@ -8,8 +8,8 @@ import time
 import pytest
 from django.db import OperationalError
 
-from apps.events import loop
-from apps.events.loop import DatabasePatience, Stop, run_until_stopped
+from apps.events.process import run_loop
+from apps.events.process.run_loop import DatabasePatience, Stop, run_until_stopped
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -56,7 +56,7 @@ def test_the_former_signal_handlers_are_back_afterwards() -> None:
 
 
 def test_a_step_that_finds_the_database_gone_is_called_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(run_loop, "FIRST_PAUSE_SECONDS", 0.001)
     calls = 0
     stop = Stop()
 

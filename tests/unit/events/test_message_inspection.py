@@ -6,8 +6,9 @@ from uuid import uuid4
 
 import pytest
 
-from apps.events.catalogue.bots import StopBot, TickBot
-from apps.events.rabbitmq import Inbound, fault_of, outgoing_signal
+from apps.events.brokers.rabbitmq.inspection import Inbound, fault_of
+from apps.events.brokers.rabbitmq.messages import outgoing_signal
+from apps.messages.bots import StopBot, TickBot
 from tests.integration.events.test_malformed_messages import outgoing
 from tests.malformed import SHAPES, RawMessage, as_sent
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from django.db import OperationalError
 
-from apps.events.outbox import Prefetcher
+from apps.events.outbox.prefetch import Prefetcher
 
 
 def fetch(wanted: int) -> str:

@@ -3,7 +3,7 @@
 import pytest
 from prometheus_client import REGISTRY
 
-from apps.events.progress import LIMIT_SECONDS, Progress, Standing
+from apps.events.process.progress import LIMIT_SECONDS, Progress, Standing
 
 UP = Standing("up")
 
@@ -87,5 +87,5 @@ def test_the_gauge_follows(progress: Progress) -> None:
 
 def test_all_processes_share_one_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert LIMIT_SECONDS == 30.0
-    monkeypatch.setattr("apps.events.progress.LIMIT_SECONDS", 3.0)
+    monkeypatch.setattr("apps.events.process.progress.LIMIT_SECONDS", 3.0)
     assert Progress("test").limit_seconds == 3.0

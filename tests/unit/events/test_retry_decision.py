@@ -7,10 +7,18 @@ from uuid import uuid4
 
 import pytest
 
-from apps.events.amqp_headers import ATTEMPT, DEFERRALS
-from apps.events.catalogue.bots import BotStarted, StopBot
+from apps.events.brokers.rabbitmq.headers import ATTEMPT, DEFERRALS
+from apps.events.commands.retry_router.decision import (
+    MAX_DEFERRALS,
+    Again,
+    Dead,
+    Failed,
+    Settled,
+    command_id_of,
+    decide,
+)
 from apps.events.models import CommandExecution
-from apps.events.retry_router.decision import MAX_DEFERRALS, Again, Dead, Failed, Settled, command_id_of, decide
+from apps.messages.bots import BotStarted, StopBot
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RUNGS = (5, 30, 120, 600)

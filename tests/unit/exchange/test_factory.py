@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import pytest
 from pytest_django import Settings
 
-from apps.events.catalogue.kraken import Mode
+from apps.core.terms import Mode
 from apps.exchange import factory
 from apps.exchange.errors import UnsafeExchangeUrl
-from apps.exchange.kraken import KrakenExchange
+from apps.exchange.kraken.exchange import KrakenExchange
 
 PAPER, LIVE = "http://127.0.0.1:8010", "https://api.kraken.com"
 
@@ -42,17 +42,17 @@ def test_the_address_follows_from_the_mode_alone(settings: Settings, mode: Mode,
 
 def test_paper_keeps_its_address_while_live_ones_are_opened(settings: Settings) -> None:
     _configure(settings)
-    paper = factory.exchange_for(Login("paper"))
-    factory.exchange_for(Login("live"))
+    paper = factory.exchange_for(Login(Mode.PAPER))
+    factory.exchange_for(Login(Mode.LIVE))
 
     assert _address(paper) == PAPER
-    assert _address(factory.exchange_for(Login("paper"))) == PAPER
+    assert _address(factory.exchange_for(Login(Mode.PAPER))) == PAPER
 
 
 def test_both_modes_are_served_by_the_same_code(settings: Settings) -> None:
     _configure(settings)
 
-    assert type(factory.exchange_for(Login("paper"))) is type(factory.exchange_for(Login("live")))
+    assert type(factory.exchange_for(Login(Mode.PAPER))) is type(factory.exchange_for(Login(Mode.LIVE)))
 
 
 @pytest.mark.parametrize("mode", ["paper", "live"])

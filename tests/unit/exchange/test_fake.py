@@ -4,10 +4,11 @@ from decimal import Decimal
 
 import pytest
 
+from apps.core.terms import Side
 from apps.exchange.errors import ExchangeUnavailable, NotSent, OutcomeUnknown
 from apps.exchange.fake import INSUFFICIENT_FUNDS, FakeExchange, SubmitFault
 from apps.exchange.port import Exchange
-from apps.exchange.types import Accepted, Cancellation, OrderStatus, Side, TimeInForce
+from apps.exchange.types import Accepted, Cancellation, OrderStatus, TimeInForce
 from tests.factories.exchange import OrderRequestFactory, market_order
 
 D = Decimal

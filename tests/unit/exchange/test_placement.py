@@ -5,9 +5,11 @@ from decimal import Decimal
 import pytest
 import requests
 
+from apps.core.terms import Mode, Side
 from apps.exchange.errors import NotSent, OutcomeUnknown
-from apps.exchange.kraken import KrakenExchange, Patience
-from apps.exchange.types import Accepted, Rejected, RejectionKind, Side, TimeInForce
+from apps.exchange.kraken.client import Patience
+from apps.exchange.kraken.exchange import KrakenExchange
+from apps.exchange.types import Accepted, Rejected, RejectionKind, TimeInForce
 from tests.factories import exchange_stub as on_the_wire
 from tests.factories.exchange import OrderRequestFactory, market_order
 from tests.factories.exchange_stub import KEY, SECRET, ExchangeStub, Reply, errors, result
@@ -206,7 +208,7 @@ def test_a_limit_says_how_long_to_wait(exchange: KrakenExchange, stub: ExchangeS
 def test_an_order_that_could_not_leave_was_not_sent() -> None:
     nobody_there = "http://127.0.0.1:9"
     unreachable = KrakenExchange(
-        mode="paper", url=nobody_there, api_key=KEY, api_secret=SECRET, patience=Patience(connect_seconds=0.5)
+        mode=Mode.PAPER, url=nobody_there, api_key=KEY, api_secret=SECRET, patience=Patience(connect_seconds=0.5)
     )
 
     with pytest.raises(NotSent) as caught:

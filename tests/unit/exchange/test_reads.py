@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from apps.core.errors import PlatformError
+from apps.core.terms import Side
 from apps.exchange import errors as failures
-from apps.exchange.kraken import KrakenExchange
-from apps.exchange.types import Balance, Cancellation, OrderStatus, Side
+from apps.exchange.kraken.exchange import KrakenExchange
+from apps.exchange.types import Balance, Cancellation, OrderStatus
 from tests.factories.exchange_stub import (
     BAD_GATEWAY,
     DROPPED,

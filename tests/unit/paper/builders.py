@@ -9,8 +9,9 @@ from uuid import UUID
 
 from apps.paper.engine.orders import OrderType, Side, Status, WorkingOrder
 from apps.paper.instruments import CATALOGUE, Pair
-from apps.paper.market import CandleSeries, Replay, ReplayClock
+from apps.paper.market.candles import CandleSeries
 from apps.paper.market.path import STEPS
+from apps.paper.market.replay import Replay, ReplayClock
 
 XBTUSD = CATALOGUE["XBTUSD"]
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -3,7 +3,7 @@ from decimal import Decimal
 
 import pytest
 
-from apps.paper.engine.arrival import CancelReason, arrive
+from apps.paper.engine.order_matching import CancelReason, arrive
 from apps.paper.engine.orders import Fill, Liquidity, OrderType, Side, Status, TimeInForce, WorkingOrder
 from apps.paper.market.depth import Book, Level
 from tests.unit.paper.builders import COIN, START, order

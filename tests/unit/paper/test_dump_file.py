@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from apps.paper.errors import MalformedCandleFile, UnreadableCandleFile
-from apps.paper.market import load_candles
+from apps.paper.market.dump_file import load_candles
 
 GOOD = [
     "1514764800,13971.1,14052.3,13681.4,13798.4,94.12696806,758",

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.paper.market import Candle, ReplayClock
 from apps.paper.market import path as price_path
+from apps.paper.market.candles import Candle
 from apps.paper.market.path import STEPS
+from apps.paper.market.replay import ReplayClock
 from tests.unit.paper.builders import START, flat, replay
 
 RISING = Candle(0, open=1000, high=1300, low=900, close=1200, volume=3001, trades=61)

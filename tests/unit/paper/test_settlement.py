@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from apps.paper.engine.orders import Fill, Liquidity, Side, Status, WorkingOrder
 from apps.paper.engine.settlement import PARTICIPATION, settle
-from apps.paper.market import Replay
 from apps.paper.market.path import STEPS, volume_at
+from apps.paper.market.replay import Replay
 from tests.unit.paper.builders import COIN, START, Row, flat, order, replay
 
 # Falls from 1000.0 to 980.0 and recovers: the low is at step 10 of the second candle.

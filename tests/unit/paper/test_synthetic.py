@@ -2,8 +2,7 @@ import math
 from statistics import correlation
 
 from apps.paper.instruments import CATALOGUE
-from apps.paper.market import generate_candles
-from apps.paper.market.synthetic import FIRST_TIME
+from apps.paper.market.synthetic import FIRST_TIME, generate_candles
 
 XBTUSD = CATALOGUE["XBTUSD"]
 

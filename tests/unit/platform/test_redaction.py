@@ -2,7 +2,7 @@
 
 import pytest
 
-from service_common.redaction import MASK, mask_secrets, mask_text
+from apps.core.redaction import MASK, mask_secrets, mask_text
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apps.core.terms import Side
 from apps.exchange.fake import XBTUSD, FakeExchange
-from apps.exchange.types import Side, Ticker
+from apps.exchange.types import Ticker
+from apps.strategies.base import OrderPlan
 from apps.trading.models import OrderKind
 from apps.trading.risk import HeldBack, Standing, Terms, assess
-from apps.trading.services.positions import WORST_FEE_RATE, worst_cost
-from apps.trading.strategies import OrderPlan
+from apps.trading.services.orders.positions import WORST_FEE_RATE, worst_cost
 
 
 def ticker(price: Decimal = Decimal(30000)) -> Ticker:

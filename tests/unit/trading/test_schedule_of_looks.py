@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from apps.trading.services.resolver import Schedule
+from apps.trading.services.orders.unknown_outcome import Schedule
 from tests.factories.trading import NOW
 
 

@@ -6,16 +6,17 @@ from uuid import uuid4
 import pytest
 
 from apps.core.crypto import CannotDecrypt
-from apps.vault.sealing import Login, login_seal, login_unseal
+from apps.core.terms import Mode
+from apps.vault.encryption import Login, login_seal, login_unseal
 
 USER, CREDENTIAL = uuid4(), uuid4()
-LOGIN = Login("live", "public half", "secret half")
+LOGIN = Login(Mode.LIVE, "public half", "secret half")
 
 
 def test_what_was_sealed_opens_again() -> None:
     sealed = login_seal(LOGIN, user_id=USER, credential_id=CREDENTIAL)
 
-    assert login_unseal(sealed, user_id=USER, credential_id=CREDENTIAL, mode="live") == LOGIN
+    assert login_unseal(sealed, user_id=USER, credential_id=CREDENTIAL, mode=Mode.LIVE) == LOGIN
 
 
 def test_nothing_of_it_can_be_read_while_it_is_sealed() -> None:
@@ -36,7 +37,7 @@ def test_it_opens_for_nobody_else(other: str) -> None:
             sealed,
             user_id=uuid4() if other == "user" else USER,
             credential_id=uuid4() if other == "credential" else CREDENTIAL,
-            mode="paper" if other == "mode" else "live",
+            mode=Mode.PAPER if other == "mode" else Mode.LIVE,
         )
 
 
@@ -44,4 +45,4 @@ def test_the_vault_key_that_sealed_it_is_named() -> None:
     sealed = login_seal(LOGIN, user_id=USER, credential_id=CREDENTIAL)
 
     with pytest.raises(CannotDecrypt, match="the vault key 0123456789abcdef"):
-        login_unseal(replace(sealed, key_id="0123456789abcdef"), user_id=USER, credential_id=CREDENTIAL, mode="live")
+        login_unseal(replace(sealed, key_id="0123456789abcdef"), user_id=USER, credential_id=CREDENTIAL, mode=Mode.LIVE)

@@ -5,11 +5,15 @@ from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.accounts import services
 from apps.accounts.api import serializers, throttles
 from apps.accounts.api.views.base import OpenView, session_of, tokens_response, valid
-from apps.accounts.client import client_of
+from apps.accounts.client_info import client_of
 from apps.accounts.models import UserSession
+from apps.accounts.services.login import user_log_in
+from apps.accounts.services.passwords import password_forgot, password_reset
+from apps.accounts.services.profile import email_verify
+from apps.accounts.services.registration import user_register
+from apps.accounts.services.sessions import session_end, session_log_out, session_refresh
 from apps.core.api.idempotency import IdempotentMutations
 from apps.core.api.schema import error_responses
 
@@ -30,7 +34,7 @@ class UserRegisterView(IdempotentMutations, OpenView):
 
         The answer is the same for an address that is taken; its owner gets a mail. The `id` then names nobody.
         """
-        user = services.user_register(**valid(serializers.RegisterSerializer, request), now=timezone.now())
+        user = user_register(**valid(serializers.RegisterSerializer, request), now=timezone.now())
         return Response(serializers.RegistrationSerializer(user).data, status=201)
 
 
@@ -49,7 +53,7 @@ class UserLogInView(OpenView):
         account is locked for 15 minutes (429 `too_many_attempts`), whatever the password.
         """
         given = valid(serializers.LoginSerializer, request)
-        pair = services.user_log_in(**given, client=client_of(request._request), now=timezone.now())
+        pair = user_log_in(**given, client=client_of(request._request), now=timezone.now())
         return tokens_response(serializers.TokenPairSerializer(pair).data)
 
 
@@ -69,7 +73,7 @@ class TokenRefreshView(OpenView):
         """
         arrived_at = timezone.now()
         token = valid(serializers.RefreshSerializer, request)["refresh"]
-        pair = services.session_refresh(token=token, client=client_of(request._request), now=arrived_at)
+        pair = session_refresh(token=token, client=client_of(request._request), now=arrived_at)
         return tokens_response(serializers.TokenPairSerializer(pair).data)
 
 
@@ -85,9 +89,9 @@ class UserLogOutView(OpenView):
         """End the session of a refresh token, or without one that of the access token. Harmless to repeat."""
         token = valid(serializers.LogOutSerializer, request).get("refresh")
         if token is not None:
-            services.session_log_out(token=token, now=timezone.now())
+            session_log_out(token=token, now=timezone.now())
         else:
-            services.session_end(**session_of(request), ending=UserSession.Ending.LOGGED_OUT, now=timezone.now())
+            session_end(**session_of(request), ending=UserSession.Ending.LOGGED_OUT, now=timezone.now())
         return Response(status=204)
 
 
@@ -101,7 +105,7 @@ class PasswordForgotView(IdempotentMutations, OpenView):
     )
     def post(self, request: Request) -> Response:
         """Ask for a mail with a code for a new password. The answer does not say whether there is an account."""
-        services.password_forgot(**valid(serializers.AddressSerializer, request), now=timezone.now())
+        password_forgot(**valid(serializers.AddressSerializer, request), now=timezone.now())
         return Response({"message": ASKED}, status=202)
 
 
@@ -115,7 +119,7 @@ class PasswordResetView(IdempotentMutations, OpenView):
     def post(self, request: Request) -> Response:
         """Set a new password with the code from the mail. Ends every session."""
         given = valid(serializers.PasswordResetSerializer, request)
-        services.password_reset(token=given["token"], new_password=given["password"], now=timezone.now())
+        password_reset(token=given["token"], new_password=given["password"], now=timezone.now())
         return Response(status=204)
 
 
@@ -128,5 +132,5 @@ class EmailVerifyView(IdempotentMutations, OpenView):
     )
     def post(self, request: Request) -> Response:
         """Confirm an e-mail address with the code from the mail."""
-        services.email_verify(**valid(serializers.MailedTokenSerializer, request), now=timezone.now())
+        email_verify(**valid(serializers.MailedTokenSerializer, request), now=timezone.now())
         return Response(status=204)

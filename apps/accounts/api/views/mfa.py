@@ -5,10 +5,10 @@ from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.accounts import services
 from apps.accounts.api import serializers
 from apps.accounts.api.throttles import PasswordGuard
 from apps.accounts.api.views.base import AccountView, tokens_response, valid
+from apps.accounts.services.mfa import mfa_confirm, mfa_disable, mfa_set_up
 from apps.core.api.idempotency import IdempotentMutations
 from apps.core.api.schema import error_responses
 from apps.core.principal import principal_of
@@ -25,7 +25,7 @@ class MfaSetUpView(AccountView):
     def post(self, request: Request) -> Response:
         """Get a secret for an authenticator app. Nothing changes at log-in until it is confirmed."""
         given = valid(serializers.MfaSetupSerializer, request)
-        setup = services.mfa_set_up(user_id=principal_of(request).user_id, **given, now=timezone.now())
+        setup = mfa_set_up(user_id=principal_of(request).user_id, **given, now=timezone.now())
         return tokens_response(serializers.MfaSecretSerializer(setup).data)
 
 
@@ -40,7 +40,7 @@ class MfaConfirmView(AccountView):
     def post(self, request: Request) -> Response:
         """Switch it on with the app's first one-time password, and get the recovery codes."""
         given = valid(serializers.MfaConfirmSerializer, request)
-        codes = services.mfa_confirm(user_id=principal_of(request).user_id, **given, now=timezone.now())
+        codes = mfa_confirm(user_id=principal_of(request).user_id, **given, now=timezone.now())
         return tokens_response({"recovery_codes": codes})
 
 
@@ -55,5 +55,5 @@ class MfaDisableView(IdempotentMutations, AccountView):
     def post(self, request: Request) -> Response:
         """Switch it off, with the password and a one-time password or recovery code."""
         given = valid(serializers.MfaDisableSerializer, request)
-        services.mfa_disable(user_id=principal_of(request).user_id, **given, now=timezone.now())
+        mfa_disable(user_id=principal_of(request).user_id, **given, now=timezone.now())
         return Response(status=204)

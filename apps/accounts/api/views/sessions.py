@@ -9,12 +9,13 @@ from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.accounts import selectors, services
+from apps.accounts import selectors
 from apps.accounts.api import serializers
 from apps.accounts.api.authentication import LiveSessionAuthentication
 from apps.accounts.api.pagination import SessionPagination
 from apps.accounts.api.views.base import AccountView
 from apps.accounts.models import UserSession
+from apps.accounts.services.sessions import session_end
 from apps.core.api.idempotency import IdempotentMutations
 from apps.core.api.schema import error_responses
 from apps.core.principal import principal_of
@@ -43,7 +44,7 @@ class SessionEndView(IdempotentMutations, AccountView):
     )
     def delete(self, request: Request, session_id: UUID) -> Response:
         """End one of your sessions; the present one too."""
-        services.session_end(
+        session_end(
             session_id=session_id,
             user_id=principal_of(request).user_id,
             ending=UserSession.Ending.ENDED_BY_USER,

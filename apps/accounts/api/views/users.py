@@ -10,7 +10,7 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.accounts import selectors, services
+from apps.accounts import selectors
 from apps.accounts.api import serializers
 from apps.accounts.api.authentication import LiveSessionAuthentication
 from apps.accounts.api.pagination import ActivityPagination
@@ -18,10 +18,13 @@ from apps.accounts.api.permissions import IsUserStaff
 from apps.accounts.api.throttles import PasswordGuard
 from apps.accounts.api.views.base import AccountView, valid
 from apps.accounts.models import User
+from apps.accounts.services.passwords import password_change
+from apps.accounts.services.profile import profile_update
+from apps.accounts.services.staff import user_update_by_staff
 from apps.core.api.idempotency import IdempotentMutations
 from apps.core.api.schema import error_responses
 from apps.core.principal import principal_of
-from apps.events.selectors import user_events
+from apps.events.store.selectors import user_events
 
 
 @extend_schema(tags=["Account"])
@@ -38,7 +41,7 @@ class UserMeView(IdempotentMutations, AccountView):
     def patch(self, request: Request) -> Response:
         """Change your name or time zone."""
         changes = valid(serializers.ProfileSerializer, request)
-        user = services.profile_update(user_id=principal_of(request).user_id, changes=changes, now=timezone.now())
+        user = profile_update(user_id=principal_of(request).user_id, changes=changes, now=timezone.now())
         return Response(serializers.UserSerializer(user).data)
 
 
@@ -54,7 +57,7 @@ class PasswordChangeView(IdempotentMutations, AccountView):
         """Change your password. Ends your other sessions."""
         caller = principal_of(request)
         given = valid(serializers.PasswordChangeSerializer, request)
-        services.password_change(user_id=caller.user_id, session_id=caller.session_id, **given, now=timezone.now())
+        password_change(user_id=caller.user_id, session_id=caller.session_id, **given, now=timezone.now())
         return Response(status=204)
 
 
@@ -105,7 +108,7 @@ class UserView(IdempotentMutations, AccountView):
     def patch(self, request: Request, user_id: UUID) -> Response:
         """Change an account. Roles and `is_active` are the admin's to change, and end its sessions."""
         staff = principal_of(request)
-        user = services.user_update_by_staff(
+        user = user_update_by_staff(
             user_id=user_id,
             changes=valid(serializers.StaffChangesSerializer, request),
             staff_id=staff.user_id,

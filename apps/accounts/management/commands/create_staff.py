@@ -8,10 +8,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from apps.accounts import services
 from apps.accounts.addresses import normalize_email
 from apps.accounts.errors import PasswordTooWeak
 from apps.accounts.models import STAFF_ROLES
+from apps.accounts.services.staff import staff_create
 from apps.core.principal import Role
 
 PASSWORD_VARIABLE = "STAFF_PASSWORD"  # noqa: S105  (a name)
@@ -30,7 +30,7 @@ class Command(BaseCommand):
 
     def handle(self, *, email: str, role: str, name: str, **_: Any) -> None:
         try:
-            user, is_new = services.staff_create(
+            user, is_new = staff_create(
                 email=normalize_email(email), password=_password(), role=Role(role), name=name, now=timezone.now()
             )
         except (ValueError, PasswordTooWeak) as error:

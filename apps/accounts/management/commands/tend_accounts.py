@@ -8,11 +8,12 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from apps.accounts import services
 from apps.accounts.backlog import mail_backlog
-from apps.events.heartbeats import beat, forget_silent, retire
-from apps.events.loop import run_until_stopped
-from apps.events.progress import Progress, ProgressWatch
+from apps.accounts.services.housekeeping import accounts_purge
+from apps.accounts.services.mail import mail_send_due
+from apps.events.process.heartbeats import beat, forget_silent, retire
+from apps.events.process.progress import Progress, ProgressWatch
+from apps.events.process.run_loop import run_until_stopped
 
 NAME = "accounts"
 IDLE_SECONDS = 1.0
@@ -33,7 +34,7 @@ class Command(BaseCommand):
                 "MUCKARD_SMTP_URL is missing; it is needed for sending mail, such as smtp://user:password@host:587."
             )
         if once:
-            while services.mail_send_due(now=timezone.now()):
+            while mail_send_due(now=timezone.now()):
                 pass
             self._purge()
             return
@@ -44,7 +45,7 @@ class Command(BaseCommand):
 
     def _purge(self) -> None:
         now = timezone.now()
-        removed = services.accounts_purge(now=now) | {"process_heartbeat": forget_silent(now=now)}
+        removed = accounts_purge(now=now) | {"process_heartbeat": forget_silent(now=now)}
         text = ", ".join(f"{table} {count}" for table, count in removed.items() if count)
         if text:
             self.stdout.write(f"Removed old rows: {text}.")
@@ -65,4 +66,4 @@ class Mailer:
         if time.monotonic() - self._purged_at > SECONDS_BETWEEN_PURGES:
             self._purge()
             self._purged_at = time.monotonic()
-        return 0.0 if services.mail_send_due(now=timezone.now()) else IDLE_SECONDS
+        return 0.0 if mail_send_due(now=timezone.now()) else IDLE_SECONDS

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from apps.audit.archive import archive, partitions_before
+from apps.audit.write_archive import archive, partitions_before
 from apps.core.arguments import integer
 from apps.core.errors import PlatformError
 

@@ -16,7 +16,7 @@ from apps.audit.verifier import Verifier
 from apps.audit.verify_bundle import BundleDoesNotVerify, verify_bundle
 from apps.core.errors import PlatformError
 from apps.core.progress import counted
-from apps.events.background import add_metrics_arguments, run, serve_metrics
+from apps.events.process.worker_command import add_metrics_arguments, run, serve_metrics
 
 
 class Command(BaseCommand):

@@ -20,8 +20,8 @@ from apps.audit.replay.targets import JsonLines, Lines, Target
 from apps.core.arguments import positive_number
 from apps.core.errors import PlatformError
 from apps.core.operator import add_operator
-from apps.events.envelope import Envelope
-from apps.events.projections import all_projections, projection
+from apps.events.consumers.projections import all_projections, projection
+from apps.messages.envelope import Envelope
 
 
 class Command(BaseCommand):

@@ -12,9 +12,9 @@ from django.utils import timezone
 from apps.audit import checkpoints, services, witness
 from apps.audit.backlog import sealer_backlog
 from apps.core.errors import PlatformError
-from apps.events.heartbeats import beat
-from apps.events.loop import run_until_stopped
-from apps.events.progress import Progress, ProgressWatch, Standing
+from apps.events.process.heartbeats import beat
+from apps.events.process.progress import Progress, ProgressWatch, Standing
+from apps.events.process.run_loop import run_until_stopped
 
 logger = structlog.get_logger(__name__)
 

@@ -3,8 +3,9 @@ from typing import Any
 from rest_framework import serializers
 
 from apps.bots.api.serializers.fields import OBJECT, AmountField
-from apps.bots.models import CommandKind, Side
+from apps.bots.models import CommandKind
 from apps.bots.selectors.receipts import Receipt, ReceiptState
+from apps.core.terms import Side
 
 
 class TriggerTradeSerializer(serializers.Serializer[Any]):

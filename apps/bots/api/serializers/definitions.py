@@ -3,8 +3,9 @@ from typing import Any
 from rest_framework import serializers
 
 from apps.bots.api.serializers.fields import NAME, OBJECT, ONE_LINE, AmountField, ParametersField
-from apps.bots.models import Bot, BotState, Interval, Mode
-from apps.bots.selectors import BotView
+from apps.bots.models import Bot, BotState, Interval
+from apps.bots.selectors.bots import BotView
+from apps.core.terms import Mode
 
 
 class StrategySerializer(serializers.Serializer[Any]):

@@ -5,7 +5,8 @@ from rest_framework import serializers
 
 from apps.bots.api.serializers.fields import OBJECT, AmountField
 from apps.bots.models import Alert, BotState, CommandKind
-from apps.bots.selectors import BotView, TimelineEntry
+from apps.bots.selectors.bots import BotView
+from apps.bots.selectors.timeline import TimelineEntry
 
 
 class NoticeSerializer(serializers.Serializer[Any]):

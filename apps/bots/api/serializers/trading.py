@@ -3,8 +3,9 @@ from typing import Any
 from rest_framework import serializers
 
 from apps.bots.api.serializers.fields import NAME, AmountField
-from apps.bots.models import AccountTrade, BotTrade, Mode
-from apps.bots.selectors import Performance
+from apps.bots.models import AccountTrade, BotTrade
+from apps.bots.selectors.performance import Performance
+from apps.core.terms import Mode
 
 
 class TradeSerializer(serializers.ModelSerializer[BotTrade]):

@@ -9,9 +9,9 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer, Serializer
 from rest_framework.views import APIView
 
-from apps.bots.api.serializers import ReceiptListSerializer, ReceiptSerializer
+from apps.bots.api.serializers.commands import ReceiptListSerializer, ReceiptSerializer
 from apps.bots.models import BotCommand
-from apps.bots.selectors import receipt_of, receipts_of
+from apps.bots.selectors.receipts import receipt_of, receipts_of
 from apps.core.api.idempotency import IdempotentMutations
 from apps.core.api.pagination import NewestFirstPagination
 from apps.core.principal import IsTrader

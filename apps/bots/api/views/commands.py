@@ -9,9 +9,8 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.bots import selectors, services
 from apps.bots.api.pagination import CommandPagination
-from apps.bots.api.serializers import (
+from apps.bots.api.serializers.commands import (
     BotIdSerializer,
     BotIdTriggerTradeSerializer,
     ReceiptListSerializer,
@@ -21,6 +20,8 @@ from apps.bots.api.serializers import (
 )
 from apps.bots.api.views.base import PagedView, TraderView, accepted, accepted_all, page_of, valid
 from apps.bots.models import BotCommand
+from apps.bots.selectors.receipts import receipt_get, receipt_list, receipts_of
+from apps.bots.services.commands import bot_flatten, bot_pause, bot_start, bot_stop, bot_stop_all, bot_trigger_trade
 from apps.core.api.schema import error_responses
 from apps.core.principal import principal_of
 
@@ -37,7 +38,7 @@ class _CommandView(TraderView):
 
 @extend_schema(tags=["Bot commands"])
 class BotStartView(_CommandView):
-    ask = staticmethod(services.bot_start)
+    ask = staticmethod(bot_start)
 
     @extend_schema(request=None, responses=_ACCEPTED)
     def post(self, request: Request, bot_id: UUID) -> Response:
@@ -47,7 +48,7 @@ class BotStartView(_CommandView):
 
 @extend_schema(tags=["Bot commands"])
 class BotPauseView(_CommandView):
-    ask = staticmethod(services.bot_pause)
+    ask = staticmethod(bot_pause)
 
     @extend_schema(request=None, responses=_ACCEPTED)
     def post(self, request: Request, bot_id: UUID) -> Response:
@@ -57,7 +58,7 @@ class BotPauseView(_CommandView):
 
 @extend_schema(tags=["Bot commands"])
 class BotStopView(_CommandView):
-    ask = staticmethod(services.bot_stop)
+    ask = staticmethod(bot_stop)
 
     @extend_schema(request=None, responses=_ACCEPTED)
     def post(self, request: Request, bot_id: UUID) -> Response:
@@ -67,7 +68,7 @@ class BotStopView(_CommandView):
 
 @extend_schema(tags=["Bot commands"])
 class BotFlattenView(_CommandView):
-    ask = staticmethod(services.bot_flatten)
+    ask = staticmethod(bot_flatten)
 
     @extend_schema(request=None, responses=_ACCEPTED)
     def post(self, request: Request, bot_id: UUID) -> Response:
@@ -77,7 +78,7 @@ class BotFlattenView(_CommandView):
 
 @extend_schema(tags=["Bot commands"])
 class BotTriggerTradeView(_CommandView):
-    ask = staticmethod(services.bot_trigger_trade)
+    ask = staticmethod(bot_trigger_trade)
 
     @extend_schema(request=TriggerTradeSerializer, responses=_ACCEPTED)
     def post(self, request: Request, bot_id: UUID) -> Response:
@@ -93,12 +94,12 @@ class BotStopAllView(TraderView):
     def post(self, request: Request) -> Response:
         """Stop every bot of the caller, in one transaction: all are asked, or none."""
         given = valid(StopAllSerializer, request.data)
-        return accepted_all(services.bot_stop_all(user_id=principal_of(request).user_id, now=timezone.now(), **given))
+        return accepted_all(bot_stop_all(user_id=principal_of(request).user_id, now=timezone.now(), **given))
 
 
 @extend_schema(tags=["Bot commands"])
 class BotStartByBodyView(_CommandView):
-    ask = staticmethod(services.bot_start)
+    ask = staticmethod(bot_start)
 
     @extend_schema(operation_id="bot_start_by_body", request=BotIdSerializer, responses=_ACCEPTED)
     def post(self, request: Request) -> Response:
@@ -108,7 +109,7 @@ class BotStartByBodyView(_CommandView):
 
 @extend_schema(tags=["Bot commands"])
 class BotStopByBodyView(_CommandView):
-    ask = staticmethod(services.bot_stop)
+    ask = staticmethod(bot_stop)
 
     @extend_schema(operation_id="bot_stop_by_body", request=BotIdSerializer, responses=_ACCEPTED)
     def post(self, request: Request) -> Response:
@@ -118,7 +119,7 @@ class BotStopByBodyView(_CommandView):
 
 @extend_schema(tags=["Bot commands"])
 class BotTriggerTradeByBodyView(_CommandView):
-    ask = staticmethod(services.bot_trigger_trade)
+    ask = staticmethod(bot_trigger_trade)
 
     @extend_schema(operation_id="bot_trigger_trade_by_body", request=BotIdTriggerTradeSerializer, responses=_ACCEPTED)
     def post(self, request: Request) -> Response:
@@ -134,13 +135,13 @@ class BotCommandListView(PagedView):
     def get(self, request: Request, bot_id: UUID) -> Response:
         """What was asked of the bot, newest first."""
         now = timezone.now()
-        commands = selectors.receipt_list(bot_id=bot_id, user_id=principal_of(request).user_id)
+        commands = receipt_list(bot_id=bot_id, user_id=principal_of(request).user_id)
         return page_of(
             commands,
             request,
             self,
             ReceiptSerializer,
-            prepare=lambda rows: selectors.receipts_of(rows, now=now),
+            prepare=lambda rows: receipts_of(rows, now=now),
         )
 
 
@@ -149,7 +150,7 @@ class BotCommandView(TraderView):
     @extend_schema(responses={200: ReceiptSerializer, **error_responses(401, 403, 404)})
     def get(self, request: Request, bot_id: UUID, command_id: UUID) -> Response:
         """How far a command got."""
-        receipt = selectors.receipt_get(
+        receipt = receipt_get(
             bot_id=bot_id, command_id=command_id, user_id=principal_of(request).user_id, now=timezone.now()
         )
         return Response(ReceiptSerializer(receipt).data)

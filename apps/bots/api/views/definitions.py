@@ -8,13 +8,19 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from apps.bots import selectors, services
-from apps.bots.api.serializers import BotChangeSerializer, BotCreateSerializer, BotSerializer, StrategyListSerializer
+from apps.bots.api.serializers.definitions import (
+    BotChangeSerializer,
+    BotCreateSerializer,
+    BotSerializer,
+    StrategyListSerializer,
+)
 from apps.bots.api.views.base import PagedView, TraderView, page_of, valid
 from apps.bots.models import Bot
+from apps.bots.selectors.bots import bot_get, bot_list, bot_view, bot_views
+from apps.bots.services.definitions import bot_create, bot_delete, bot_update
 from apps.core.api.schema import error_responses
 from apps.core.principal import principal_of
-from apps.events.catalogue.strategies import all_strategies
+from apps.strategies.registry import all_strategies
 
 
 class StrategyListView(APIView):
@@ -30,16 +36,14 @@ class BotListView(PagedView):
     def get(self, request: Request) -> Response:
         """The caller's bots, newest first."""
         now = timezone.now()
-        bots = selectors.bot_list(user_id=principal_of(request).user_id)
-        return page_of(bots, request, self, BotSerializer, prepare=lambda rows: selectors.bot_views(rows, now=now))
+        bots = bot_list(user_id=principal_of(request).user_id)
+        return page_of(bots, request, self, BotSerializer, prepare=lambda rows: bot_views(rows, now=now))
 
     @extend_schema(request=BotCreateSerializer, responses={201: BotSerializer, **error_responses(401, 403, 409, 422)})
     def post(self, request: Request) -> Response:
         """Define a bot. It does not run until it is started."""
         now = timezone.now()
-        bot = services.bot_create(
-            user_id=principal_of(request).user_id, **valid(BotCreateSerializer, request.data), now=now
-        )
+        bot = bot_create(user_id=principal_of(request).user_id, **valid(BotCreateSerializer, request.data), now=now)
         response = _one(bot, status=201)
         response["Location"] = f"{request.path}/{bot.id}"
         return response
@@ -50,7 +54,7 @@ class BotView(TraderView):
     @extend_schema(responses={200: BotSerializer, **error_responses(401, 403, 404)})
     def get(self, request: Request, bot_id: UUID) -> Response:
         """One bot."""
-        return _one(selectors.bot_get(bot_id=bot_id, user_id=principal_of(request).user_id))
+        return _one(bot_get(bot_id=bot_id, user_id=principal_of(request).user_id))
 
     @extend_schema(
         request=BotChangeSerializer(partial=True),
@@ -63,7 +67,7 @@ class BotView(TraderView):
         """
         changes = valid(BotChangeSerializer, request.data, partial=True)
         expected_version = changes.pop("version", None)
-        bot = services.bot_update(
+        bot = bot_update(
             bot_id=bot_id,
             user_id=principal_of(request).user_id,
             changes=changes,
@@ -75,9 +79,9 @@ class BotView(TraderView):
     @extend_schema(responses={204: None, **error_responses(401, 403, 404, 409)})
     def delete(self, request: Request, bot_id: UUID) -> Response:
         """Delete a bot that is not at work. Its trades stay in the account's list."""
-        services.bot_delete(bot_id=bot_id, user_id=principal_of(request).user_id, now=timezone.now())
+        bot_delete(bot_id=bot_id, user_id=principal_of(request).user_id, now=timezone.now())
         return Response(status=204)
 
 
 def _one(bot: Bot, *, status: int = 200) -> Response:
-    return Response(BotSerializer(selectors.bot_view(bot, now=timezone.now())).data, status=status)
+    return Response(BotSerializer(bot_view(bot, now=timezone.now())).data, status=status)

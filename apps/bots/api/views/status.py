@@ -8,20 +8,26 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.bots import selectors
 from apps.bots.api.pagination import AccountTradePagination, TradePagination
-from apps.bots.api.serializers import (
-    AccountTradeFilterSerializer,
-    AccountTradeSerializer,
+from apps.bots.api.serializers.status import (
     AlertSerializer,
-    PerformanceSerializer,
-    PortfolioSerializer,
     StatusSerializer,
     TimelineQuerySerializer,
     TimelineSerializer,
+)
+from apps.bots.api.serializers.trading import (
+    AccountTradeFilterSerializer,
+    AccountTradeSerializer,
+    PerformanceSerializer,
+    PortfolioSerializer,
     TradeSerializer,
 )
 from apps.bots.api.views.base import PagedView, TraderView, page_of, valid
+from apps.bots.selectors.bots import bot_get, bot_view
+from apps.bots.selectors.performance import performance_get
+from apps.bots.selectors.portfolio import portfolio_get
+from apps.bots.selectors.timeline import TimelinePage, timeline_of_command, timeline_page
+from apps.bots.selectors.trades import account_trade_list, alert_list, trade_list
 from apps.core.api.schema import error_responses
 from apps.core.principal import principal_of
 
@@ -31,8 +37,8 @@ class BotStatusView(TraderView):
     @extend_schema(responses={200: StatusSerializer, **error_responses(401, 403, 404)})
     def get(self, request: Request, bot_id: UUID) -> Response:
         """What the bot last reported, and what is under way."""
-        bot = selectors.bot_get(bot_id=bot_id, user_id=principal_of(request).user_id)
-        return Response(StatusSerializer(selectors.bot_view(bot, now=timezone.now())).data)
+        bot = bot_get(bot_id=bot_id, user_id=principal_of(request).user_id)
+        return Response(StatusSerializer(bot_view(bot, now=timezone.now())).data)
 
 
 @extend_schema(tags=["Bot status"])
@@ -42,7 +48,7 @@ class BotTradeListView(PagedView):
     @extend_schema(responses={200: TradeSerializer(many=True), **error_responses(401, 403, 404)})
     def get(self, request: Request, bot_id: UUID) -> Response:
         """The bot's trades, newest first."""
-        trades = selectors.trade_list(bot_id=bot_id, user_id=principal_of(request).user_id)
+        trades = trade_list(bot_id=bot_id, user_id=principal_of(request).user_id)
         return page_of(trades, request, self, TradeSerializer)
 
 
@@ -51,9 +57,7 @@ class BotPerformanceView(TraderView):
     @extend_schema(responses={200: PerformanceSerializer, **error_responses(401, 403, 404)})
     def get(self, request: Request, bot_id: UUID) -> Response:
         """What the bot earned, and what it would be worth at the last price."""
-        performance = selectors.performance_get(
-            bot_id=bot_id, user_id=principal_of(request).user_id, now=timezone.now()
-        )
+        performance = performance_get(bot_id=bot_id, user_id=principal_of(request).user_id, now=timezone.now())
         return Response(PerformanceSerializer(performance).data)
 
 
@@ -70,15 +74,15 @@ class BotTimelineView(TraderView):
         user_id = principal_of(request).user_id
         query = valid(TimelineQuerySerializer, request.query_params)
         if query["command_id"] is not None:
-            entries = selectors.timeline_of_command(bot_id=bot_id, command_id=query["command_id"], user_id=user_id)
+            entries = timeline_of_command(bot_id=bot_id, command_id=query["command_id"], user_id=user_id)
             return Response(TimelineSerializer({"next": None, "results": entries}).data)
-        page = selectors.timeline_page(bot_id=bot_id, user_id=user_id, before_seq=query["before"], limit=query["limit"])
+        page = timeline_page(bot_id=bot_id, user_id=user_id, before_seq=query["before"], limit=query["limit"])
         return Response(
             TimelineSerializer({"next": _next(request, page, query["limit"]), "results": page.entries}).data
         )
 
 
-def _next(request: Request, page: selectors.TimelinePage, limit: int) -> str | None:
+def _next(request: Request, page: TimelinePage, limit: int) -> str | None:
     if page.before_seq is None:
         return None
     return request.build_absolute_uri(f"{request.path}?{urlencode({'before': page.before_seq, 'limit': limit})}")
@@ -89,7 +93,7 @@ class AlertListView(PagedView):
     @extend_schema(responses={200: AlertSerializer(many=True), **error_responses(401, 403)})
     def get(self, request: Request) -> Response:
         """What the caller should know of at once: failed bots and failed key tests, newest first."""
-        alerts = selectors.alert_list(user_id=principal_of(request).user_id)
+        alerts = alert_list(user_id=principal_of(request).user_id)
         return page_of(alerts, request, self, AlertSerializer)
 
 
@@ -104,7 +108,7 @@ class AccountTradeListView(PagedView):
     def get(self, request: Request) -> Response:
         """All trades on the caller's exchange accounts, whoever ordered them, newest first."""
         filters = valid(AccountTradeFilterSerializer, request.query_params)
-        trades = selectors.account_trade_list(user_id=principal_of(request).user_id, **filters)
+        trades = account_trade_list(user_id=principal_of(request).user_id, **filters)
         return page_of(trades, request, self, AccountTradeSerializer)
 
 
@@ -113,5 +117,5 @@ class PortfolioView(TraderView):
     @extend_schema(responses={200: PortfolioSerializer, **error_responses(401, 403)})
     def get(self, request: Request) -> Response:
         """What the caller's bots hold, at the last prices, and what they earned."""
-        portfolio = selectors.portfolio_get(user_id=principal_of(request).user_id, now=timezone.now())
+        portfolio = portfolio_get(user_id=principal_of(request).user_id, now=timezone.now())
         return Response(PortfolioSerializer(portfolio).data)

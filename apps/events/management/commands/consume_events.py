@@ -5,10 +5,10 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from apps.events.background import BackgroundCommand, Worker
-from apps.events.consumers import groups, load_consumers, topics_of
 from apps.events.consumers.group import GroupConsumer
-from apps.events.side_by_side import SideBySide
+from apps.events.consumers.registry import groups, load_consumers, topics_of
+from apps.events.process.threads import SideBySide
+from apps.events.process.worker_command import BackgroundCommand, Worker
 
 
 class Command(BackgroundCommand):

@@ -4,9 +4,9 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from apps.events.background import BackgroundCommand, Worker
-from apps.events.consumers import load_consumers
-from apps.events.status import StatusConsumer
+from apps.events.consumers.rabbitmq import StatusConsumer
+from apps.events.consumers.registry import load_consumers
+from apps.events.process.worker_command import BackgroundCommand, Worker
 
 
 class Command(BackgroundCommand):

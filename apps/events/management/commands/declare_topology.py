@@ -8,8 +8,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from kafka.errors import KafkaError
 from kombu import Connection
 
-from apps.events.kafka import BrokerUnavailable, admin_client
-from apps.events.topology import Finding, State, kafka, rabbitmq
+from apps.events.brokers.kafka.admin import admin_client
+from apps.events.brokers.kafka.options import BrokerUnavailable
+from apps.events.brokers.topology import Finding, State, kafka, rabbitmq
 
 CONNECT_SECONDS = 10
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from apps.events.background import BackgroundCommand, Worker
-from apps.events.dispatcher import Dispatcher
+from apps.events.outbox.dispatcher.dispatcher import Dispatcher
+from apps.events.process.worker_command import BackgroundCommand, Worker
 
 
 class Command(BackgroundCommand):

@@ -5,8 +5,9 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from apps.core.arguments import not_negative, positive_integer
-from apps.events.background import BackgroundCommand, Worker
-from apps.events.relay import Relay, Shard
+from apps.events.outbox.relay.relay import Relay
+from apps.events.outbox.relay.shards import Shard
+from apps.events.process.worker_command import BackgroundCommand, Worker
 
 
 class Command(BackgroundCommand):

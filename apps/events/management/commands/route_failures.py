@@ -3,10 +3,10 @@
 from functools import partial
 from typing import Any
 
-from apps.events.background import BackgroundCommand, Worker
-from apps.events.catalogue import Priority
-from apps.events.retry_router import RetryRouter
-from apps.events.side_by_side import SideBySide
+from apps.events.commands.retry_router.router import RetryRouter
+from apps.events.process.threads import SideBySide
+from apps.events.process.worker_command import BackgroundCommand, Worker
+from apps.messages.base import Priority
 
 
 class Command(BackgroundCommand):

@@ -11,7 +11,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from apps.events import contracts
+from apps.events.brokers import asyncapi
+from apps.messages import schemas
 
 SERVICES = ("user", "kraken")
 
@@ -24,8 +25,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["write"]:
-            contracts.freeze_new_shapes()
-        problems = list(contracts.changed_shapes())
+            schemas.freeze_new_shapes()
+        problems = list(schemas.changed_shapes())
         for path, content in _documents():
             if options["write"]:
                 path.write_text(content)
@@ -42,7 +43,7 @@ def _documents() -> Iterator[tuple[Path, str]]:
     docs: Path = settings.BASE_DIR / "docs"
     for service in SERVICES:
         yield docs / f"openapi-{service}.yaml", _openapi(service)
-    yield docs / "asyncapi.json", json.dumps(contracts.asyncapi_document(), indent=2) + "\n"
+    yield docs / "asyncapi.json", json.dumps(asyncapi.asyncapi_document(), indent=2) + "\n"
 
 
 def _openapi(service: str) -> str:

@@ -12,9 +12,10 @@ from django.utils.dateparse import parse_datetime
 from apps.core.arguments import positive_integer, positive_number
 from apps.core.errors import PlatformError
 from apps.core.operator import add_operator
-from apps.events.dead_letters import Filters, Letter, Source, consumers, rabbitmq
+from apps.events.commands.dead_letters import queue
+from apps.events.consumers.dead_letters import Filters, Letter, Source, store
 
-HALVES: tuple[Source, ...] = (rabbitmq, consumers)
+HALVES: tuple[Source, ...] = (queue, store)
 
 
 class Command(BaseCommand):

@@ -12,8 +12,8 @@ from rich.table import Table
 
 from apps.audit.filters import EventFilter
 from apps.core.arguments import positive_integer, positive_number
-from apps.events.cloud_events import from_kafka
-from apps.events.kafka import TopicReader
+from apps.events.brokers.kafka.reader import TopicReader
+from apps.messages.cloud_events import from_kafka
 from apps.ops.walk.client import Json, PlatformClient, WalkFailed
 from apps.ops.walk.steps import Narrator, Walked, walk
 

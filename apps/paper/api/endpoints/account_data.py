@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from apps.paper import ids, selectors, services
+from apps.paper import ids, selectors
 from apps.paper.api.endpoints.market_data import Scene, echo_of, pair_named
 from apps.paper.api.formats import ledger_body, order_body, seconds, trade_body
 from apps.paper.api.params import Params
@@ -22,13 +22,14 @@ from apps.paper.instruments import ASSETS, USD, Pair, asset_named
 from apps.paper.market.listing import listed_markets
 from apps.paper.models import ApiKey, Order
 from apps.paper.selectors import Span
+from apps.paper.services.orders import account_settle
 
 _INT32 = 2**31
 _OFFSET_MAX = 1_000_000
 
 
 def _settled(api_key: ApiKey) -> UUID:
-    services.account_settle(account_id=api_key.account_id, clock=timezone.now)
+    account_settle(account_id=api_key.account_id, clock=timezone.now)
     return api_key.account_id
 
 

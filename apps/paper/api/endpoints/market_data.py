@@ -6,7 +6,6 @@ from typing import Any
 
 from django.utils import timezone
 
-from apps.paper import services
 from apps.paper.api.params import Params
 from apps.paper.api.registry import public
 from apps.paper.engine.money import fixed
@@ -18,7 +17,8 @@ from apps.paper.market.dump_file import INTERVALS_MINUTES
 from apps.paper.market.listing import listed_markets
 from apps.paper.market.path import STEPS
 from apps.paper.market.replay import Replay
-from apps.paper.services.floor import replay_of
+from apps.paper.services.market_session import replay_of
+from apps.paper.services.markets import market_current
 
 _DEPTH_MAX = 500
 _PRINTS_MAX = 1000
@@ -29,7 +29,7 @@ class Scene:
     """One pair at this moment."""
 
     def __init__(self, pair: Pair) -> None:
-        row = services.market_current(pair=pair.altname, clock=timezone.now)
+        row = market_current(pair=pair.altname, clock=timezone.now)
         self.pair = pair
         self.now = max(timezone.now(), row.started_at)
         self.replay: Replay = replay_of(row, listed_markets()[pair.altname])

@@ -5,7 +5,6 @@ from typing import Any
 
 from django.utils import timezone
 
-from apps.paper import services
 from apps.paper.api.endpoints.market_data import pair_named
 from apps.paper.api.formats import order_sentence, terms_sentence
 from apps.paper.api.params import Params
@@ -14,6 +13,15 @@ from apps.paper.engine.orders import OrderType, Side, TimeInForce
 from apps.paper.engine.rules import OrderTerms
 from apps.paper.errors import InvalidArguments
 from apps.paper.models import ApiKey
+from apps.paper.services.orders import (
+    Amendment,
+    dead_man_set,
+    order_amend,
+    order_cancel,
+    order_check,
+    order_place,
+    orders_cancel_all,
+)
 
 # Accepted with these values alone: margin, scheduled, triggered and conditional orders are not offered here.
 _ONLY = {
@@ -36,9 +44,9 @@ def add_order(api_key: ApiKey, params: Params) -> dict[str, Any]:
     """Places an order, or only checks its terms with ``validate=true`` (the funds are not checked then)."""
     terms = order_terms(params, now=timezone.now())
     if params.boolean("validate"):
-        services.order_check(terms=terms, clock=timezone.now)
+        order_check(terms=terms, clock=timezone.now)
         return {"descr": {"order": terms_sentence(terms)}}
-    order = services.order_place(account_id=api_key.account_id, terms=terms, clock=timezone.now)
+    order = order_place(account_id=api_key.account_id, terms=terms, clock=timezone.now)
     return {"descr": {"order": order_sentence(order)}, "txid": [order.txid]}
 
 
@@ -86,11 +94,11 @@ def amend_order(api_key: ApiKey, params: Params) -> dict[str, Any]:
         if params.text(name) is not None:
             raise InvalidArguments(name)
     reference, by_client_id = _reference(params)
-    order = services.order_amend(
+    order = order_amend(
         account_id=api_key.account_id,
         reference=reference,
         by_client_id=by_client_id,
-        amendment=services.Amendment(
+        amendment=Amendment(
             volume=params.number("order_qty"),
             limit=params.number("limit_price"),
             post_only=params.boolean("post_only"),
@@ -105,7 +113,7 @@ def amend_order(api_key: ApiKey, params: Params) -> dict[str, Any]:
 def cancel_order(api_key: ApiKey, params: Params) -> dict[str, Any]:
     """By txid, client order id, or userref (which may mean several)."""
     reference, by_client_id = _reference(params)
-    count = services.order_cancel(
+    count = order_cancel(
         account_id=api_key.account_id, reference=reference, by_client_id=by_client_id, clock=timezone.now
     )
     return {"count": count}
@@ -113,7 +121,7 @@ def cancel_order(api_key: ApiKey, params: Params) -> dict[str, Any]:
 
 @private("CancelAll", "modify-trades", "close-trades")
 def cancel_all(api_key: ApiKey, _params: Params) -> dict[str, Any]:
-    return {"count": services.orders_cancel_all(account_id=api_key.account_id, clock=timezone.now)}
+    return {"count": orders_cancel_all(account_id=api_key.account_id, clock=timezone.now)}
 
 
 @private("CancelAllOrdersAfter", "modify-trades", "close-trades")
@@ -122,7 +130,7 @@ def cancel_all_orders_after(api_key: ApiKey, params: Params) -> dict[str, Any]:
     timeout = params.integer("timeout", least=0, most=86_399)
     if timeout is None:
         raise InvalidArguments("timeout")
-    now, trigger = services.dead_man_set(account_id=api_key.account_id, timeout_seconds=timeout, clock=timezone.now)
+    now, trigger = dead_man_set(account_id=api_key.account_id, timeout_seconds=timeout, clock=timezone.now)
     return {"currentTime": _rfc3339(now), "triggerTime": _rfc3339(trigger) if trigger else "0"}
 
 

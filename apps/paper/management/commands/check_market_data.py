@@ -8,7 +8,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from apps.paper.errors import UnusableMarketData
-from apps.paper.market import CandleSeries, load_candles
+from apps.paper.market.candles import CandleSeries
+from apps.paper.market.dump_file import load_candles
 from apps.paper.market.listing import listed_markets
 
 

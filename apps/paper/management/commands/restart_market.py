@@ -5,8 +5,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from django.utils import timezone
 
-from apps.paper import services
 from apps.paper.market.listing import listed_markets
+from apps.paper.services.markets import markets_restart
 
 
 class Command(BaseCommand):
@@ -16,7 +16,7 @@ class Command(BaseCommand):
         parser.add_argument("--if-ended", action="store_true", help="only markets whose replay has reached its end")
 
     def handle(self, *args: Any, if_ended: bool, **options: Any) -> None:
-        restarted = services.markets_restart(pairs=list(listed_markets()), clock=timezone.now, only_ended=if_ended)
+        restarted = markets_restart(pairs=list(listed_markets()), clock=timezone.now, only_ended=if_ended)
         for market in restarted:
             self.stdout.write(f"{market.pair} starts again.")
         if not restarted:

@@ -4,7 +4,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from apps.core.errors import PlatformError
-from apps.trading.services import order_judge
+from apps.trading.services.orders.manual_resolution import order_judge
 
 
 class Command(BaseCommand):

@@ -3,11 +3,12 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from apps.events.heartbeats import beat
-from apps.events.loop import run_until_stopped
-from apps.events.progress import Progress, ProgressWatch
+from apps.events.process.heartbeats import beat
+from apps.events.process.progress import Progress, ProgressWatch
+from apps.events.process.run_loop import run_until_stopped
 from apps.trading.backlog import orders_backlog
-from apps.trading.services import history_reconcile, orders_reconcile
+from apps.trading.services.orders.reconciliation import orders_reconcile
+from apps.trading.services.runs.histories import history_reconcile
 
 NAME = "reconciler"
 POLL_SECONDS = 0.5

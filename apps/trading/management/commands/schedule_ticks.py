@@ -2,7 +2,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from apps.events.loop import run_until_stopped
+from apps.events.process.run_loop import run_until_stopped
 from apps.trading.scheduler import Scheduler
 
 

@@ -1,0 +1,29 @@
+"""Words of the domain that every layer shares. Each is defined here once; the paper exchange has its own, as it is the
+other side of the wire."""
+
+from typing import Any
+
+from django.db import models
+
+
+class Term(models.TextChoices):
+    """A closed set of words: choices of a database field, values of a message field, strings in JSON."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> dict[str, Any]:
+        """The words in place, without a reference: the shape of published messages has no definitions of its own."""
+        return {"enum": cls.values, "type": "string"}
+
+
+class Mode(Term):
+    """Whose money a bot trades with: `paper` on the paper exchange, `live` on the real one."""
+
+    PAPER = "paper"
+    LIVE = "live"
+
+
+class Side(Term):
+    """Of an order or fill, as the pair's base asset is bought or sold."""
+
+    BUY = "buy"
+    SELL = "sell"

@@ -1,0 +1,232 @@
+"""RabbitMQ's exchanges and queues, derived from the catalogue. Every argument is valid on RabbitMQ 3.10 and on 4.x.
+
+    muckard.commands ─▶ bot.start ──(rejected)─▶ muckard.failures ─▶ retry router
+    muckard.status ───▶ bot.started ─(rejected)─┘                     ├▶ muckard.retry.5s ─(TTL)─▶ muckard.commands
+                                                                      └▶ muckard.dead ─▶ bot.start.dlq
+
+Each queue dead-letters under its own name, and `muckard.commands` routes by queue name: a retry reaches the queue that
+failed, and no other subscriber. High-priority queues have failures and rungs of their own (`muckard.failures.high`,
+`muckard.retry.high.5s`): whatever others do there delays them nowhere.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+import requests
+from amqp.exceptions import NotFound, PreconditionFailed
+from django.conf import settings
+from kombu import Connection
+
+from apps.events.brokers.topology import Finding, State
+from apps.messages.base import Command, Message, Priority, Status, WakeUp, all_messages
+
+# Grows when arguments change. Names of queues are fixed, so RabbitMQ refuses changed arguments (406) until the queue
+# has been drained and removed; docs/rabbitmq.md says how.
+VERSION = 2
+
+COMMANDS = "muckard.commands"
+STATUS = "muckard.status"
+FAILURES = "muckard.failures"
+DEAD = "muckard.dead"
+MARKER = f"muckard.topology.v{VERSION}"
+
+MAX_LENGTH = 100_000
+# Above the attempts of a command: each lost connection counts against every message that was under way. Beyond the
+# limit a message goes to the router, which only retries it.
+DELIVERY_LIMIT = 20
+# Dead letters are looked at again and again, and each look counts; RabbitMQ 4 drops after 20 where nothing is said.
+NO_DELIVERY_LIMIT = 1_000_000_000
+
+SIGNAL_TTL_MS = 10_000
+SIGNAL_MAX_LENGTH = 10_000
+
+MANAGEMENT_SECONDS = 10
+
+QUORUM: dict[str, Any] = {"x-queue-type": "quorum"}
+# Dead letters are confirmed by their target before they leave: needs a quorum queue that refuses when full.
+KEEP: dict[str, Any] = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
+
+
+@dataclass(frozen=True)
+class ExchangeSpec:
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class QueueSpec:
+    """A durable queue, and where its messages come from as (exchange, routing key)."""
+
+    name: str
+    arguments: dict[str, Any] = field(hash=False)
+    bindings: tuple[tuple[str, str], ...]
+
+
+def failures_name(priority: Priority) -> str:
+    """Of the exchange and the queue of what was given up."""
+    return f"{FAILURES}{priority.suffix}"
+
+
+def rung_name(seconds: int, priority: Priority) -> str:
+    """Of a rung's exchange and its queue. The delay is part of the name: a changed setting declares another queue."""
+    return f"muckard.retry{priority.suffix}.{seconds}s"
+
+
+def dead_letter_queue(queue: str) -> str:
+    return f"{queue}.dlq"
+
+
+def exchanges() -> list[ExchangeSpec]:
+    return [
+        ExchangeSpec(COMMANDS, "direct"),
+        ExchangeSpec(STATUS, "topic"),
+        *(ExchangeSpec(failures_name(priority), "fanout") for priority in Priority),
+        ExchangeSpec(DEAD, "direct"),
+        *(ExchangeSpec(rung_name(*rung), "fanout") for rung in _rungs()),
+    ]
+
+
+def queues() -> list[QueueSpec]:
+    """All queues, those first that others dead-letter to."""
+    work = [queue for message in rabbitmq_messages() for queue in _queues_of(message)]
+    failures = [_failures(priority) for priority in Priority]
+    return [*failures, _dead(FAILURES), *(_rung(*rung) for rung in _rungs()), *work]
+
+
+def rabbitmq_messages() -> Iterator[type[Message]]:
+    """Every command, status and signal, once: versions of a message share its queue."""
+    seen = set()
+    for message in all_messages():
+        if issubclass(message, Command | Status | WakeUp) and message.declaration.destination not in seen:
+            seen.add(message.declaration.destination)
+            yield message
+
+
+def queue_names(kind: type[Message], *, priority: Priority | None = None) -> list[str]:
+    """The queues of all commands, statuses or signals; of one priority, where it is given."""
+    declarations = [message.declaration for message in rabbitmq_messages() if issubclass(message, kind)]
+    return [each.destination for each in declarations if priority in (None, each.priority)]
+
+
+def subscription(queue: str, *, keys: Iterable[str]) -> list[QueueSpec]:
+    """The queue of a further subscriber to status messages (`keys` as in "bot.#"), with retries and a dead-letter
+    queue of its own: hand it to `declare`."""
+    return [_dead(queue), _work(queue, ((STATUS, key) for key in keys))]
+
+
+def declare(connection: Connection, *, more: Iterable[QueueSpec] = ()) -> list[Finding]:
+    """Makes what is missing. What is there with other arguments is reported, never replaced."""
+    found = [_declare_exchange(connection, spec) for spec in exchanges()]
+    found += [_declare_queue(connection, spec) for spec in [*queues(), *more]]
+    if not any(finding.is_drift for finding in found):
+        found.append(_declare_exchange(connection, ExchangeSpec(MARKER, "fanout")))
+    return found
+
+
+def check(connection: Connection) -> list[Finding]:
+    """Compares the broker with the code and creates nothing. AMQP does not show bindings: they are compared where
+    MUCKARD_RABBITMQ_MANAGEMENT_URL names the management plugin. Raises requests.RequestException where it is silent."""
+    found = [_declare_exchange(connection, spec, only_check=True) for spec in exchanges()]
+    found += [_declare_queue(connection, spec, only_check=True) for spec in queues()]
+    management_url: str | None = settings.ENVIRONMENT.rabbitmq_management_url
+    return found + (bindings_missing(management_url, connection.virtual_host) if management_url else [])
+
+
+def bindings_missing(management_url: str, virtual_host: str) -> list[Finding]:
+    """The bindings that the management plugin does not list."""
+    address = f"{management_url.rstrip('/')}/api/bindings/{quote(virtual_host, safe='')}"
+    response = requests.get(address, timeout=MANAGEMENT_SECONDS)
+    response.raise_for_status()
+    present = {(each["source"], each["destination"], each["routing_key"]) for each in response.json()}
+    return [
+        Finding(f"binding {exchange} -> {queue.name} ({key})", State.MISSING)
+        for queue in queues()
+        for exchange, key in queue.bindings
+        if (exchange, queue.name, key) not in present
+    ]
+
+
+def _declare_exchange(connection: Connection, spec: ExchangeSpec, *, only_check: bool = False) -> Finding:
+    def attempt(channel: Any, passive: bool) -> None:
+        channel.exchange_declare(spec.name, spec.kind, passive=passive, durable=True, auto_delete=False)
+
+    return _declare(connection, f"exchange {spec.name}", attempt, only_check)
+
+
+def _declare_queue(connection: Connection, spec: QueueSpec, *, only_check: bool = False) -> Finding:
+    def attempt(channel: Any, passive: bool) -> None:
+        channel.queue_declare(
+            spec.name, passive=passive, durable=True, exclusive=False, auto_delete=False, arguments=spec.arguments
+        )
+        if not only_check and not passive:
+            for exchange, key in spec.bindings:
+                channel.queue_bind(spec.name, exchange, key)
+
+    return _declare(connection, f"queue {spec.name}", attempt, only_check)
+
+
+def _declare(connection: Connection, what: str, attempt: Any, only_check: bool) -> Finding:
+    """A passive declaration says whether the object is there; a second, equal one is refused where it differs."""
+    is_there = True
+    try:
+        with connection.channel() as channel:
+            attempt(channel, True)
+    except NotFound:
+        is_there = False
+    if not is_there and only_check:
+        return Finding(what, State.MISSING)
+    try:
+        with connection.channel() as channel:
+            attempt(channel, False)
+    except PreconditionFailed as error:
+        return Finding(what, State.DIFFERS, str(error.reply_text))
+    return Finding(what, State.OK if is_there else State.CREATED)
+
+
+def _rungs() -> list[tuple[int, Priority]]:
+    return [
+        (seconds, priority)
+        for seconds in sorted(set(settings.ENVIRONMENT.retry_rungs_seconds))
+        for priority in Priority
+    ]
+
+
+def _queues_of(message: type[Message]) -> list[QueueSpec]:
+    name = message.declaration.destination
+    if issubclass(message, WakeUp):
+        # Worthless soon, and replaced by the next: dropped when old or many, never retried, never dead-lettered.
+        limits = {"x-message-ttl": SIGNAL_TTL_MS, "x-max-length": SIGNAL_MAX_LENGTH, "x-overflow": "drop-head"}
+        return [QueueSpec(name, QUORUM | limits | {"x-delivery-limit": DELIVERY_LIMIT}, ((COMMANDS, name),))]
+    bindings = [(STATUS, name)] if issubclass(message, Status) else []
+    return [_dead(name), _work(name, bindings, message.declaration.priority)]
+
+
+def _work(name: str, bindings: Iterable[tuple[str, str]], priority: Priority = Priority.NORMAL) -> QueueSpec:
+    arguments = {
+        "x-dead-letter-exchange": failures_name(priority),
+        "x-dead-letter-routing-key": name,
+        "x-max-length": MAX_LENGTH,
+        "x-delivery-limit": DELIVERY_LIMIT,
+    }
+    return QueueSpec(name, QUORUM | KEEP | arguments, ((COMMANDS, name), *bindings))
+
+
+def _dead(queue: str) -> QueueSpec:
+    # No limit of length: a dead letter that is refused would hold up the retries of every queue.
+    return QueueSpec(dead_letter_queue(queue), QUORUM | {"x-delivery-limit": NO_DELIVERY_LIMIT}, ((DEAD, queue),))
+
+
+def _rung(seconds: int, priority: Priority) -> QueueSpec:
+    # One queue a delay: a quorum queue expires at its head only, so delays that differ would block each other.
+    arguments = {"x-message-ttl": seconds * 1000, "x-dead-letter-exchange": COMMANDS, "x-max-length": MAX_LENGTH}
+    name = rung_name(seconds, priority)
+    return QueueSpec(name, QUORUM | KEEP | arguments, ((name, ""),))
+
+
+def _failures(priority: Priority) -> QueueSpec:
+    # A message on which the router itself keeps dying ends in its queue's dead-letter queue.
+    arguments = {"x-dead-letter-exchange": DEAD, "x-max-length": MAX_LENGTH, "x-delivery-limit": DELIVERY_LIMIT}
+    name = failures_name(priority)
+    return QueueSpec(name, QUORUM | KEEP | arguments, ((name, ""),))

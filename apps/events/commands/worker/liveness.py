@@ -1,0 +1,75 @@
+"""A worker's heartbeat row: up as long as Celery's main loop comes round and commands that wait make progress.
+
+A frozen broker or a hung main loop stops Celery's own heartbeat; the row then says so. The thread writes it, so that a
+slow database never holds up the main loop, which has to answer RabbitMQ.
+"""
+
+import threading
+import time
+from typing import Any
+
+import structlog
+from celery.signals import heartbeat_sent, worker_ready, worker_shutting_down
+from django.db import DatabaseError, connection
+
+from apps.events.commands.worker.progress import WorkerProgress
+from apps.events.process import heartbeats
+from apps.events.process.progress import Standing
+
+logger = structlog.get_logger(__name__)
+
+BEAT_SECONDS = 5.0
+# Celery's heart beats every two seconds.
+SILENT_SECONDS = 10.0
+
+
+class Liveness:
+    """Knows when the main loop last came round, and says so in the row `worker:<node>`."""
+
+    def __init__(self) -> None:
+        self._came_round_at = 0.0
+        self._is_over = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def connect(self) -> None:
+        """Listens to Celery's signals, of whichever worker this process becomes."""
+        heartbeat_sent.connect(self.came_round, weak=False)
+        worker_ready.connect(self.start, weak=False)
+        worker_shutting_down.connect(self.stop, weak=False)
+
+    def came_round(self, **_: Any) -> None:
+        self._came_round_at = time.monotonic()
+
+    def start(self, sender: Any, **_: Any) -> None:
+        if self._thread is None:
+            # Only now: the pool's children were forked without this thread and its database connection.
+            progress = WorkerProgress(sender.hostname, list(sender.app.amqp.queues.consume_from))
+            arguments = (sender.hostname, progress)
+            self._thread = threading.Thread(target=self._run, args=arguments, daemon=True, name="liveness")
+            self._thread.start()
+
+    def stop(self, **_: Any) -> None:
+        self._is_over.set()
+
+    def _run(self, node: str, progress: WorkerProgress) -> None:
+        name = f"worker:{node}"
+        while not self._is_over.wait(BEAT_SECONDS if self._came_round_at else 0.5):
+            try:
+                heartbeats.beat(name, *self._standing(progress))
+            except DatabaseError as error:
+                logger.warning("worker_heartbeat_failed", reason=str(error).strip())
+            finally:
+                connection.close()
+        progress.close()
+        try:
+            heartbeats.retire(name)
+        except DatabaseError as error:
+            logger.warning("worker_heartbeat_failed", reason=str(error).strip())
+        finally:
+            connection.close()
+
+    def _standing(self, progress: WorkerProgress) -> Standing:
+        standing = progress.standing()
+        if time.monotonic() - self._came_round_at > SILENT_SECONDS:
+            return Standing("down", f"The main loop does not come round. {standing.detail}".strip())
+        return standing

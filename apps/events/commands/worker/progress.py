@@ -1,0 +1,90 @@
+"""Whether a worker's commands make progress: it takes what lies in its queues, and finishes it or renews its lease."""
+
+import re
+from collections.abc import Collection, Hashable
+from typing import Any
+
+from celery.worker import state
+from django.db.models import Max
+
+from apps.events.brokers.rabbitmq.connection import (
+    CONNECTION_ERRORS,
+    BrokerUnavailable,
+    collect,
+    connect,
+    ready_messages,
+    release,
+    unavailable,
+)
+from apps.events.models import CommandExecution
+from apps.events.process.progress import Backlog, Progress, ProgressWatch, Standing
+
+SECONDS_BETWEEN_COUNTS = 5.0
+
+_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class WorkerProgress:
+    """Of one worker, for a thread of its main process. The connection is its own: the main loop's is never used."""
+
+    def __init__(self, node: str, queues: Collection[str]) -> None:
+        self._node = node
+        self._queues = sorted(queues)
+        self._connection: Any = None
+        progress = Progress(f"worker:{node}", done="taken or finished")
+        self._watch = ProgressWatch(progress, self._backlog, every_seconds=SECONDS_BETWEEN_COUNTS)
+
+    def standing(self) -> Standing:
+        """Waits for RabbitMQ a few seconds at most. Raises DatabaseError."""
+        try:
+            return self._watch.standing()
+        except BrokerUnavailable as error:
+            return Standing("down", str(error))
+
+    def close(self) -> None:
+        if self._connection is not None:
+            release(self._connection)
+            self._connection = None
+
+    def _backlog(self) -> Backlog:
+        ready = self._ready()
+        try:
+            under_way = {request.id for request in [*state.reserved_requests, *state.active_requests]}
+        except RuntimeError:
+            # The main loop changed the sets while they were read: the worker is at work.
+            return Backlog(ready, object())
+        marker: Hashable = (state.all_total_count[0], frozenset(under_way), _leased_until(under_way))
+        return Backlog(ready + len(under_way), marker, self._reason(len(under_way)))
+
+    def _reason(self, under_way: int) -> str:
+        if under_way:
+            return (
+                f"The {under_way} under way renew no lease: their processes hang. The time limit ends them; restart "
+                "the worker to end them now."
+            )
+        return f"RabbitMQ delivers nothing from {', '.join(self._queues)} to this worker: restart it."
+
+    def _ready(self) -> int:
+        is_old = self._connection is not None
+        try:
+            if self._connection is None:
+                self._connection = connect(f"{self._node}-watch")
+            return ready_messages(self._connection, self._queues)
+        except CONNECTION_ERRORS as error:
+            collect(self._connection)
+            self._connection = None
+            if not is_old or isinstance(error, TimeoutError):
+                raise unavailable(error) from error
+        # The broker may have been restarted since the last look.
+        return self._ready()
+
+
+def _leased_until(command_ids: Collection[str]) -> Hashable:
+    """The latest end of a lease of these commands: it moves while one of them is run. Signals have none."""
+    # A message that is none of ours may have any id.
+    known = [each for each in command_ids if _UUID.fullmatch(each)]
+    if not known:
+        return None
+    running = CommandExecution.objects.filter(command_id__in=known, state=CommandExecution.State.RUNNING)
+    until: Hashable = running.aggregate(until=Max("lease_until"))["until"]
+    return until

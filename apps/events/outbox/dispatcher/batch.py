@@ -1,0 +1,60 @@
+"""What is to be sent next: rows of the outbox with the messages made of them, in rounds that keep each key's order."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+from uuid import UUID
+
+from apps.events.brokers.rabbitmq.messages import Outgoing, outgoing_of
+from apps.events.outbox.dispatcher.query import Row, Wanted, next_rows
+from apps.events.outbox.parking import Poison
+
+
+class Item(NamedTuple):
+    """A row and its message, or the reason why none can be made of it."""
+
+    row: Row
+    message: Outgoing | None
+    poison: Poison | None = None
+
+
+def fetch(wanted: Wanted) -> list[Item]:
+    """Raises DatabaseError."""
+    return [_item(row) for row in next_rows(wanted)]
+
+
+def without_poison(items: Iterable[Item]) -> Iterator[Item]:
+    """Those that can be sent: of a key, what comes before the first of which no message can be made."""
+    blocked: set[UUID] = set()
+    for item in items:
+        if item.poison is not None:
+            blocked.add(item.row.key)
+        elif item.row.key not in blocked:
+            yield item
+
+
+def waves(items: Iterable[Item]) -> Iterator[list[Item]]:
+    """The items in rounds of one a key: what is not confirmed holds its key's later rows back."""
+    rest = list(items)
+    while rest:
+        seen: set[UUID] = set()
+        wave: list[Item] = []
+        later: list[Item] = []
+        for item in rest:
+            (later if item.row.key in seen else wave).append(item)
+            seen.add(item.row.key)
+        yield wave
+        rest = later
+
+
+def _item(row: Row) -> Item:
+    if row.envelope is None:
+        return Item(row, None, _poison(row, "unknown", "missing", "The event store has no such event."))
+    try:
+        return Item(row, outgoing_of(row.envelope))
+    except Exception as error:
+        detail = f"{type(error).__name__}: {error}"
+        return Item(row, None, _poison(row, row.envelope.event_type, "unreadable", detail))
+
+
+def _poison(row: Row, event_type: str, reason: str, detail: str) -> Poison:
+    return Poison(row.id, row.key, row.event_id, event_type, row.destination, reason, detail)

@@ -1,0 +1,105 @@
+"""What has been sent and not dealt with: at most one row of each key, each deleted once it is confirmed."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from apps.events.brokers.rabbitmq.connection import BrokerUnavailable
+from apps.events.brokers.rabbitmq.publisher import ConfirmedPublisher, Delivery, Verdict
+from apps.events.outbox import metrics
+from apps.events.outbox.admission import Gate
+from apps.events.outbox.dispatcher import query
+from apps.events.outbox.dispatcher.batch import Item
+from apps.events.outbox.dispatcher.query import TRANSPORT, Row
+from apps.events.outbox.dispatcher.queue_backoff import Pauses
+from apps.events.outbox.rows import delete_rows
+
+_REASONS = {
+    Verdict.REFUSED: "The queue is full.",
+    Verdict.UNROUTABLE: "No queue takes it: run `manage.py declare_topology`.",
+}
+
+
+class _Sent(NamedTuple):
+    row: Row
+    delivery: Delivery
+
+
+class UnderWay:
+    """Between a publisher and the outbox. Rows stay in it until the database has followed, through its outages too."""
+
+    def __init__(self, publisher: ConfirmedPublisher, gate: Gate, pauses: Pauses) -> None:
+        self._publisher = publisher
+        self._gate = gate
+        self._pauses = pauses
+        self._sent: dict[UUID, _Sent] = {}
+
+    @property
+    def row_ids(self) -> tuple[int, ...]:
+        return tuple(sent.row.id for sent in self._sent.values())
+
+    def send(self, items: Sequence[Item], *, seconds: float) -> set[UUID]:
+        """Sends one row a key, of keys that are not under way, and deals with the answers that have come meanwhile.
+
+        Returns the keys whose row has not left. Raises BrokerUnavailable, DatabaseError.
+        """
+        sent = [_Sent(item.row, Delivery(item.message)) for item in items if item.message is not None]
+        self._sent.update((each.row.key, each) for each in sent)
+        try:
+            self._publisher.send([each.delivery for each in sent], seconds=seconds)
+        except BrokerUnavailable:
+            self._give_up()
+            raise
+        return self._deal_with_answers()
+
+    def settle(self, keys: Iterable[UUID] | None = None, *, seconds: float) -> set[UUID]:
+        """Waits for the answers to what is under way of these keys, or to everything; what it returns and raises is as
+        with `send`."""
+        waited_for = self._sent.keys() if keys is None else [key for key in keys if key in self._sent]
+        if not waited_for:
+            return set()
+        try:
+            self._publisher.settle([self._sent[key].delivery for key in waited_for], seconds=seconds)
+        except BrokerUnavailable:
+            self._give_up()
+            raise
+        return self._deal_with_answers()
+
+    def abandon(self) -> None:
+        """Somebody else may send it by now."""
+        if self._sent:
+            self._publisher.drop()
+            self._sent.clear()
+
+    def _give_up(self) -> None:
+        """The connection is gone: what has no answer is read from the outbox again, and sent again."""
+        try:
+            self._deal_with_answers()
+        finally:
+            metrics.published.labels(TRANSPORT, "failed").inc(len(self._forget(Verdict.UNKNOWN)))
+
+    def _deal_with_answers(self) -> set[UUID]:
+        held_back: set[UUID] = set()
+        for verdict, reason in _REASONS.items():
+            if refused := self._rows(verdict):
+                query.note_failure([row.id for row in refused], reason)
+                self._pauses.add({row.destination for row in refused}, reason)
+                metrics.published.labels(TRANSPORT, "failed").inc(len(refused))
+                held_back |= self._forget(verdict)
+        confirmed = self._rows(Verdict.CONFIRMED)
+        delete_rows([row.id for row in confirmed])
+        if confirmed:
+            self._gate.passed(len(confirmed))
+        self._pauses.clear({row.destination for row in confirmed})
+        metrics.published.labels(TRANSPORT, "confirmed").inc(len(confirmed))
+        self._forget(Verdict.CONFIRMED)
+        return held_back | self._forget(Verdict.NOT_SENT)
+
+    def _rows(self, verdict: Verdict) -> list[Row]:
+        return [sent.row for sent in self._sent.values() if sent.delivery.verdict is verdict]
+
+    def _forget(self, verdict: Verdict) -> set[UUID]:
+        keys = {key for key, sent in self._sent.items() if sent.delivery.verdict is verdict}
+        for key in keys:
+            del self._sent[key]
+        return keys

@@ -1,5 +1,0 @@
-"""Where a failed message goes next: to a rung that leads back to its queue, or to that queue's dead letters."""
-
-from apps.events.retry_router.router import RetryRouter
-
-__all__ = ["RetryRouter"]

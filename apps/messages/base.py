@@ -1,0 +1,200 @@
+"""The base of everything that is published: a class declares what a message is called, where it goes and what it says.
+
+Adding a message is adding a class in this package. Its keyword arguments are the declaration; its fields, the payload.
+"""
+
+import zlib
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, ClassVar, Self
+from uuid import UUID
+
+import rfc8785
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from apps.core.errors import PlatformError
+
+# Intermediaries must forward events of this size (CloudEvents 1.0, "Size Limits").
+MAX_PAYLOAD_BYTES = 64 * 1024
+
+# Keys are spread over this many slots; relays and dispatchers share the work by slot. Never change it: order per key
+# rests on it.
+SLOTS = 64
+
+
+class Transport(StrEnum):
+    KAFKA = "kafka"
+    RABBITMQ = "rabbitmq"
+
+
+class Priority(StrEnum):
+    """High-priority queues have workers of their own, so that a flood of normal messages cannot delay them."""
+
+    NORMAL = "normal"
+    HIGH = "high"
+
+    @property
+    def suffix(self) -> str:
+        """What a name that each priority has of its own ends in; nothing where it is normal."""
+        return "" if self is Priority.NORMAL else f".{self}"
+
+
+class UnknownMessage(PlatformError):
+    code = "unknown_message"
+    http_status = 500
+
+
+class InvalidPayload(PlatformError):
+    """A payload does not fit its class, or is larger than 64 KiB."""
+
+    code = "invalid_payload"
+    http_status = 500
+
+
+class DuplicateMessage(TypeError):
+    """Two classes declare the same name and version."""
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What a message class says about itself.
+
+    `destination` is a topic for Kafka and a queue for RabbitMQ; `key_field` names the payload field that holds the
+    aggregate's id, by which messages are partitioned and ordered. `journal` names the topic that keeps a command or a
+    status message for auditors, beside the events of the same aggregate.
+    """
+
+    name: str
+    version: int
+    transport: Transport
+    destination: str
+    aggregate: str
+    key_field: str
+    priority: Priority = Priority.NORMAL
+    journal: str | None = None
+
+    @property
+    def topic(self) -> str | None:
+        """The Kafka topic that holds the message, if any."""
+        return self.destination if self.transport is Transport.KAFKA else self.journal
+
+
+_catalogue: dict[tuple[str, int], type["Message"]] = {}
+
+
+class Message(BaseModel):
+    """A payload. Immutable, strictly typed, and without personal data: what is published is kept for ever."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_timedelta="iso8601")
+
+    declaration: ClassVar[Declaration]
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        declaration: Declaration | None = getattr(cls, "declaration", None)
+        if declaration is None:  # Event, Command and Status themselves
+            return
+        if declaration.key_field not in cls.model_fields:
+            raise TypeError(f"{cls.__name__} has no field {declaration.key_field!r} to be its key.")
+        identity = (declaration.name, declaration.version)
+        if identity in _catalogue and _catalogue[identity].__qualname__ != cls.__qualname__:
+            raise DuplicateMessage(f"{declaration.name} v{declaration.version} is declared twice.")
+        _catalogue[identity] = cls
+
+    @property
+    def aggregate_id(self) -> UUID:
+        key: UUID = getattr(self, self.declaration.key_field)
+        return key
+
+    def canonical_bytes(self) -> bytes:
+        """The payload as RFC 8785 canonical JSON: the very bytes that are hashed, stored and sent.
+
+        Raises InvalidPayload where they are more than 64 KiB.
+        """
+        payload: bytes = rfc8785.dumps(self.model_dump(mode="json"))
+        if len(payload) > MAX_PAYLOAD_BYTES:
+            raise InvalidPayload(f"{self.declaration.name} is {len(payload)} bytes; at most {MAX_PAYLOAD_BYTES} fit.")
+        return payload
+
+    @classmethod
+    def parse(cls, payload: bytes) -> Self:
+        """The message from its canonical bytes. Raises InvalidPayload."""
+        try:
+            return cls.model_validate_json(payload)
+        except ValidationError as error:
+            fields = ", ".join(".".join(map(str, item["loc"])) or "payload" for item in error.errors())
+            raise InvalidPayload(f"This is not a valid {cls.declaration.name}: see {fields}.") from None
+
+
+class Event(Message):
+    """Something that happened. Goes to a Kafka topic, where it is kept for 90 days and can be replayed."""
+
+    def __init_subclass__(cls, *, name: str, topic: str, aggregate: str, key: str, version: int = 1) -> None:
+        super().__init_subclass__()
+        cls.declaration = Declaration(name, version, Transport.KAFKA, topic, aggregate, key)
+
+
+class Command(Message):
+    """Something to be done, once. Goes to a RabbitMQ queue of its own name and runs as the Celery task of that name."""
+
+    command_id: UUID
+
+    def __init_subclass__(
+        cls,
+        *,
+        name: str,
+        aggregate: str,
+        key: str,
+        journal: str,
+        priority: Priority = Priority.NORMAL,
+        version: int = 1,
+    ) -> None:
+        super().__init_subclass__()
+        cls.declaration = Declaration(name, version, Transport.RABBITMQ, name, aggregate, key, priority, journal)
+
+
+class Status(Message):
+    """News for whoever listens. Goes to a topic exchange; the queue of its own name is bound for the kraken service."""
+
+    def __init_subclass__(
+        cls,
+        *,
+        name: str,
+        aggregate: str,
+        key: str,
+        journal: str,
+        priority: Priority = Priority.NORMAL,
+        version: int = 1,
+    ) -> None:
+        super().__init_subclass__()
+        cls.declaration = Declaration(name, version, Transport.RABBITMQ, name, aggregate, key, priority, journal)
+
+
+class WakeUp(Message):
+    """A nudge from one background process to the workers: straight to its queue, never stored, and worthless soon.
+
+    It announces no state and decides nothing alone: a lost one is replaced by the next. Everything else is an Event,
+    a Command or a Status.
+    """
+
+    def __init_subclass__(cls, *, name: str, aggregate: str, key: str, version: int = 1) -> None:
+        super().__init_subclass__()
+        cls.declaration = Declaration(name, version, Transport.RABBITMQ, name, aggregate, key)
+
+
+def message_class(name: str, version: int = 1) -> type[Message]:
+    """The class of a published message. Raises UnknownMessage."""
+    try:
+        return _catalogue[name, version]
+    except KeyError:
+        raise UnknownMessage(f"No message is called {name!r} in version {version}.") from None
+
+
+def all_messages() -> list[type[Message]]:
+    """Every message of the catalogue, by name and version."""
+    return [_catalogue[identity] for identity in sorted(_catalogue)]
+
+
+def slot_of(key: UUID) -> int:
+    """The slot (0 to 63) that a key belongs to."""
+    return zlib.crc32(str(key).encode()) % SLOTS

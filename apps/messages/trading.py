@@ -1,0 +1,74 @@
+"""What bots did with money. Amounts are decimal strings in the asset that their name says."""
+
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from apps.core.terms import Mode, Side
+from apps.messages.base import Event
+from apps.messages.topics import TRADING_EVENTS
+
+
+class BotTradeExecuted(Event, name="bot.trade.executed", topic=TRADING_EVENTS.name, aggregate="bot", key="bot_id"):
+    """A fill of a bot's order, in the order of its fills.
+
+    `volume` is in the base asset, `price`, `cost` and `fee` in the quote asset. `market_time` is the time of the candle
+    that the bot decided on, `executed_at` the exchange's time of the fill; both UTC.
+    """
+
+    bot_id: UUID
+    run_id: UUID
+    user_id: UUID
+    credential_id: UUID
+    trade_id: UUID
+    order_id: UUID
+    exchange_trade_id: str
+    mode: Mode
+    strategy: str
+    pair: str
+    base_asset: str
+    quote_asset: str
+    side: Side
+    price: Decimal
+    volume: Decimal
+    cost: Decimal
+    fee: Decimal
+    market_time: datetime | None = None
+    executed_at: datetime
+
+
+class BotTradeSkipped(Event, name="bot.trade.skipped", topic=TRADING_EVENTS.name, aggregate="bot", key="bot_id"):
+    """A bot wanted to trade and a rule held it back: `code` for programs, `message` for people."""
+
+    bot_id: UUID
+    run_id: UUID
+    user_id: UUID
+    pair: str
+    side: Side
+    code: str
+    message: str
+    market_time: datetime | None = None
+    skipped_at: datetime
+
+
+class TradeExecuted(
+    Event, name="trade.executed", topic=TRADING_EVENTS.name, aggregate="credential", key="credential_id"
+):
+    """A fill on an exchange account, whoever ordered it: the account's story. Units as in BotTradeExecuted."""
+
+    credential_id: UUID
+    user_id: UUID
+    trade_id: UUID
+    order_id: UUID
+    exchange_trade_id: str
+    bot_id: UUID | None = None
+    mode: Mode
+    pair: str
+    base_asset: str
+    quote_asset: str
+    side: Side
+    price: Decimal
+    volume: Decimal
+    cost: Decimal
+    fee: Decimal
+    executed_at: datetime

@@ -1,0 +1,32 @@
+"""Events of accounts and onboarding. No name or address: what is published is kept for ever."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from apps.messages.base import Event
+from apps.messages.topics import ONBOARDING_EVENTS, USER_EVENTS
+
+
+class UserCreated(Event, name="user.created", topic=USER_EVENTS.name, aggregate="user", key="user_id"):
+    user_id: UUID
+    roles: tuple[str, ...]
+    created_at: datetime
+
+
+class UserUpdated(Event, name="user.updated", topic=USER_EVENTS.name, aggregate="user", key="user_id"):
+    user_id: UUID
+    changed: tuple[str, ...]
+
+
+class UserLoggedIn(Event, name="user.logged_in", topic=USER_EVENTS.name, aggregate="user", key="user_id"):
+    user_id: UUID
+    session_id: UUID
+    method: Literal["password", "password_and_otp"]
+
+
+class OnboardingCompleted(
+    Event, name="onboarding.completed", topic=ONBOARDING_EVENTS.name, aggregate="user", key="user_id"
+):
+    user_id: UUID
+    completed_at: datetime

@@ -1,0 +1,140 @@
+"""What a strategy is: a model of its parameters with one decision, from a snapshot of the market to order plans."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from apps.core.errors import Refused
+from apps.core.money import DECIMAL_PLACES, MAX_DIGITS
+from apps.core.terms import Side
+from apps.exchange.types import Candle
+
+# A strategy looks back over candles; an exchange serves no more than 720 of them (Kraken, GET /0/public/OHLC).
+MAX_WINDOW = 700
+
+# Types of parameters: a number of candles, and an amount in the pair's quote asset
+Window = Annotated[int, Field(le=MAX_WINDOW)]
+QuoteAmount = Annotated[Decimal, Field(gt=0, max_digits=MAX_DIGITS, decimal_places=DECIMAL_PLACES)]
+
+
+class UnknownStrategy(Refused):
+    """There is no strategy of this name."""
+
+    code = "unknown_strategy"
+
+
+class InvalidParameters(Refused):
+    """The parameters do not fit the strategy; `details` says which and why."""
+
+    code = "invalid_parameters"
+
+
+class DuplicateStrategy(TypeError):
+    """Two classes declare the same strategy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The market and the bot as they stand when a candle has closed.
+
+    `candles` are closed ones, oldest first, never empty. `base_volume` is what the bot holds, in the base asset; less
+    than `minimum_volume` cannot be sold and counts as nothing. `last_buy_at` is the candle that the bot last bought on.
+    `is_asked` says that a person asked for a trade now.
+    """
+
+    candles: Sequence[Candle]
+    base_volume: Decimal
+    minimum_volume: Decimal
+    last_buy_at: datetime | None = None
+    is_asked: bool = False
+
+    @property
+    def holds(self) -> bool:
+        return self.base_volume > 0 and self.base_volume >= self.minimum_volume
+
+    @property
+    def closes(self) -> list[Decimal]:
+        return [candle.close for candle in self.candles]
+
+    def candles_since(self, moment: datetime) -> int:
+        """How many of the candles opened after `moment`."""
+        return sum(candle.opened_at > moment for candle in self.candles)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderPlan:
+    """What a strategy wants: to spend `quote_amount`, or to sell `base_volume`; all there is where it is None.
+
+    With a `limit_price` the order rests at it; without one it takes the market at once. `level` tells orders of one
+    decision apart. `reason` is for people.
+    """
+
+    side: Side
+    reason: str
+    quote_amount: Decimal | None = None
+    base_volume: Decimal | None = None
+    limit_price: Decimal | None = None
+    level: int = 0
+
+
+class Strategy(BaseModel, ABC):
+    """A strategy with its parameters: the fields are the parameters, `decide` is the decision.
+
+    A subclass declares itself by keyword arguments: `class Dca(Strategy, strategy="dca", title="Cost averaging")`. Its
+    docstring is the description that traders read.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    strategy: ClassVar[str]
+    title: ClassVar[str]
+    description: ClassVar[str]
+
+    def __init_subclass__(cls, *, strategy: str, title: str) -> None:
+        # Pydantic takes `title` for its configuration, from which the JSON Schema has it.
+        super().__init_subclass__()
+        cls.strategy = strategy
+        cls.title = title
+        cls.description = " ".join((cls.__doc__ or "").split())
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        if declared.setdefault(cls.strategy, cls).__qualname__ != cls.__qualname__:
+            raise DuplicateStrategy(f"The strategy {cls.strategy!r} is declared twice.")
+
+    @abstractmethod
+    def decide(self, snapshot: Snapshot) -> list[OrderPlan]:
+        """The orders wanted now, often none."""
+
+    @classmethod
+    def read(cls, parameters: dict[str, Any]) -> Self:
+        """The strategy with these parameters.
+
+        Raises InvalidParameters with a sentence that names the first one that does not fit.
+        """
+        try:
+            return cls.model_validate(parameters)
+        except ValidationError as error:
+            problems = {_place(item): item["msg"].removeprefix("Value error, ") for item in error.errors()}
+            name, reason = next(iter(problems.items()))
+            raise InvalidParameters(
+                f"{cls.title}: {name}: {reason}.", strategy=cls.strategy, parameters=problems
+            ) from None
+
+    def as_json(self) -> dict[str, Any]:
+        """Every parameter with its default filled in, amounts as decimal strings."""
+        return self.model_dump(mode="json")
+
+
+# The declared classes by name; apps.strategies.registry imports the files that declare them.
+declared: dict[str, type[Strategy]] = {}
+
+
+def _place(item: ErrorDetails) -> str:
+    return ".".join(map(str, item["loc"])) or "parameters"

@@ -1,0 +1,94 @@
+from uuid import UUID
+
+from django.db import models
+from django.db.models import F, Q
+
+from apps.core.ids import new_id
+from apps.core.money import money_field
+from apps.trading.models.orders import ZERO, OrderIntent
+
+
+class Position(models.Model):
+    """What a bot holds in a pair and what it spent on it, over all its runs. Maintained with every fill.
+
+    `quote_spent` is what went out less what came back, fees included: negative after a profit. What open orders may
+    still take is reserved; nothing can be reserved twice.
+    """
+
+    bot_id: "models.UUIDField[UUID, UUID]" = models.UUIDField()
+    pair = models.CharField(max_length=20)
+    base_asset = models.CharField(max_length=20)
+    quote_asset = models.CharField(max_length=20)
+    base_volume = money_field(default=ZERO)
+    quote_spent = money_field(default=ZERO)
+    quote_fees = money_field(default=ZERO)
+    base_reserved = money_field(default=ZERO)
+    quote_reserved = money_field(default=ZERO)
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "trading_position"
+        constraints = [
+            models.UniqueConstraint(fields=["bot_id", "pair"], name="trading_position_bot_pair"),
+            models.CheckConstraint(condition=Q(base_volume__gte=0), name="trading_position_never_short"),
+            models.CheckConstraint(condition=Q(quote_fees__gte=0), name="trading_position_fees"),
+            models.CheckConstraint(
+                condition=Q(base_reserved__gte=0, quote_reserved__gte=0, base_reserved__lte=F("base_volume")),
+                name="trading_position_reserved_is_covered",
+            ),
+        ]
+
+
+class Fill(models.Model):
+    """A trade of the exchange for one of our orders. Cost and fee are in the quote asset. Never changed."""
+
+    id: "models.UUIDField[UUID, UUID]" = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    intent = models.ForeignKey(OrderIntent, on_delete=models.PROTECT, related_name="fills")
+    bot_id: "models.UUIDField[UUID, UUID]" = models.UUIDField()
+    credential_id: "models.UUIDField[UUID, UUID]" = models.UUIDField()
+    exchange_trade_id = models.CharField(max_length=40)
+    price = money_field()
+    volume = money_field()
+    cost = money_field()
+    fee = money_field()
+    executed_at = models.DateTimeField()
+    recorded_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "trading_fill"
+        indexes = [models.Index(fields=["bot_id", "executed_at"], name="trading_fill_by_bot")]
+        constraints = [
+            models.UniqueConstraint(fields=["credential_id", "exchange_trade_id"], name="trading_fill_once"),
+            models.CheckConstraint(
+                condition=Q(price__gt=0, volume__gt=0, cost__gte=0, fee__gte=0), name="trading_fill_amounts"
+            ),
+        ]
+
+
+class LedgerAccount(models.TextChoices):
+    """A bot's books. What leaves one of them arrives in another."""
+
+    CASH = "cash", "The bot's quote currency; starts at zero, so that its balance is what the bot earned or spent"
+    POSITION = "position", "The base asset that the bot holds"
+    MARKET = "market", "The counterparty"
+    FEES = "fees", "What the exchange kept"
+
+
+class LedgerEntry(models.Model):
+    """One posting of a fill. The postings of a fill add up to zero in each asset: a constraint trigger sees to it."""
+
+    fill = models.ForeignKey(Fill, on_delete=models.PROTECT, related_name="postings")
+    bot_id: "models.UUIDField[UUID, UUID]" = models.UUIDField()
+    account = models.CharField(max_length=8, choices=LedgerAccount.choices)
+    asset = models.CharField(max_length=20)
+    amount = money_field()
+    posted_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "trading_ledger_entry"
+        indexes = [models.Index(fields=["bot_id", "account"], name="trading_ledger_by_bot")]
+        constraints = [
+            models.UniqueConstraint(fields=["fill", "account", "asset"], name="trading_ledger_posted_once"),
+            models.CheckConstraint(condition=Q(account__in=list(LedgerAccount)), name="trading_ledger_account"),
+            models.CheckConstraint(condition=~Q(amount=0), name="trading_ledger_amount"),
+        ]

@@ -1,0 +1,163 @@
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db import models
+from django.db.models import F, Q
+
+from apps.core.ids import new_id
+from apps.core.money import money_field
+from apps.core.terms import Side
+from apps.trading.models.runs import BotRun
+
+ZERO = Decimal(0)
+
+
+class OrderKind(models.TextChoices):
+    """How an order meets the market."""
+
+    TAKE = "take", "Limit, immediate or cancel: takes what there is up to its price, and nothing rests"
+    REST = "rest", "Limit, good till cancelled"
+
+
+class IntentState(models.TextChoices):
+    """Where an order stands. Unknown is a state, and is left only with evidence."""
+
+    PLANNED = "planned", "Decided and stored; not sent"
+    SENDING = "sending", "May have been sent"
+    OPEN = "open"
+    PARTIAL = "partial", "Open, and filled in part"
+    FILLED = "filled"
+    CANCELED = "canceled", "Ended by a cancel; may carry fills"
+    EXPIRED = "expired"
+    REJECTED = "rejected", "The exchange refused it"
+    UNKNOWN = "unknown", "Sent, and no answer tells what became of it"
+    NOT_PLACED = "not_placed", "Proved never to have reached the book"
+    NEEDS_HUMAN = "needs_human", "The evidence contradicts itself"
+
+
+# On the exchange, or possibly so: these hold money back, and one a side is all that a bot may have.
+DOUBTFUL_STATES = [IntentState.SENDING.value, IntentState.UNKNOWN.value, IntentState.NEEDS_HUMAN.value]
+RESTING_STATES = [IntentState.OPEN.value, IntentState.PARTIAL.value]
+ACTIVE_STATES = [IntentState.PLANNED.value, *DOUBTFUL_STATES, *RESTING_STATES]
+UNFILLED_STATES = [IntentState.PLANNED.value, IntentState.REJECTED.value, IntentState.NOT_PLACED.value]
+NEVER_SENT = [IntentState.PLANNED.value, IntentState.NOT_PLACED.value]
+
+
+class OrderIntent(models.Model):
+    """One attempt to place one order: written before anything is sent, and sent at most once.
+
+    `decision_id` is what the strategy decided; a further attempt at the same decision is possible only once the earlier
+    one was proved never to have been placed. `cl_ord_id` is one for each attempt. `command_id` is the command that
+    asked for the order, where one did. `evidence` tells, oldest first, what was seen of the order and when.
+    """
+
+    id: "models.UUIDField[UUID, UUID]" = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    run = models.ForeignKey(BotRun, on_delete=models.PROTECT, related_name="intents")
+    bot_id: "models.UUIDField[UUID, UUID]" = models.UUIDField()
+    credential_id: "models.UUIDField[UUID, UUID]" = models.UUIDField()
+    decision_id = models.CharField(max_length=32)
+    command_id: "models.UUIDField[UUID | None, UUID | None]" = models.UUIDField(null=True, db_index=True)
+    attempt = models.PositiveSmallIntegerField(default=1)
+    cl_ord_id = models.CharField(max_length=18, unique=True)
+    txid = models.CharField(max_length=40, blank=True)
+
+    pair = models.CharField(max_length=20)
+    side = models.CharField(max_length=4, choices=Side.choices)
+    kind = models.CharField(max_length=4, choices=OrderKind.choices)
+    price = money_field()
+    volume = money_field()
+    reason = models.CharField(max_length=200, blank=True)
+    candle_at = models.DateTimeField(null=True)
+
+    state = models.CharField(max_length=12, choices=IntentState.choices, default=IntentState.PLANNED)
+    state_code = models.CharField(max_length=80, blank=True)
+    evidence: "models.JSONField[list[dict[str, Any]], list[dict[str, Any]]]" = models.JSONField(default=list)
+    reserved_quote = money_field(default=ZERO)
+    reserved_base = money_field(default=ZERO)
+    filled_volume = money_field(default=ZERO)
+    filled_cost = money_field(default=ZERO)
+    filled_fee = money_field(default=ZERO)
+
+    fence = models.BigIntegerField()
+    planned_at = models.DateTimeField()
+    sent_at = models.DateTimeField(null=True)
+    deadline = models.DateTimeField(null=True)
+    cancel_requested_at = models.DateTimeField(null=True)
+    checks = models.PositiveSmallIntegerField(default=0)
+    next_check_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "trading_order_intent"
+        indexes = [
+            models.Index(fields=["run"], condition=Q(state__in=ACTIVE_STATES), name="trading_intent_active_by_run"),
+            models.Index(fields=["next_check_at"], condition=Q(state__in=ACTIVE_STATES), name="trading_intent_due"),
+            models.Index(fields=["bot_id", "planned_at"], name="trading_intent_by_bot"),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["decision_id", "attempt"], name="trading_intent_decision_attempt"),
+            models.UniqueConstraint(
+                fields=["decision_id"],
+                condition=~Q(state=IntentState.NOT_PLACED),
+                name="trading_intent_one_order_a_decision",
+            ),
+            models.UniqueConstraint(
+                fields=["bot_id", "side"],
+                condition=Q(state__in=ACTIVE_STATES),
+                name="trading_intent_one_active_a_side",
+            ),
+            models.UniqueConstraint(
+                fields=["credential_id", "txid"], condition=~Q(txid=""), name="trading_intent_txid"
+            ),
+            models.CheckConstraint(condition=Q(state__in=list(IntentState)), name="trading_intent_state"),
+            models.CheckConstraint(condition=Q(side__in=list(Side)), name="trading_intent_side"),
+            models.CheckConstraint(condition=Q(kind__in=list(OrderKind)), name="trading_intent_kind"),
+            models.CheckConstraint(condition=Q(price__gt=0, volume__gt=0), name="trading_intent_terms"),
+            models.CheckConstraint(
+                condition=Q(
+                    filled_volume__gte=0, filled_volume__lte=F("volume"), filled_cost__gte=0, filled_fee__gte=0
+                ),
+                name="trading_intent_filled_in_volume",
+            ),
+            models.CheckConstraint(
+                condition=Q(reserved_quote__gte=0, reserved_base__gte=0), name="trading_intent_reserved"
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=ACTIVE_STATES, ended_at=None)
+                | (~Q(state__in=ACTIVE_STATES) & Q(ended_at__isnull=False, reserved_quote=0, reserved_base=0)),
+                name="trading_intent_ended_holds_nothing",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state=IntentState.FILLED) | Q(filled_volume=F("volume")),
+                name="trading_intent_filled_is_whole",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state__in=UNFILLED_STATES) | Q(filled_volume=0), name="trading_intent_unfilled"
+            ),
+            models.CheckConstraint(
+                condition=~Q(state__in=[*RESTING_STATES, IntentState.FILLED]) | ~Q(txid=""),
+                name="trading_intent_placed_has_txid",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=NEVER_SENT) | Q(sent_at__isnull=False, deadline__isnull=False),
+                name="trading_intent_sent_has_deadline",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state__in=[IntentState.NOT_PLACED, IntentState.NEEDS_HUMAN]) | ~Q(evidence=[]),
+                name="trading_intent_left_doubt_with_evidence",
+            ),
+        ]
+
+    @property
+    def is_active(self) -> bool:
+        return self.state in ACTIVE_STATES
+
+    @property
+    def is_resting(self) -> bool:
+        return self.state in RESTING_STATES
+
+    @property
+    def remaining(self) -> Decimal:
+        left: Decimal = self.volume - self.filled_volume
+        return left

@@ -1,0 +1,19 @@
+"""The real outside: the exchange that a run's stored credential opens."""
+
+from apps.exchange.factory import exchange_for
+from apps.exchange.port import Exchange
+from apps.trading.errors import WrongMode
+from apps.trading.models import BotRun
+from apps.trading.services.context.dependencies import Outside
+from apps.vault.selectors import credential_open
+
+
+def exchange_of(run: BotRun) -> Exchange:
+    """Raises WrongMode, and what opening a credential raises."""
+    credential = credential_open(credential_id=run.credential_id, user_id=run.user_id)
+    if credential.mode != run.mode:
+        raise WrongMode(f"A {run.mode} bot cannot trade with a {credential.mode} key.", mode=run.mode)
+    return exchange_for(credential)
+
+
+LIVE = Outside(open_exchange=exchange_of)

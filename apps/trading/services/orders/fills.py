@@ -1,0 +1,177 @@
+"""Takes over what the exchange says of an order: new fills with all that they move, then how the order stands.
+
+One transaction holds the order, its fills, the ledger, the position and the events that announce them.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from django.db import transaction
+
+from apps.core.money import plain
+from apps.core.terms import Side
+from apps.events.store.publish import publish
+from apps.exchange.types import ExchangeOrder, ExchangeTrade, OrderStatus
+from apps.messages.trading import BotTradeExecuted, TradeExecuted
+from apps.trading.errors import ContradictoryEvidence
+from apps.trading.ledger import postings_of
+from apps.trading.models import BotRun, Fill, IntentState, LedgerEntry, OrderIntent, Position
+from apps.trading.services.orders.positions import position_get_for_update, reservation_set
+
+ENDS = {
+    OrderStatus.CLOSED: IntentState.FILLED,
+    OrderStatus.CANCELED: IntentState.CANCELED,
+    OrderStatus.EXPIRED: IntentState.EXPIRED,
+}
+
+
+@transaction.atomic
+def order_record(
+    *, intent_id: UUID, order: ExchangeOrder, trades: Sequence[ExchangeTrade], now: datetime
+) -> OrderIntent:
+    """Books the trades that are not booked yet, and the order's end once all that it executed is booked.
+
+    May be repeated with the same, older or newer answers of the exchange. Raises ContradictoryEvidence where the answer
+    cannot be about this order.
+    """
+    intent = OrderIntent.objects.select_related("run").get(id=intent_id)
+    position = position_get_for_update(bot_id=intent.bot_id, pair=intent.pair)
+    intent = OrderIntent.objects.select_for_update(of=["self"]).select_related("run").get(id=intent_id)
+    _check(intent, order, trades)
+
+    known = set(intent.fills.values_list("exchange_trade_id", flat=True))
+    for trade in sorted(trades, key=lambda trade: (trade.executed_at, trade.trade_id)):
+        if trade.trade_id not in known:
+            _book(intent, position, trade, now)
+    if intent.is_active:
+        _settle(intent, order, now)
+        reservation_set(position, intent, now=now)
+    position.save()
+    intent.save()
+    return intent
+
+
+def _check(intent: OrderIntent, order: ExchangeOrder, trades: Sequence[ExchangeTrade]) -> None:
+    if order.txid != intent.txid or order.side.value != intent.side or order.volume != intent.volume:
+        raise ContradictoryEvidence(
+            f"The exchange's order {order.txid} has other terms than {intent.cl_ord_id}.", cl_ord_id=intent.cl_ord_id
+        )
+    if any(trade.order_txid != order.txid or trade.side != order.side for trade in trades):
+        raise ContradictoryEvidence(
+            f"The exchange gave trades of another order for {order.txid}.", cl_ord_id=intent.cl_ord_id
+        )
+    if sum((trade.volume for trade in trades), Decimal(0)) > intent.volume:
+        raise ContradictoryEvidence(
+            f"The exchange gave more trades for {order.txid} than were ordered.", cl_ord_id=intent.cl_ord_id
+        )
+
+
+def _book(intent: OrderIntent, position: Position, trade: ExchangeTrade, now: datetime) -> None:
+    fill = Fill.objects.create(
+        intent=intent,
+        bot_id=intent.bot_id,
+        credential_id=intent.credential_id,
+        exchange_trade_id=trade.trade_id,
+        price=trade.price,
+        volume=trade.volume,
+        cost=trade.cost,
+        fee=trade.fee,
+        executed_at=trade.executed_at,
+        recorded_at=now,
+    )
+    LedgerEntry.objects.bulk_create(
+        LedgerEntry(
+            fill=fill,
+            bot_id=intent.bot_id,
+            account=posting.account,
+            asset=posting.asset,
+            amount=posting.amount,
+            posted_at=now,
+        )
+        for posting in postings_of(
+            side=intent.side,
+            volume=trade.volume,
+            cost=trade.cost,
+            fee=trade.fee,
+            base_asset=position.base_asset,
+            quote_asset=position.quote_asset,
+        )
+    )
+    intent.filled_volume += trade.volume
+    intent.filled_cost += trade.cost
+    intent.filled_fee += trade.fee
+    sign = 1 if intent.side == Side.BUY else -1
+    position.base_volume += sign * trade.volume
+    position.quote_spent += sign * trade.cost + trade.fee
+    position.quote_fees += trade.fee
+    _announce(intent.run, intent, position, fill, now)
+
+
+def _settle(intent: OrderIntent, order: ExchangeOrder, now: datetime) -> None:
+    """The order's state. It ends only when every executed part is booked: its trades may become visible later."""
+    is_booked = intent.filled_volume >= order.executed_volume
+    if order.status.is_live or not is_booked:
+        intent.state = IntentState.PARTIAL if intent.filled_volume else IntentState.OPEN
+        return
+    intent.state = ENDS[order.status]
+    if intent.state == IntentState.FILLED and intent.filled_volume != intent.volume:
+        raise ContradictoryEvidence(
+            f"The exchange calls {order.txid} closed with {plain(intent.filled_volume)} of {plain(intent.volume)}.",
+            cl_ord_id=intent.cl_ord_id,
+        )
+    if intent.filled_volume == intent.volume:
+        intent.state = IntentState.FILLED
+    intent.state_code = order.reason[:80]
+    intent.ended_at = now
+    intent.next_check_at = None
+
+
+def _announce(run: BotRun, intent: OrderIntent, position: Position, fill: Fill, now: datetime) -> None:
+    # The bot's stream first, the credential's second: every writer takes these locks in this order.
+    publish(
+        BotTradeExecuted(
+            bot_id=intent.bot_id,
+            run_id=run.id,
+            user_id=run.user_id,
+            credential_id=intent.credential_id,
+            trade_id=fill.id,
+            order_id=intent.id,
+            exchange_trade_id=fill.exchange_trade_id,
+            mode=run.definition.mode,
+            strategy=run.definition.strategy,
+            pair=intent.pair,
+            base_asset=position.base_asset,
+            quote_asset=position.quote_asset,
+            side=Side(intent.side),
+            price=fill.price,
+            volume=fill.volume,
+            cost=fill.cost,
+            fee=fill.fee,
+            market_time=intent.candle_at,
+            executed_at=fill.executed_at,
+        ),
+        now=now,
+    )
+    publish(
+        TradeExecuted(
+            credential_id=intent.credential_id,
+            user_id=run.user_id,
+            trade_id=fill.id,
+            order_id=intent.id,
+            exchange_trade_id=fill.exchange_trade_id,
+            bot_id=intent.bot_id,
+            mode=run.definition.mode,
+            pair=intent.pair,
+            base_asset=position.base_asset,
+            quote_asset=position.quote_asset,
+            side=Side(intent.side),
+            price=fill.price,
+            volume=fill.volume,
+            cost=fill.cost,
+            fee=fill.fee,
+            executed_at=fill.executed_at,
+        ),
+        now=now,
+    )

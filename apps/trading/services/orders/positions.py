@@ -1,0 +1,44 @@
+"""What a bot holds, what it may still spend, and what its open orders keep back."""
+
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from apps.core.money import DECIMAL_PLACES, round_up
+from apps.core.terms import Side
+from apps.trading.models import OrderIntent, Position
+
+# The highest taker fee that Kraken has published (0.80 %, autumn 2026): what an order may cost at worst.
+WORST_FEE_RATE = Decimal("0.008")
+
+
+def worst_cost(*, price: Decimal, volume: Decimal) -> Decimal:
+    """The most quote currency that a purchase may take, with its fee."""
+    return round_up(price * volume * (1 + WORST_FEE_RATE), DECIMAL_PLACES)
+
+
+def position_get_for_update(*, bot_id: UUID, pair: str) -> Position:
+    """The bot's position in the pair, locked. It exists from the start of the bot's first run in the pair."""
+    return Position.objects.select_for_update().get(bot_id=bot_id, pair=pair)
+
+
+def position_ensure(*, bot_id: UUID, pair: str, base_asset: str, quote_asset: str, now: datetime) -> Position:
+    position, _ = Position.objects.get_or_create(
+        bot_id=bot_id,
+        pair=pair,
+        defaults={"base_asset": base_asset, "quote_asset": quote_asset, "updated_at": now},
+    )
+    return position
+
+
+def reservation_set(position: Position, intent: OrderIntent, *, now: datetime) -> None:
+    """Reserves what the order may still take; nothing once it has ended. Both rows are locked; the caller saves."""
+    quote = base = Decimal(0)
+    if intent.is_active and intent.side == Side.BUY:
+        quote = worst_cost(price=intent.price, volume=intent.remaining)
+    elif intent.is_active:
+        base = intent.remaining
+    position.quote_reserved += quote - intent.reserved_quote
+    position.base_reserved += base - intent.reserved_base
+    position.updated_at = now
+    intent.reserved_quote, intent.reserved_base = quote, base

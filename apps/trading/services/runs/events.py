@@ -1,0 +1,122 @@
+"""What a run tells the world besides its trades: that it held back, that it has trouble, that it ended."""
+
+from datetime import datetime, timedelta
+from typing import Literal
+
+import structlog
+from django.db import transaction
+
+from apps.core.errors import PlatformError
+from apps.core.terms import Side
+from apps.events.store.publish import publish
+from apps.messages.bots import BotError, BotStopped
+from apps.messages.trading import BotTradeSkipped
+from apps.trading.models import BotRun, RunState
+from apps.trading.risk import HeldBack
+from apps.trading.selectors import orders_left
+from apps.trading.services.context.run_lease import RunLease, run_get_for_update
+
+log = structlog.get_logger(__name__)
+
+# An error that passes by itself within this time is nobody's business.
+TROUBLE_PERSISTS_AFTER = timedelta(seconds=30)
+PAUSE_AFTER_TROUBLE = timedelta(seconds=5)
+
+
+@transaction.atomic
+def trade_skipped(
+    *, lease: RunLease, side: Side, held: HeldBack, candle_at: datetime | None, is_asked: bool, now: datetime
+) -> None:
+    """Notes that a rule held a trade back, and publishes it where the reason is a new one or somebody asked.
+
+    A bot that holds back for the same reason candle after candle says so once.
+    """
+    run = run_get_for_update(lease)
+    reason = f"{side}:{held.code}"
+    is_news = run.skip_reason != reason
+    run.skip_reason = reason
+    run.save(update_fields=["skip_reason"])
+    if is_news or is_asked:
+        publish(
+            BotTradeSkipped(
+                bot_id=run.bot_id,
+                run_id=run.id,
+                user_id=run.user_id,
+                pair=run.pair,
+                side=side.value,
+                code=held.code,
+                message=held.message,
+                market_time=candle_at,
+                skipped_at=now,
+            ),
+            now=now,
+        )
+
+
+@transaction.atomic
+def run_trouble(*, lease: RunLease, error: PlatformError, now: datetime) -> None:
+    """Notes a failure that may pass. Where it persists, the user is told, once; the run goes on and tries again."""
+    run = run_get_for_update(lease)
+    run.trouble_code = error.code
+    if run.trouble_since is None:
+        run.trouble_since = now
+    elif not run.trouble_announced and now - run.trouble_since >= TROUBLE_PERSISTS_AFTER:
+        run.trouble_announced = True
+        publish(_error_of(run, code=error.code, message=error.message, is_final=False, now=now), now=now)
+    run.next_tick_at = max(run.next_tick_at, now + PAUSE_AFTER_TROUBLE)
+    run.save(update_fields=["trouble_code", "trouble_since", "trouble_announced", "next_tick_at"])
+    log.warning("run_in_trouble", run_id=str(run.id), bot_id=str(run.bot_id), code=error.code, reason=error.message)
+
+
+@transaction.atomic
+def run_recovered(*, lease: RunLease) -> None:
+    """The trouble, if there was any, is over."""
+    BotRun.objects.filter(id=lease.run_id, fence=lease.fence, trouble_since__isnull=False).update(
+        trouble_code="", trouble_since=None, trouble_announced=False
+    )
+
+
+@transaction.atomic
+def run_fail(*, lease: RunLease, code: str, message: str, now: datetime) -> None:
+    """Ends the run for good: going on would not help. Its open orders stay, and are looked after."""
+    run = run_get_for_update(lease)
+    if not RunState(run.state).is_live:
+        return
+    run_close(run, state=RunState.ERROR, now=now)
+    publish(_error_of(run, code=code, message=message, is_final=True, now=now), now=now)
+    publish(stopped_of(run, manner="error", reason=message, now=now), now=now)
+    log.error("run_failed", run_id=str(run.id), bot_id=str(run.bot_id), code=code, reason=message)
+
+
+def run_close(run: BotRun, *, state: RunState, now: datetime) -> None:
+    """Saves the run as ended. It is locked; the caller announces it."""
+    run.state = state
+    run.stopped_at = now
+    run.save(update_fields=["state", "stopped_at"])
+
+
+def stopped_of(
+    run: BotRun, *, manner: Literal["pause", "stop", "flatten", "error"], reason: str, now: datetime
+) -> BotStopped:
+    return BotStopped(
+        bot_id=run.bot_id,
+        user_id=run.user_id,
+        run_id=run.id,
+        command_id=run.stop_command_id,
+        manner=manner,
+        reason=reason,
+        open_orders=tuple(orders_left(bot_id=run.bot_id)),
+        stopped_at=now,
+    )
+
+
+def _error_of(run: BotRun, *, code: str, message: str, is_final: bool, now: datetime) -> BotError:
+    return BotError(
+        bot_id=run.bot_id,
+        user_id=run.user_id,
+        run_id=run.id,
+        code=code,
+        message=message,
+        is_final=is_final,
+        failed_at=now,
+    )

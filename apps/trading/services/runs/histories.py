@@ -1,0 +1,145 @@
+"""After a restore of the database no bot trades until its orders were compared with the exchange.
+
+Only the exchange knows what was ordered in the time that the database lost. For each run that is live, or has orders
+that may be on the book, the reconciler resolves what the database knows, takes off the book what carries the bot's mark
+and is not known, and ends the run where such an order was filled: its position is not what the database says.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+from django.db.models import Q
+
+from apps.core.context import message_context
+from apps.core.errors import PlatformError
+from apps.events.store.lineage import last_restore, lineage_current
+from apps.exchange.types import ExchangeOrder
+from apps.trading.errors import HistoryNotReconciled, LeaseLost
+from apps.trading.ids import is_ours
+from apps.trading.models import ACTIVE_STATES, BotRun, IntentState, OrderIntent, ReconciledHistory
+from apps.trading.models.runs import LIVE_RUNS
+from apps.trading.services.context.dependencies import Desk, Outside
+from apps.trading.services.context.live import LIVE
+from apps.trading.services.context.run_lease import RunLease, run_lease
+from apps.trading.services.orders.lifecycle import intents_recover
+from apps.trading.services.orders.placement import order_cancel, orders_sync
+from apps.trading.services.orders.unknown_outcome import CLOCK_SKEW, intent_resolve, orphans_cancel
+from apps.trading.services.runs.events import run_fail
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Where the database is now; `restored_to` is None where no restore to it was recorded."""
+
+    lineage: str
+    restore_id: UUID | None
+    restored_to: datetime | None
+
+
+def history_current() -> History:
+    now, last = lineage_current(), last_restore()
+    is_this = last is not None and last.lineage == now
+    return History(now, last.restore_id if last else None, last.restored_to if last and is_this else None)
+
+
+def history_is_reconciled(*, now: datetime) -> bool:
+    """Whether bots may trade. A database that has never said in which history it is says so now."""
+    current = history_current()
+    row, _ = ReconciledHistory.objects.get_or_create(
+        id=1, defaults={"lineage": current.lineage, "restore_id": current.restore_id, "reconciled_at": now}
+    )
+    return (row.lineage, row.restore_id) == (current.lineage, current.restore_id)
+
+
+def refuse_unreconciled(*, now: datetime) -> None:
+    """Raises HistoryNotReconciled."""
+    if not history_is_reconciled(now=now):
+        raise HistoryNotReconciled(
+            "The database was restored or taken over by another server. Bots go on once their orders were compared "
+            "with the exchange."
+        )
+
+
+def history_reconcile(*, outside: Outside = LIVE) -> str:
+    """Compares every run's orders with the exchange, where that has not been done since a restore.
+
+    Returns why bots still wait, for a person; nothing where they may trade. Run it again until they may.
+    """
+    if history_is_reconciled(now=outside.clock()):
+        return ""
+    current = history_current()
+    if current.restored_to is None:
+        return (
+            "The database was restored or taken over by another server: bots wait. Record to which moment: "
+            "`manage.py record_restore`."
+        )
+    waiting = [str(run.bot_id) for run in _runs() if not _compare(run, current.restored_to, outside)]
+    if waiting:
+        return f"After a restore, bots wait until these were compared with the exchange: {', '.join(waiting[:5])}."
+    _mark_reconciled(current, now=outside.clock())
+    return ""
+
+
+def _mark_reconciled(current: History, *, now: datetime) -> None:
+    ReconciledHistory.objects.filter(id=1).update(
+        lineage=current.lineage, restore_id=current.restore_id, reconciled_at=now
+    )
+    log.warning("history_reconciled", lineage=current.lineage, restore_id=str(current.restore_id))
+
+
+def _runs() -> list[BotRun]:
+    wanted = Q(state__in=LIVE_RUNS) | Q(intents__state__in=ACTIVE_STATES)
+    return list(BotRun.objects.filter(wanted).distinct().order_by("started_at"))
+
+
+def _compare(run: BotRun, restored_to: datetime, outside: Outside) -> bool:
+    """Whether nothing more has to be known of this run. A failure that may pass leaves it for the next round."""
+    with (
+        message_context(correlation_id=run.correlation_id, causation_id=run.started_event_id),
+        run_lease(run_id=run.id, now=outside.clock()) as lease,
+    ):
+        if lease is None:
+            return False
+        try:
+            _look_after(run, lease, outside.desk(run), restored_to)
+        except LeaseLost:
+            return False
+        except PlatformError as error:
+            log.warning("comparison_failed", run_id=str(run.id), code=error.code, reason=error.message)
+            if error.retryable:
+                return False
+            run_fail(lease=lease, code=error.code, message=error.message, now=outside.clock())
+    return True
+
+
+def _look_after(run: BotRun, lease: RunLease, desk: Desk, restored_to: datetime) -> None:
+    intents_recover(lease=lease, now=desk.clock())
+    orphans_cancel(bot_id=run.bot_id, desk=desk)
+    for intent in OrderIntent.objects.filter(run=run, state__in=ACTIVE_STATES).order_by("planned_at"):
+        lease.renew(now=desk.clock())
+        if intent.state == IntentState.UNKNOWN:
+            intent_resolve(intent, desk=desk)
+        elif intent.is_resting:
+            for each in orders_sync([intent], desk=desk):
+                if each.is_resting and each.cancel_requested_at is not None:
+                    order_cancel(each, desk=desk)
+    # After the cancels: what was filled before them is among the ended orders.
+    lost = [order for order in _unknown_orders(run, desk, restored_to) if order.executed_volume]
+    if lost:
+        names = ", ".join(order.txid for order in lost[:10])
+        message = (
+            f"Orders of the time that the database lost were filled: {names}. The bot's position is not what the "
+            "platform knows. Settle it on the exchange, then start a new bot."
+        )
+        run_fail(lease=lease, code="orders_lost_in_restore", message=message, now=desk.clock())
+
+
+def _unknown_orders(run: BotRun, desk: Desk, restored_to: datetime) -> list[ExchangeOrder]:
+    ended = desk.exchange.closed_orders(start=restored_to - CLOCK_SKEW)
+    marked = {order.cl_ord_id or "": order for order in ended if is_ours(order.cl_ord_id or "", bot_id=run.bot_id)}
+    known = set(OrderIntent.objects.filter(cl_ord_id__in=list(marked)).values_list("cl_ord_id", flat=True))
+    return [order for cl_ord_id, order in marked.items() if cl_ord_id not in known]

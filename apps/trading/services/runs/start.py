@@ -1,0 +1,100 @@
+"""Starting a bot."""
+
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+from django.db import transaction
+
+from apps.core.context import current_context
+from apps.events.commands.runner import CommandDropped, Delivery
+from apps.events.store.publish import publish
+from apps.exchange.instrument import Instrument
+from apps.messages.bots import BotStarted, StartBot
+from apps.strategies.registry import strategy_get
+from apps.trading.models import BotRun, BotSwitch
+from apps.trading.models.runs import LIVE_RUNS
+from apps.trading.services.context.dependencies import Outside
+from apps.trading.services.context.live import LIVE
+from apps.trading.services.orders.positions import position_ensure
+from apps.trading.services.orders.unknown_outcome import orphans_cancel
+from apps.trading.services.runs.histories import refuse_unreconciled
+
+log = structlog.get_logger(__name__)
+
+
+def run_start(*, command: StartBot, delivery: Delivery, outside: Outside = LIVE) -> BotRun:
+    """Begins a run: its row, the news of it and the command's end are one transaction.
+
+    Raises CommandDropped where the bot runs already, was stopped since or was deleted, UnknownStrategy,
+    InvalidParameters, UnknownPair, HistoryNotReconciled, and what opening the credential raises.
+    """
+    _refuse_unwanted(command)
+    refuse_unreconciled(now=outside.clock())
+    run = _run_of(command, now=outside.clock())
+    strategy_get(run.definition.strategy).read(run.definition.parameters)
+    desk = outside.desk(run)
+    instrument = desk.exchange.instrument(run.definition.pair)
+    orphans_cancel(bot_id=run.bot_id, desk=desk)
+    return _begin(run, command, delivery, instrument, now=outside.clock())
+
+
+@transaction.atomic
+def _begin(run: BotRun, command: StartBot, delivery: Delivery, instrument: Instrument, *, now: datetime) -> BotRun:
+    switch_get_for_update(command.bot_id)
+    _refuse_unwanted(command)
+    run.pair = instrument.altname
+    position_ensure(bot_id=run.bot_id, pair=run.pair, base_asset=instrument.base, quote_asset=instrument.quote, now=now)
+    run.started_at = run.next_tick_at = now
+    run.started_event_id = publish(
+        BotStarted(
+            bot_id=run.bot_id,
+            user_id=run.user_id,
+            run_id=run.id,
+            command_id=command.command_id,
+            config_version=run.definition.version,
+            started_at=now,
+        ),
+        now=now,
+    )
+    run.save(force_insert=True)
+    delivery.complete(now=now)
+    log.info("run_started", run_id=str(run.id), bot_id=str(run.bot_id), strategy=run.definition.strategy)
+    return run
+
+
+def switch_get_for_update(bot_id: UUID) -> BotSwitch:
+    """The bot's switch, locked: one start or stop of a bot at a time."""
+    BotSwitch.objects.get_or_create(bot_id=bot_id)
+    return BotSwitch.objects.select_for_update().get(bot_id=bot_id)
+
+
+def refuse_deleted(bot_id: UUID) -> None:
+    """Raises CommandDropped."""
+    if BotSwitch.objects.filter(bot_id=bot_id, deleted_at__isnull=False).exists():
+        raise CommandDropped("the bot was deleted")
+
+
+def _refuse_unwanted(command: StartBot) -> None:
+    refuse_deleted(command.bot_id)
+    if BotSwitch.objects.filter(bot_id=command.bot_id, stop_requested_at__gte=command.requested_at).exists():
+        raise CommandDropped("superseded: the bot was told to stop after this start was asked for")
+    if BotRun.objects.filter(bot_id=command.bot_id, state__in=LIVE_RUNS).exists():
+        raise CommandDropped("the bot is already running")
+
+
+def _run_of(command: StartBot, *, now: datetime) -> BotRun:
+    config = command.config
+    return BotRun(
+        bot_id=command.bot_id,
+        user_id=command.user_id,
+        credential_id=config.credential_id,
+        mode=config.mode,
+        pair=config.pair,
+        config=config.model_dump(mode="json"),
+        start_command_id=command.command_id,
+        requested_at=command.requested_at,
+        started_at=now,
+        next_tick_at=now,
+        correlation_id=current_context().correlation_id,
+    )

@@ -1,0 +1,115 @@
+"""A tick: one worker looks after a run's orders, and decides where a new candle has closed."""
+
+import contextlib
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+import structlog
+from django.db import DatabaseError
+
+from apps.core.context import message_context
+from apps.core.errors import PlatformError
+from apps.trading.errors import LeaseLost, RunNotTrading, UnexpectedFailure
+from apps.trading.models import BotRun
+from apps.trading.services.context.dependencies import Desk, Outside
+from apps.trading.services.context.live import LIVE
+from apps.trading.services.context.run_lease import RunLease, run_lease
+from apps.trading.services.orders.lifecycle import intents_recover
+from apps.trading.services.orders.placement import Placement, order_cancel, orders_sync, resting_intents
+from apps.trading.services.runs.decisions import candle_mark_decided, closed_candles, plan_carry_out, plans_for
+from apps.trading.services.runs.events import run_fail, run_recovered, run_trouble
+from apps.trading.services.runs.histories import history_is_reconciled
+
+log = structlog.get_logger(__name__)
+
+
+class TickOutcome(StrEnum):
+    BUSY = "busy"  # another worker is at the bot
+    NOT_RUNNING = "not_running"
+    NOT_RECONCILED = "not_reconciled"  # the database was restored: the orders are compared with the exchange first
+    NOTHING_NEW = "nothing_new"  # no candle has closed since the last decision
+    DECIDED = "decided"
+    LOST = "lost"  # the bot was taken over or told to stop meanwhile
+    TROUBLE = "trouble"  # it failed, and tries again
+    FAILED = "failed"  # it failed, and the run has ended
+
+
+def tick_run(*, run_id: UUID, outside: Outside = LIVE) -> TickOutcome:
+    """One tick. Returns at once where another worker holds the run. Announces failures instead of raising them.
+
+    What nobody foresaw is announced and raised.
+    """
+    run = BotRun.objects.filter(id=run_id).first()
+    if run is None or not run.is_running:
+        return TickOutcome.NOT_RUNNING
+    if not history_is_reconciled(now=outside.clock()):
+        return TickOutcome.NOT_RECONCILED
+    with (
+        message_context(correlation_id=run.correlation_id, causation_id=run.started_event_id),
+        run_lease(run_id=run_id, now=outside.clock()) as lease,
+    ):
+        return TickOutcome.BUSY if lease is None else _work(lease, outside)
+
+
+def _work(lease: RunLease, outside: Outside) -> TickOutcome:
+    try:
+        run = BotRun.objects.get(id=lease.run_id)
+        if not run.is_running:
+            return TickOutcome.NOT_RUNNING
+        outcome = _tick(run, lease, outside.desk(run))
+        if run.trouble_since is not None:
+            run_recovered(lease=lease)
+    except (LeaseLost, RunNotTrading) as error:
+        log.info("tick_given_up", run_id=str(lease.run_id), reason=error.message)
+        return TickOutcome.LOST
+    except PlatformError as error:
+        return after_failure(lease, error, now=outside.clock())
+    except DatabaseError:
+        raise
+    except Exception:
+        with contextlib.suppress(DatabaseError, LeaseLost):
+            unforeseen = UnexpectedFailure("The bot failed for an unexpected reason.")
+            run_trouble(lease=lease, error=unforeseen, now=outside.clock())
+        raise
+    return outcome
+
+
+def after_failure(lease: RunLease, error: PlatformError, *, now: datetime) -> TickOutcome:
+    """What may pass is noted; what cannot pass ends the run."""
+    try:
+        if error.retryable:
+            run_trouble(lease=lease, error=error, now=now)
+            return TickOutcome.TROUBLE
+        run_fail(lease=lease, code=error.code, message=error.message, now=now)
+    except LeaseLost:
+        return TickOutcome.LOST
+    return TickOutcome.FAILED
+
+
+def _tick(run: BotRun, lease: RunLease, desk: Desk) -> TickOutcome:
+    intents_recover(lease=lease, now=desk.clock())
+    orders_look_after(run, desk=desk)
+    run.refresh_from_db()  # what was found out may have reopened a decision
+    candles = closed_candles(run, desk)
+    if not candles:
+        return TickOutcome.NOTHING_NEW
+    lease.renew(now=desk.clock())
+    instrument = desk.exchange.instrument(run.pair)
+    candle_at = candles[-1].opened_at
+    plans = plans_for(run, candles, instrument, is_asked=False)
+    done = [
+        plan_carry_out(plan, run=run, lease=lease, instrument=instrument, desk=desk, candle_at=candle_at)
+        for plan in plans
+    ]
+    if not any(isinstance(each, Placement) for each in done):
+        candle_mark_decided(lease=lease, candle_at=candle_at)
+    return TickOutcome.DECIDED
+
+
+def orders_look_after(run: BotRun, *, desk: Desk) -> None:
+    """Books what became of orders on the book, and takes off those that are not wanted. Raises what reads raise."""
+    due = resting_intents(run.id, due_at=desk.clock())
+    for intent in orders_sync(due, desk=desk):
+        if intent.is_resting and intent.cancel_requested_at is not None:
+            order_cancel(intent, desk=desk)

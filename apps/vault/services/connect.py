@@ -1,0 +1,109 @@
+"""Connecting a key: asked, judged, sealed, stored and announced, in that order."""
+
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from django.db import transaction
+
+from apps.core.errors import Malformed, PlatformError
+from apps.core.ids import new_id
+from apps.core.terms import Mode
+from apps.events.store.publish import publish
+from apps.exchange.nonce import key_digest, nonce_forget
+from apps.exchange.paper_account import paper_account_open
+from apps.exchange.types import KeyInfo
+from apps.messages.kraken import KrakenKeyConnected
+from apps.vault.encryption import Login
+from apps.vault.errors import LabelTaken, TooManyKeys
+from apps.vault.models import Credential
+from apps.vault.selectors import credential_list, key_is_connected
+from apps.vault.services.key_info import (
+    FAILURES,
+    failure_announce,
+    login_write,
+    passport_ask,
+    passport_write,
+    refuse_connected_key,
+    unique_or_taken,
+)
+
+MAX_KEYS = 20
+
+# What a paper account starts with.
+PAPER_DEPOSITS = {"ZUSD": Decimal(10_000)}
+
+
+def credential_connect(
+    *,
+    user_id: UUID,
+    label: str,
+    mode: Mode,
+    now: datetime,
+    api_key: str | None = None,
+    api_secret: str | None = None,
+) -> Credential:
+    """Connects a live key, or opens a paper account and connects its key. No transaction: an exchange is asked.
+
+    A key that is not good is refused and announced. Raises LabelTaken, TooManyKeys, KeyAlreadyConnected,
+    KeyMayWithdraw, KeyRightsUnknown, AccountNotOpened, and what reads of an exchange raise.
+    """
+    _refuse_before_asking(user_id, label)
+    credential_id = new_id()
+    if mode == Mode.PAPER:
+        login = _paper_login(user_id, credential_id, label)
+    elif api_key and api_secret:
+        refuse_connected_key(api_key)
+        login = Login(mode, api_key, api_secret)
+    else:
+        raise Malformed("A live key has two halves: api_key and api_secret.")
+    try:
+        info = passport_ask(login)
+    except PlatformError as error:
+        _forget(login, error, user_id, now)
+        raise
+    return _store(login, info, credential_id=credential_id, user_id=user_id, label=label, now=now)
+
+
+def _refuse_before_asking(user_id: UUID, label: str) -> None:
+    keys = credential_list(user_id=user_id)
+    if keys.filter(label__iexact=label).exists():
+        raise LabelTaken("You have a key of this name already.")
+    if keys.count() >= MAX_KEYS:
+        raise TooManyKeys(f"At most {MAX_KEYS} keys can be connected. Disconnect one first.")
+
+
+def _paper_login(user_id: UUID, credential_id: UUID, label: str) -> Login:
+    # An account of its own for each connection: a name that was used before does not bring back an old balance.
+    account = paper_account_open(
+        owner_id=user_id, label=f"{label[:40].strip()} {credential_id}", deposits=PAPER_DEPOSITS
+    )
+    return Login(Mode.PAPER, account.api_key, account.api_secret)
+
+
+def _forget(login: Login, error: PlatformError, user_id: UUID, now: datetime) -> None:
+    """The key is not kept; what proves it bad is announced, and stays announced though the answer is a refusal."""
+    if not key_is_connected(key_digest(login.api_key)):
+        nonce_forget(login.api_key)
+    if isinstance(error, FAILURES):
+        with transaction.atomic():
+            failure_announce(error, user_id=user_id, credential_id=None, mode=login.mode, now=now)
+
+
+def _store(login: Login, info: KeyInfo, *, credential_id: UUID, user_id: UUID, label: str, now: datetime) -> Credential:
+    credential = Credential(id=credential_id, user_id=user_id, label=label, mode=login.mode, created_at=now)
+    login_write(credential, login)
+    passport_write(credential, info, now=now)
+    with unique_or_taken():
+        credential.save(force_insert=True)
+        publish(
+            KrakenKeyConnected(
+                credential_id=credential.id,
+                user_id=user_id,
+                mode=login.mode,
+                permissions=tuple(credential.permissions),
+                expires_at=credential.expires_at,
+            ),
+            now=now,
+        )
+    return credential

@@ -1,0 +1,104 @@
+"""Testing a key again, and replacing it by a new one."""
+
+from datetime import datetime
+from uuid import UUID
+
+from django.db import transaction
+
+from apps.core.errors import PlatformError
+from apps.core.terms import Mode
+from apps.events.store.publish import publish
+from apps.exchange.nonce import key_digest, nonce_forget
+from apps.messages.kraken import KrakenKeyUpdated
+from apps.vault.encryption import Login
+from apps.vault.errors import PaperKeyNotRotatable
+from apps.vault.models import Credential
+from apps.vault.selectors import credential_get, credential_open
+from apps.vault.services.key_info import (
+    FAILURES,
+    KEY_FAULTS,
+    credential_lock,
+    failure_announce,
+    login_write,
+    passport_ask,
+    passport_write,
+    refuse_connected_key,
+    unique_or_taken,
+)
+
+MAX_ERROR_LENGTH = 300
+
+
+def credential_test(*, credential_id: UUID, user_id: UUID, now: datetime) -> Credential:
+    """Asks the exchange whether the key is still good: renews its passport, or suspends it and says why.
+
+    No transaction: an exchange is asked. Raises NotFound, KeyChangedMeanwhile, KeyMayWithdraw, KeyRightsUnknown and
+    what reads of an exchange raise; where it does not answer, nothing is changed.
+    """
+    login = credential_open(credential_id=credential_id, user_id=user_id, even_suspended=True)
+    try:
+        info = passport_ask(login)
+    except KEY_FAULTS as error:
+        credential_suspend(credential_id=credential_id, user_id=user_id, api_key=login.api_key, error=error, now=now)
+        raise
+    except FAILURES as error:
+        with transaction.atomic():
+            failure_announce(error, user_id=user_id, credential_id=credential_id, mode=login.mode, now=now)
+        raise
+    with transaction.atomic():
+        credential = credential_lock(credential_id=credential_id, user_id=user_id, digest=key_digest(login.api_key))
+        changed = passport_write(credential, info, now=now)
+        credential.save()
+        if changed:
+            _announce_update(credential, changed, now)
+    return credential
+
+
+def credential_rotate(
+    *, credential_id: UUID, user_id: UUID, api_key: str, api_secret: str, now: datetime
+) -> Credential:
+    """Replaces a live key by a new one of the same account, once that has passed its test. Bots go on with it.
+
+    No transaction: an exchange is asked. A new key that is not good is refused and announced; the old one stays. Raises
+    as `credential_test` does, and PaperKeyNotRotatable, KeyAlreadyConnected.
+    """
+    before = credential_get(credential_id=credential_id, user_id=user_id)
+    if before.mode == Mode.PAPER:
+        raise PaperKeyNotRotatable("The paper exchange makes its keys itself; there is nothing to rotate.")
+    refuse_connected_key(api_key)
+    login = Login(Mode.LIVE, api_key, api_secret)
+    try:
+        info = passport_ask(login)
+    except PlatformError as error:
+        nonce_forget(api_key)
+        if isinstance(error, FAILURES):
+            with transaction.atomic():
+                failure_announce(error, user_id=user_id, credential_id=credential_id, mode=Mode.LIVE, now=now)
+        raise
+    with unique_or_taken():
+        credential = credential_lock(credential_id=credential_id, user_id=user_id, digest=before.key_digest)
+        login_write(credential, login)
+        changed = passport_write(credential, info, now=now)
+        credential.save()
+        _announce_update(credential, ["key", *changed], now)
+    return credential
+
+
+@transaction.atomic
+def credential_suspend(
+    *, credential_id: UUID, user_id: UUID, api_key: str, error: PlatformError, now: datetime
+) -> None:
+    """Stops a key that the exchange refused, and tells. Raises KeyChangedMeanwhile where it is another key by now."""
+    credential = credential_lock(credential_id=credential_id, user_id=user_id, digest=key_digest(api_key))
+    was_active = credential.state == Credential.State.ACTIVE
+    credential.state = Credential.State.SUSPENDED
+    credential.tested_at = now
+    credential.last_error = error.message[:MAX_ERROR_LENGTH]
+    credential.save(update_fields=["state", "tested_at", "last_error"])
+    if was_active:
+        _announce_update(credential, ["state"], now)
+    failure_announce(error, user_id=user_id, credential_id=credential.id, mode=credential.exchange_mode, now=now)
+
+
+def _announce_update(credential: Credential, changed: list[str], now: datetime) -> None:
+    publish(KrakenKeyUpdated(credential_id=credential.id, user_id=credential.user_id, changed=tuple(changed)), now=now)
