@@ -96,15 +96,14 @@ class Strategy(BaseModel, ABC):
     title: ClassVar[str]
     description: ClassVar[str]
 
-    def __init_subclass__(cls, *, strategy: str, title: str) -> None:
-        # Pydantic takes `title` for its configuration, from which the JSON Schema has it.
+    def __init_subclass__(cls, *, strategy: str) -> None:
         super().__init_subclass__()
         cls.strategy = strategy
-        cls.title = title
         cls.description = " ".join((cls.__doc__ or "").split())
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        cls.title = str(cls.model_config["title"])  # pydantic keeps the keyword argument for itself
         if declared.setdefault(cls.strategy, cls).__qualname__ != cls.__qualname__:
             raise DuplicateStrategy(f"The strategy {cls.strategy!r} is declared twice.")
 
