@@ -1,0 +1,105 @@
+"""What the documents name exists: pages, files, management commands and make targets."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.core.management import get_commands
+
+ROOT = Path(__file__).resolve().parents[3]
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "apps").rglob("*.md"), *(ROOT / "dev").rglob("*.md")]
+)
+CODE = [
+    path
+    for folder in ("apps", "platform", "dev", "tests", "nginx", "docker")
+    for path in sorted((ROOT / folder).rglob("*"))
+    if path.suffix in {".py", ".yml", ".template", ".toml", ".sql"} and path != Path(__file__).resolve()
+]
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+# A path in backticks that begins in one of our folders; placeholders such as NAME or <name> are examples.
+PATH = re.compile(r"`((?:apps|platform|dev|tests|nginx|docker|docs|requirements)/[\w./*-]*)`")
+CITED_PAGE = re.compile(r"\bdocs/[\w/-]+\.(?:md|json|yaml)\b")
+COMMAND = re.compile(r"\bmanage\.py ([a-z_]{3,})")
+TARGET = re.compile(r"`make ([a-z-]+)")
+
+
+def relative(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def test_there_are_documents_to_look_at() -> None:
+    assert {"README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/glossary.md"} <= {relative(p) for p in PAGES}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_every_link_leads_to_a_page_that_exists(page: Path) -> None:
+    local = [link.split("#")[0] for link in LINK.findall(page.read_text()) if "://" not in link and link[0] != "#"]
+    assert [link for link in local if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_every_anchor_of_a_link_is_a_heading(page: Path) -> None:
+    missing = []
+    for link in LINK.findall(page.read_text()):
+        target, _, anchor = link.partition("#")
+        if anchor and "://" not in link:
+            there = (page.parent / target).resolve() if target else page
+            if anchor not in headings(there):
+                missing.append(link)
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_every_path_in_backticks_exists(page: Path) -> None:
+    if page.name == "CHANGELOG.md":
+        pytest.skip("tells of what was")
+    named = {path for path in PATH.findall(page.read_text()) if not path.split("/")[-1].isupper()}
+    assert [path for path in sorted(named) if not exists(path)] == []
+
+
+def test_every_page_that_code_cites_exists() -> None:
+    cited = {(relative(path), name) for path in CODE for name in CITED_PAGE.findall(path.read_text())}
+    assert cited
+    assert sorted((path, name) for path, name in cited if not (ROOT / name).exists()) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_every_management_command_exists(page: Path) -> None:
+    if page.name == "CHANGELOG.md":
+        pytest.skip("tells of what was")
+    assert sorted(set(COMMAND.findall(page.read_text())) - get_commands().keys()) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_every_make_target_exists(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    assert sorted(set(TARGET.findall(page.read_text())) - targets) == []
+
+
+def test_every_readme_of_an_app_is_linked_from_the_docs() -> None:
+    linked = {
+        (page.parent / link.split("#")[0]).resolve()
+        for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+        for link in LINK.findall(page.read_text())
+    }
+    assert sorted(relative(readme) for readme in (ROOT / "apps").rglob("README.md") if readme not in linked) == []
+
+
+def test_the_glossary_is_short() -> None:
+    assert len((ROOT / "docs" / "glossary.md").read_text().splitlines()) <= 60
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors of a page's headings, as code hosts make them: lower case, spaces as dashes, no punctuation."""
+    lines = re.findall(r"^#+ (.+)$", page.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in lines}
+
+
+def exists(path: str) -> bool:
+    return any(_matches(path)) if "*" in path else (ROOT / path).exists()
+
+
+def _matches(pattern: str) -> Iterator[Path]:
+    return ROOT.glob(pattern.rstrip("/"))
