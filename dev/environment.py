@@ -67,7 +67,8 @@ def contract(profile: Profile, environ: Mapping[str, str]) -> dict[str, str]:
     variables |= {variable(name): str(profile.ports[name]) for name in APPLICATION_PORTS}
     market = environ.get("MARKET_DATA") or (str(RECORDED_MARKET) if RECORDED_MARKET.is_file() else "")
     if market:
-        variables["MARKET_DATA"] = str(Path(market).resolve())
+        # Not resolved: the name of a link says pair and interval too, and its target's may not.
+        variables["MARKET_DATA"] = str(Path(market).absolute())
     if found["rabbitmq"].is_local:
         variables["MUCKARD_RABBITMQ_MANAGEMENT_URL"] = management_url(profile)
     return variables
