@@ -23,7 +23,13 @@ def walked(platform_url: str) -> Walked:
     email = f"{uuid4().hex}@example.com"
     client = PlatformClient(platform_url)
     return walk(
-        client, Narrator(print), email=email, password="correct horse battery staple", trades=2, at_most_seconds=60
+        client,
+        Narrator(print),
+        exchange_url=os.environ["MUCKARD_PAPER_EXCHANGE_URL"],
+        email=email,
+        password="correct horse battery staple",
+        trades=2,
+        at_most_seconds=60,
     )
 
 

@@ -2,14 +2,18 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from apps.ops.walk.client import Json, PlatformClient, WalkFailed
+from apps.ops.walk.market import PlayedMarket, budget_on, played_market
 
 POLL_SECONDS = 0.25
+# The platform keeps the exchange's list of pairs for a minute: after a change of market it may be of the one before.
+LISTED_SECONDS = 75.0
 
-# A paper bot that reacts quickly, so that there is something to see.
+# A paper bot that reacts quickly, so that there is something to see. On hourly candles of XBTUSD unless told otherwise.
 BOT = {
     "name": "Guided walk",
     "pair": "XBTUSD",
@@ -50,9 +54,19 @@ class Walked:
 
 
 def walk(
-    client: PlatformClient, narrator: Narrator, *, email: str, password: str, trades: int, at_most_seconds: float
+    client: PlatformClient,
+    narrator: Narrator,
+    *,
+    exchange_url: str,
+    email: str,
+    password: str,
+    trades: int,
+    at_most_seconds: float,
 ) -> Walked:
-    """From registering to stopping the bot again. Raises WalkFailed with the step that went wrong."""
+    """From registering to stopping the bot again, on the market that the paper exchange plays.
+
+    Raises WalkFailed with the step that went wrong; the bot is stopped then as well.
+    """
     health = client.get("/health")
     narrator.say(f"the gateway answers: {health['status']}")
 
@@ -62,13 +76,37 @@ def walk(
     client.token = tokens["access"]
     narrator.say("logged in, with a token that only public keys verify")
 
-    market = "SYNTHETIC: made up from a seed" if client.get("/api/v1/kraken/status")["synthetic"] else "recorded"
-    narrator.say(f"the paper exchange's market is {market}")
+    market = played_market(exchange_url)
+    narrator.say(f"the paper exchange's market is {market.title}")
+    until(lambda: client.get("/api/v1/trading/pairs"), _lists(market.pair), f"the pair {market.pair}", LISTED_SECONDS)
     key = _paper_account(client)
     narrator.say("paper exchange account", key["id"])
-    bot = client.post("/api/v1/bot", {**BOT, "credential_id": key["id"]})
-    narrator.say(f"bot created: {bot['strategy']} on {bot['pair']}", bot["id"])
+    wanted = {
+        "pair": market.pair,
+        "interval_minutes": market.interval_minutes,
+        "quote_budget": f"{budget_on(client, market.pair):f}",
+        "credential_id": key["id"],
+    }
+    bot = client.post("/api/v1/bot", BOT | wanted)
+    narrator.say(f"bot created: {bot['strategy']} on {bot['pair']}, {bot['interval_minutes']} minutes", bot["id"])
+    try:
+        return _run(client, narrator, bot, market, trades=trades, at_most_seconds=at_most_seconds)
+    except BaseException:
+        # Also after Ctrl-C: a bot that was left running would trade on.
+        with suppress(WalkFailed):
+            client.post(f"/api/v1/bot/{bot['id']}/stop")
+        raise
 
+
+def _run(
+    client: PlatformClient,
+    narrator: Narrator,
+    bot: Json,
+    market: PlayedMarket,
+    *,
+    trades: int,
+    at_most_seconds: float,
+) -> Walked:
     path = f"/api/v1/bot/{bot['id']}"
     started_at = time.monotonic()
     command = client.post(f"{path}/start")
@@ -79,7 +117,7 @@ def walk(
     status = until(lambda: client.get(f"{path}/status"), lambda body: body["state"] == "running", "running", 20)
     narrator.say("status says running", str(status.get("run_id", "")))
 
-    page = until(lambda: client.get(f"{path}/trades"), lambda body: bool(body["results"]), "the first trade", 60)
+    page = _first_trades(client, path, market)
     first_trade_seconds = time.monotonic() - started_at
     narrator.say("first trade in the API", page["results"][-1]["trade_id"])
     seen = {trade["trade_id"] for trade in page["results"]}
@@ -97,7 +135,33 @@ def walk(
     _must_be_done(until(lambda: client.get(f"{path}/commands/{stop['id']}"), _is_over, "the stop's receipt", 30))
     status = until(lambda: client.get(f"{path}/status"), lambda body: body["state"] == "stopped", "stopped", 20)
     narrator.say("status says stopped")
-    return Walked(bot, status, client.get(f"{path}/trades")["results"], first_trade_seconds, market)
+    return Walked(bot, status, client.get(f"{path}/trades")["results"], first_trade_seconds, market.title)
+
+
+def _first_trades(client: PlatformClient, path: str, market: PlayedMarket) -> Json:
+    """The first page of trades that is not empty. Raises WalkFailed with what kept the bot from trading."""
+    at_most_seconds = min(market.first_trade_seconds, market.seconds_left)
+    deadline = time.monotonic() + at_most_seconds
+    while not (page := client.get(f"{path}/trades"))["results"]:
+        if time.monotonic() > deadline:
+            reason = _why_not(client.get(f"{path}/status"))
+            raise WalkFailed(f"The bot on {market.pair} did not trade within {at_most_seconds:.0f} s: {reason}.")
+        time.sleep(POLL_SECONDS)
+    return page
+
+
+def _why_not(status: Json) -> str:
+    """The reason that the platform gives, in words without a full stop."""
+    if status["state"] != "running":
+        return f"it is {status['state']} {status.get('reason') or ''}".strip().rstrip(".")
+    for notice in (status.get("last_error"), status.get("last_skip")):
+        if notice:
+            return f"{notice['message'].rstrip('.')} ({notice['code']})"
+    return "its strategy saw no rising price, or its orders were not filled, as on a market that falls or stands still"
+
+
+def _lists(pair: str) -> Callable[[Json], bool]:
+    return lambda page: any(row["pair"] == pair for row in page["results"])
 
 
 def _paper_account(client: PlatformClient) -> Json:

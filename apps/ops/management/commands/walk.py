@@ -39,6 +39,7 @@ class Command(BaseCommand):
             walked = walk(
                 client,
                 narrator,
+                exchange_url=settings.ENVIRONMENT.paper_exchange_url,
                 email=options["email"],
                 password=password,
                 trades=options["trades"],
