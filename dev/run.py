@@ -79,7 +79,7 @@ def platform(profile: Profile, *, detach: bool, with_walk: bool) -> int:
     outcome = 0
     began_at = time.monotonic()
     with starting(profile, "starting the platform") as started:
-        prepare(profile, [*SERVER_REFUSALS, supervisor.refuse_busy_ports])
+        prepare(profile, [*SERVER_REFUSALS, supervisor.refuse_busy_ports, refuse_another_market])
         check_market(profile)
         lifecycle.start_servers(profile, started, then={"postgres": lambda: set_up_database(profile)})
         declare_topology(profile)
@@ -157,6 +157,18 @@ def remove_data(profile: Profile) -> None:
             shutil.rmtree(path)
         elif path.name not in {"lock", "profile.json"}:
             path.unlink()
+
+
+def refuse_another_market(profile: Profile) -> None:
+    """Raises StackError where the platform is up and replays something else than MARKET_DATA names: it would go on."""
+    wanted = environment.market_data(os.environ)
+    for process in processes.named(profile, applications.SUPERVISOR):
+        played = processes.variable(process.pid, "MARKET_DATA") or ""
+        if wanted and wanted != played:
+            raise StackError(
+                f"The platform of profile {profile.name} is up and replays {played or 'a made-up market'}.",
+                advice=f"make stop PROFILE={profile.name}, then start it with MARKET_DATA={wanted}",
+            )
 
 
 def check_market(profile: Profile) -> None:
