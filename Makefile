@@ -10,13 +10,13 @@ PROFILE ?= run
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: ## start everything, walk the whole path once, stay up until Ctrl-C
+run: ## start everything, run the smoke test, stay up until Ctrl-C
 	@$(STACK) run --profile $(PROFILE)
 
 up: ## as run, but come back and leave everything up (make stop ends it)
 	@$(STACK) run --profile $(PROFILE) --detach
 
-smoke-test: ## walk the whole path of the platform that is up once more
+smoke-test: ## act as a client of the platform that is up: register, run a bot, see it trade
 	@$(STACK) smoke-test --profile $(PROFILE)
 
 stop: ## stop every process of the platform

@@ -61,7 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     stop.set_defaults(command=_stop)
     whole = chosen.add_parser("run", parents=[common], help="start everything and stay until Ctrl-C")
     whole.add_argument("--detach", action="store_true", help="leave everything up and come back")
-    whole.add_argument("--no-walk", action="store_true", help="do not act as a client when all is up")
+    whole.add_argument("--no-smoke-test", action="store_true", help="do not act as a client when all is up")
+    whole.add_argument("--no-walk", action="store_true", help=argparse.SUPPRESS)  # the old name, for one release
     smoke = chosen.add_parser("smoke-test", parents=[common], help="act as a client of the platform that is up")
     smoke.set_defaults(command=_smoke_test)
     whole.set_defaults(command=_run)
@@ -93,7 +94,10 @@ def _servers(profile: Profile, _: argparse.Namespace) -> int:
 
 
 def _run(profile: Profile, options: argparse.Namespace) -> int:
-    return run.platform(profile, detach=options.detach, with_walk=not options.no_walk)
+    if options.no_walk:
+        say("  --no-walk is called --no-smoke-test now; the next release does not know the old name.")
+    with_smoke_test = not (options.no_smoke_test or options.no_walk)
+    return run.platform(profile, detach=options.detach, with_smoke_test=with_smoke_test)
 
 
 def _smoke_test(profile: Profile, _: argparse.Namespace) -> int:

@@ -70,7 +70,7 @@ def servers(profile: Profile, started: list[str]) -> None:
     say(f"  The servers of profile {profile.name} are ready after {time.monotonic() - began_at:.1f} s.")
 
 
-def platform(profile: Profile, *, detach: bool, with_walk: bool) -> int:
+def platform(profile: Profile, *, detach: bool, with_smoke_test: bool) -> int:
     """Everything, in the order in which one needs the other, then the smoke test; stays until Ctrl-C unless `detach`.
 
     A failed smoke test stops nothing: what is up is what shows why it failed. Where this call comes back, its exit
@@ -88,7 +88,7 @@ def platform(profile: Profile, *, detach: bool, with_walk: bool) -> int:
             supervisor.start(profile)
         supervisor.wait_until_ready(profile)
         say(f"  The platform is ready after {time.monotonic() - began_at:.1f} s.")
-        if with_walk:
+        if with_smoke_test:
             outcome = smoke_test(profile)
     show_addresses(profile)
     if outcome:
@@ -206,7 +206,7 @@ def smoke_test(profile: Profile) -> int:
     if not supervisor.is_up(profile):
         raise StackError(f"The platform of profile {profile.name} is down.", advice=f"make up PROFILE={profile.name}")
     say()
-    command = [str(install.PYTHON), "manage.py", "walk", "--witness", str(applications.witness(profile))]
+    command = [str(install.PYTHON), "manage.py", "smoke_test", "--witness", str(applications.witness(profile))]
     return SMOKE_TEST_FAILED if _run_to_its_end(command, _platform_environment(profile)) else 0
 
 

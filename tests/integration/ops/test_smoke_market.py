@@ -9,8 +9,8 @@ from django.utils import timezone
 from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
-from apps.ops.walk.client import WalkFailed
-from apps.ops.walk.market import played_market
+from apps.ops.smoke_test.client import SmokeTestFailed
+from apps.ops.smoke_test.market import played_market
 from apps.paper.models import Market
 
 Play = Callable[..., str]
@@ -75,7 +75,7 @@ def test_slow_candles_are_waited_for(play: Play) -> None:
 def test_candles_too_slow_to_wait_for_are_said_at_once(play: Play) -> None:
     url = play(("XBTUSD_60.csv", 60, 100), candle_seconds=3600)
 
-    with pytest.raises(WalkFailed, match=r"A candle of XBTUSD lasts 3600 s here.*MUCKARD_MARKET_CANDLE_SECONDS"):
+    with pytest.raises(SmokeTestFailed, match=r"A candle of XBTUSD lasts 3600 s here.*MUCKARD_MARKET_CANDLE_SECONDS"):
         played_market(url)
 
 
@@ -84,10 +84,10 @@ def test_a_market_at_its_end_is_said_at_once(play: Play) -> None:
     played_market(url)
     Market.objects.update(started_at=timezone.now() - timedelta(hours=1))
 
-    with pytest.raises(WalkFailed, match=r"XBTUSD \(XBTUSD_60\.csv\) has ended or is about to.*restart_market"):
+    with pytest.raises(SmokeTestFailed, match=r"XBTUSD \(XBTUSD_60\.csv\) has ended or is about to.*restart_market"):
         played_market(url)
 
 
 def test_an_exchange_that_does_not_answer_is_said() -> None:
-    with pytest.raises(WalkFailed, match=r"does not say at http://127\.0\.0\.1:9/paper/market what it plays"):
+    with pytest.raises(SmokeTestFailed, match=r"does not say at http://127\.0\.0\.1:9/paper/market what it plays"):
         played_market("http://127.0.0.1:9")

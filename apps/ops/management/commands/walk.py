@@ -1,94 +1,13 @@
-"""Walks the platform's main path as a client, then shows what it left behind: trades, equity, Kafka offsets, proof."""
+"""The old name of `smoke_test`, for one release."""
 
-from pathlib import Path
-from typing import Any, TextIO, cast
-from uuid import UUID
+from typing import Any
 
-from django.conf import settings
-from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError, CommandParser
-from rich.console import Console
-from rich.table import Table
-
-from apps.audit.filters import EventFilter
-from apps.core.arguments import positive_integer, positive_number
-from apps.events.cloud_events import from_kafka
-from apps.events.kafka import TopicReader
-from apps.ops.walk.client import Json, PlatformClient, WalkFailed
-from apps.ops.walk.steps import Narrator, Walked, walk
-
-EMAIL = "demo@example.com"
+from apps.ops.management.commands import smoke_test
 
 
-class Command(BaseCommand):
-    help = "Acts as a client of the platform: registers, opens a paper account, runs a bot, and shows its trades."
-
-    def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--gateway", default=None, help="the gateway's address; MUCKARD_PUBLIC_URL where left out")
-        parser.add_argument("--email", default=EMAIL)
-        parser.add_argument("--trades", type=positive_integer, default=4, help="stop the bot after so many trades")
-        parser.add_argument("--seconds", type=positive_number, default=45.0, help="or after so long")
-        parser.add_argument("--witness", type=Path, help="the sealer's file of notes, to compare the audit log with")
+class Command(smoke_test.Command):
+    help = "The old name of smoke_test; the next release does not have it."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        console = Console(file=cast(TextIO, self.stdout), highlight=False, width=120)
-        client = PlatformClient(options["gateway"] or settings.ENVIRONMENT.public_url)
-        password = settings.ENVIRONMENT.secret("demo_password", needed_for="the demo log-in")
-        narrator = Narrator(lambda line: console.print(line, markup=False))
-        try:
-            walked = walk(
-                client,
-                narrator,
-                exchange_url=settings.ENVIRONMENT.paper_exchange_url,
-                email=options["email"],
-                password=password,
-                trades=options["trades"],
-                at_most_seconds=options["seconds"],
-            )
-        except WalkFailed as error:
-            raise CommandError(f"The walk ended early. {error}") from None
-        offsets = _offsets(UUID(walked.bot["id"]))
-        console.print(_trades_table(walked, offsets))
-        console.print(_equity_table(client.get(f"/api/v1/bot/{walked.bot['id']}/performance"), walked.status))
-        console.print(f"Start to first trade in the API: {walked.first_trade_seconds:.1f} s")
-        console.print(f"\nThe bot's story from Kafka (manage.py replay_events --aggregate bot:{walked.bot['id']}):")
-        call_command("replay_events", aggregate=f"bot:{walked.bot['id']}", source="kafka", stdout=self.stdout)
-        call_command("audit_verify", witness=options["witness"], stdout=self.stdout)
-
-
-def _offsets(bot_id: UUID) -> dict[str, str]:
-    """Where each trade of the bot lies in Kafka, as topic/partition/offset, by trade id."""
-    filters = EventFilter(aggregate_type="bot", aggregate_id=bot_id, event_types=("bot.trade.executed",))
-    found = {}
-    for record in TopicReader(sorted(filters.topics())).records():
-        envelope = from_kafka(record.headers, record.value)
-        if filters.fits(envelope):
-            trade_id = str(getattr(envelope.message(), "trade_id"))  # noqa: B009  (of BotTradeExecuted)
-            found[trade_id] = f"{record.topic}/{record.partition}/{record.offset}"
-    return found
-
-
-def _trades_table(walked: Walked, offsets: dict[str, str]) -> Table:
-    table = Table(title=f"Trades (market: {walked.market})")
-    for column in ("executed", "candle", "side", "volume", "price", "cost", "fee", "Kafka topic/partition/offset"):
-        table.add_column(column, justify="right" if column in ("volume", "price", "cost", "fee") else "left")
-    for trade in reversed(walked.trades):
-        table.add_row(
-            trade["executed_at"][11:19],
-            (trade.get("market_time") or "")[:16].replace("T", " "),
-            trade["side"],
-            trade["volume"],
-            trade["price"],
-            trade["cost"],
-            trade["fee"],
-            offsets.get(trade["trade_id"], "not there yet"),
-        )
-    return table
-
-
-def _equity_table(performance: Json, status: Json) -> Table:
-    table = Table(title="Equity", show_header=False)
-    for name, value in {**performance, "state": status["state"]}.items():
-        if isinstance(value, str | int | float) and not name.endswith("_id"):
-            table.add_row(name.replace("_", " "), str(value))
-    return table
+        self.stderr.write("The command walk is called smoke_test now; the next release does not know the old name.")
+        super().handle(*args, **options)

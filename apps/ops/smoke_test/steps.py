@@ -1,4 +1,4 @@
-"""The steps of the walk, and the clock that times them."""
+"""The steps of the smoke test, and the clock that times them."""
 
 import time
 from collections.abc import Callable
@@ -6,8 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from apps.ops.walk.client import Json, PlatformClient, WalkFailed
-from apps.ops.walk.market import PlayedMarket, budget_on, played_market
+from apps.ops.smoke_test.client import Json, PlatformClient, SmokeTestFailed
+from apps.ops.smoke_test.market import PlayedMarket, budget_on, played_market
 
 POLL_SECONDS = 0.25
 # The platform keeps the exchange's list of pairs for a minute: after a change of market it may be of the one before.
@@ -15,7 +15,7 @@ LISTED_SECONDS = 75.0
 
 # A paper bot that reacts quickly, so that there is something to see. On hourly candles of XBTUSD unless told otherwise.
 BOT = {
-    "name": "Guided walk",
+    "name": "Smoke test",
     "pair": "XBTUSD",
     "strategy": "sma_cross",
     "parameters": {"fast": 1, "slow": 3},
@@ -23,7 +23,7 @@ BOT = {
     "quote_budget": "1000",
 }
 
-KEY_LABEL = "Guided walk"
+KEY_LABEL = "Smoke test"
 
 
 @dataclass
@@ -43,8 +43,8 @@ class Narrator:
 
 
 @dataclass(frozen=True)
-class Walked:
-    """What the walk leaves behind. `first_trade_seconds` counts from the request that starts the bot."""
+class Outcome:
+    """What the smoke test leaves behind. `first_trade_seconds` counts from the request that starts the bot."""
 
     bot: Json
     status: Json
@@ -53,7 +53,7 @@ class Walked:
     market: str
 
 
-def walk(
+def smoke_test(
     client: PlatformClient,
     narrator: Narrator,
     *,
@@ -62,10 +62,10 @@ def walk(
     password: str,
     trades: int,
     at_most_seconds: float,
-) -> Walked:
+) -> Outcome:
     """From registering to stopping the bot again, on the market that the paper exchange plays.
 
-    Raises WalkFailed with the step that went wrong; the bot is stopped then as well.
+    Raises SmokeTestFailed with the step that went wrong; the bot is stopped then as well.
     """
     health = client.get("/health")
     narrator.say(f"the gateway answers: {health['status']}")
@@ -93,7 +93,7 @@ def walk(
         return _run(client, narrator, bot, market, trades=trades, at_most_seconds=at_most_seconds)
     except BaseException:
         # Also after Ctrl-C: a bot that was left running would trade on.
-        with suppress(WalkFailed):
+        with suppress(SmokeTestFailed):
             client.post(f"/api/v1/bot/{bot['id']}/stop")
         raise
 
@@ -106,7 +106,7 @@ def _run(
     *,
     trades: int,
     at_most_seconds: float,
-) -> Walked:
+) -> Outcome:
     path = f"/api/v1/bot/{bot['id']}"
     started_at = time.monotonic()
     command = client.post(f"{path}/start")
@@ -135,17 +135,17 @@ def _run(
     _must_be_done(until(lambda: client.get(f"{path}/commands/{stop['id']}"), _is_over, "the stop's receipt", 30))
     status = until(lambda: client.get(f"{path}/status"), lambda body: body["state"] == "stopped", "stopped", 20)
     narrator.say("status says stopped")
-    return Walked(bot, status, client.get(f"{path}/trades")["results"], first_trade_seconds, market.title)
+    return Outcome(bot, status, client.get(f"{path}/trades")["results"], first_trade_seconds, market.title)
 
 
 def _first_trades(client: PlatformClient, path: str, market: PlayedMarket) -> Json:
-    """The first page of trades that is not empty. Raises WalkFailed with what kept the bot from trading."""
+    """The first page of trades that is not empty. Raises SmokeTestFailed with what kept the bot from trading."""
     at_most_seconds = min(market.first_trade_seconds, market.seconds_left)
     deadline = time.monotonic() + at_most_seconds
     while not (page := client.get(f"{path}/trades"))["results"]:
         if time.monotonic() > deadline:
             reason = _why_not(client.get(f"{path}/status"))
-            raise WalkFailed(f"The bot on {market.pair} did not trade within {at_most_seconds:.0f} s: {reason}.")
+            raise SmokeTestFailed(f"The bot on {market.pair} did not trade within {at_most_seconds:.0f} s: {reason}.")
         time.sleep(POLL_SECONDS)
     return page
 
@@ -178,7 +178,7 @@ def _is_over(receipt: Json) -> bool:
 
 def _must_be_done(receipt: Json) -> None:
     if receipt["state"] != "done":
-        raise WalkFailed(f"The command {receipt['id']} ended as {receipt['state']}: {receipt.get('reason', '')}")
+        raise SmokeTestFailed(f"The command {receipt['id']} ended as {receipt['state']}: {receipt.get('reason', '')}")
 
 
 def until(read: Callable[[], Json], holds: Callable[[Json], Any], what: str, at_most_seconds: float) -> Json:
@@ -188,5 +188,5 @@ def until(read: Callable[[], Json], holds: Callable[[Json], Any], what: str, at_
         if holds(body):
             return body
         if time.monotonic() > deadline:
-            raise WalkFailed(f"Waited {at_most_seconds:.0f} s for {what}; the last answer was {body}.")
+            raise SmokeTestFailed(f"Waited {at_most_seconds:.0f} s for {what}; the last answer was {body}.")
         time.sleep(POLL_SECONDS)

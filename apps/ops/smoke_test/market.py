@@ -1,4 +1,4 @@
-"""The market that the walk trades on: the one that the paper exchange plays, asked for over its API."""
+"""The market that the smoke test trades on: the one that the paper exchange plays, asked for over its API."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -7,7 +7,7 @@ from decimal import ROUND_CEILING, Decimal
 import requests
 
 from apps.bots.models import Interval
-from apps.ops.walk.client import TIMEOUT_SECONDS, Json, PlatformClient, WalkFailed
+from apps.ops.smoke_test.client import TIMEOUT_SECONDS, Json, PlatformClient, SmokeTestFailed
 
 LEAST_CANDLES = 5
 FIRST_TRADE_CANDLES = 40
@@ -45,18 +45,18 @@ class PlayedMarket:
 def played_market(exchange_url: str) -> PlayedMarket:
     """Of several markets the one that goes on longest, of equals the first.
 
-    Raises WalkFailed where the exchange does not answer, or where no market can show a bot's trades.
+    Raises SmokeTestFailed where the exchange does not answer, or where no market can show a bot's trades.
     """
     markets = [_market(facts) for facts in _listed(exchange_url)]
     # A market that ends later lets the bot trade longer; max() keeps the order of the list among equals.
     market = max(markets, key=lambda each: each.seconds_left)
     if market.seconds_left < LEAST_CANDLES * market.candle_seconds:
-        raise WalkFailed(
+        raise SmokeTestFailed(
             f"The paper exchange's market {market.pair} ({market.source}) has ended or is about to. "
             "`manage.py restart_market` begins it again; a file with more candles lasts longer."
         )
     if market.first_trade_seconds > LONGEST_WAIT_SECONDS:
-        raise WalkFailed(
+        raise SmokeTestFailed(
             f"A candle of {market.pair} lasts {market.candle_seconds:g} s here, too long to wait for trades. "
             "Set MUCKARD_MARKET_CANDLE_SECONDS to 1 and start the platform again."
         )
@@ -79,9 +79,11 @@ def _listed(exchange_url: str) -> list[Json]:
         answer.raise_for_status()
         listed: list[Json] = answer.json()["markets"]
     except (requests.RequestException, ValueError, KeyError) as error:
-        raise WalkFailed(f"The paper exchange does not say at {url} what it plays ({type(error).__name__}).") from None
+        raise SmokeTestFailed(
+            f"The paper exchange does not say at {url} what it plays ({type(error).__name__})."
+        ) from None
     if not listed:
-        raise WalkFailed("The paper exchange plays no market.")
+        raise SmokeTestFailed("The paper exchange plays no market.")
     return listed
 
 
@@ -89,7 +91,9 @@ def _market(facts: Json) -> PlayedMarket:
     own = int(facts["interval_minutes"])
     interval = next((minutes for minutes in sorted(Interval.values) if minutes % own == 0), None)
     if interval is None:
-        raise WalkFailed(f"The platform has no bots for candles of {own} minutes, which {facts['pair']} is played in.")
+        raise SmokeTestFailed(
+            f"The platform has no bots for candles of {own} minutes, which {facts['pair']} is played in."
+        )
     left = datetime.fromisoformat(facts["ends_at"]) - datetime.now(UTC)
     return PlayedMarket(
         pair=facts["pair"],
