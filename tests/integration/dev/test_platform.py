@@ -151,7 +151,7 @@ def test_a_failed_smoke_test_leaves_up_what_the_same_call_has_started(profile: P
     code, output = stack("run", "--detach", **BROKEN)
 
     assert code == SMOKE_TEST_FAILED == 3, output
-    assert "The smoke test failed. POST /api/v1/auth/register answered 400" in output
+    assert "The smoke test failed. POST /api/v1/auth/register answered 422" in output
     assert "The smoke test failed; the platform is up and stays up." in output
     assert f"Again: make smoke-test PROFILE={NAME}" in output
     assert "Traceback" not in output
