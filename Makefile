@@ -5,16 +5,19 @@ BIN := .venv/bin
 PROFILE ?= run
 
 .DEFAULT_GOAL := help
-.PHONY: help run up stop status logs test check lint format types servers servers-test stop-test lock bench chaos clean
+.PHONY: help run up smoke-test stop status logs test check lint format types servers servers-test stop-test lock bench chaos clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: ## start everything, walk the whole path once, stay up until Ctrl-C
+run: ## start everything, run the smoke test, stay up until Ctrl-C
 	@$(STACK) run --profile $(PROFILE)
 
 up: ## as run, but come back and leave everything up (make stop ends it)
 	@$(STACK) run --profile $(PROFILE) --detach
+
+smoke-test: ## act as a client of the platform that is up: register, run a bot, see it trade
+	@$(STACK) smoke-test --profile $(PROFILE)
 
 stop: ## stop every process of the platform
 	@$(STACK) stop --profile $(PROFILE)

@@ -18,7 +18,10 @@ INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command. 0 when it did what it says, 1 with a sentence when not, 130 after Ctrl-C."""
+    """Runs one command. 0 when it did what it says, 1 with a sentence when not, 130 after Ctrl-C.
+
+    3 where the platform is up and its smoke test failed.
+    """
     options = _parser().parse_args(arguments)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
@@ -58,7 +61,10 @@ def _parser() -> argparse.ArgumentParser:
     stop.set_defaults(command=_stop)
     whole = chosen.add_parser("run", parents=[common], help="start everything and stay until Ctrl-C")
     whole.add_argument("--detach", action="store_true", help="leave everything up and come back")
-    whole.add_argument("--no-walk", action="store_true", help="do not act as a client when all is up")
+    whole.add_argument("--no-smoke-test", action="store_true", help="do not act as a client when all is up")
+    whole.add_argument("--no-walk", action="store_true", help=argparse.SUPPRESS)  # the old name, for one release
+    smoke = chosen.add_parser("smoke-test", parents=[common], help="act as a client of the platform that is up")
+    smoke.set_defaults(command=_smoke_test)
     whole.set_defaults(command=_run)
     test = chosen.add_parser("test", parents=[common], help="start the servers, run pytest, stop what was started")
     test.add_argument("--keep", action="store_true", help="leave the servers up")
@@ -88,7 +94,19 @@ def _servers(profile: Profile, _: argparse.Namespace) -> int:
 
 
 def _run(profile: Profile, options: argparse.Namespace) -> int:
-    return run.platform(profile, detach=options.detach, with_walk=not options.no_walk)
+    if options.no_walk:
+        say("  --no-walk is called --no-smoke-test now; the next release does not know the old name.")
+    with_smoke_test = not (options.no_smoke_test or options.no_walk)
+    return run.platform(profile, detach=options.detach, with_smoke_test=with_smoke_test)
+
+
+def _smoke_test(profile: Profile, _: argparse.Namespace) -> int:
+    profile.create()
+    secrets.create(profile)
+    outcome = run.smoke_test(profile)
+    if outcome:
+        show_failure(run.smoke_test_failure(profile))
+    return outcome
 
 
 def _test(profile: Profile, options: argparse.Namespace) -> int:

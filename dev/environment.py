@@ -65,12 +65,21 @@ def contract(profile: Profile, environ: Mapping[str, str]) -> dict[str, str]:
         "MUCKARD_PAPER_EXCHANGE_URL": f"http://127.0.0.1:{profile.ports['paper']}",
     }
     variables |= {variable(name): str(profile.ports[name]) for name in APPLICATION_PORTS}
-    market = environ.get("MARKET_DATA") or (str(RECORDED_MARKET) if RECORDED_MARKET.is_file() else "")
+    market = market_data(environ) or (str(RECORDED_MARKET) if RECORDED_MARKET.is_file() else "")
     if market:
-        variables["MARKET_DATA"] = str(Path(market).resolve())
+        variables["MARKET_DATA"] = market
     if found["rabbitmq"].is_local:
         variables["MUCKARD_RABBITMQ_MANAGEMENT_URL"] = management_url(profile)
     return variables
+
+
+def market_data(environ: Mapping[str, str]) -> str:
+    """The absolute path that MARKET_DATA names, "" where it names none.
+
+    Links are not resolved: the name of a link says pair and interval, and its target's may not.
+    """
+    named = environ.get("MARKET_DATA")
+    return str(Path(named).absolute()) if named else ""
 
 
 def for_processes(profile: Profile, environ: Mapping[str, str]) -> dict[str, str]:

@@ -160,16 +160,20 @@ def _own(profile: Profile, pid: int) -> OwnProcess | None:
     return OwnProcess(pid, stat.parent, stat.started, stat.program, name) if name else None
 
 
-def _marked_name(profile: Profile, pid: int) -> str | None:
+def variable(pid: int, name: str) -> str | None:
+    """A variable of the environment that the process was started with; None where it has none, or may not be read."""
     try:
         environment = Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
         return None
-    wanted = f"{MARK}={profile.folder}:".encode()
-    for entry in environment.split(b"\0"):
-        if entry.startswith(wanted):
-            return entry[len(wanted) :].decode(errors="replace")
-    return None
+    wanted = f"{name}=".encode()
+    values = (entry[len(wanted) :] for entry in environment.split(b"\0") if entry.startswith(wanted))
+    return next((os.fsdecode(value) for value in values), None)
+
+
+def _marked_name(profile: Profile, pid: int) -> str | None:
+    folder, _, name = (variable(pid, MARK) or "").rpartition(":")
+    return name if folder == str(profile.folder) else None
 
 
 def _name_by_folder(profile: Profile, pid: int, program: str) -> str | None:

@@ -12,12 +12,14 @@ from dev import applications, commands, environment, install, lifecycle, process
 from dev.errors import StackError
 from dev.locks import lock
 from dev.profile import ROOT, Profile
-from dev.progress import say, step
+from dev.progress import say, show_failure, step
 from dev.servers import postgres
 
 SERVER_REFUSALS = (lifecycle.refuse_busy_ports, lifecycle.refuse_too_little_memory)
 PATIENCE_SECONDS = 20.0
 ADMIN = "admin@example.com"
+# Exit codes of the starter: 1 says that the platform is not up, this one that it is up and does not do its work.
+SMOKE_TEST_FAILED = 3
 ALL_TESTS = ("tests/unit", "tests/integration", "tests/chaos", "tests/acceptance")
 
 
@@ -68,11 +70,16 @@ def servers(profile: Profile, started: list[str]) -> None:
     say(f"  The servers of profile {profile.name} are ready after {time.monotonic() - began_at:.1f} s.")
 
 
-def platform(profile: Profile, *, detach: bool, with_walk: bool) -> int:
-    """Everything, in the order in which one needs the other, then the walk; stays until Ctrl-C unless `detach`."""
+def platform(profile: Profile, *, detach: bool, with_smoke_test: bool) -> int:
+    """Everything, in the order in which one needs the other, then the smoke test; stays until Ctrl-C unless `detach`.
+
+    A failed smoke test stops nothing: what is up is what shows why it failed. Where this call comes back, its exit
+    code is SMOKE_TEST_FAILED then.
+    """
+    outcome = 0
     began_at = time.monotonic()
     with starting(profile, "starting the platform") as started:
-        prepare(profile, [*SERVER_REFUSALS, supervisor.refuse_busy_ports])
+        prepare(profile, [*SERVER_REFUSALS, supervisor.refuse_busy_ports, refuse_another_market])
         check_market(profile)
         lifecycle.start_servers(profile, started, then={"postgres": lambda: set_up_database(profile)})
         declare_topology(profile)
@@ -81,11 +88,13 @@ def platform(profile: Profile, *, detach: bool, with_walk: bool) -> int:
             supervisor.start(profile)
         supervisor.wait_until_ready(profile)
         say(f"  The platform is ready after {time.monotonic() - began_at:.1f} s.")
-        if with_walk:
-            walk(profile)
+        if with_smoke_test:
+            outcome = smoke_test(profile)
     show_addresses(profile)
+    if outcome:
+        show_failure(smoke_test_failure(profile))
     if detach or not started:
-        return 0
+        return outcome
     try:
         say("  Ctrl-C stops it.")
         supervisor.watch(profile)
@@ -150,6 +159,18 @@ def remove_data(profile: Profile) -> None:
             path.unlink()
 
 
+def refuse_another_market(profile: Profile) -> None:
+    """Raises StackError where the platform is up and replays something else than MARKET_DATA names: it would go on."""
+    wanted = environment.market_data(os.environ)
+    for process in processes.named(profile, applications.SUPERVISOR):
+        played = processes.variable(process.pid, "MARKET_DATA") or ""
+        if wanted and wanted != played:
+            raise StackError(
+                f"The platform of profile {profile.name} is up and replays {played or 'a made-up market'}.",
+                advice=f"make stop PROFILE={profile.name}, then start it with MARKET_DATA={wanted}",
+            )
+
+
 def check_market(profile: Profile) -> None:
     """What the paper exchange will replay. Raises StackError with the line that is wrong in a malformed file."""
     with step("Checking the market data") as current:
@@ -177,12 +198,25 @@ def open_admin_account(profile: Profile) -> None:
         note.write_text(f"{ADMIN}\n")
 
 
-def walk(profile: Profile) -> None:
-    """Acts as a client of the platform, in front of the user. Raises StackError where the path is blocked."""
+def smoke_test(profile: Profile) -> int:
+    """Acts as a client of the platform, in front of the user: 0, or SMOKE_TEST_FAILED after a sentence on what failed.
+
+    Raises StackError where the platform is down.
+    """
+    if not supervisor.is_up(profile):
+        raise StackError(f"The platform of profile {profile.name} is down.", advice=f"make up PROFILE={profile.name}")
     say()
-    command = [str(install.PYTHON), "manage.py", "walk", "--witness", str(applications.witness(profile))]
-    if _run_to_its_end(command, _platform_environment(profile)):
-        raise StackError("The walk did not reach its end.", advice=f"look into {profile.logs.relative_to(ROOT)}/")
+    command = [str(install.PYTHON), "manage.py", "smoke_test", "--witness", str(applications.witness(profile))]
+    return SMOKE_TEST_FAILED if _run_to_its_end(command, _platform_environment(profile)) else 0
+
+
+def smoke_test_failure(profile: Profile) -> StackError:
+    """What to tell a person; what failed is the last line of the smoke test itself."""
+    logs = profile.logs.relative_to(ROOT)
+    return StackError(
+        "The smoke test failed; the platform is up and stays up.",
+        advice=f"its last line says what failed, {logs}/ may say why. Again: make smoke-test PROFILE={profile.name}",
+    )
 
 
 def declare_topology(profile: Profile) -> None:

@@ -18,7 +18,7 @@ class UnreadableCandleFile(UnusableMarketData):
 
 
 class MalformedCandleFile(UnusableMarketData):
-    """A candle file breaks the format; `line` counts from 1, None means that the file's name is the problem."""
+    """A candle file breaks the format; `line` counts from 1, None means the file's name, or the file as a whole."""
 
     code = "malformed_candle_file"
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from apps.ops.walk.client import PlatformClient
+from apps.ops.smoke_test.client import PlatformClient
 from tests.environment import OUTSIDE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,7 +19,7 @@ PASSWORD = "correct horse battery staple"
 @pytest.fixture(scope="session")
 def platform_url() -> str:
     """The gateway's address. The processes stay up for the next test; `make test` and `make stop-test` end them."""
-    command = [sys.executable, "dev/stack.py", "run", "--profile", "test", "--detach", "--no-walk"]
+    command = [sys.executable, "dev/stack.py", "run", "--profile", "test", "--detach", "--no-smoke-test"]
     # Not os.environ: a fixture for RabbitMQ may have put a virtual host of its own there.
     environment = {name: value for name, value in OUTSIDE.items() if not name.startswith("MUCKARD_")}
     result = subprocess.run(

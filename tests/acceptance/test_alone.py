@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from apps.ops.walk.client import Json, PlatformClient
-from apps.ops.walk.steps import BOT, until
+from apps.ops.smoke_test.client import Json, PlatformClient
+from apps.ops.smoke_test.steps import BOT, until
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECTS = {"user": "user_service", "kraken": "kraken_service", "bot": "bot_service"}

@@ -10,8 +10,8 @@ from uuid import uuid4
 
 import pytest
 
-from apps.ops.walk.client import PlatformClient
-from apps.ops.walk.steps import Narrator, Walked, walk
+from apps.ops.smoke_test.client import PlatformClient
+from apps.ops.smoke_test.steps import Narrator, Outcome, smoke_test
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -19,11 +19,17 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
-def walked(platform_url: str) -> Walked:
+def outcome(platform_url: str) -> Outcome:
     email = f"{uuid4().hex}@example.com"
     client = PlatformClient(platform_url)
-    return walk(
-        client, Narrator(print), email=email, password="correct horse battery staple", trades=2, at_most_seconds=60
+    return smoke_test(
+        client,
+        Narrator(print),
+        exchange_url=os.environ["MUCKARD_PAPER_EXCHANGE_URL"],
+        email=email,
+        password="correct horse battery staple",
+        trades=2,
+        at_most_seconds=60,
     )
 
 
@@ -41,29 +47,29 @@ def _from_kafka(bot_id: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
-def test_the_bot_trades_and_ends_stopped(walked: Walked) -> None:
-    assert walked.status["state"] == "stopped"
-    assert {trade["side"] for trade in walked.trades} <= {"buy", "sell"}
-    assert len(walked.trades) >= 2
+def test_the_bot_trades_and_ends_stopped(outcome: Outcome) -> None:
+    assert outcome.status["state"] == "stopped"
+    assert {trade["side"] for trade in outcome.trades} <= {"buy", "sell"}
+    assert len(outcome.trades) >= 2
 
 
-def test_every_trade_of_the_api_lies_in_kafka_once(walked: Walked) -> None:
+def test_every_trade_of_the_api_lies_in_kafka_once(outcome: Outcome) -> None:
     trades = [
-        event["data"]["trade_id"] for event in _from_kafka(walked.bot["id"]) if event["type"] == "bot.trade.executed"
+        event["data"]["trade_id"] for event in _from_kafka(outcome.bot["id"]) if event["type"] == "bot.trade.executed"
     ]
 
     assert len(trades) == len(set(trades))
-    assert set(trades) == {trade["trade_id"] for trade in walked.trades}
+    assert set(trades) == {trade["trade_id"] for trade in outcome.trades}
 
 
-def test_the_bot_s_events_in_kafka_are_in_order(walked: Walked) -> None:
-    sequences = [int(event["sequence"]) for event in _from_kafka(walked.bot["id"])]
+def test_the_bot_s_events_in_kafka_are_in_order(outcome: Outcome) -> None:
+    sequences = [int(event["sequence"]) for event in _from_kafka(outcome.bot["id"])]
 
     assert sequences == sorted(set(sequences))
 
 
-def test_the_whole_story_is_in_the_event_store(walked: Walked) -> None:
-    result = _manage("replay_events", "--source", "store", "--aggregate", f"bot:{walked.bot['id']}", "--jsonl", "-")
+def test_the_whole_story_is_in_the_event_store(outcome: Outcome) -> None:
+    result = _manage("replay_events", "--source", "store", "--aggregate", f"bot:{outcome.bot['id']}", "--jsonl", "-")
     types = [json.loads(line)["type"] for line in result.stdout.splitlines()]
 
     assert types[:2] == ["bot.start", "bot.started"]
@@ -71,14 +77,14 @@ def test_the_whole_story_is_in_the_event_store(walked: Walked) -> None:
     assert "bot.trade.executed" in types
 
 
-def test_the_event_store_is_whole(walked: Walked) -> None:
+def test_the_event_store_is_whole(outcome: Outcome) -> None:
     result = _manage("audit_verify")
 
     assert result.returncode == 0, result.stdout + result.stderr
     assert "The event store is whole." in result.stdout
 
 
-def test_no_secret_is_in_any_log(walked: Walked) -> None:
+def test_no_secret_is_in_any_log(outcome: Outcome) -> None:
     """Every secret of the profile, searched for in every line that the platform's processes have written."""
     folder = ROOT / ".local" / "test"
     secrets = [path.read_text().strip() for path in (folder / "secrets").rglob("*") if path.is_file()]

@@ -9,7 +9,7 @@ import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from apps.ops.walk.client import PlatformClient, WalkFailed
+from apps.ops.smoke_test.client import PlatformClient, SmokeTestFailed
 
 LogIn = Callable[[], PlatformClient]
 
@@ -36,7 +36,7 @@ def test_the_kraken_service_refuses_a_token_signed_by_another_key(log_in: LogIn)
         client.base_url, jwt.encode(_claims(client), ec.generate_private_key(ec.SECP256R1()), "ES256")
     )
 
-    with pytest.raises(WalkFailed, match=r"401.*invalid_token"):
+    with pytest.raises(SmokeTestFailed, match=r"401.*invalid_token"):
         forged.get("/api/v1/bot")
 
 
@@ -46,7 +46,7 @@ def test_the_kraken_service_refuses_a_token_that_chose_its_own_algorithm(log_in:
     key = client.get("/.well-known/jwks.json")["keys"][0]["x"] if algorithm == "HS256" else ""
     forged = PlatformClient(client.base_url, jwt.encode(_claims(client), key, algorithm))
 
-    with pytest.raises(WalkFailed, match=r"401.*invalid_token"):
+    with pytest.raises(SmokeTestFailed, match=r"401.*invalid_token"):
         forged.get("/api/v1/bot")
 
 
@@ -74,9 +74,9 @@ def test_another_trader_s_bot_is_not_there(log_in: LogIn) -> None:
 
     for path in (f"/api/v1/bot/{bot['id']}", f"/api/v1/bot/{bot['id']}/status", f"/api/v1/kraken/keys/{key['id']}"):
         assert owner.get(path)
-        with pytest.raises(WalkFailed, match=r"404.*not_found"):
+        with pytest.raises(SmokeTestFailed, match=r"404.*not_found"):
             stranger.get(path)
-    with pytest.raises(WalkFailed, match=r"404.*not_found"):
+    with pytest.raises(SmokeTestFailed, match=r"404.*not_found"):
         stranger.post(f"/api/v1/bot/{bot['id']}/start")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import requests
 
-from apps.ops.walk.client import PlatformClient
+from apps.ops.smoke_test.client import PlatformClient
 from tests.chaos.fleet import end_gently
 from tests.chaos.stack import Stack
 from tests.workers.processes import ROOT

@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import requests
 
-from apps.ops.walk.client import Json, PlatformClient
-from apps.ops.walk.steps import BOT
+from apps.ops.smoke_test.client import Json, PlatformClient
+from apps.ops.smoke_test.steps import BOT
 from tests.chaos.services import PASSWORD
 
 # A request never waits for a broker; this leaves room for a busy machine.

@@ -5,66 +5,75 @@ without a trade have no row there, and have none here.
 """
 
 import hashlib
+import os
 import re
+import stat
 from array import array
+from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from apps.paper.errors import MalformedCandleFile, UnreadableCandleFile
-from apps.paper.instruments import CATALOGUE, Pair
+from apps.paper.instruments import Pair
 from apps.paper.market.candles import CandleSeries
+from apps.paper.market.file_names import INTERVALS_MINUTES, market_named
 
-DEFAULT_PAIR = "XBTUSD"
-DEFAULT_INTERVAL_MINUTES = 60
-INTERVALS_MINUTES = (1, 5, 15, 30, 60, 240, 720, 1440, 10080, 21600)
 COLUMNS = ("time", "open", "high", "low", "close", "volume", "trades")
 LARGEST = 10**17  # in ticks or lots: products stay exact in 28 digits
-
-_NAME = re.compile(r"(?P<pair>[A-Z0-9]{5,12})_(?P<minutes>\d{1,5})(?:[_.].*)?")
+# About 10 µs of processor time a row, each time that a process starts; the web server gives a start 60 s.
+MOST_CANDLES = 2_000_000
+_LONGEST_LINE = 1024  # bytes; seven columns of the largest numbers need fewer than 200
 _NUMBER = r"(\d+)(?:\.(\d+))?"
 _ROW = re.compile(rf"(\d{{1,11}}),{_NUMBER},{_NUMBER},{_NUMBER},{_NUMBER},{_NUMBER},(\d{{1,12}})\r?", re.ASCII)
+_OTHER_FORMATS = {
+    "\x1f\x8b": "the file is compressed; unpack it",
+    "PK\x03\x04": "the file is compressed; unpack it",
+    "\xef\xbb\xbf": "it begins with a byte order mark; save the file as plain text without one",
+}
 _PLAIN = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 
 
 def load_candles(path: Path) -> CandleSeries:
-    """Reads and checks a whole file.
+    """Reads and checks a whole file, line by line: the file is never in memory as a whole.
 
-    Pair and interval come from the file's name; a name that says neither means XBTUSD, 60 minutes. Prices are rounded
-    half up to the pair's tick, volumes to its lot, because orders trade on that grid.
+    Pair and interval come from the file's name, and the spacing of the rows must bear the interval out. Prices are
+    rounded half up to the pair's tick, volumes to its lot, because orders trade on that grid.
 
     Raises MalformedCandleFile naming the line and what is wrong there, UnreadableCandleFile where there is no such
     file.
     """
-    pair, interval_minutes = _market_of(path)
+    pair, interval_minutes = market_named(path)
+    digest = hashlib.sha256()
+    rows = _Rows(path, pair, interval_minutes)
     try:
-        raw = path.read_bytes()
+        with _opened(path) as file:
+            for number, line in enumerate(iter(partial(file.readline, _LONGEST_LINE), b""), start=1):
+                if len(line) == _LONGEST_LINE:
+                    raise MalformedCandleFile(path, number, "the line is too long to be a row")
+                digest.update(line)
+                rows.append(number, line.decode("latin-1").removesuffix("\n"))
     except OSError as error:
         raise UnreadableCandleFile(f"The candle file {path} cannot be read: {error.strerror}.") from None
-    rows = _Rows(path, pair, interval_minutes)
-    for number, line in enumerate(raw.decode("latin-1").split("\n"), start=1):
-        rows.append(number, line)
     return CandleSeries(
         pair=pair,
         interval_minutes=interval_minutes,
         source=path.name,
         synthetic=False,
-        fingerprint=hashlib.sha256(raw).hexdigest(),
+        fingerprint=digest.hexdigest(),
         **rows.finish(),
     )
 
 
-def _market_of(path: Path) -> tuple[Pair, int]:
-    named = _NAME.fullmatch(path.name)
-    if named is None:
-        return CATALOGUE[DEFAULT_PAIR], DEFAULT_INTERVAL_MINUTES
-    if named["pair"] not in CATALOGUE:
-        raise MalformedCandleFile(
-            path, None, f"the exchange does not list {named['pair']}, only {', '.join(CATALOGUE)}"
-        )
-    if int(named["minutes"]) not in INTERVALS_MINUTES:
-        known = ", ".join(map(str, INTERVALS_MINUTES))
-        raise MalformedCandleFile(path, None, f"{named['minutes']} minutes is not an interval, only {known} are")
-    return CATALOGUE[named["pair"]], int(named["minutes"])
+def _opened(path: Path) -> BinaryIO:
+    """Refuses what is no regular file: a pipe or a device may never end, or never answer."""
+    # Without O_NONBLOCK a pipe that nothing writes to would block here.
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise UnreadableCandleFile(f"The candle file {path} cannot be read: it is not a regular file.")
+    return file
 
 
 @dataclass
@@ -79,6 +88,7 @@ class _Rows:
     )
     previous_time: int = -1
     blank_line: int | None = None
+    spacings: "Counter[int]" = field(default_factory=Counter)
 
     def append(self, number: int, line: str) -> None:
         if not line.strip():
@@ -96,6 +106,13 @@ class _Rows:
         problem = self._problem(time, prices, volume)
         if problem:
             raise self._malformed(number, problem)
+        if len(self.columns["times"]) == MOST_CANDLES:
+            raise self._malformed(
+                number,
+                f"it has more than {MOST_CANDLES} candles; keep its end: tail -n {MOST_CANDLES}, the name unchanged",
+            )
+        if self.previous_time >= 0:
+            self.spacings[time - self.previous_time] += 1
         self.previous_time = time
         for column, value in zip(self.columns.values(), (time, *prices, volume, trades), strict=True):
             column.append(value)
@@ -115,7 +132,7 @@ class _Rows:
             (time > self.previous_time, f"time {time} does not come after the previous row's {self.previous_time}"),
             (
                 time % (self.interval_minutes * 60) == 0,
-                f"time {time} is not on the {self.interval_minutes} minute grid",
+                f"time {time} is not on the {self.interval_minutes} minute grid that the file's name says",
             ),
             (low <= high, "high is below low"),
             (low <= open_ <= high, "open is not between low and high"),
@@ -130,7 +147,24 @@ class _Rows:
             raise MalformedCandleFile(self.path, 1, "the file is empty")
         if rows == 1:
             raise self._malformed(1, "it is the only candle; a market needs at least two")
+        self._check_spacing()
         return self.columns
+
+    def _check_spacing(self) -> None:
+        """Candles without a trade are missing from Kraken's files, so single gaps say nothing.
+
+        A file contradicts its name where no two rows are one interval apart, or where most are further apart.
+        """
+        interval = self.interval_minutes * 60
+        spacing, count = max(self.spacings.items(), key=lambda each: (each[1], -each[0]))
+        is_borne_out = interval in self.spacings and (spacing == interval or 2 * count <= self.spacings.total())
+        if is_borne_out:
+            return
+        minutes = spacing // 60
+        problem = f"its rows are {minutes} minutes apart, but its name says {self.interval_minutes}"
+        if minutes in INTERVALS_MINUTES:
+            problem += f"; call it {self.pair.altname}_{minutes}.csv"
+        raise MalformedCandleFile(self.path, None, problem)
 
     def _malformed(self, number: int, problem: str) -> MalformedCandleFile:
         return MalformedCandleFile(self.path, number, problem)
@@ -146,11 +180,16 @@ def _scaled(whole: str, fraction: str | None, decimals: int) -> int:
 
 
 def _what_is_wrong(line: str) -> str:
+    for beginning, problem in _OTHER_FORMATS.items():
+        if line.startswith(beginning):
+            return problem
     cells = line.rstrip("\r").split(",")
     if len(cells) != len(COLUMNS):
         return f"{len(cells)} columns instead of {len(COLUMNS)} ({','.join(COLUMNS)})"
     for name, cell in zip(COLUMNS, cells, strict=True):
         shown = ascii(cell if len(cell) <= 40 else f"{cell[:40]}…")
+        if name == "time" and cell.strip().strip('"').isalpha():
+            return f"time is {shown}, not a whole number; if this is a header, remove it: Kraken's files have none"
         if name in ("time", "trades") and not (cell.isascii() and cell.isdigit()):
             return f"{name} is {shown}, not a whole number"
         if not _PLAIN.fullmatch(cell):

@@ -27,7 +27,7 @@ def listed_markets() -> dict[str, CandleSeries]:
 def _listed(path: Path | None, seed: int) -> dict[str, CandleSeries]:
     if path is None:
         return {name: generate_candles(CATALOGUE[name], seed=seed) for name in SYNTHETIC_PAIRS}
-    files = sorted(path.glob("*.csv")) if path.is_dir() else [path]
+    files = _candle_files(path) if _is_folder(path) else [path]
     if not files:
         raise UnreadableCandleFile(f"The folder {path} holds no candle file (*.csv).")
     markets: dict[str, CandleSeries] = {}
@@ -35,9 +35,26 @@ def _listed(path: Path | None, seed: int) -> dict[str, CandleSeries]:
         series = load_candles(file)
         if series.pair.altname in markets:
             other = markets[series.pair.altname].source
-            raise MalformedCandleFile(file, None, f"{other} holds candles of {series.pair.altname} already")
+            raise MalformedCandleFile(
+                file, None, f"{other} holds candles of {series.pair.altname} already; a folder has one file a pair"
+            )
         markets[series.pair.altname] = series
     return markets
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False  # Reading it as a file says what is wrong.
+
+
+def _candle_files(folder: Path) -> list[Path]:
+    """Every ``*.csv`` in any case. Hidden files are left out: some archivers add ``._XBTUSD_60.csv`` of their own."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix.lower() == ".csv" and path.name[0] != ".")
+    except OSError as error:
+        raise UnreadableCandleFile(f"The folder {folder} cannot be read: {error.strerror}.") from None
 
 
 def start_step(series: CandleSeries) -> int:

@@ -12,12 +12,13 @@ import pytest
 from dev import applications, ports, processes, supervisor
 from dev import profile as profiles
 from dev.profile import PORTS, Profile
+from dev.run import SMOKE_TEST_FAILED
 from dev.secrets import SERVICES
-from tests.integration.dev.test_stack import NAME, OFFSET, heads, stack
+from tests.integration.dev.test_stack import NAME, OFFSET, begin, heads, stack
 
 pytestmark = pytest.mark.timeout(240)
 # The starter waits for a minute until all is ready; a machine that does much else may need that.
-UP = ("run", "--detach", "--no-walk")
+UP = ("run", "--detach", "--no-smoke-test")
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +128,72 @@ def test_processes_that_lost_their_circus_are_taken_over_by_the_next_run(profile
     assert after["relay"] != before["relay"]
     assert after["kafka"] == before["kafka"]
     assert sum(process.name == "relay" for process in processes.running(profile)) == 1
+
+
+def test_other_market_data_than_the_platform_that_is_up_has_are_refused(profile: Profile, tmp_path: Path) -> None:
+    before = heads(profile)
+
+    code, output = stack(*UP, MARKET_DATA=str(tmp_path / "ETHUSD_60.csv"))
+
+    assert code == 1
+    assert f"The platform of profile {NAME} is up and replays " in output
+    assert f"make stop PROFILE={NAME}, then start it with MARKET_DATA={tmp_path / 'ETHUSD_60.csv'}" in output
+    assert heads(profile) == before
+
+
+# A password that the platform refuses: the smoke test fails on its first request.
+BROKEN = {"MUCKARD_DEMO_PASSWORD": "short"}
+
+
+def test_a_failed_smoke_test_leaves_up_what_the_same_call_has_started(profile: Profile) -> None:
+    assert stack("stop", "--applications")[0] == 0
+
+    code, output = stack("run", "--detach", **BROKEN)
+
+    assert code == SMOKE_TEST_FAILED == 3, output
+    assert "The smoke test failed. POST /api/v1/auth/register answered 422" in output
+    assert "The smoke test failed; the platform is up and stays up." in output
+    assert f"Again: make smoke-test PROFILE={NAME}" in output
+    assert "Traceback" not in output
+    assert set(supervisor.names(profile)) <= set(heads(profile))
+    assert status_of(profile, "/health/user") == 200
+
+
+def test_the_smoke_test_passes_again_by_itself(profile: Profile) -> None:
+    before = heads(profile)
+
+    code, output = stack("smoke-test")
+
+    assert code == 0, output
+    assert "The event store is whole." in output
+    assert heads(profile) == before
+
+
+def test_after_a_failed_smoke_test_ctrl_c_still_ends_the_run(profile: Profile) -> None:
+    assert stack("stop", "--applications")[0] == 0
+    process = begin("run", **BROKEN)
+    assert process.stdout is not None
+    seen = ""
+    while "Ctrl-C stops it." not in seen:
+        line = process.stdout.readline()
+        assert line, seen
+        seen += line
+
+    assert "The smoke test failed; the platform is up and stays up." in seen
+    assert status_of(profile, "/health/user") == 200
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=90)
+
+    assert process.returncode == 130, output
+    assert not set(supervisor.names(profile)) & set(heads(profile))
+    assert "kafka" in heads(profile)  # an earlier call has started it
+
+
+def test_a_smoke_test_of_what_is_down_is_one_sentence(profile: Profile) -> None:
+    code, output = stack("smoke-test")
+
+    assert code == 1
+    assert f"The platform of profile {NAME} is down." in output
 
 
 def test_stop_leaves_no_process_and_no_port(profile: Profile) -> None:

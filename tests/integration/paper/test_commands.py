@@ -49,6 +49,25 @@ def test_two_files_of_one_pair_are_refused(settings: Settings, tmp_path: Path) -
         _output("check_market_data")
 
 
+def test_a_folder_is_read_without_hidden_files_and_with_suffixes_in_any_case(
+    settings: Settings, tmp_path: Path
+) -> None:
+    candle_file(tmp_path, [flat(10_000)] * 3, "ETHUSD_60.CSV")
+    (tmp_path / "._ETHUSD_60.csv").write_bytes(b"\x00\x05\x16\x07")
+    settings.MARKET_DATA = tmp_path
+
+    assert [line.split(":")[0] for line in _output("check_market_data").splitlines()] == ["ETHUSD"]
+
+
+def test_an_unclear_name_in_a_folder_is_refused(settings: Settings, tmp_path: Path) -> None:
+    candle_file(tmp_path, [flat(10_000)] * 3)
+    candle_file(tmp_path, [flat(10_000)] * 3, "notes.csv")
+    settings.MARKET_DATA = tmp_path
+
+    with pytest.raises(SystemExit, match=r"notes\.csv: its name says neither pair nor interval"):
+        _output("check_market_data")
+
+
 def test_without_a_file_the_market_is_said_to_be_synthetic(settings: Settings) -> None:
     settings.MARKET_DATA = None
 

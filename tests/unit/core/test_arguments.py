@@ -50,7 +50,7 @@ def test_a_number_within_its_bounds_is_taken(kind: Callable[[str], float], text:
         ["relay_events", "--shard=-1", "--shards=2"],
         ["relay_events", "--metrics-port=-1"],
         ["dispatch_commands", "--metrics-port=70000"],
-        ["walk", "--trades=0"],
+        ["smoke_test", "--trades=0"],
         ["walk", "--seconds=-1"],
     ],
     ids=" ".join,

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -62,3 +63,15 @@ def test_processes_get_the_contract_and_nothing_that_they_would_refuse(profile: 
 def test_an_address_is_shown_without_its_log_in() -> None:
     assert environment.where("amqp://muckard:secret@127.0.0.1:15672/muckard") == "127.0.0.1:15672"
     assert environment.where("a.example:9092,b.example:9092") == "a.example:9092,b.example:9092"
+
+
+def test_market_data_named_by_a_link_keeps_the_link_s_name(
+    profile: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a1b2c3").touch()
+    (tmp_path / "ETHUSD_60.csv").symlink_to(tmp_path / "a1b2c3")
+    monkeypatch.chdir(tmp_path)
+
+    assert environment.contract(profile, {"MARKET_DATA": "ETHUSD_60.csv"})["MARKET_DATA"] == str(
+        tmp_path / "ETHUSD_60.csv"
+    )

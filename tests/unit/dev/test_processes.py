@@ -36,6 +36,17 @@ def test_a_process_is_found_by_the_mark_it_was_started_with(
     assert processes.running(make_profile("test")) == []
 
 
+def test_a_variable_is_the_one_that_the_process_was_started_with(profile: Profile, tmp_path: Path) -> None:
+    environment = {**os.environ, "MARKET_DATA": "/data/ETHUSD_60.csv", "MARKET_DATA_2": "other"}
+    child = processes.spawn(profile, "sleeper", SLEEP, environment=environment, folder=tmp_path)
+    try:
+        assert processes.variable(child.pid, "MARKET_DATA") == "/data/ETHUSD_60.csv"
+        assert processes.variable(child.pid, "MARKET") is None
+    finally:
+        child.kill()
+        child.wait()
+
+
 def test_its_children_are_found_too(profile: Profile, tmp_path: Path) -> None:
     script = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
     parent = processes.spawn(

@@ -13,7 +13,7 @@ from apps.paper.errors import InvalidArguments, UnknownAssetName, UnknownAssetPa
 from apps.paper.instruments import ASSETS, Pair, asset_named
 from apps.paper.market import summaries
 from apps.paper.market.depth import LEVELS, Book, Taken, book_at, touch_at
-from apps.paper.market.dump_file import INTERVALS_MINUTES
+from apps.paper.market.file_names import INTERVALS_MINUTES
 from apps.paper.market.listing import listed_markets
 from apps.paper.market.path import STEPS
 from apps.paper.market.replay import Replay

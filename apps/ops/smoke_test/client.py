@@ -11,7 +11,7 @@ TIMEOUT_SECONDS = 15.0
 Json = dict[str, Any]
 
 
-class WalkFailed(Exception):
+class SmokeTestFailed(Exception):
     """A step did not go as it must. The text says which, and what was answered."""
 
 
@@ -45,9 +45,9 @@ class PlatformClient:
                 method, f"{self.base_url}{path}", headers=sent, timeout=TIMEOUT_SECONDS, **more
             )
         except requests.RequestException as error:
-            raise WalkFailed(f"{method} {path}: the gateway does not answer ({type(error).__name__}).") from None
+            raise SmokeTestFailed(f"{method} {path}: the gateway does not answer ({type(error).__name__}).") from None
         if answer.status_code not in accept:
-            raise WalkFailed(f"{method} {path} answered {answer.status_code}: {_message(answer)}")
+            raise SmokeTestFailed(f"{method} {path} answered {answer.status_code}: {_message(answer)}")
         body: Json = answer.json() if answer.content else {}
         return body
 
