@@ -12,8 +12,8 @@ from rich.table import Table
 
 from apps.audit.filters import EventFilter
 from apps.core.arguments import positive_integer, positive_number
-from apps.messages.cloud_events import from_kafka
 from apps.events.brokers.kafka.reader import TopicReader
+from apps.messages.cloud_events import from_kafka
 from apps.ops.smoke_test.client import Json, PlatformClient, SmokeTestFailed
 from apps.ops.smoke_test.steps import Narrator, Outcome, smoke_test
 
