@@ -8,11 +8,14 @@ import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
 
-from dev import applications, checks, containers, environment, install, lifecycle, run, secrets, supervisor
-from dev.errors import Cancelled, StackError
-from dev.locks import lock
-from dev.profile import ROOT, Profile, load
-from dev.progress import say, show_failure
+from dev.base import secrets
+from dev.base.errors import Cancelled, StackError
+from dev.base.locks import lock
+from dev.base.profile import ROOT, Profile, load
+from dev.base.progress import say, show_failure
+from dev.config import applications, containers, environment
+from dev.install import installer
+from dev.run import checks, lifecycle, starter, supervisor
 
 INTERRUPTED = 130
 
@@ -76,28 +79,28 @@ def _interrupt(_: int, __: FrameType | None) -> None:
 
 
 def _install(profile: Profile, _: argparse.Namespace) -> int:
-    run.prepare(profile)
+    starter.prepare(profile)
     say("  Everything is installed.")
     return 0
 
 
 def _servers(profile: Profile, _: argparse.Namespace) -> int:
-    with run.starting(profile, "starting servers") as started:
-        run.servers(profile, started)
+    with starter.starting(profile, "starting servers") as started:
+        starter.servers(profile, started)
     return 0
 
 
 def _run(profile: Profile, options: argparse.Namespace) -> int:
-    return run.platform(profile, detach=options.detach, with_walk=not options.no_walk)
+    return starter.platform(profile, detach=options.detach, with_walk=not options.no_walk)
 
 
 def _test(profile: Profile, options: argparse.Namespace) -> int:
-    return run.tests(profile, options.arguments, keep=options.keep)
+    return starter.tests(profile, options.arguments, keep=options.keep)
 
 
 def _stop(profile: Profile, options: argparse.Namespace) -> int:
     with lock(profile.folder / "lock", "stopping"):
-        run.stop(profile, [applications.SUPERVISOR] if options.applications else None)
+        starter.stop(profile, [applications.SUPERVISOR] if options.applications else None)
     say(f"  Nothing of profile {profile.name} runs." if not options.applications else "  The servers stay up.")
     return 0
 
@@ -109,8 +112,8 @@ def _check(profile: Profile, _: argparse.Namespace) -> int:
 
 def _clean(profile: Profile, _: argparse.Namespace) -> int:
     with lock(profile.folder / "lock", "cleaning"):
-        run.stop(profile)
-        run.remove_data(profile)
+        starter.stop(profile)
+        starter.remove_data(profile)
     say(f"  The data, logs and secrets of profile {profile.name} are gone.")
     return 0
 
@@ -131,7 +134,7 @@ def _env(profile: Profile, _: argparse.Namespace) -> int:
 
 
 def _containers(_: Profile, __: argparse.Namespace) -> int:
-    install.install(frozenset())
+    installer.install(frozenset())
     where = containers.create()
     say(f"  The secrets of the containers are in {where.relative_to(ROOT)}/. Start them with")
     say(f"    docker compose {' '.join(f'-f {file.relative_to(ROOT)}' for file in containers.FILES)} up --build")

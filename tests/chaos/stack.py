@@ -12,7 +12,8 @@ from typing import Self
 
 import psycopg2
 
-from dev import environment, processes
+from dev.base import processes
+from dev.config import environment
 from tests.chaos.evidence import Evidence
 from tests.chaos.fleet import Fleet, wait_until
 from tests.chaos.leftovers import Leftovers

@@ -12,8 +12,10 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from dev import environment, lifecycle, processes, secrets
-from dev.profile import ROOT, Profile, load
+from dev.base import data_folder, processes, secrets
+from dev.base.profile import ROOT, Profile, load
+from dev.config import environment
+from dev.run import lifecycle
 from dev.servers import postgres
 
 pytestmark = pytest.mark.timeout(600)
@@ -35,9 +37,9 @@ class Cluster:
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
-        self.data = postgres.base(profile) / "data"
-        self.archive = postgres.base(profile) / "archive"
-        self.backup = postgres.base(profile) / "backup"
+        self.data = data_folder.of(profile) / "data"
+        self.archive = data_folder.of(profile) / "archive"
+        self.backup = data_folder.of(profile) / "backup"
         self.url = environment.local_url(profile, "postgres")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -109,7 +111,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     profile = load("recovery", {"MUCKARD_POSTGRES_PORT": str(port)}, 7000)
     profile.create()
     secrets.create(profile)
-    shutil.rmtree(postgres.base(profile), ignore_errors=True)
+    shutil.rmtree(data_folder.of(profile), ignore_errors=True)
     postgres.prepare(profile)
     cluster = Cluster(profile)
     try:
@@ -118,7 +120,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield cluster
     finally:
         cluster.stop(signal.SIGQUIT)
-        shutil.rmtree(postgres.base(profile), ignore_errors=True)
+        shutil.rmtree(data_folder.of(profile), ignore_errors=True)
         shutil.rmtree(profile.folder, ignore_errors=True)
 
 

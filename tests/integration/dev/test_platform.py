@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from dev import applications, ports, processes, supervisor
-from dev import profile as profiles
-from dev.profile import PORTS, Profile
-from dev.secrets import SERVICES
+from dev.base import ports, processes
+from dev.base import profile as profiles
+from dev.base.profile import PORTS, Profile
+from dev.base.secrets import SERVICES
+from dev.config import applications
+from dev.run import supervisor
 from tests.integration.dev.test_stack import NAME, OFFSET, heads, stack
 
 pytestmark = pytest.mark.timeout(240)

@@ -18,8 +18,8 @@ import pytest
 
 from apps.events.brokers.kafka.options import REQUEST_TIMEOUT_MS
 from apps.events.models import ProcessHeartbeat
-from dev import processes
-from dev.profile import load
+from dev.base import processes
+from dev.base.profile import load
 from tests.integration.events.relay_helpers import ROOT, manage
 from tests.kafka_broker import everything_in, fill_outbox, first_seen, outbox_count, sequences_by_key, topic_of_its_own
 

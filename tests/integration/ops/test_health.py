@@ -21,8 +21,8 @@ from apps.messages.base import Priority
 from apps.ops.health import EXPECTED, platform_health
 from apps.trading import scheduler
 from apps.trading.management.commands import reconcile_orders
-from dev.applications import applications
-from dev.profile import load
+from dev.base.profile import load
+from dev.config.applications import applications
 
 pytestmark = pytest.mark.django_db
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from dev import applications, containers, gateway
-from dev import profile as profiles
-from dev.profile import ROOT, Profile
+from dev.base import profile as profiles
+from dev.base.profile import ROOT, Profile
+from dev.config import applications, containers, gateway
 from docker import healthy
 
 INFRASTRUCTURE, MICROSERVICES = (yaml.safe_load(path.read_text()) for path in containers.FILES)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from dev import gateway, secrets
-from dev.errors import StackError
-from dev.profile import APPLICATION_PORTS, METRICS_PORTS, PORTS, ROOT, SERVER_PORTS, Profile, variable
+from dev.base import secrets
+from dev.base.errors import StackError
+from dev.base.profile import APPLICATION_PORTS, METRICS_PORTS, PORTS, ROOT, SERVER_PORTS, Profile, variable
+from dev.config import gateway
 
 PREFIX = "MUCKARD_"
 # server: the variable that names one to use instead of ours

@@ -5,10 +5,10 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from dev import install
-from dev.errors import StackError
-from dev.profile import ROOT, Profile, write_atomically
-from dev.secrets import SERVICES
+from dev.base.errors import StackError
+from dev.base.profile import ROOT, Profile, write_atomically
+from dev.base.secrets import SERVICES
+from dev.install import installer
 
 TEMPLATE = ROOT / "nginx" / "nginx.conf.template"
 _PLACEHOLDER = re.compile(r"\$\{([A-Z_]+)\}")
@@ -40,7 +40,7 @@ def write(profile: Profile, environ: Mapping[str, str]) -> Path:
 
 def command(profile: Profile, *arguments: str) -> list[str]:
     """nginx on this profile's configuration; its own log until that is read goes to standard error."""
-    program = install.nginx()
+    program = installer.nginx()
     if program is None:
         raise StackError("nginx is not installed.", advice="run `python3 dev/stack.py install`")
     return [program, "-e", "stderr", "-p", str(folder(profile)), "-c", str(configuration_file(profile)), *arguments]

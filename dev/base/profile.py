@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dev.errors import StackError
+from dev.base.errors import StackError
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 LOCAL = ROOT / ".local"
 # What all profiles share: Kafka and the logs of the installation
 TOOLS = LOCAL / "tools"

@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from dev import commands
-from dev.errors import StackError
-from dev.profile import TOOLS
+from dev.base import commands
+from dev.base.errors import StackError
+from dev.base.profile import TOOLS
 
 HERE = Path(__file__).resolve().parent
 POM = HERE / "pom.xml"

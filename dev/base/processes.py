@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dev.profile import Profile
+from dev.base import data_folder
+from dev.base.profile import Profile
 
 # In the environment of every process of a profile: the profile's folder, then the process's name in it
 MARK = "LOCAL_STACK_PROCESS"
@@ -183,10 +184,8 @@ def _name_by_folder(profile: Profile, pid: int, program: str) -> str | None:
 
 
 def _folders(profile: Profile) -> Iterator[tuple[str, Path]]:
-    from dev.servers import postgres
-
-    yield "postgres", postgres.base(profile) / "data"
-    yield SETUP, postgres.base(profile) / "data.new"
+    yield "postgres", data_folder.of(profile) / "data"
+    yield SETUP, data_folder.of(profile) / "data.new"
     yield "redis", profile.folder / "redis"
     yield "gateway", profile.folder / "gateway"
 

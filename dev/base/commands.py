@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 
-from dev.errors import Cancelled
-from dev.progress import WAITING, say
+from dev.base.errors import Cancelled
+from dev.base.progress import WAITING, say
 
 _cancelled = threading.Event()
 POLL_SECONDS = 0.05

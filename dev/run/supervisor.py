@@ -5,11 +5,13 @@ import os
 import signal
 import time
 
-from dev import applications, commands, environment, gateway, install, ports, processes
-from dev.errors import Cancelled, StackError
-from dev.profile import APPLICATION_PORTS, METRICS_PORTS, Profile
-from dev.progress import say, step
-from dev.secrets import SERVICES
+from dev.base import commands, ports, processes
+from dev.base.errors import Cancelled, StackError
+from dev.base.profile import APPLICATION_PORTS, METRICS_PORTS, Profile
+from dev.base.progress import say, step
+from dev.base.secrets import SERVICES
+from dev.config import applications, environment, gateway
+from dev.install import installer
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 30.0
@@ -49,7 +51,7 @@ def start(profile: Profile) -> None:
     processes.spawn(
         profile,
         applications.SUPERVISOR,
-        [str(install.VENV / "bin" / "circusd"), "--log-level", "INFO", str(configuration)],
+        [str(installer.VENV / "bin" / "circusd"), "--log-level", "INFO", str(configuration)],
         environment=environment.for_processes(profile, os.environ),
         folder=applications.folder(profile),
     )

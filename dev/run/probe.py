@@ -1,6 +1,6 @@
 """Does a server truly answer? Runs in the venv, with the clients that the platform itself uses.
 
-    python -m dev.probe SERVER SECONDS       the URL comes on standard input: it holds a password
+    python -m dev.run.probe SERVER SECONDS       the URL comes on standard input: it holds a password
 
 Ends with 0 once the server has logged us in and answered, else with 1 and the cause on standard output.
 """

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dev import commands, java, processes
-from dev.errors import StackError
-from dev.kafka import jars
-from dev.locks import lock
-from dev.profile import ROOT, TOOLS, Profile
-from dev.progress import step
-from dev.servers import postgres, rabbitmq
+from dev.base import commands, processes
+from dev.base.errors import StackError
+from dev.base.locks import lock
+from dev.base.profile import ROOT, TOOLS, Profile
+from dev.base.progress import step
+from dev.servers import java, postgres, rabbitmq
+from dev.servers.kafka_jars import jars
 
 # Stands for what all profiles share: pip and Maven carry its mark.
 EVERYBODY = Profile(name=TOOLS.name, ports={})

@@ -6,12 +6,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dev import gateway, install, secrets
-from dev.errors import StackError
-from dev.profile import ROOT, Profile
-from dev.progress import DONE, FAILED, say, show_failure
+from dev.base import secrets
+from dev.base.errors import StackError
+from dev.base.profile import ROOT, Profile
+from dev.base.progress import DONE, FAILED, say, show_failure
+from dev.config import gateway
+from dev.install import installer
 
-BIN = install.VENV / "bin"
+BIN = installer.VENV / "bin"
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def run(profile: Profile) -> int:
     """0 where every check passes. What a failed one printed is shown whole."""
     profile.create()
     secrets.create(profile)
-    install.install(frozenset())
+    installer.install(frozenset())
     secrets.create_key_pairs(profile)
     given = {
         **os.environ,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dev.progress import WAITING, say
+from dev.base.progress import WAITING, say
 
 
 @contextmanager

@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from dev import applications, commands, environment, install, lifecycle, processes, secrets, supervisor
-from dev.errors import StackError
-from dev.locks import lock
-from dev.profile import ROOT, Profile
-from dev.progress import say, step
-from dev.servers import postgres
+from dev.base import commands, data_folder, processes, secrets
+from dev.base.errors import StackError
+from dev.base.locks import lock
+from dev.base.profile import ROOT, Profile
+from dev.base.progress import say, step
+from dev.config import applications, environment
+from dev.install import installer
+from dev.run import lifecycle, supervisor
 
 SERVER_REFUSALS = (lifecycle.refuse_busy_ports, lifecycle.refuse_too_little_memory)
 PATIENCE_SECONDS = 20.0
@@ -56,7 +58,7 @@ def prepare(profile: Profile, refuse_busy: Sequence[Callable[[Profile], None]] =
     secrets.create(profile)
     for refuse in refuse_busy:
         refuse(profile)
-    install.install(frozenset(server.name for server in lifecycle.local_servers(profile)))
+    installer.install(frozenset(server.name for server in lifecycle.local_servers(profile)))
     secrets.create_key_pairs(profile)
 
 
@@ -101,7 +103,7 @@ def tests(profile: Profile, arguments: Sequence[str], *, keep: bool) -> int:
     with starting(profile, "starting servers for tests") as started:
         servers(profile, started)
     try:
-        command = [str(install.VENV / "bin" / "pytest"), *(arguments or ALL_TESTS)]
+        command = [str(installer.VENV / "bin" / "pytest"), *(arguments or ALL_TESTS)]
         given = environment.for_processes(profile, os.environ)
         # As the tests make their own paths: ours would hide a module that is not importable from there.
         given.pop("PYTHONPATH")
@@ -142,7 +144,7 @@ def stop(profile: Profile, names: Sequence[str] | None = None) -> None:
 
 def remove_data(profile: Profile) -> None:
     """All that a profile keeps, but for its lock and where its ports begin. What is installed stays."""
-    shutil.rmtree(postgres.base(profile), ignore_errors=True)
+    shutil.rmtree(data_folder.of(profile), ignore_errors=True)
     for path in profile.folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
@@ -180,7 +182,7 @@ def open_admin_account(profile: Profile) -> None:
 def walk(profile: Profile) -> None:
     """Acts as a client of the platform, in front of the user. Raises StackError where the path is blocked."""
     say()
-    command = [str(install.PYTHON), "manage.py", "walk", "--witness", str(applications.witness(profile))]
+    command = [str(installer.PYTHON), "manage.py", "walk", "--witness", str(applications.witness(profile))]
     if _run_to_its_end(command, _platform_environment(profile)):
         raise StackError("The walk did not reach its end.", advice=f"look into {profile.logs.relative_to(ROOT)}/")
 
@@ -216,7 +218,7 @@ def _manage(profile: Profile, command: str, failure: str, *arguments: str, **var
     log = profile.log(command)
     log.unlink(missing_ok=True)
     given = processes.setup_environment(profile, _platform_environment(profile) | variables)
-    called = [str(install.PYTHON), "manage.py", command, *arguments]
+    called = [str(installer.PYTHON), "manage.py", command, *arguments]
     if commands.run_logged(called, log, environment=given, folder=ROOT):
         raise StackError(failure, log=log, advice="the log says why")
     return log.read_text(encoding="utf-8", errors="replace").splitlines()[1:]

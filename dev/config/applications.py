@@ -8,8 +8,10 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from dev import environment, gateway, install, processes, secrets
-from dev.profile import ROOT, Profile, write_atomically
+from dev.base import processes, secrets
+from dev.base.profile import ROOT, Profile, write_atomically
+from dev.config import environment, gateway
+from dev.install import installer
 
 SUPERVISOR = "circus"
 
@@ -151,7 +153,7 @@ def _watcher(profile: Profile, application: Application, priority: int) -> str:
         password = secrets.read(profile, "bot", "muckard_flower_password")
         variables["FLOWER_BASIC_AUTH"] = f"operator:{password}"
         variables["FLOWER_BROKER_API"] = f"{environment.management_url(profile)}/api/"
-    command = [str(install.VENV / "bin" / program), *arguments]
+    command = [str(installer.VENV / "bin" / program), *arguments]
     return _section(profile, application, command, ROOT) + _settings(profile, application, priority, variables)
 
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from dev import secrets
-from dev.profile import PORTS, ROOT, Profile, write_atomically
+from dev.base import secrets
+from dev.base.profile import PORTS, ROOT, Profile, write_atomically
 from dev.servers import rabbitmq
 
 FILES = (

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dev.errors import StackError
+from dev.base.errors import StackError
 
 ANNOUNCE_AFTER_SECONDS = 2.0
 REMIND_EVERY_SECONDS = 10.0

@@ -10,8 +10,8 @@ import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from dev.errors import StackError
-from dev.profile import ROOT, Profile, write_atomically
+from dev.base.errors import StackError
+from dev.base.profile import ROOT, Profile, write_atomically
 
 SERVICES = ("user", "kraken", "bot", "staff", "paper")
 # Each role that a process logs in to PostgreSQL with, and the folder of those that may

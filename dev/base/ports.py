@@ -5,8 +5,8 @@ import socket
 from collections.abc import Iterable
 from pathlib import Path
 
-from dev.errors import StackError
-from dev.profile import Profile, variable
+from dev.base.errors import StackError
+from dev.base.profile import Profile, variable
 
 TITLES = {
     "postgres": "PostgreSQL",

@@ -7,11 +7,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from dev import commands, environment, install, ports, processes
-from dev.errors import Cancelled, StackError
-from dev.profile import ROOT, Profile, write_atomically
-from dev.progress import say, step
-from dev.servers import SERVERS, kafka
+from dev.base import commands, ports, processes
+from dev.base.errors import Cancelled, StackError
+from dev.base.profile import ROOT, Profile, write_atomically
+from dev.base.progress import say, step
+from dev.config import environment
+from dev.install import installer
+from dev.servers import kafka
+from dev.servers.registry import SERVERS
 from dev.servers.server import Launch, Server
 
 POLL_SECONDS = 0.05
@@ -71,10 +74,10 @@ def stop_servers(profile: Profile, names: Sequence[str] | None = None) -> None:
 
 
 def ask(server: str, url: str, seconds: float) -> "subprocess.Popen[str]":
-    """Starts the probe of a server (dev/probe.py); its exit code says whether the server answered."""
+    """Starts the probe of a server (dev/run/probe.py); its exit code says whether the server answered."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     probe = subprocess.Popen(
-        [install.PYTHON, "-m", "dev.probe", server, str(seconds)],
+        [installer.PYTHON, "-m", "dev.run.probe", server, str(seconds)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
