@@ -13,7 +13,7 @@ from dev.base.errors import Cancelled, StackError
 from dev.base.locks import lock
 from dev.base.profile import ROOT, Profile, load
 from dev.base.progress import say, show_failure
-from dev.config import applications, containers, environment
+from dev.config import circus, containers, environment
 from dev.install import installer
 from dev.run import checks, lifecycle, starter, supervisor
 
@@ -100,7 +100,7 @@ def _test(profile: Profile, options: argparse.Namespace) -> int:
 
 def _stop(profile: Profile, options: argparse.Namespace) -> int:
     with lock(profile.folder / "lock", "stopping"):
-        starter.stop(profile, [applications.SUPERVISOR] if options.applications else None)
+        starter.stop(profile, [circus.SUPERVISOR] if options.applications else None)
     say(f"  Nothing of profile {profile.name} runs." if not options.applications else "  The servers stay up.")
     return 0
 

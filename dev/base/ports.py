@@ -5,8 +5,9 @@ import socket
 from collections.abc import Iterable
 from pathlib import Path
 
+from apps.core.process_table import PROCESSES
 from dev.base.errors import StackError
-from dev.base.profile import Profile, variable
+from dev.base.profile import APPLICATION_PORTS, Profile, metrics_port, variable
 
 TITLES = {
     "postgres": "PostgreSQL",
@@ -17,19 +18,8 @@ TITLES = {
     "redis": "Redis",
     "kafka": "Kafka",
     "kafka_controller": "Kafka's controller",
-    "gateway": "the gateway",
-    "user": "the user service",
-    "kraken": "the kraken service",
-    "bot": "the bot service",
-    "staff": "the staff site",
-    "paper": "the paper exchange",
-    "flower": "Flower",
-    "relay_metrics": "the relay (figures)",
-    "dispatcher_metrics": "the dispatcher (figures)",
-    "router_metrics": "the retry router (figures)",
-    "consume_events_metrics": "the consumer of events (figures)",
-    "consume_status_metrics": "the consumer of status messages (figures)",
-    "verifier_metrics": "the verifier (figures)",
+    **{name: f"the process {name}" for name in APPLICATION_PORTS},
+    **{metrics_port(name): f"the process {name} (metrics)" for name in PROCESSES},
 }
 
 

@@ -7,12 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from apps.core.process_table import PROCESSES
 from dev.base.errors import StackError
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL = ROOT / ".local"
 # What all profiles share: Kafka and the logs of the installation
 TOOLS = LOCAL / "tools"
+
+
+def metrics_port(process: str) -> str:
+    """The key of a process's metrics port: `retry_router_metrics` of `retry-router`."""
+    return f"{process.replace('-', '_')}_metrics"
+
 
 # name: port of the profile `run`. MUCKARD_<NAME>_PORT overrides one.
 SERVER_PORTS = {
@@ -25,23 +32,10 @@ SERVER_PORTS = {
     "kafka": 19092,
     "kafka_controller": 19093,
 }
-APPLICATION_PORTS = {
-    "gateway": 8080,
-    "user": 8000,
-    "kraken": 8001,
-    "bot": 8002,
-    "staff": 8003,
-    "paper": 8010,
-    "flower": 5555,
-}
-# Where background processes serve their figures for Prometheus
+APPLICATION_PORTS = {name: process.port for name, process in PROCESSES.items() if process.port}
+# Where processes without HTTP of their own serve their metrics for Prometheus
 METRICS_PORTS = {
-    "relay_metrics": 9101,
-    "dispatcher_metrics": 9102,
-    "router_metrics": 9103,
-    "consume_events_metrics": 9104,
-    "consume_status_metrics": 9105,
-    "verifier_metrics": 9106,
+    metrics_port(name): process.metrics_port for name, process in PROCESSES.items() if process.metrics_port
 }
 PORTS = SERVER_PORTS | APPLICATION_PORTS | METRICS_PORTS
 OFFSETS = {"run": 0, "test": 1000}

@@ -37,6 +37,8 @@ CHECKS = (
     Check("Types (mypy --strict)", ("mypy",)),
     Check("Dependencies between the apps (lint-imports)", ("lint-imports",)),
     Check("Migrations are complete", ("python", "manage.py", "makemigrations", "--check", "--dry-run")),
+    Check("The compose files follow the process table", ("python", "-m", "dev.config.compose")),
+    Check("The table of processes in the docs is up to date", ("python", "-m", "dev.config.process_docs")),
     Check("OpenAPI and AsyncAPI documents are up to date", ("python", "manage.py", "check_contracts")),
 )
 

@@ -13,7 +13,7 @@ from dev.base.errors import StackError
 from dev.base.locks import lock
 from dev.base.profile import ROOT, Profile
 from dev.base.progress import say, step
-from dev.config import applications, environment
+from dev.config import circus, environment
 from dev.install import installer
 from dev.run import lifecycle, supervisor
 
@@ -79,7 +79,7 @@ def platform(profile: Profile, *, detach: bool, with_walk: bool) -> int:
         lifecycle.start_servers(profile, started, then={"postgres": lambda: set_up_database(profile)})
         declare_topology(profile)
         if not supervisor.is_up(profile):
-            started.append(applications.SUPERVISOR)
+            started.append(circus.SUPERVISOR)
             supervisor.start(profile)
         supervisor.wait_until_ready(profile)
         say(f"  The platform is ready after {time.monotonic() - began_at:.1f} s.")
@@ -111,7 +111,7 @@ def tests(profile: Profile, arguments: Sequence[str], *, keep: bool) -> int:
     finally:
         if not keep:
             with _clearing_up(), lock(profile.folder / "lock", "stopping"):
-                stop(profile, [applications.SUPERVISOR, *started])
+                stop(profile, [circus.SUPERVISOR, *started])
 
 
 def _run_to_its_end(command: Sequence[str], given: Mapping[str, str]) -> int:
@@ -131,7 +131,7 @@ def _run_to_its_end(command: Sequence[str], given: Mapping[str, str]) -> int:
 
 def stop(profile: Profile, names: Sequence[str] | None = None) -> None:
     """Ends the applications, then the servers: all of the profile, or those named. Raises StackError for what stays."""
-    if names is None or applications.SUPERVISOR in names:
+    if names is None or circus.SUPERVISOR in names:
         supervisor.stop(profile)
     lifecycle.stop_servers(profile, names)
     if names is not None:
@@ -182,7 +182,7 @@ def open_admin_account(profile: Profile) -> None:
 def walk(profile: Profile) -> None:
     """Acts as a client of the platform, in front of the user. Raises StackError where the path is blocked."""
     say()
-    command = [str(installer.PYTHON), "manage.py", "walk", "--witness", str(applications.witness(profile))]
+    command = [str(installer.PYTHON), "manage.py", "walk", "--witness", str(circus.witness(profile))]
     if _run_to_its_end(command, _platform_environment(profile)):
         raise StackError("The walk did not reach its end.", advice=f"look into {profile.logs.relative_to(ROOT)}/")
 

@@ -5,12 +5,13 @@ import os
 import signal
 import time
 
+from apps.core.process_table import PROCESSES
 from dev.base import commands, ports, processes
 from dev.base.errors import Cancelled, StackError
 from dev.base.profile import APPLICATION_PORTS, METRICS_PORTS, Profile
 from dev.base.progress import say, step
 from dev.base.secrets import SERVICES
-from dev.config import applications, environment, gateway
+from dev.config import circus, environment, gateway
 from dev.install import installer
 
 READY_SECONDS = 60.0
@@ -23,11 +24,11 @@ POLL_SECONDS = 0.25
 
 
 def is_up(profile: Profile) -> bool:
-    return bool(processes.named(profile, applications.SUPERVISOR))
+    return bool(processes.named(profile, circus.SUPERVISOR))
 
 
-def names(profile: Profile) -> list[str]:
-    return [*(application.name for application in applications.applications(profile)), "gateway"]
+def names() -> list[str]:
+    return list(PROCESSES)
 
 
 def refuse_busy_ports(profile: Profile) -> None:
@@ -43,23 +44,23 @@ def refuse_busy_ports(profile: Profile) -> None:
 def start(profile: Profile) -> None:
     """Starts circus on this profile's configuration."""
     gateway.write(profile, os.environ)
-    configuration = applications.write_configuration(profile)
-    for name in names(profile):
+    configuration = circus.write_configuration(profile)
+    for name in names():
         log = profile.log(name)
         if log.exists():
             log.replace(log.with_suffix(".log.1"))
     processes.spawn(
         profile,
-        applications.SUPERVISOR,
+        circus.SUPERVISOR,
         [str(installer.VENV / "bin" / "circusd"), "--log-level", "INFO", str(configuration)],
         environment=environment.for_processes(profile, os.environ),
-        folder=applications.folder(profile),
+        folder=circus.folder(profile),
     )
 
 
 def stop(profile: Profile) -> None:
     """Ends circus, which ends its processes; then whatever is left of them."""
-    up = processes.named(profile, applications.SUPERVISOR)
+    up = processes.named(profile, circus.SUPERVISOR)
     if up:
         with step("Stopping the application processes") as current:
             killed = processes.stop(up, first=signal.SIGTERM, seconds=STOP_SECONDS)
@@ -71,7 +72,7 @@ def stop(profile: Profile) -> None:
 
 def stop_orphans(profile: Profile) -> None:
     """Ends application processes that no circus looks after."""
-    left = [process for process in processes.running(profile) if process.name in names(profile)]
+    left = [process for process in processes.running(profile) if process.name in names()]
     if left and not is_up(profile):
         processes.stop(left, first=signal.SIGTERM, seconds=10.0)
 
@@ -85,19 +86,19 @@ def wait_until_ready(profile: Profile) -> None:
         while True:
             up = _look(profile, seen)
             waiting = {service for service in waiting if _status(profile, f"/health/{service}") != 200}
-            absent = [name for name in names(profile) if name not in up]
+            absent = [name for name in names() if name not in up]
             if not waiting and not absent:
                 break
             current.title = f"Waiting for {_shortened(sorted(waiting | set(absent)))}"
             if commands.is_cancelled():
                 raise Cancelled
             if not is_up(profile):
-                raise StackError("circus ended.", log=profile.log(applications.SUPERVISOR), advice="see the log above")
+                raise StackError("circus ended.", log=profile.log(circus.SUPERVISOR), advice="see the log above")
             if time.monotonic() > deadline:
                 name = sorted(waiting)[0] if waiting else absent[0]
                 raise StackError(f"{name} is not ready after {READY_SECONDS:.0f} s.", log=profile.log(name))
             time.sleep(POLL_SECONDS)
-        current.result = f"{len(names(profile))} application processes run, {len(SERVICES)} services are ready"
+        current.result = f"{len(names())} application processes run, {len(SERVICES)} services are ready"
 
 
 def watch(profile: Profile) -> None:
@@ -106,7 +107,7 @@ def watch(profile: Profile) -> None:
     while is_up(profile):
         time.sleep(2.0)
         now = {process.name: process.pid for process in reversed(processes.running(profile))}
-        for name in names(profile):
+        for name in names():
             if name in known and name in now and now[name] != known[name]:
                 say(f"  {name} ended and was started again; its log: {profile.log(name)}")
         known |= now
@@ -121,8 +122,8 @@ def _look(profile: Profile, seen: dict[str, dict[int, float]]) -> set[str]:
 
     Raises StackError for a process that ends as often as it is started.
     """
-    circus = {process.pid for process in processes.named(profile, applications.SUPERVISOR)}
-    heads = [process for process in processes.running(profile) if process.parent in circus]
+    supervisors = {process.pid for process in processes.named(profile, circus.SUPERVISOR)}
+    heads = [process for process in processes.running(profile) if process.parent in supervisors]
     settled = set()
     for process in heads:
         starts = seen.setdefault(process.name, {})
@@ -156,7 +157,7 @@ def show_status(profile: Profile) -> bool:
     if not is_up(profile):
         say("  The application processes are down.")
         return True
-    for name in names(profile):
+    for name in names():
         address = f"127.0.0.1:{profile.ports[name]}" if name in profile.ports else ""
         say(f"  {name:<18} {address:<18} " + (f"pid {up[name]}" if name in up else "down"))
-    return all(name in up for name in names(profile))
+    return all(name in up for name in names())

@@ -98,7 +98,8 @@ class Stack:
     def is_idle(self) -> bool:
         """Nothing waits, and every process has found its servers."""
         return self.evidence.outbox_rows() == 0 and self.evidence.heartbeats() >= {
-            "relay", "kafka", "rabbitmq", "router", "router.high", "status-consumer", "consumer.chaos.witness",
+            "relay", "kafka", "rabbitmq", "dispatcher", "retry-router", "retry-router.high", "status-consumer",
+            "event-consumer.chaos.witness",
         }  # fmt: skip
 
     def wait_until_idle(self, seconds: float) -> None:

@@ -14,6 +14,7 @@ DJANGO_APPS = ["django.contrib.contenttypes", "django.contrib.auth"]
 LIBRARY_APPS = ["rest_framework", "drf_spectacular", "django_structlog"]
 
 MIDDLEWARE = [
+    "apps.core.request_metrics.RequestMetricsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "apps.core.middleware.RequestContextMiddleware",
     "django_structlog.middlewares.RequestMiddleware",

@@ -127,7 +127,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def manage(cluster: Cluster, *arguments: str, fails: bool = False) -> str:
     """The command's output, where it ends as it should."""
     given = dict(os.environ) | {"DATABASE_URL": cluster.url, "SERVICE": "staff"}
-    if arguments[0] == "reconcile_orders":
+    if arguments[0] == "run_reconciler":
         given = given | {"SERVICE": "bot"}
     done = subprocess.run(
         [sys.executable, "manage.py", *arguments], cwd=ROOT, env=given, capture_output=True, text=True, check=False
@@ -141,11 +141,11 @@ def test_a_restore_is_a_divergence_until_it_is_recorded_and_whole_from_then_on(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     file = tmp_path / "notes"
-    sealing = ("seal_audit", "--once", "--witness", str(file))
+    sealing = ("run_checkpointer", "--once", "--witness", str(file))
     verifying = ("audit_verify", "--witness", str(file))
     manage(cluster, "shell", "-c", PUBLISH)
     manage(cluster, *sealing)
-    manage(cluster, "reconcile_orders", "--once")
+    manage(cluster, "run_reconciler", "--once")
     cluster.back_up()
     manage(cluster, "shell", "-c", PUBLISH)
     manage(cluster, *sealing)
@@ -164,7 +164,7 @@ def test_a_restore_is_a_divergence_until_it_is_recorded_and_whole_from_then_on(
     )
     manage(cluster, "shell", "-c", PUBLISH)
     assert "After a restore from a backup, record it" in manage(cluster, *sealing, fails=True)
-    assert "Record to which moment" in manage(cluster, "reconcile_orders", "--once", fails=True)
+    assert "Record to which moment" in manage(cluster, "run_reconciler", "--once", fails=True)
     assert file.read_text() == seen, "nothing of the other history stands in the file"
 
     record = (
@@ -175,7 +175,7 @@ def test_a_restore_is_a_divergence_until_it_is_recorded_and_whole_from_then_on(
     assert (tmp_path / "notes.epoch-1").read_text() == seen
     assert "The event store is whole." in manage(cluster, *verifying)
     manage(cluster, *sealing)
-    manage(cluster, "reconcile_orders", "--once")
+    manage(cluster, "run_reconciler", "--once")
     assert "16 of 16" in manage(cluster, *verifying)
     assert "Was recorded before" in manage(cluster, *record)
     assert cluster.query("SELECT count(*) FROM events.event WHERE event_type = 'audit.restored'") == "1"

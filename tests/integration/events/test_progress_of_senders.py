@@ -161,7 +161,7 @@ def test_a_relay_that_hangs_in_a_lock_falls_silent_and_health_says_so(
     with another_session() as session:
         with session.cursor() as cursor:
             cursor.execute("SELECT id FROM events.outbox FOR UPDATE")
-        with manage("relay_events"):
+        with manage("run_relay"):
             eventually(lambda: state_of_relay()[1].startswith("Silent for"), what="the news that it hangs")
             assert state_of_relay()[0] == "down"
             session.rollback()
