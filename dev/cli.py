@@ -67,6 +67,12 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument("--keep", action="store_true", help="leave the servers up")
     test.add_argument("arguments", nargs="*", help="for pytest, after --; all tests where none are given")
     test.set_defaults(command=_test, default_profile="test")
+    unit = chosen.add_parser("unit", parents=[common], help="run the unit tests: no server, fewer random examples")
+    unit.add_argument("arguments", nargs="*", help="for pytest, after --")
+    unit.set_defaults(command=_unit, default_profile="test")
+    manage = chosen.add_parser("manage", parents=[common], help="run a management command on this profile")
+    manage.add_argument("arguments", nargs="+", help="of manage.py, after --; SERVICE names another service than staff")
+    manage.set_defaults(command=_manage)
     logs = chosen.add_parser("logs", parents=[common], help="the end of every log, or of one")
     logs.add_argument("name", nargs="?")
     logs.add_argument("--lines", type=int, default=20)
@@ -96,6 +102,14 @@ def _run(profile: Profile, options: argparse.Namespace) -> int:
 
 def _test(profile: Profile, options: argparse.Namespace) -> int:
     return starter.tests(profile, options.arguments, keep=options.keep)
+
+
+def _unit(profile: Profile, options: argparse.Namespace) -> int:
+    return starter.unit_tests(profile, options.arguments)
+
+
+def _manage(profile: Profile, options: argparse.Namespace) -> int:
+    return starter.manage(profile, options.arguments)
 
 
 def _stop(profile: Profile, options: argparse.Namespace) -> int:

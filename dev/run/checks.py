@@ -6,12 +6,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dev.base import secrets
 from dev.base.errors import StackError
 from dev.base.profile import ROOT, Profile
 from dev.base.progress import DONE, FAILED, say, show_failure
 from dev.config import gateway
 from dev.install import installer
+from dev.run import starter
 
 BIN = installer.VENV / "bin"
 
@@ -45,10 +45,7 @@ CHECKS = (
 
 def run(profile: Profile) -> int:
     """0 where every check passes. What a failed one printed is shown whole."""
-    profile.create()
-    secrets.create(profile)
-    installer.install(frozenset())
-    secrets.create_key_pairs(profile)
+    starter.prepare_without_servers(profile)
     given = {
         **os.environ,
         "MUCKARD_ENVIRONMENT": "test",

@@ -114,6 +114,30 @@ def tests(profile: Profile, arguments: Sequence[str], *, keep: bool) -> int:
                 stop(profile, [circus.SUPERVISOR, *started])
 
 
+def unit_tests(profile: Profile, arguments: Sequence[str]) -> int:
+    """pytest on tests/unit. No server is started, and none is needed."""
+    prepare_without_servers(profile)
+    command = [str(installer.VENV / "bin" / "pytest"), *(arguments or ["tests/unit"]), "--hypothesis-profile=quick"]
+    given = environment.for_processes(profile, os.environ)
+    given.pop("PYTHONPATH")
+    return _run_to_its_end(command, given)
+
+
+def manage(profile: Profile, arguments: Sequence[str]) -> int:
+    """A management command in front of the user, with the environment of the profile's processes."""
+    prepare_without_servers(profile)
+    given = environment.for_processes(profile, os.environ) | {"SERVICE": os.environ.get("SERVICE", "staff")}
+    return _run_to_its_end([str(installer.PYTHON), "manage.py", *arguments], given)
+
+
+def prepare_without_servers(profile: Profile) -> None:
+    """Installs packages and makes secrets, where they are missing."""
+    profile.create()
+    secrets.create(profile)
+    installer.install(frozenset())
+    secrets.create_key_pairs(profile)
+
+
 def _run_to_its_end(command: Sequence[str], given: Mapping[str, str]) -> int:
     """Runs a program in front of the user. Ctrl-C reaches it too: it gets the time to clear up after itself."""
     child = subprocess.Popen(list(command), cwd=ROOT, env=dict(given))
