@@ -5,7 +5,8 @@ BIN := .venv/bin
 PROFILE ?= run
 
 .DEFAULT_GOAL := help
-.PHONY: help run up smoke-test stop status logs test check lint format types servers servers-test stop-test lock bench chaos clean
+.PHONY: help run up smoke-test stop status logs test unit one check lint format types shell migrations servers servers-test stop-test \
+  lock bench chaos clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +32,12 @@ logs: ## the end of every log, or of one: make logs NAME=relay
 test: ## unit, integration and acceptance tests on real servers (ARGS="-k name", KEEP=1 leaves the servers up)
 	@$(STACK) test $(if $(KEEP),--keep) $(if $(ARGS),-- $(ARGS))
 
+unit: ## unit tests: no server, under a minute (ARGS="-k name")
+	@$(STACK) unit $(if $(ARGS),-- tests/unit $(ARGS))
+
+one: ## one test file or test, on servers that stay up: make one T=tests/integration/ops/test_health.py::test_name
+	@$(if $(T),$(STACK) test --keep -- $(T),echo "Say which: make one T=path::name (a path below tests/, as pytest wants it)"; exit 2)
+
 check: ## lint, format, types, dependencies, migrations, documents, gateway
 	@$(STACK) check --profile test
 
@@ -43,6 +50,12 @@ format: ## ruff: format and mend what it can
 types: ## mypy --strict
 	@MUCKARD_ENVIRONMENT=test $(BIN)/mypy
 
+shell: ## a Python shell with Django on the data of `make run` (SERVICE=kraken: as another service than staff)
+	@$(STACK) manage --profile $(PROFILE) -- shell
+
+migrations: ## write the migrations that changed models need
+	@$(STACK) manage --profile $(PROFILE) -- makemigrations
+
 servers: ## PostgreSQL, RabbitMQ, Redis and Kafka only
 	@$(STACK) servers --profile $(PROFILE)
 
@@ -52,7 +65,7 @@ servers-test: ## the servers of the tests, left up
 stop-test: ## stop the servers of the tests
 	@$(STACK) stop --profile test
 
-lock: ## pin requirements/*.in anew, with hashes
+lock: ## pin the newest versions of requirements/*.in, with hashes
 	@for name in base dev; do echo "  $$name.txt"; $(BIN)/uv pip compile --upgrade --quiet --generate-hashes --no-emit-index-url \
 	  --no-emit-find-links --python-version 3.11 requirements/$$name.in -o requirements/$$name.txt || exit 1; done
 

@@ -8,11 +8,14 @@ import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
 
-from dev import applications, checks, containers, environment, install, lifecycle, run, secrets, supervisor
-from dev.errors import Cancelled, StackError
-from dev.locks import lock
-from dev.profile import ROOT, Profile, load
-from dev.progress import say, show_failure
+from dev.base import secrets
+from dev.base.errors import Cancelled, StackError
+from dev.base.locks import lock
+from dev.base.profile import ROOT, Profile, load
+from dev.base.progress import say, show_failure
+from dev.config import circus, containers, environment
+from dev.install import installer
+from dev.run import checks, lifecycle, starter, supervisor
 
 INTERRUPTED = 130
 
@@ -72,6 +75,12 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument("--keep", action="store_true", help="leave the servers up")
     test.add_argument("arguments", nargs="*", help="for pytest, after --; all tests where none are given")
     test.set_defaults(command=_test, default_profile="test")
+    unit = chosen.add_parser("unit", parents=[common], help="run the unit tests: no server, fewer random examples")
+    unit.add_argument("arguments", nargs="*", help="for pytest, after --")
+    unit.set_defaults(command=_unit, default_profile="test")
+    manage = chosen.add_parser("manage", parents=[common], help="run a management command on this profile")
+    manage.add_argument("arguments", nargs="+", help="of manage.py, after --; SERVICE names another service than staff")
+    manage.set_defaults(command=_manage)
     logs = chosen.add_parser("logs", parents=[common], help="the end of every log, or of one")
     logs.add_argument("name", nargs="?")
     logs.add_argument("--lines", type=int, default=20)
@@ -84,14 +93,14 @@ def _interrupt(_: int, __: FrameType | None) -> None:
 
 
 def _install(profile: Profile, options: argparse.Namespace) -> int:
-    run.prepare(profile, with_browser=options.tests)
+    starter.prepare(profile, with_browser=options.tests)
     say("  Everything is installed.")
     return 0
 
 
 def _servers(profile: Profile, _: argparse.Namespace) -> int:
-    with run.starting(profile, "starting servers") as started:
-        run.servers(profile, started, with_browser=profile.is_for_tests)
+    with starter.starting(profile, "starting servers") as started:
+        starter.servers(profile, started, with_browser=profile.is_for_tests)
     return 0
 
 
@@ -99,25 +108,33 @@ def _run(profile: Profile, options: argparse.Namespace) -> int:
     if options.no_walk:
         say("  --no-walk is called --no-smoke-test now; the next release does not know the old name.")
     with_smoke_test = not (options.no_smoke_test or options.no_walk)
-    return run.platform(profile, detach=options.detach, with_smoke_test=with_smoke_test)
+    return starter.platform(profile, detach=options.detach, with_smoke_test=with_smoke_test)
 
 
 def _smoke_test(profile: Profile, _: argparse.Namespace) -> int:
     profile.create()
     secrets.create(profile)
-    outcome = run.smoke_test(profile)
+    outcome = starter.smoke_test(profile)
     if outcome:
-        show_failure(run.smoke_test_failure(profile))
+        show_failure(starter.smoke_test_failure(profile))
     return outcome
 
 
 def _test(profile: Profile, options: argparse.Namespace) -> int:
-    return run.tests(profile, options.arguments, keep=options.keep)
+    return starter.tests(profile, options.arguments, keep=options.keep)
+
+
+def _unit(profile: Profile, options: argparse.Namespace) -> int:
+    return starter.unit_tests(profile, options.arguments)
+
+
+def _manage(profile: Profile, options: argparse.Namespace) -> int:
+    return starter.manage(profile, options.arguments)
 
 
 def _stop(profile: Profile, options: argparse.Namespace) -> int:
     with lock(profile.folder / "lock", "stopping"):
-        run.stop(profile, [applications.SUPERVISOR] if options.applications else None)
+        starter.stop(profile, [circus.SUPERVISOR] if options.applications else None)
     say(f"  Nothing of profile {profile.name} runs." if not options.applications else "  The servers stay up.")
     return 0
 
@@ -129,8 +146,8 @@ def _check(profile: Profile, _: argparse.Namespace) -> int:
 
 def _clean(profile: Profile, _: argparse.Namespace) -> int:
     with lock(profile.folder / "lock", "cleaning"):
-        run.stop(profile)
-        run.remove_data(profile)
+        starter.stop(profile)
+        starter.remove_data(profile)
     say(f"  The data, logs and secrets of profile {profile.name} are gone.")
     return 0
 
@@ -151,7 +168,7 @@ def _env(profile: Profile, _: argparse.Namespace) -> int:
 
 
 def _containers(_: Profile, __: argparse.Namespace) -> int:
-    install.install(frozenset())
+    installer.install(frozenset())
     where = containers.create()
     say(f"  The secrets of the containers are in {where.relative_to(ROOT)}/. Start them with")
     say(f"    docker compose {' '.join(f'-f {file.relative_to(ROOT)}' for file in containers.FILES)} up --build")

@@ -15,6 +15,8 @@ __all__ = ["platform_url"]
 
 # How long an example takes says nothing on a shared machine.
 settings.register_profile("muckard", deadline=None)
+# `make unit`: a first look while one writes. `make test` looks with Hypothesis' usual 100 examples.
+settings.register_profile("quick", deadline=None, max_examples=20)
 settings.load_profile("muckard")
 
 MADE_BY_MIGRATING = {"django_content_type", "auth_permission"}

@@ -16,6 +16,7 @@ from apps.events.process.heartbeats import State, beat
 
 logger = structlog.get_logger(__name__)
 
+NAME = "verifier"
 BEAT_SECONDS = 2.0
 
 # After a verification that failed or found something, the next comes sooner: what was passing is gone by then.
@@ -79,7 +80,7 @@ class Verifier:
         if self._run is not None and not self._run.thread.is_alive():
             self._conclude(self._run)
             self._run = None
-        beat("verifier", self._state, self._detail)
+        beat(NAME, self._state, self._detail)
         return BEAT_SECONDS
 
     def close(self) -> None:

@@ -4,15 +4,17 @@ other side of the wire."""
 from typing import Any
 
 from django.db import models
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import core_schema
 
 
 class Term(models.TextChoices):
     """A closed set of words: choices of a database field, values of a message field, strings in JSON."""
 
     @classmethod
-    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> dict[str, Any]:
-        """The words in place, without a reference: the shape of published messages has no definitions of its own."""
-        return {"enum": cls.values, "type": "string"}
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        """As a literal of its words: the shape of a published message has them in place, without a definition."""
+        return core_schema.no_info_after_validator_function(cls, core_schema.literal_schema(cls.values))
 
 
 class Mode(Term):

@@ -13,31 +13,16 @@ from django.conf import settings
 from django.core.cache import cache
 from django.db import DatabaseError, connection
 
+from apps.core.process_table import PROCESSES, process_of_heartbeat
 from apps.events.models import ProcessHeartbeat
-from apps.events.process.heartbeats import FORGOTTEN_AFTER, kind_of
+from apps.events.process.heartbeats import BROKERS, FORGOTTEN_AFTER, is_known, kind_of
 from apps.events.store.selectors import heartbeat_list
 
 # A process that has not beaten for this long is taken for dead.
 SILENT_AFTER = timedelta(seconds=15)
 
-# The heartbeats of a whole platform. A name stands also for its shards and profiles: `relay` for `relay-1`.
-EXPECTED = (
-    "relay",
-    "kafka",
-    "rabbitmq",
-    "router",
-    "router.high",
-    "status-consumer",
-    "consumer.kraken.bot-read-models",
-    "worker:worker",
-    "worker:worker-high",
-    "worker:worker-ticks",
-    "scheduler",
-    "reconciler",
-    "sealer",
-    "verifier",
-    "accounts",
-)
+# Who reports on a whole platform. Rows of a process may have parts and hosts: `relay.1`, `worker@host` (process table).
+EXPECTED = (*(name for name, process in PROCESSES.items() if process.has_heartbeat), *BROKERS)
 
 
 @dataclass(frozen=True)
@@ -124,24 +109,21 @@ def _process(beat: ProcessHeartbeat, now: datetime) -> DependencyState:
 
 
 def _is_replaced(beat: ProcessHeartbeat, beats: list[ProcessHeartbeat], now: datetime) -> bool:
-    """Whether a process is gone for good: silent for ten minutes, and another of its kind has beaten since. The last
-    one of a kind is never left out: its silence is what has to be told."""
-    if now - beat.beat_at <= FORGOTTEN_AFTER:
+    """Whether a process is gone for good: silent for ten minutes, and another of its kind has beaten since; or silent,
+    with a name that no process has any more. The last one of a kind is never left out: its silence must be shown."""
+    silence = now - beat.beat_at
+    if not is_known(beat.name):
+        return silence > SILENT_AFTER
+    if silence <= FORGOTTEN_AFTER:
         return False
     return any(other.beat_at > beat.beat_at and kind_of(other.name) == kind_of(beat.name) for other in beats)
 
 
 def _absent(states: list[DependencyState]) -> list[DependencyState]:
     """The expected processes that have no heartbeat at all."""
-    present = {_expected_name(kind_of(state.name)) for state in states}
+    present = {process_of_heartbeat(state.name) for state in states}
     return [
         DependencyState(name, "down", "No such process has reported: start it.")
         for name in EXPECTED
         if name not in present
     ]
-
-
-def _expected_name(kind: str) -> str | None:
-    """The longest expected name that this one is, or is a shard or profile of."""
-    fitting = [name for name in EXPECTED if kind == name or kind.startswith(f"{name}-")]
-    return max(fitting, key=len, default=None)

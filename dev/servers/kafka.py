@@ -7,10 +7,11 @@ import signal
 import uuid
 from pathlib import Path
 
-from dev import commands, java, processes
-from dev.errors import StackError
-from dev.kafka import jars
-from dev.profile import Profile, write_atomically
+from dev.base import commands, processes
+from dev.base.errors import StackError
+from dev.base.profile import Profile, write_atomically
+from dev.servers import java
+from dev.servers.kafka_jars import jars
 from dev.servers.server import Launch, Server
 
 NEEDED_MIB = 1024

@@ -1,32 +1,20 @@
 """PostgreSQL of a profile: 127.0.0.1 only, scram passwords, no socket file, data below the profile's folder."""
 
-import hashlib
 import os
 import pwd
 import shutil
 import signal
-import stat
 from pathlib import Path
 
-from dev import commands, processes, secrets
-from dev.errors import StackError
-from dev.profile import ROOT, Profile
+from dev.base import commands, data_folder, processes, secrets
+from dev.base.data_folder import ACCOUNT
+from dev.base.errors import StackError
+from dev.base.profile import Profile
 from dev.servers.server import Launch, Server
 
 PACKAGED = Path("/usr/lib/postgresql")
 OLDEST_MAJOR = 14
-# The account of the distribution's package: PostgreSQL refuses to run as root.
-ACCOUNT = "postgres"
 _ENVIRONMENT = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}
-
-
-def base(profile: Profile) -> Path:
-    """The folder that holds the data. As root in a checkout that ACCOUNT may not enter: one below /var/tmp."""
-    inside = profile.folder / "postgres"
-    if os.geteuid() != 0 or _may_enter(profile.folder):
-        return inside
-    checkout = hashlib.sha256(str(ROOT).encode()).hexdigest()[:12]
-    return Path("/var/tmp") / f"muckard-{checkout}" / profile.name / "postgres"  # noqa: S108 - a name of our own, 0700
 
 
 def programs(major: str | None = None) -> Path | None:
@@ -40,13 +28,13 @@ def programs(major: str | None = None) -> Path | None:
 
 def prepare(profile: Profile) -> None:
     """Makes the cluster and the database, aside, and puts them in place whole."""
-    data = base(profile) / "data"
+    data = data_folder.of(profile) / "data"
     if (data / "PG_VERSION").is_file():
         _forget_dead(data)
         return
-    _refuse_foreign(base(profile).parents[1])
+    _refuse_foreign(data_folder.of(profile).parents[1])
     folder, user = _programs(None), _user()
-    fresh = base(profile) / "data.new"
+    fresh = data_folder.of(profile) / "data.new"
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True, mode=0o700)
     password = fresh.with_name("password")
@@ -93,12 +81,12 @@ def prepare(profile: Profile) -> None:
 
 def remark(profile: Profile) -> str:
     """Says where the data is when it is not where one would look."""
-    elsewhere = base(profile) != profile.folder / "postgres"
-    return f" (data in {base(profile)}: {ACCOUNT} may not enter this folder)" if elsewhere else ""
+    elsewhere = data_folder.of(profile) != profile.folder / "postgres"
+    return f" (data in {data_folder.of(profile)}: {ACCOUNT} may not enter this folder)" if elsewhere else ""
 
 
 def launch(profile: Profile) -> Launch:
-    data = base(profile) / "data"
+    data = data_folder.of(profile) / "data"
     folder = _programs((data / "PG_VERSION").read_text().strip())
     settings = {
         "port": str(profile.ports["postgres"]),
@@ -141,21 +129,6 @@ def _programs(major: str | None) -> Path:
         wanted = f"PostgreSQL {major}, which made this profile's data," if major else "PostgreSQL"
         raise StackError(f"{wanted} is not installed below {PACKAGED}.", advice="install it, or run `make clean`")
     return found
-
-
-def _may_enter(folder: Path) -> bool:
-    """Whether every folder from the root down to this one lets ACCOUNT through."""
-    try:
-        account = pwd.getpwnam(ACCOUNT).pw_uid
-    except KeyError:
-        account = -1
-    for each in (folder, *folder.parents):
-        if each.exists():
-            status = each.stat()
-            mine = status.st_uid == account and status.st_mode & stat.S_IXUSR
-            if not (mine or status.st_mode & stat.S_IXOTH):
-                return False
-    return True
 
 
 def _refuse_foreign(folder: Path) -> None:

@@ -8,8 +8,8 @@ import shutil
 import signal
 from pathlib import Path
 
-from dev import secrets
-from dev.profile import Profile, write_atomically
+from dev.base import secrets
+from dev.base.profile import Profile, write_atomically
 from dev.servers.server import Launch, Server
 
 PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")

@@ -4,8 +4,8 @@ import os
 import shutil
 import signal
 
-from dev import secrets
-from dev.profile import Profile, write_atomically
+from dev.base import secrets
+from dev.base.profile import Profile, write_atomically
 from dev.servers.server import Launch, Server
 
 CONFIGURATION = """\

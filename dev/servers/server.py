@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dev.profile import Profile
+from dev.base.profile import Profile
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,11 @@ class Environment(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["console", "json"] = "json"
 
+    # Which process of the process table this is, and where it serves metrics if it has no HTTP port of its own
+    process: str = ""
+    metrics_port: int | None = Field(None, ge=1, le=65535)
+    metrics_address: str = "127.0.0.1"
+
     # Servers. The login in DATABASE_URL is the owner's; services log in with a role and password of their own.
     database_url: Annotated[str, _url_of("postgresql", "postgres")] = Field(
         "postgresql://muckard@127.0.0.1:15432/muckard", validation_alias="DATABASE_URL"

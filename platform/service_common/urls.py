@@ -10,22 +10,22 @@ from apps.ops.api.views import LiveView, MetricsView, ReadyView
 
 
 def common_urls() -> list[Any]:
-    """Health and metrics at fixed paths; the document and its page at the paths that the gateway gives them too."""
+    """Health, metrics, the OpenAPI document and its page.
+
+    Both are served twice: under the service's name as the gateway has it, so that links hold behind it too, and at the
+    short paths of the service's own port.
+    """
+    # The split view has no script inside the page, which a content security policy would have to allow.
+    document = SpectacularAPIView.as_view(authentication_classes=[], permission_classes=[])
+    page = SpectacularSwaggerSplitView.as_view(url_name="schema", authentication_classes=[], permission_classes=[])
     return [
         path("health/live", LiveView.as_view()),
         path("health/ready", ReadyView.as_view()),
         path("metrics", MetricsView.as_view()),
-        path(
-            f"api/schema/{settings.SERVICE}/",
-            SpectacularAPIView.as_view(authentication_classes=[], permission_classes=[]),
-            name="schema",
-        ),
-        # The split view has no script inside the page, which a content security policy would have to allow.
-        path(
-            f"api/docs/{settings.SERVICE}/",
-            SpectacularSwaggerSplitView.as_view(url_name="schema", authentication_classes=[], permission_classes=[]),
-            name="docs",
-        ),
+        path("api/schema/", document),
+        path("api/docs/", page),
+        path(f"api/schema/{settings.SERVICE}/", document, name="schema"),
+        path(f"api/docs/{settings.SERVICE}/", page, name="docs"),
     ]
 
 

@@ -29,7 +29,7 @@ MOST_SPARE = 4
 def test_the_relay_stays_as_large_as_it_is(topic: str, tmp_path: Path) -> None:
     keys = [uuid4() for _ in range(500)]
     watch(
-        "relay_events",
+        "run_relay",
         tmp_path,
         serve=lambda: fill_outbox(topic, keys, EVENTS_A_SERVING),
         is_served=lambda: outbox_count(topic) == 0,
@@ -45,7 +45,7 @@ def test_the_dispatcher_stays_as_large_as_it_is(rabbitmq: RabbitMQ, tmp_path: Pa
         order(bots, COMMANDS_A_SERVING)
 
     watch(
-        "dispatch_commands",
+        "run_dispatcher",
         tmp_path,
         serve=serve,
         is_served=lambda: not rabbitmq_rows().exists(),

@@ -68,7 +68,7 @@ def test_from_commit_to_acknowledgement(topic: str) -> None:
     publisher = threading.Thread(target=_publish_steadily, args=(topic, committed))
     acknowledged: dict[str, float] = {}
     reader = threading.Thread(target=_note_arrivals, args=(topic, acknowledged, stop))
-    with manage("relay_events"):
+    with manage("run_relay"):
         reader.start()
         time.sleep(4)  # the relay is up
         publisher.start()
@@ -131,7 +131,7 @@ def _relay_rate(topic: str) -> float:
 def _processes_rate(topic: str, shards: int, events: int) -> float:
     with ExitStack() as stack:
         relays: list[subprocess.Popen[bytes]] = [
-            stack.enter_context(manage("relay_events", "--shard", str(number), "--shards", str(shards)))
+            stack.enter_context(manage("run_relay", "--shard", str(number), "--shards", str(shards)))
             for number in range(shards)
         ]
         while outbox_count(topic) == events:

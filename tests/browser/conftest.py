@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from dev import install
+from dev.install import installer
 from tests.browser.watch import WatchedPage
 from tests.running_platform import manage
 
@@ -28,7 +28,7 @@ class StaffAccount:
 # Ends with this folder's tests: while Playwright's event loop runs in this thread, Django refuses to use the database.
 @pytest.fixture(scope="package")
 def browser(platform_url: str) -> Iterator[Browser]:
-    program = install.browser()
+    program = installer.browser()
     assert program, "No browser is installed: run `python3 dev/stack.py install --tests`."
     # The ports of a profile are free to choose, and Chromium calls some of them unsafe (10080 is one).
     options = [f"--explicitly-allowed-ports={urlsplit(platform_url).port}"]

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from dev.secrets import SERVICES
+from dev.base.secrets import SERVICES
 from tests.browser.watch import WatchedPage
 
 # The first test of a run starts the platform.

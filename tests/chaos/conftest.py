@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from dev.locks import lock
-from dev.profile import LOCAL
+from dev.base.locks import lock
+from dev.base.profile import LOCAL
 from tests.chaos.services import services
 from tests.chaos.stack import Stack
 from tests.chaos.visitor import Visitor

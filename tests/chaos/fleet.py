@@ -41,12 +41,12 @@ WORKER = (
 )  # fmt: skip
 
 ROLES = (
-    django("relay-1", "relay_events", database_role="relay"),
-    django("relay-2", "relay_events", database_role="relay"),
-    django("dispatcher", "dispatch_commands", database_role="dispatcher"),
-    django("router", "route_failures", database_role="dispatcher"),
-    django("consumer", "consume_events", "--group", GROUP),
-    django("status", "consume_status"),
+    django("relay-1", "run_relay", database_role="relay"),
+    django("relay-2", "run_relay", database_role="relay"),
+    django("dispatcher", "run_dispatcher", database_role="dispatcher"),
+    django("router", "run_retry_router", database_role="dispatcher"),
+    django("consumer", "run_event_consumer", "--group", GROUP),
+    django("status", "run_status_consumer"),
     Role("worker", WORKER),
 )
 

@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit, urlunsplit
 
-from dev import environment, install, lifecycle, processes, run, secrets
-from dev.processes import OwnProcess
-from dev.profile import Profile, load, write_atomically
-from dev.servers import SERVERS
+from dev.base import processes, secrets
+from dev.base.processes import OwnProcess
+from dev.base.profile import Profile, load, write_atomically
+from dev.config import environment
+from dev.install import installer
+from dev.run import lifecycle, starter
+from dev.servers.registry import SERVERS
 from dev.servers.server import Launch, Server
 from tests.chaos.network import Link
 
@@ -135,10 +138,10 @@ def fresh_profile() -> Profile:
     profile = load(PROFILE, {}, PORT_OFFSET)
     profile.create()
     processes.stop(processes.running(profile), first=signal.SIGKILL, seconds=10.0)
-    run.remove_data(profile)
+    starter.remove_data(profile)
     profile.create()
     secrets.create(profile)
-    install.install(frozenset(environment.SERVER_URLS))
+    installer.install(frozenset(environment.SERVER_URLS))
     secrets.create_key_pairs(profile)
     return profile
 

@@ -12,7 +12,8 @@ from typing import Self
 
 import psycopg2
 
-from dev import environment, processes
+from dev.base import processes
+from dev.config import environment
 from tests.chaos.evidence import Evidence
 from tests.chaos.fleet import Fleet, wait_until
 from tests.chaos.leftovers import Leftovers
@@ -97,7 +98,8 @@ class Stack:
     def is_idle(self) -> bool:
         """Nothing waits, and every process has found its servers."""
         return self.evidence.outbox_rows() == 0 and self.evidence.heartbeats() >= {
-            "relay", "kafka", "rabbitmq", "router", "router.high", "status-consumer", "consumer.chaos.witness",
+            "relay", "kafka", "rabbitmq", "dispatcher", "retry-router", "retry-router.high", "status-consumer",
+            "event-consumer.chaos.witness",
         }  # fmt: skip
 
     def wait_until_idle(self, seconds: float) -> None:

@@ -39,7 +39,7 @@ def survive(stack: Stack, runs: int) -> None:
         for problem in round_.findings.problems:
             print(f"        {problem}", flush=True)
         if number % ROUNDS_BETWEEN_PROOFS == 0 or number == len(wanted):
-            stack.manage("seal_audit", "--once", SERVICE="staff")
+            stack.manage("run_checkpointer", "--once", SERVICE="staff")
             stack.manage("audit_verify", SERVICE="staff")
     print(tally.summary(), flush=True)
     broken = [each for each in tally.rounds if each.findings.problems]

@@ -178,7 +178,7 @@ class GroupConsumer:
             self._state = (answered, "" if answered else "Kafka does not answer.")
         self._measure_lag(now)
         is_up, detail = self._standing(now)
-        heartbeats.beat(f"consumer.{self.group}", "up" if is_up else "down", detail)
+        heartbeats.beat(f"event-consumer.{self.group}", "up" if is_up else "down", detail)
         self._heal(now)
 
     def _measure_lag(self, now: float) -> None:

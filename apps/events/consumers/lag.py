@@ -74,7 +74,7 @@ class LagWatch:
         if partition not in self._progress:
             place = f"{partition.topic}/{partition.partition}"
             self._progress[partition] = Progress(
-                f"consumer.{self._group}.{place}", what=f"events of {place}", done="handled"
+                f"event-consumer.{self._group}.{place}", what=f"events of {place}", done="handled"
             )
         return self._progress[partition]
 

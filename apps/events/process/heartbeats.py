@@ -8,6 +8,8 @@ from typing import Literal
 
 from django.db import connection
 
+from apps.core.process_table import PROCESSES, process_of_heartbeat
+
 State = Literal["up", "down"]
 
 # A beat that says nothing new is written at most this often.
@@ -23,10 +25,14 @@ ON CONFLICT (name) DO UPDATE SET host = excluded.host, pid = excluded.pid, state
 FORGOTTEN_AFTER = timedelta(minutes=10)
 
 _FORGET = """
-DELETE FROM process_heartbeat AS gone WHERE beat_at < %s AND EXISTS (
-    SELECT FROM process_heartbeat AS successor WHERE successor.beat_at > gone.beat_at
-       AND split_part(successor.name, '@', 1) = split_part(gone.name, '@', 1))
+DELETE FROM process_heartbeat AS gone WHERE beat_at < %s AND (
+    split_part(split_part(name, '@', 1), '.', 1) <> ALL(%s) OR EXISTS (
+        SELECT FROM process_heartbeat AS successor WHERE successor.beat_at > gone.beat_at
+           AND split_part(successor.name, '@', 1) = split_part(gone.name, '@', 1)))
 """
+
+# What processes report of the brokers, under the brokers' names: the relay of Kafka, the dispatcher of RabbitMQ.
+BROKERS = ("kafka", "rabbitmq")
 
 _written: dict[str, tuple[State, float]] = {}
 
@@ -56,16 +62,23 @@ def retire(name: str) -> None:
 
 
 def kind_of(name: str) -> str:
-    """What stays the same when a process moves to another host: `worker:worker-high` of `worker:worker-high@host`."""
+    """What stays the same when a process moves to another host: `worker-high` of `worker-high@host`."""
     return name.partition("@")[0]
 
 
+def is_known(name: str) -> bool:
+    """Whether a row belongs to a process of the process table or to a broker. Other rows are of an earlier release,
+    whose processes had other names, or of a process that somebody started by hand."""
+    return process_of_heartbeat(name) in PROCESSES or name in BROKERS
+
+
 def forget_silent(*, now: datetime) -> int:
-    """Deletes what has been silent for ten minutes and has a successor of its kind; returns how many.
+    """Deletes what has been silent for ten minutes and has a successor of its kind, or a name that no process has any
+    more; returns how many.
 
     The last one of a kind stays, however long it has been silent: readiness goes on to say that it is down.
     Raises DatabaseError.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_FORGET, [now - FORGOTTEN_AFTER])
+        cursor.execute(_FORGET, [now - FORGOTTEN_AFTER, [*PROCESSES, *BROKERS]])
         return int(cursor.rowcount)

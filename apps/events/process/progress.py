@@ -12,7 +12,12 @@ from apps.events.process.heartbeats import State
 # Work may wait this long without any progress before its process is reported as down. The same for every process.
 LIMIT_SECONDS = 30.0
 
-stalled = Gauge("process_stalled", "1 while work waits and the process has made no progress for 30 s.", ["name"])
+stalled = Gauge(
+    "process_stalled",
+    "1 while work waits and the process has made no progress for 30 s.",
+    ["name"],
+    multiprocess_mode="livemax",
+)
 
 
 class Standing(NamedTuple):

@@ -1,15 +1,16 @@
-"""The frame of the commands that are processes of the platform: figures for Prometheus, steps, a clean end."""
+"""The frame of the management commands that are processes of the platform: run loop, signals, metrics, a clean end."""
 
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from prometheus_client import start_http_server
 
 from apps.core.arguments import port_number
 from apps.core.errors import PlatformError
+from apps.events.process.metrics import serve_metrics
 from apps.events.process.run_loop import run_until_stopped
 
 
@@ -21,31 +22,39 @@ class Worker(Protocol):
         """Hands over what it holds."""
 
 
-class BackgroundCommand(BaseCommand):
-    """Runs what `worker` makes until SIGTERM or SIGINT."""
+class WorkerCommand(BaseCommand):
+    """A long-running process: runs the steps of what `worker` returns until SIGTERM or SIGINT.
+
+    The worker writes the heartbeat, under the process's name in the process table, since only it knows whether its work
+    makes progress. A subclass with other modes, such as `--once`, overrides `handle` and calls it for the process.
+    """
 
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        add_metrics_arguments(parser)
+        env = settings.ENVIRONMENT
+        parser.add_argument(
+            "--metrics-port",
+            type=port_number,
+            default=env.metrics_port,
+            help="serve Prometheus metrics on this port (MUCKARD_METRICS_PORT where it is not given)",
+        )
+        parser.add_argument(
+            "--metrics-address", default=env.metrics_address, help="of this machine; 0.0.0.0 in a container"
+        )
 
-    def handle(self, *, metrics_port: int | None, metrics_address: str, **options: Any) -> None:
+    def handle(self, *args: Any, **options: Any) -> None:
         worker = self.worker(options)
-        if metrics_port:
-            serve_metrics(metrics_port, metrics_address)
+        if options["metrics_port"]:
+            serve_metrics(options["metrics_port"], options["metrics_address"])
         try:
             run(worker)
         except PlatformError as error:
             raise CommandError(error.message) from error
 
     def worker(self, options: dict[str, Any]) -> Worker:
-        """Made of the command's own options. Raises CommandError where they cannot be met."""
+        """Builds the worker from the command's options. Raises CommandError where they are not possible."""
         raise NotImplementedError
-
-
-def add_metrics_arguments(parser: CommandParser) -> None:
-    parser.add_argument("--metrics-port", type=port_number, help="serve Prometheus metrics on this port")
-    parser.add_argument("--metrics-address", default="127.0.0.1", help="of this machine; 0.0.0.0 in a container")
 
 
 def run(worker: Worker) -> None:
@@ -67,11 +76,3 @@ def garbage_collection_of_what_comes() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
-
-
-def serve_metrics(port: int, address: str) -> None:
-    """In a thread of its own. Raises CommandError where the port is taken."""
-    try:
-        start_http_server(port, addr=address)
-    except OSError as error:
-        raise CommandError(f"Metrics cannot be served on {address}:{port}: {error.strerror}.") from error

@@ -8,6 +8,7 @@ from django.utils import timezone
 from django.views import View
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from apps.events.process.metrics import registry
 from apps.ops.health import platform_health, readiness
 
 
@@ -35,7 +36,7 @@ class PlatformHealthView(View):
 
 
 class MetricsView(View):
-    """Prometheus metrics of this process. The gateway does not route it."""
+    """Prometheus metrics of all worker processes of this service. The gateway does not route it."""
 
     def get(self, request: HttpRequest, *args: Any) -> HttpResponse:
-        return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+        return HttpResponse(generate_latest(registry()), content_type=CONTENT_TYPE_LATEST)

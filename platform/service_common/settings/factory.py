@@ -20,6 +20,7 @@ LIBRARY_APPS = [
 ]
 
 MIDDLEWARE = [
+    "apps.core.request_metrics.RequestMetricsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "apps.core.middleware.RequestContextMiddleware",

@@ -1,5 +1,7 @@
 """Structured logs on standard error: JSON lines, or readable ones in development. Secrets are masked on the way."""
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -18,11 +20,31 @@ SHARED_PROCESSORS: list[Any] = [
 ]
 
 
+class ProcessName:
+    """Adds the field `process`: the process's name in the process table, or the management command that runs."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __call__(self, _logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+        event.setdefault("process", self._name)
+        return event
+
+
+def process_name(env: Environment, arguments: list[str]) -> str:
+    """MUCKARD_PROCESS, else the command line: `relay` of `manage.py run_relay`, `migrate` of `manage.py migrate`."""
+    if env.process or len(arguments) < 2 or Path(arguments[0]).name != "manage.py":
+        return env.process or Path(arguments[0]).name
+    command = arguments[1]
+    return command.removeprefix("run_").replace("_", "-") if command.startswith("run_") else command
+
+
 def logging(env: Environment) -> dict[str, Any]:
+    shared = [ProcessName(process_name(env, sys.argv)), *SHARED_PROCESSORS]
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
-            *SHARED_PROCESSORS,
+            *shared,
             structlog.stdlib.PositionalArgumentsFormatter(),
             structlog.processors.format_exc_info,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
@@ -46,7 +68,7 @@ def logging(env: Environment) -> dict[str, Any]:
                         structlog.processors.format_exc_info,
                         renderer,
                     ],
-                    "foreign_pre_chain": SHARED_PROCESSORS,
+                    "foreign_pre_chain": shared,
                 }
             },
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},

@@ -247,7 +247,7 @@ def test_tend_accounts_sends_what_is_due_and_removes_what_is_old(capsys: pytest.
     LoginGuard.objects.create(kind="account", subject=b"x" * 32, window_ends_at=now - timedelta(seconds=1))
     LoginGuard.objects.create(kind="account", subject=b"y" * 32, window_ends_at=now + timedelta(minutes=1))
 
-    call_command("tend_accounts", "--once")
+    call_command("run_mailer", "--once")
 
     assert len(mail.outbox) == 1
     assert UserSession.objects.count() == 1
@@ -259,4 +259,4 @@ def test_in_production_mail_needs_a_server(settings: Any) -> None:
     settings.ENVIRONMENT = settings.ENVIRONMENT.model_copy(update={"environment": "production"})
 
     with pytest.raises(CommandError, match="MUCKARD_SMTP_URL is missing"):
-        call_command("tend_accounts", "--once")
+        call_command("run_mailer", "--once")

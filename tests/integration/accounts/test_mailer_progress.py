@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from apps.accounts.backlog import mail_backlog
-from apps.accounts.management.commands.tend_accounts import Mailer
+from apps.accounts.management.commands.run_mailer import Mailer
 from apps.accounts.models import OutgoingMail
 from apps.accounts.services.mail import mail_queue
 from apps.events.models import ProcessHeartbeat
@@ -52,7 +52,7 @@ def test_a_mail_server_that_fails_is_told_until_it_takes_mail_again(mailer: Mail
 
 def test_mail_that_is_due_and_stays_is_told(mailer: Mailer) -> None:
     queue_one()
-    with mock.patch("apps.accounts.management.commands.tend_accounts.mail_send_due", return_value=False):
+    with mock.patch("apps.accounts.management.commands.run_mailer.mail_send_due", return_value=False):
         eventually(lambda: is_in(mailer, "down"), what="the news of it")
     assert "waiting: 1. See the mailer's log." in ProcessHeartbeat.objects.get(name="accounts").detail
 

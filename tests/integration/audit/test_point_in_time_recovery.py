@@ -12,8 +12,10 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from dev import environment, lifecycle, processes, secrets
-from dev.profile import ROOT, Profile, load
+from dev.base import data_folder, processes, secrets
+from dev.base.profile import ROOT, Profile, load
+from dev.config import environment
+from dev.run import lifecycle
 from dev.servers import postgres
 
 pytestmark = pytest.mark.timeout(600)
@@ -35,9 +37,9 @@ class Cluster:
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
-        self.data = postgres.base(profile) / "data"
-        self.archive = postgres.base(profile) / "archive"
-        self.backup = postgres.base(profile) / "backup"
+        self.data = data_folder.of(profile) / "data"
+        self.archive = data_folder.of(profile) / "archive"
+        self.backup = data_folder.of(profile) / "backup"
         self.url = environment.local_url(profile, "postgres")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -109,7 +111,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     profile = load("recovery", {"MUCKARD_POSTGRES_PORT": str(port)}, 7000)
     profile.create()
     secrets.create(profile)
-    shutil.rmtree(postgres.base(profile), ignore_errors=True)
+    shutil.rmtree(data_folder.of(profile), ignore_errors=True)
     postgres.prepare(profile)
     cluster = Cluster(profile)
     try:
@@ -118,14 +120,14 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield cluster
     finally:
         cluster.stop(signal.SIGQUIT)
-        shutil.rmtree(postgres.base(profile), ignore_errors=True)
+        shutil.rmtree(data_folder.of(profile), ignore_errors=True)
         shutil.rmtree(profile.folder, ignore_errors=True)
 
 
 def manage(cluster: Cluster, *arguments: str, fails: bool = False) -> str:
     """The command's output, where it ends as it should."""
     given = dict(os.environ) | {"DATABASE_URL": cluster.url, "SERVICE": "staff"}
-    if arguments[0] == "reconcile_orders":
+    if arguments[0] == "run_reconciler":
         given = given | {"SERVICE": "bot"}
     done = subprocess.run(
         [sys.executable, "manage.py", *arguments], cwd=ROOT, env=given, capture_output=True, text=True, check=False
@@ -139,11 +141,11 @@ def test_a_restore_is_a_divergence_until_it_is_recorded_and_whole_from_then_on(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     file = tmp_path / "notes"
-    sealing = ("seal_audit", "--once", "--witness", str(file))
+    sealing = ("run_checkpointer", "--once", "--witness", str(file))
     verifying = ("audit_verify", "--witness", str(file))
     manage(cluster, "shell", "-c", PUBLISH)
     manage(cluster, *sealing)
-    manage(cluster, "reconcile_orders", "--once")
+    manage(cluster, "run_reconciler", "--once")
     cluster.back_up()
     manage(cluster, "shell", "-c", PUBLISH)
     manage(cluster, *sealing)
@@ -162,7 +164,7 @@ def test_a_restore_is_a_divergence_until_it_is_recorded_and_whole_from_then_on(
     )
     manage(cluster, "shell", "-c", PUBLISH)
     assert "After a restore from a backup, record it" in manage(cluster, *sealing, fails=True)
-    assert "Record to which moment" in manage(cluster, "reconcile_orders", "--once", fails=True)
+    assert "Record to which moment" in manage(cluster, "run_reconciler", "--once", fails=True)
     assert file.read_text() == seen, "nothing of the other history stands in the file"
 
     record = (
@@ -173,7 +175,7 @@ def test_a_restore_is_a_divergence_until_it_is_recorded_and_whole_from_then_on(
     assert (tmp_path / "notes.epoch-1").read_text() == seen
     assert "The event store is whole." in manage(cluster, *verifying)
     manage(cluster, *sealing)
-    manage(cluster, "reconcile_orders", "--once")
+    manage(cluster, "run_reconciler", "--once")
     assert "16 of 16" in manage(cluster, *verifying)
     assert "Was recorded before" in manage(cluster, *record)
     assert cluster.query("SELECT count(*) FROM events.event WHERE event_type = 'audit.restored'") == "1"

@@ -92,7 +92,7 @@ def _waits_for_a_lock(part: str) -> bool:
 def test_rebuilds_under_200_events_a_second_end_in_what_consumption_alone_makes(topic: str) -> None:
     traffic = Traffic(topic)
     traffic.publish(500)
-    with manage("relay_events"), consumers(topic):
+    with manage("run_relay"), consumers(topic):
         wait_until(lambda: handled() >= 1_500, seconds=90)
         with traffic.running(events_per_second=200):
             for _ in range(2):

@@ -173,9 +173,9 @@ def test_what_is_dated_before_the_sealer_last_looked_stays_unsealed_even_where_n
 
 def test_a_refusal_is_in_the_heartbeat_and_ends_a_single_run(store: Store) -> None:
     with pytest.raises(CommandError, match="signed by another key"):
-        call_command("seal_audit", once=True, stdout=io.StringIO(), stderr=io.StringIO())
+        call_command("run_checkpointer", once=True, stdout=io.StringIO(), stderr=io.StringIO())
 
-    beat = ProcessHeartbeat.objects.get(name="sealer")
+    beat = ProcessHeartbeat.objects.get(name="checkpointer")
     assert beat.state == "down"
     assert "Nothing was sealed" in beat.detail
 

@@ -40,7 +40,7 @@ def test_a_sealer_that_takes_its_own_notes_for_the_truth_is_found_out(
     with transaction.atomic():
         publish(UserUpdated(user_id=sealed[0], changed=("name",)), now=timezone.now())
     eventually(lambda: sealer_backlog().count == 1, what="the event to settle")
-    progress = Progress("sealer", what="event", done="sealed")
+    progress = Progress("checkpointer", what="event", done="sealed")
     for now, state in ((0.0, "up"), (29.0, "up"), (30.0, "down")):
         backlog = sealer_backlog()
         standing = progress.observe(backlog=backlog.count, marker=backlog.marker, now=now, reason=backlog.reason)

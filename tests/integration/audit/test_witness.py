@@ -167,7 +167,7 @@ def test_a_witness_that_cannot_be_written_stops_nothing_and_is_seen(users: list[
     _seal_once(tmp_path / "missing" / "witness")
 
     assert services.sealed_size() == 12
-    beat = ProcessHeartbeat.objects.get(name="sealer")
+    beat = ProcessHeartbeat.objects.get(name="checkpointer")
     assert beat.state == "down"
     assert beat.detail.startswith("The witness lacks notes: ")
 
@@ -216,4 +216,4 @@ class TestAgainstTheDatabase:
 
 
 def _seal_once(file: Path) -> None:
-    call_command("seal_audit", once=True, witness=file, stdout=io.StringIO(), stderr=io.StringIO())
+    call_command("run_checkpointer", once=True, witness=file, stdout=io.StringIO(), stderr=io.StringIO())

@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from dev import gateway
-from dev import profile as profiles
-from dev.profile import PORTS, Profile
-from dev.secrets import SERVICES
+from dev.base import profile as profiles
+from dev.base.profile import PORTS, Profile
+from dev.base.secrets import SERVICES
+from dev.config import gateway
 
 ORIGIN = "https://app.example.org"
 

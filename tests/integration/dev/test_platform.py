@@ -1,6 +1,7 @@
 """The application processes under circus, as `make run` starts them, on the profile of test_stack."""
 
 import http.client
+import json
 import signal
 import time
 import urllib.request
@@ -9,11 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from dev import applications, ports, processes, supervisor
-from dev import profile as profiles
-from dev.profile import PORTS, Profile
-from dev.run import SMOKE_TEST_FAILED
-from dev.secrets import SERVICES
+from apps.core.process_table import PROCESSES, Process, process_of_heartbeat
+from dev.base import ports, processes
+from dev.base import profile as profiles
+from dev.base.profile import PORTS, Profile, metrics_port
+from dev.base.secrets import SERVICES
+from dev.config import circus
+from dev.run import supervisor
+from dev.run.starter import SMOKE_TEST_FAILED
+from tests.brokers import eventually
 from tests.integration.dev.test_stack import NAME, OFFSET, begin, heads, stack
 
 pytestmark = pytest.mark.timeout(240)
@@ -52,33 +57,56 @@ def wait_for_another(profile: Profile, name: str, before: int, seconds: float = 
 
 
 def test_every_process_runs_and_every_service_answers_through_the_gateway(profile: Profile) -> None:
-    assert set(supervisor.names(profile)) <= set(heads(profile))
+    assert set(supervisor.names()) <= set(heads(profile))
     assert {status_of(profile, f"/health/{service}") for service in SERVICES} == {200}
     assert status_of(profile, "/metrics") == 404
 
 
-@pytest.mark.parametrize(
-    ("port", "figure"),
-    [
-        ("relay_metrics", 'outbox_oldest_age_seconds{transport="kafka"}'),
-        ("dispatcher_metrics", 'outbox_oldest_age_seconds{transport="rabbitmq"}'),
-        ("router_metrics", "process_open_fds"),
-        ("consume_events_metrics", 'consumer_lag{group="kraken.bot-read-models",partition="0",topic="trading.events"}'),
-        ("consume_status_metrics", "status_messages_rejected_total"),
-        ("verifier_metrics", "audit_last_success_timestamp_seconds"),
-    ],
-)
-def test_background_processes_serve_their_figures(profile: Profile, port: str, figure: str) -> None:
-    deadline = time.monotonic() + 30
-    while figure not in (text := figures_of(profile, port)):
-        assert time.monotonic() < deadline, text
-        time.sleep(0.5)
+METRICS = {
+    "relay": 'outbox_oldest_age_seconds{transport="kafka"}',
+    "dispatcher": 'outbox_oldest_age_seconds{transport="rabbitmq"}',
+    "event-consumer": 'consumer_lag{group="kraken.bot-read-models",partition="0",topic="trading.events"}',
+    "status-consumer": "status_messages_rejected_total",
+    "retry-router": 'process_stalled{name="retry-router.high"}',
+    "verifier": "audit_last_success_timestamp_seconds",
+    "flower": "flower_",
+    **{name: "http_request_duration_seconds_count{" for name, process in PROCESSES.items() if process.kind == "web"},
+    **{name: f'process_stalled{{name="{name}@' for name in PROCESSES if name.startswith("worker")},
+    **{name: f'process_stalled{{name="{name}"}}' for name in ("scheduler", "reconciler", "checkpointer", "mailer")},
+}
 
 
-def figures_of(profile: Profile, port: str) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{profile.ports[port]}/metrics", timeout=5) as answer:
-        text: str = answer.read().decode()
-        return text
+@pytest.mark.parametrize("name", [name for name in PROCESSES if name != "gateway"])
+def test_every_process_of_the_table_serves_its_metrics(profile: Profile, name: str) -> None:
+    metric = METRICS[name]
+    eventually(lambda: metric in metrics_of(profile, PROCESSES[name]), seconds=60, what=metric)
+
+
+def metrics_of(profile: Profile, process: Process) -> str:
+    port = profile.ports[metrics_port(process.name) if process.metrics_port else process.name]
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            text: str = answer.read().decode()
+            return text
+    except OSError:
+        return ""
+
+
+def test_every_process_of_the_table_is_up_in_the_health_report_under_its_own_name(profile: Profile) -> None:
+    expected = {name for name, process in PROCESSES.items() if process.has_heartbeat}
+    eventually(lambda: expected <= reported(profile), seconds=60, what="every process's heartbeat")
+
+
+def reported(profile: Profile) -> set[str]:
+    """The processes that /health says are up."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{profile.ports['gateway']}/health", timeout=10) as answer:
+        states = json.load(answer)["dependencies"]
+    return {process_of_heartbeat(each["name"]) for each in states if each["state"] == "up"}
+
+
+def test_every_process_has_a_log_of_its_own_name_and_names_itself_in_it(profile: Profile) -> None:
+    assert [name for name in PROCESSES if not profile.log(name).is_file()] == []
+    assert '"process": "relay"' in profile.log("relay").read_text()
 
 
 def test_a_killed_process_comes_back_and_the_others_do_not_notice(profile: Profile) -> None:
@@ -118,7 +146,7 @@ def test_no_secret_of_a_process_is_on_its_command_line(profile: Profile) -> None
 
 def test_processes_that_lost_their_circus_are_taken_over_by_the_next_run(profile: Profile) -> None:
     before = heads(profile)
-    for process in processes.named(profile, applications.SUPERVISOR):
+    for process in processes.named(profile, circus.SUPERVISOR):
         process.send(signal.SIGKILL)
 
     code, output = stack(*UP)
@@ -155,7 +183,7 @@ def test_a_failed_smoke_test_leaves_up_what_the_same_call_has_started(profile: P
     assert "The smoke test failed; the platform is up and stays up." in output
     assert f"Again: make smoke-test PROFILE={NAME}" in output
     assert "Traceback" not in output
-    assert set(supervisor.names(profile)) <= set(heads(profile))
+    assert set(supervisor.names()) <= set(heads(profile))
     assert status_of(profile, "/health/user") == 200
 
 
@@ -185,7 +213,7 @@ def test_after_a_failed_smoke_test_ctrl_c_still_ends_the_run(profile: Profile) -
     output, _ = process.communicate(timeout=90)
 
     assert process.returncode == 130, output
-    assert not set(supervisor.names(profile)) & set(heads(profile))
+    assert not set(supervisor.names()) & set(heads(profile))
     assert "kafka" in heads(profile)  # an earlier call has started it
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from dev import containers
-from dev import profile as profiles
-from dev.profile import ROOT
+from dev.base import profile as profiles
+from dev.base.profile import ROOT
+from dev.config import containers
 
 PROCESSES: dict[str, dict[str, Any]] = yaml.safe_load(containers.FILES[1].read_text())["services"]
 # One of each kind: what the others of the same service and role are given is the same.

@@ -12,9 +12,11 @@ from collections.abc import Iterator
 import psycopg2
 import pytest
 
-from dev import environment, lifecycle, ports, processes
-from dev import profile as profiles
-from dev.profile import ROOT, SERVER_PORTS, Profile
+from dev.base import ports, processes
+from dev.base import profile as profiles
+from dev.base.profile import ROOT, SERVER_PORTS, Profile
+from dev.config import environment
+from dev.run import lifecycle
 
 NAME, OFFSET = "devtest", 4000
 STACK = [sys.executable, str(ROOT / "dev" / "stack.py")]
@@ -198,7 +200,9 @@ def test_a_server_given_by_url_is_used_and_said_when_it_does_not_answer(profile:
 
 def test_env_prints_what_a_shell_needs_to_talk_to_the_servers(profile: Profile) -> None:
     _, printed = stack("env")
-    script = f'eval "$1"; {sys.executable} -m dev.probe postgres 3 <<< "$DATABASE_URL" && echo "$MUCKARD_GATEWAY_PORT"'
+    script = (
+        f'eval "$1"; {sys.executable} -m dev.run.probe postgres 3 <<< "$DATABASE_URL" && echo "$MUCKARD_GATEWAY_PORT"'
+    )
 
     done = subprocess.run(
         ["bash", "-c", script, "sh", printed],

@@ -50,7 +50,7 @@ def lasting(
     tmp_path_factory: pytest.TempPathFactory, rabbitmq_vhost: RabbitMQ, django_db_setup: None
 ) -> Iterator[Processes]:
     started = Processes(tmp_path_factory.mktemp("lasting"))
-    started.manage("route_failures")
+    started.manage("run_retry_router")
     started.worker("bot.stop", children=3)
     yield started
     started.kill_all()
@@ -292,7 +292,7 @@ def test_a_child_keeps_its_database_connection_and_makes_a_new_one_when_it_is_cu
 
 def test_a_worker_says_that_it_lives_and_takes_leave(processes: Processes, rabbitmq: RabbitMQ) -> None:
     worker = processes.worker("bot.trigger_trade", name="alive")
-    beats = ProcessHeartbeat.objects.filter(name__startswith="worker:alive-")
+    beats = ProcessHeartbeat.objects.filter(name__startswith="alive-")
     eventually(beats.exists, what="the heartbeat")
     assert beats.get().state == "up"
 

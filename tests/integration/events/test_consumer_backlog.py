@@ -166,7 +166,7 @@ def test_lag_is_what_the_broker_has_although_the_client_does_not_fetch(
 ) -> None:
     monkeypatch.setattr(group, "SECONDS_BETWEEN_LAGS", 0.1)
     monkeypatch.setattr(group, "SECONDS_BETWEEN_CHORES", 0.1)
-    name = f"consumer.{listener.group}"
+    name = f"event-consumer.{listener.group}"
     with consuming(listener.group, topic) as consumer:
         drive_consumers(consumer, until=lambda: _handled(listener) == EVENTS, seconds=SECONDS)
         _starve(consumer, topic)
@@ -188,7 +188,7 @@ def test_a_partition_that_is_not_fetched_any_more_is_down_with_the_reason_and_he
     monkeypatch.setattr(group, "SECONDS_BETWEEN_LAGS", 0.1)
     monkeypatch.setattr(group, "SECONDS_BETWEEN_CHORES", 0.1)
     monkeypatch.setattr(progress, "LIMIT_SECONDS", 2.0)
-    name = f"consumer.{batch_listener.group}"
+    name = f"event-consumer.{batch_listener.group}"
 
     with consuming(batch_listener.group, topic) as consumer:
         drive_consumers(consumer, until=lambda: _handled(batch_listener) == EVENTS, seconds=SECONDS)

@@ -287,7 +287,7 @@ def test_the_heartbeat_tells_the_lag(topic: str, listener: Listener) -> None:
     heartbeats._written.clear()
     key = uuid4()
     _deliver_all(topic, [key], 5)
-    name = f"consumer.{listener.group}"
+    name = f"event-consumer.{listener.group}"
 
     with consuming(listener.group, topic) as consumer:
         drive_consumers(

@@ -131,7 +131,7 @@ def test_a_full_queue_keeps_its_rows_and_delays_no_other(running: Dispatcher, ra
         assert set(rabbitmq_rows().values_list("attempts", "last_error")) == {(1, "The queue is full.")}
         assert rabbitmq.count("bot.trigger_trade") == 1
         running.step()
-        assert ProcessHeartbeat.objects.get(name="rabbitmq").detail == "bot.stop: The queue is full."
+        assert ProcessHeartbeat.objects.get(name="dispatcher").detail == "bot.stop: The queue is full."
 
     rabbitmq.take("bot.stop")
     drain_outbox(running)

@@ -32,7 +32,7 @@ class Workers:
 
     def __init__(self, processes: Processes) -> None:
         self.processes = processes
-        self.router = processes.manage("route_failures")
+        self.router = processes.manage("run_retry_router")
         self.worker = processes.worker(",".join([*QUEUES, "bot.tick"]))
 
     def live(self) -> bool:
@@ -150,8 +150,8 @@ def test_malformed_news_is_put_away_and_good_news_is_handled(rabbitmq: RabbitMQ,
     news = [BotStarted(bot_id=uuid4(), user_id=uuid4(), run_id=uuid4(), config_version=1, started_at=NOW) for _ in "ab"]
     first, last = (outgoing_of(envelope_of(each, uuid4())) for each in news)
     try:
-        router = processes.manage("route_failures")
-        consumer = processes.manage("consume_status", service="kraken")
+        router = processes.manage("run_retry_router")
+        consumer = processes.manage("run_status_consumer", service="kraken")
         send(*(as_sent(first, SHAPES[shape]) for shape in STATUS_SHAPES), last)
 
         eventually(lambda: rabbitmq.count("bot.started.dlq") == len(STATUS_SHAPES), seconds=30, what="the dead letters")

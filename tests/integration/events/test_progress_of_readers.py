@@ -89,13 +89,13 @@ def test_a_status_consumer_whose_subscription_is_lost_says_so_and_subscribes_aga
 def test_a_router_whose_subscription_is_lost_says_so_and_subscribes_again(
     router: RetryRouter, rabbitmq: RabbitMQ
 ) -> None:
-    reaches(router.step, "router", "up")
+    reaches(router.step, "retry-router", "up")
     lose_subscriptions(router._reader)
     fail_one(rabbitmq)
 
-    reaches(router.step, "router", "down", detail="RabbitMQ delivers none of them")
+    reaches(router.step, "retry-router", "down", detail="RabbitMQ delivers none of them")
     eventually(lambda: router.step() is not None and rabbitmq.count("bot.stop.dlq") == 1, what="the message")
-    reaches(router.step, "router", "up")
+    reaches(router.step, "retry-router", "up")
 
 
 def test_a_reader_with_messages_in_hand_is_down_and_does_not_subscribe_again(
@@ -152,4 +152,4 @@ def test_messages_in_hand_of_a_full_retry_queue_keep_their_own_reason(
     monkeypatch.setattr(reader_watch, "SECONDS_BETWEEN_COUNTS", 0.1)
     monkeypatch.setattr(router, "_route", lambda: None)
     fail_one(rabbitmq)
-    reaches(router.step, "router", "down", detail="A retry queue is full.")
+    reaches(router.step, "retry-router", "down", detail="A retry queue is full.")

@@ -161,7 +161,7 @@ def test_a_relay_that_hangs_in_a_lock_falls_silent_and_health_says_so(
     with another_session() as session:
         with session.cursor() as cursor:
             cursor.execute("SELECT id FROM events.outbox FOR UPDATE")
-        with manage("relay_events"):
+        with manage("run_relay"):
             eventually(lambda: state_of_relay()[1].startswith("Silent for"), what="the news that it hangs")
             assert state_of_relay()[0] == "down"
             session.rollback()
@@ -175,13 +175,13 @@ def test_a_dispatcher_that_sends_nothing_is_down_until_it_sends(
     order(uuid4())
     with monkeypatch.context() as frozen:
         frozen.setattr(dispatcher_module, "fetch", lambda wanted: [])
-        eventually(lambda: running.step() is not None and is_down("rabbitmq"), what="the news of it")
-    beat = ProcessHeartbeat.objects.get(name="rabbitmq")
+        eventually(lambda: running.step() is not None and is_down("dispatcher"), what="the news of it")
+    beat = ProcessHeartbeat.objects.get(name="dispatcher")
     assert beat.detail.startswith("No message was sent for 1 s; waiting: 1. The oldest has waited ")
     assert beat.detail.endswith(dispatcher_module.ADVICE)
 
     drain_outbox(running)
-    eventually(lambda: running.step() is not None and is_up("rabbitmq"), what="the news of its recovery")
+    eventually(lambda: running.step() is not None and is_up("dispatcher"), what="the news of its recovery")
 
 
 def test_a_queue_that_takes_nothing_for_the_limit_is_named(running: Any, rabbitmq: RabbitMQ) -> None:
@@ -189,13 +189,13 @@ def test_a_queue_that_takes_nothing_for_the_limit_is_named(running: Any, rabbitm
         eventually(lambda: fills_up(rabbitmq, "bot.stop"), what="a queue that refuses")
         order(uuid4())
         order(uuid4(), command=TriggerTrade)
-        eventually(lambda: running.step() is not None and is_down("rabbitmq"), what="the news of it")
-        assert ProcessHeartbeat.objects.get(name="rabbitmq").detail.endswith("bot.stop: The queue is full.")
+        eventually(lambda: running.step() is not None and is_down("dispatcher"), what="the news of it")
+        assert ProcessHeartbeat.objects.get(name="dispatcher").detail.endswith("bot.stop: The queue is full.")
         assert rabbitmq.count("bot.trigger_trade") == 1
 
     rabbitmq.take("bot.stop")
     drain_outbox(running)
-    eventually(lambda: running.step() is not None and is_up("rabbitmq"), what="the news of its recovery")
+    eventually(lambda: running.step() is not None and is_up("dispatcher"), what="the news of its recovery")
 
 
 def test_an_idle_dispatcher_is_up(running: Any, rabbitmq: RabbitMQ) -> None:

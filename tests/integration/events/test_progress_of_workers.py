@@ -26,11 +26,11 @@ def processes(tmp_path: Path, rabbitmq: RabbitMQ) -> Iterator[Processes]:
 
 
 def beat() -> ProcessHeartbeat:
-    return ProcessHeartbeat.objects.get(name__startswith="worker:")
+    return ProcessHeartbeat.objects.get(name__contains="@")
 
 
 def is_in(state: str) -> bool:
-    return ProcessHeartbeat.objects.filter(name__startswith="worker:", state=state).exists()
+    return ProcessHeartbeat.objects.filter(name__contains="@", state=state).exists()
 
 
 def order(processes: Processes, node: str, what: str) -> None:
@@ -61,7 +61,7 @@ def test_a_worker_that_no_longer_consumes_is_down(processes: Processes, rabbitmq
     """Its queue was taken from it behind its back, as a fault of the broker or an operator may do."""
     processes.worker("bot.trigger_trade", progress_limit=LIMIT_SECONDS)
     eventually(lambda: is_in("up"), what="the heartbeat")
-    node = beat().name.removeprefix("worker:")
+    node = beat().name
     order(processes, node, "cancel_consumer")
     subject = command(TriggerTrade)
     send(subject)

@@ -145,7 +145,7 @@ def test_a_relay_killed_between_acknowledgement_and_deletion_loses_and_inverts_n
     with transaction.atomic(), connection.cursor() as cursor:
         # Others may read the outbox, and nobody may delete: the relay waits with what Kafka has acknowledged.
         cursor.execute("LOCK TABLE outbox IN SHARE MODE")
-        with manage("relay_events", MUCKARD_RELAY_BATCH_ROWS=str(BATCH), MUCKARD_LEASE_SECONDS="2") as relay:
+        with manage("run_relay", MUCKARD_RELAY_BATCH_ROWS=str(BATCH), MUCKARD_LEASE_SECONDS="2") as relay:
             _wait_until(lambda: len(everything_in(topic)) >= BATCH // 2)
             relay.send_signal(signal.SIGKILL)
             relay.wait()
@@ -245,7 +245,7 @@ def test_postgresql_that_drops_the_connection_is_waited_for(topic: str) -> None:
     keys = [uuid4() for _ in range(5)]
     fill_outbox(topic, keys, 1500)
     cuts = 0
-    with manage("relay_events", MUCKARD_RELAY_BATCH_ROWS="20", MUCKARD_LEASE_SECONDS="2"):
+    with manage("run_relay", MUCKARD_RELAY_BATCH_ROWS="20", MUCKARD_LEASE_SECONDS="2"):
         deadline = time.monotonic() + 60
         while outbox_count(topic) and time.monotonic() < deadline:
             with connection.cursor() as cursor:
@@ -281,7 +281,7 @@ def test_a_lost_connection_for_reading_ahead_repeats_nothing(topic: str) -> None
 
 def test_sigterm_ends_a_relay_with_nothing_under_way_sent_twice(topic: str) -> None:
     fill_outbox(topic, [uuid4() for _ in range(20)], 4000)
-    with manage("relay_events", MUCKARD_RELAY_BATCH_ROWS="50") as relay:
+    with manage("run_relay", MUCKARD_RELAY_BATCH_ROWS="50") as relay:
         _wait_until(lambda: outbox_count(topic) < 4000)
         relay.send_signal(signal.SIGTERM)
         assert relay.wait(timeout=15) == 0

@@ -18,8 +18,8 @@ import pytest
 
 from apps.events.brokers.kafka.options import REQUEST_TIMEOUT_MS
 from apps.events.models import ProcessHeartbeat
-from dev import processes
-from dev.profile import load
+from dev.base import processes
+from dev.base.profile import load
 from tests.integration.events.relay_helpers import ROOT, manage
 from tests.kafka_broker import everything_in, fill_outbox, first_seen, outbox_count, sequences_by_key, topic_of_its_own
 
@@ -63,7 +63,7 @@ def _frozen() -> Iterator[None]:
 
 def test_work_goes_on_when_a_frozen_broker_is_back(own_kafka: None) -> None:
     keys = [uuid4() for _ in range(20)]
-    with topic_of_its_own() as topic, manage("relay_events", MUCKARD_RELAY_BATCH_ROWS="100") as relay:
+    with topic_of_its_own() as topic, manage("run_relay", MUCKARD_RELAY_BATCH_ROWS="100") as relay:
         fill_outbox(topic, keys, 20_000)
         _wait_until(lambda: outbox_count(topic) < 19_500)
         cpu_before = _cpu_seconds(relay.pid)

@@ -207,12 +207,12 @@ def test_a_full_rung_holds_failures_back_and_loses_none(
     reject_one(rabbitmq, "bot.started")
     monkeypatch.setattr(ConfirmedPublisher, "publish", publish)
     eventually(lambda: router.step() > 0)
-    assert ProcessHeartbeat.objects.get(name="router").detail == "A retry queue is full."
+    assert ProcessHeartbeat.objects.get(name="retry-router").detail == "A retry queue is full."
 
     refused.clear()
 
     eventually(lambda: router.step() is not None and rabbitmq.count("bot.started") == 1)
-    assert ProcessHeartbeat.objects.get(name="router").state == "up"
+    assert ProcessHeartbeat.objects.get(name="retry-router").state == "up"
 
 
 def test_what_is_urgent_is_tried_again_however_many_others_fail_and_however_full_their_rungs_are(
@@ -226,7 +226,7 @@ def test_what_is_urgent_is_tried_again_however_many_others_fail_and_however_full
             deliver(failing)
             send(urgent)
             reject_one(rabbitmq, "bot.error")
-            processes.manage("route_failures")
+            processes.manage("run_retry_router")
             eventually(lambda: rabbitmq.count("bot.error") == 1, what="the urgent one again")
             assert rabbitmq.count("bot.started") < 100
     finally:
@@ -242,12 +242,12 @@ def test_a_router_killed_again_and_again_loses_nothing_and_repeats_little(rabbit
         last = [Outgoing(str(n), topology.FAILURES, "bot.started", last_attempt(bot)) for n, bot in enumerate(bots)]
         deliver(last[:100])
         for number in range(kills):
-            running = processes.manage("route_failures")
+            running = processes.manage("run_retry_router")
             deliver(last[100 + number * 50 : 150 + number * 50])
             eventually(partial(has_grown, rabbitmq, rabbitmq.count("bot.started.dlq")), what="progress")
             running.send_signal(signal.SIGKILL)
             running.wait()
-        processes.manage("route_failures")
+        processes.manage("run_retry_router")
         deliver(last[250:])
         eventually(lambda: rabbitmq.count("bot.started.dlq") >= messages, what="all of them")
         time.sleep(1)

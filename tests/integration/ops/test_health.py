@@ -7,22 +7,18 @@ from django.conf import settings
 from django.test import Client
 from django.utils import timezone
 
-from apps.accounts.management.commands import tend_accounts
-from apps.audit.management.commands import seal_audit
+from apps.accounts.management.commands import run_mailer
+from apps.audit import checkpointer, verifier
+from apps.core.process_table import PROCESSES
 from apps.events.commands.retry_router import router
 from apps.events.consumers import rabbitmq
-from apps.events.consumers.registry import groups, load_consumers, registrations_for, topics_of
 from apps.events.models import ProcessHeartbeat
 from apps.events.outbox.dispatcher import dispatcher
-from apps.events.outbox.relay import broker_watch
 from apps.events.outbox.relay.shards import Shard
-from apps.events.process.heartbeats import forget_silent
-from apps.messages.base import Priority
+from apps.events.process.heartbeats import BROKERS, forget_silent
 from apps.ops.health import EXPECTED, platform_health
 from apps.trading import scheduler
-from apps.trading.management.commands import reconcile_orders
-from dev.applications import applications
-from dev.profile import load
+from apps.trading.management.commands import run_reconciler
 
 pytestmark = pytest.mark.django_db
 
@@ -54,8 +50,8 @@ def test_a_broker_that_is_down_degrades_but_serves() -> None:
 
 
 def test_a_process_that_fell_silent_counts_as_down() -> None:
-    _beat("sealer", "up", seconds_ago=60)
-    assert Client().get("/health/ready").json()["degraded"] == ["sealer"]
+    _beat("checkpointer", "up", seconds_ago=60)
+    assert Client().get("/health/ready").json()["degraded"] == ["checkpointer"]
 
 
 def _states(path: str = "/health/ready") -> dict[str, str]:
@@ -63,53 +59,53 @@ def _states(path: str = "/health/ready") -> dict[str, str]:
 
 
 def test_a_worker_that_was_replaced_ten_minutes_ago_is_forgotten() -> None:
-    _beat("worker:worker-high@old", "up", seconds_ago=601)
-    _beat("worker:worker-high@new", "up")
-    assert "worker:worker-high@old" not in _states()
-    assert _states()["worker:worker-high@new"] == "up"
+    _beat("worker-high@old", "up", seconds_ago=601)
+    _beat("worker-high@new", "up")
+    assert "worker-high@old" not in _states()
+    assert _states()["worker-high@new"] == "up"
 
 
 def test_a_worker_that_fell_silent_less_than_ten_minutes_ago_is_down_although_others_live() -> None:
-    _beat("worker:worker-high@old", "up", seconds_ago=590)
-    _beat("worker:worker-high@new", "up")
-    assert _states()["worker:worker-high@old"] == "down"
+    _beat("worker-high@old", "up", seconds_ago=590)
+    _beat("worker-high@new", "up")
+    assert _states()["worker-high@old"] == "down"
 
 
 def test_the_last_worker_of_a_kind_stays_down_however_long_it_is_silent() -> None:
-    _beat("worker:worker-high@one", "up", seconds_ago=7200)
-    _beat("worker:worker-high@two", "up", seconds_ago=3600)
-    _beat("worker:worker@one", "up")
+    _beat("worker-high@one", "up", seconds_ago=7200)
+    _beat("worker-high@two", "up", seconds_ago=3600)
+    _beat("worker@one", "up")
     states = _states()
-    assert states["worker:worker-high@two"] == "down"
-    assert "worker:worker-high@one" not in states
+    assert states["worker-high@two"] == "down"
+    assert "worker-high@one" not in states
 
 
-@pytest.mark.parametrize("name", ["relay", "relay-1", "rabbitmq", "router.high", "scheduler", "sealer"])
+@pytest.mark.parametrize("name", ["relay", "relay.1", "rabbitmq", "retry-router.high", "scheduler", "checkpointer"])
 def test_a_process_without_a_successor_never_leaves(name: str) -> None:
-    _beat("relay-0", "up")
+    _beat("relay.0", "up")
     _beat(name, "up", seconds_ago=30 * 24 * 3600)
     assert forget_silent(now=timezone.now()) == 0
     assert _states()[name] == "down"
 
 
 def test_housekeeping_deletes_what_readiness_has_forgotten_and_nothing_else() -> None:
-    _beat("worker:worker@old", "up", seconds_ago=601)
-    _beat("worker:worker@new", "up", seconds_ago=599)
-    _beat("worker:worker-high@old", "up", seconds_ago=3600)
+    _beat("worker@old", "up", seconds_ago=601)
+    _beat("worker@new", "up", seconds_ago=599)
+    _beat("worker-high@old", "up", seconds_ago=3600)
     _beat("relay", "down", seconds_ago=3600)
     assert forget_silent(now=timezone.now()) == 1
     assert set(ProcessHeartbeat.objects.values_list("name", flat=True)) == {
-        "worker:worker@new",
-        "worker:worker-high@old",
+        "worker@new",
+        "worker-high@old",
         "relay",
     }
 
 
 def test_a_silent_process_is_shown_with_what_to_do() -> None:
-    _beat("sealer", "up", seconds_ago=60)
-    [sealer] = [each for each in Client().get("/health/ready").json()["dependencies"] if each["name"] == "sealer"]
-    assert sealer["detail"].startswith("Silent for 6")
-    assert "see its log" in sealer["detail"]
+    _beat("checkpointer", "up", seconds_ago=60)
+    [found] = [each for each in Client().get("/health/ready").json()["dependencies"] if each["name"] == "checkpointer"]
+    assert found["detail"].startswith("Silent for 6")
+    assert "see its log" in found["detail"]
 
 
 class TestTheWholePlatform:
@@ -118,29 +114,49 @@ class TestTheWholePlatform:
         assert {name for name in EXPECTED if states[name]["state"] == "down"} == set(EXPECTED)
         assert states["scheduler"]["detail"] == "No such process has reported: start it."
 
-    def test_shards_and_profiles_stand_for_their_process(self) -> None:
-        for name in ("relay-0", "relay-1", "worker:worker-high-run@host", "worker:worker-ticks@host"):
+    def test_shards_and_hosts_stand_for_their_process(self) -> None:
+        for name in ("relay.0", "relay.1", "worker-high@host", "worker-ticks@host"):
             _beat(name, "up")
         states = {each["name"]: each["state"] for each in platform_health(now=timezone.now())[1]["dependencies"]}
-        assert not {"relay", "worker:worker-high", "worker:worker-ticks"} & set(states)
-        assert states["worker:worker"] == "down"
+        assert not {"relay", "worker-high", "worker-ticks"} & set(states)
+        assert states["worker"] == "down"
 
-    def test_every_process_of_the_platform_is_expected_under_its_own_name(self) -> None:
-        load_consumers()
-        groups_of_kafka = {f"consumer.{group}" for group in groups() if topics_of(group) and _is_of_the_platform(group)}
-        workers = {f"worker:{each.name}" for each in applications(load("run", {}, 0)) if each.name.startswith("worker")}
-        assert set(EXPECTED) == {
-            Shard().process_name, broker_watch.HEARTBEAT, dispatcher.HEARTBEAT, rabbitmq.HEARTBEAT, scheduler.NAME,
-            reconcile_orders.NAME, seal_audit.NAME, "verifier", tend_accounts.NAME,
-            *(f"{router.HEARTBEAT}{priority.suffix}" for priority in Priority),
-            *groups_of_kafka,
-            *workers,
+    def test_every_process_of_the_table_that_has_a_heartbeat_writes_it_under_its_own_name(self) -> None:
+        written = {
+            Shard().process_name, dispatcher.NAME, rabbitmq.HEARTBEAT, scheduler.NAME, run_reconciler.NAME,
+            checkpointer.NAME, verifier.NAME, run_mailer.NAME, router.HEARTBEAT,
         }  # fmt: skip
+        by_hand = {name for name, process in PROCESSES.items() if process.kind == "command"} - {"event-consumer"}
+        assert written == by_hand
+        assert set(EXPECTED) == by_hand | {"event-consumer", "worker", "worker-high", "worker-ticks", *BROKERS}
 
 
-def _is_of_the_platform(group: str) -> bool:
-    """Tests that ran before may have groups of their own."""
-    return all(each.function.__module__.startswith("apps.") for each in registrations_for(group).values())
+OLD_NAMES = (
+    "relay-1", "router", "router.high", "consumer.kraken.bot-read-models", "worker:worker-high-run@host",
+    "sealer", "accounts",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OLD_NAMES)
+def test_a_row_that_an_earlier_release_left_is_no_ghost_in_the_health_report(name: str) -> None:
+    _beat(name, "up", seconds_ago=16)
+    _beat("relay", "up")
+    assert name not in _states()
+    assert Client().get("/health/ready").json()["degraded"] == []
+
+
+@pytest.mark.parametrize("name", OLD_NAMES)
+def test_a_process_of_an_earlier_release_that_still_runs_is_shown(name: str) -> None:
+    _beat(name, "up", seconds_ago=2)
+    assert _states()[name] == "up"
+
+
+@pytest.mark.parametrize("name", OLD_NAMES)
+def test_housekeeping_deletes_the_rows_of_an_earlier_release(name: str) -> None:
+    _beat(name, "up", seconds_ago=601)
+    _beat("relay", "up", seconds_ago=601)
+    assert forget_silent(now=timezone.now()) == 1
+    assert list(ProcessHeartbeat.objects.values_list("name", flat=True)) == ["relay"]
 
 
 def test_metrics_are_in_the_text_format_of_prometheus() -> None:

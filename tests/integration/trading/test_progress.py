@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from apps.events.models import ProcessHeartbeat
 from apps.events.process import heartbeats
-from apps.trading.management.commands import reconcile_orders
-from apps.trading.management.commands.reconcile_orders import Reconciler
+from apps.trading.management.commands import run_reconciler
+from apps.trading.management.commands.run_reconciler import Reconciler
 from apps.trading.models import BotRun
 from apps.trading.scheduler import Scheduler
 from tests.brokers import eventually
@@ -72,7 +72,7 @@ def test_an_order_that_is_not_looked_at_is_told(monkeypatch: pytest.MonkeyPatch)
     order_id = only_intent().cl_ord_id
     reconciler = Reconciler()
     with monkeypatch.context() as frozen:
-        frozen.setattr(reconcile_orders, "orders_reconcile", lambda *, after_each: 0)
+        frozen.setattr(run_reconciler, "orders_reconcile", lambda *, after_each: 0)
         eventually(lambda: state_after(reconciler.step, "reconciler") == "down", what="the news of it")
     detail = ProcessHeartbeat.objects.get(name="reconciler").detail
     assert detail.startswith("No order was looked at for 0 s; waiting: 1. ")

@@ -239,5 +239,5 @@ class TestJudgement:
 
 
 def test_one_round_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
-    call_command("reconcile_orders", "--once")
+    call_command("run_reconciler", "--once")
     assert capsys.readouterr().out == "0 orders looked at.\n"

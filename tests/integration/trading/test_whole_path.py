@@ -30,13 +30,13 @@ def bot_service(rabbitmq: RabbitMQ, paper_exchange: str, processes: Processes) -
     """The processes that a bot needs, the bot service's under its database role."""
     bot = {"SERVICE": "bot", "MUCKARD_DB_ROLE": "bot_service", "MUCKARD_PAPER_EXCHANGE_URL": paper_exchange}
     manage = [sys.executable, "manage.py"]
-    processes.start("dispatcher", [*manage, "dispatch_commands"], SERVICE="staff")
+    processes.start("dispatcher", [*manage, "run_dispatcher"], SERVICE="staff")
     worker = [CELERY, "-A", "celery_app", "worker", "-n", f"path-{uuid4().hex}@localhost", "-c", "2"]
     queues = ["-Q", "bot.start,bot.stop,bot.trigger_trade,bot.tick"]
     quiet = ["--without-gossip", "--without-mingle", "-l", "INFO"]
     processes.start("worker", [*worker, *queues, *quiet], until=" ready", **bot)
-    processes.start("scheduler", [*manage, "schedule_ticks"], **bot)
-    processes.start("reconciler", [*manage, "reconcile_orders"], **bot)
+    processes.start("scheduler", [*manage, "run_scheduler"], **bot)
+    processes.start("reconciler", [*manage, "run_reconciler"], **bot)
     return processes
 
 

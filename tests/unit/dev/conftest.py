@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from dev import profile as profiles
+from dev.base import profile as profiles
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from dev import run
+from dev.base.profile import Profile
 from dev.cli import _parser
-from dev.profile import Profile
+from dev.run import starter
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_the_smoke_test_can_be_left_out_by_its_new_and_its_old_name(
         asked.append(with_smoke_test)
         return 0
 
-    monkeypatch.setattr(run, "platform", platform)
+    monkeypatch.setattr(starter, "platform", platform)
     for arguments in (["run", option], ["run"]):
         options = _parser().parse_args(arguments)
         assert options.command(make_profile(), options) == 0

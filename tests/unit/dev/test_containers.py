@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from dev import applications, containers, gateway
-from dev import profile as profiles
-from dev.errors import StackError
-from dev.profile import ROOT, Profile
+from apps.core.process_table import PROCESSES
+from dev.base import profile as profiles
+from dev.base.errors import StackError
+from dev.base.profile import ROOT, Profile
+from dev.config import circus, compose, containers, gateway
 from docker import healthy
 
 INFRASTRUCTURE, MICROSERVICES = (yaml.safe_load(path.read_text()) for path in containers.FILES)
@@ -31,60 +32,55 @@ def test_the_file_is_what_the_compose_specification_says(path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_the_containers_are_the_processes_of_the_local_stack(make_profile: Callable[..., Profile]) -> None:
-    local = {application.name: application for application in applications.applications(make_profile("run"))}
-
-    assert set(OWN) - {"setup"} == set(local)
-    for name, application in local.items():
-        assert OWN[name]["environment"]["SERVICE"] == application.service, name
-        assert OWN[name]["environment"].get("MUCKARD_DB_ROLE", "") == application.role, name
+def test_the_containers_are_the_processes_of_the_process_table() -> None:
+    assert compose.differences(MICROSERVICES["services"], PROCESSES) == []
 
 
-def test_a_worker_takes_the_same_queues_in_a_container(make_profile: Callable[..., Profile]) -> None:
-    for application in applications.applications(make_profile("run")):
-        queues = re.findall(r"-Q \S+ -c \d", " ".join(application.command))
-        assert queues == re.findall(r"-Q \S+ -c \d", str(OWN[application.name]["command"])), application.name
-
-
-def test_the_same_processes_serve_figures_in_a_container_and_to_other_containers_too(
-    make_profile: Callable[..., Profile],
+@pytest.mark.parametrize(
+    ("name", "changed", "sentence"),
+    [
+        ("relay", {"command": "python manage.py relay"}, "relay: its command is 'python manage.py relay'"),
+        ("relay", {"stop_signal": "SIGINT"}, "relay: stop_signal is INT, the process table says TERM."),
+        ("worker", {"stop_grace_period": "10s"}, "worker: stop_grace_period is 10 s, the process table says 20 s."),
+        ("worker-high", {"environment": {}}, "worker-high: SERVICE is None, the process table says 'bot'."),
+        ("verifier", {"environment": {}}, "verifier: MUCKARD_DB_ROLE is None, the process table says 'verifier'."),
+        ("mailer", {"environment": {}}, "mailer: MUCKARD_METRICS_PORT is None, the process table says '9110'."),
+        ("mailer", {"environment": {}}, "mailer: MUCKARD_METRICS_ADDRESS must be 0.0.0.0"),
+        ("staff", {"environment": {}}, "staff: HEALTH_PORT is None, the process table says '8003'."),
+    ],
+)  # fmt: skip
+def test_a_container_that_differs_from_the_process_table_is_named(
+    name: str, changed: dict[str, Any], sentence: str
 ) -> None:
-    with_figures = {
-        application.name
-        for application in applications.applications(make_profile("run"))
-        if "--metrics-port" in application.command
-    }
+    services = MICROSERVICES["services"]
 
-    told = {
-        name: str(service["command"]) for name, service in OWN.items() if "--metrics-port" in str(service["command"])
-    }
+    found = compose.differences(services | {name: services[name] | changed}, PROCESSES)
 
-    assert told.keys() == with_figures
-    assert all(command.endswith("--metrics-address 0.0.0.0 --metrics-port 9100") for command in told.values())
+    assert any(each.startswith(sentence) for each in found), found
 
 
-def test_gunicorn_runs_with_the_same_options_in_a_container(make_profile: Callable[..., Profile]) -> None:
-    user = next(each for each in applications.applications(make_profile("run")) if each.name == "user")
-    shared = re.sub(r"\$\{\w+:-(\w+)\}", r"\1", OWN["user"]["environment"]["GUNICORN_CMD_ARGS"]).split()
+def test_a_process_without_a_container_and_a_container_without_a_process_are_named() -> None:
+    services = {f"{name}s" if name == "relay" else name: each for name, each in MICROSERVICES["services"].items()}
 
-    assert [option for option in user.command if option not in ("gunicorn", "--bind")][2:] == shared
+    assert compose.differences(services, PROCESSES) == [
+        "relay: the process table has it, the compose file has no such service.",
+        "relays: is no process of the process table.",
+    ]
 
 
 def test_the_number_of_web_processes_is_one_setting_here_and_there(make_profile: Callable[..., Profile]) -> None:
-    local = applications.applications(make_profile("run"), {"MUCKARD_WEB_WORKERS": "3"})
-    web = [application for application in local if application.command[0] == "gunicorn"]
+    profile = make_profile("run")
+    web = [process for process in PROCESSES.values() if process.kind == "web"]
 
     assert len(web) == 5
-    for application in web:
-        assert "--workers 3" in " ".join(application.command), application.name
-        in_container = OWN[application.name]
-        assert "--workers ${MUCKARD_WEB_WORKERS:-1} " in in_container["environment"]["GUNICORN_CMD_ARGS"]
-        assert "--workers" not in in_container["command"]
+    for process in web:
+        assert circus.variables(profile, process, {"MUCKARD_WEB_WORKERS": "3"})["WEB_CONCURRENCY"] == "3"
+        assert SERVICES[process.name]["environment"]["WEB_CONCURRENCY"] == "${MUCKARD_WEB_WORKERS:-1}"
 
 
 def test_a_number_of_web_processes_that_is_none_is_refused_by_name(make_profile: Callable[..., Profile]) -> None:
     with pytest.raises(StackError, match="MUCKARD_WEB_WORKERS='none'"):
-        applications.applications(make_profile("run"), {"MUCKARD_WEB_WORKERS": "none"})
+        circus.variables(make_profile("run"), PROCESSES["user"], {"MUCKARD_WEB_WORKERS": "none"})
 
 
 def test_the_gateway_may_open_a_file_for_every_connection_that_it_holds() -> None:

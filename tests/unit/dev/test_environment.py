@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from dev import environment, secrets
-from dev.errors import StackError
-from dev.profile import Profile
+from dev.base import secrets
+from dev.base.errors import StackError
+from dev.base.profile import Profile
+from dev.config import environment
 from service_common.environment import Environment, refuse_unknown_variables
 
 Make = Callable[..., Profile]

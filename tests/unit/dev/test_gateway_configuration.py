@@ -3,9 +3,9 @@ from collections.abc import Callable
 
 import pytest
 
-from dev import gateway
-from dev.errors import StackError
-from dev.profile import Profile
+from dev.base.errors import StackError
+from dev.base.profile import Profile
+from dev.config import gateway
 
 
 def test_every_placeholder_of_the_template_gets_a_value(make_profile: Callable[..., Profile]) -> None:

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from dev import install
-from dev.errors import StackError
-from dev.kafka import jars
+from dev.base.errors import StackError
+from dev.install import installer
 from dev.servers import postgres, rabbitmq
+from dev.servers.kafka_jars import jars
 
 SERVERS = frozenset({"postgres", "rabbitmq", "redis", "kafka"})
 
@@ -16,16 +16,16 @@ def bare_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As if nothing were installed; no command that this would run is run."""
     monkeypatch.setattr(postgres, "PACKAGED", tmp_path / "postgresql")
     monkeypatch.setattr(rabbitmq, "PROGRAM", tmp_path / "rabbitmq-server")
-    monkeypatch.setattr("dev.install.shutil.which", lambda *_, **__: None)
-    monkeypatch.setattr("dev.install.java.find", lambda: None)
-    monkeypatch.setattr(install, "PYTHON", tmp_path / "python")
-    monkeypatch.setattr("dev.install.importlib.util.find_spec", lambda _: None)
+    monkeypatch.setattr("dev.install.installer.shutil.which", lambda *_, **__: None)
+    monkeypatch.setattr("dev.install.installer.java.find", lambda: None)
+    monkeypatch.setattr(installer, "PYTHON", tmp_path / "python")
+    monkeypatch.setattr("dev.install.installer.importlib.util.find_spec", lambda _: None)
     monkeypatch.setattr(jars, "TOOLS", tmp_path)
 
 
 @pytest.mark.usefixtures("bare_machine")
 def test_everything_that_a_bare_machine_lacks_is_listed() -> None:
-    assert install.missing_packages(SERVERS) == [
+    assert installer.missing_packages(SERVERS) == [
         "postgresql",
         "rabbitmq-server",
         "redis-server",
@@ -38,55 +38,57 @@ def test_everything_that_a_bare_machine_lacks_is_listed() -> None:
 
 @pytest.mark.usefixtures("bare_machine")
 def test_a_server_that_a_url_names_is_not_installed() -> None:
-    assert install.missing_packages(frozenset({"redis"})) == ["redis-server", "nginx", "python3-venv"]
+    assert installer.missing_packages(frozenset({"redis"})) == ["redis-server", "nginx", "python3-venv"]
 
 
 @pytest.mark.usefixtures("bare_machine")
 def test_a_browser_is_installed_for_tests_only() -> None:
-    assert "chromium" not in install.missing_packages(SERVERS)
-    assert "chromium" in install.missing_packages(SERVERS, with_browser=True)
+    assert "chromium" not in installer.missing_packages(SERVERS)
+    assert "chromium" in installer.missing_packages(SERVERS, with_browser=True)
 
 
 def test_a_machine_that_has_all_lacks_nothing() -> None:
-    assert install.missing_packages(SERVERS) == []
+    assert installer.missing_packages(SERVERS) == []
 
 
 def test_who_may_not_install_is_told_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dev.install.os.geteuid", lambda: 1000)
-    monkeypatch.setattr("dev.install.shutil.which", lambda name, **_: "/usr/bin/sudo" if name == "sudo" else None)
+    monkeypatch.setattr("dev.install.installer.os.geteuid", lambda: 1000)
+    monkeypatch.setattr(
+        "dev.install.installer.shutil.which", lambda name, **_: "/usr/bin/sudo" if name == "sudo" else None
+    )
     refused: subprocess.CompletedProcess[bytes] = subprocess.CompletedProcess(["sudo"], 1)
-    monkeypatch.setattr("dev.install.subprocess.run", lambda *_, **__: refused)
+    monkeypatch.setattr("dev.install.installer.subprocess.run", lambda *_, **__: refused)
 
     with pytest.raises(StackError) as refusal:
-        install._become_root(["postgresql", "maven"])
+        installer._become_root(["postgresql", "maven"])
 
     assert refusal.value.cause == "Packages are missing and this user may not install them: postgresql, maven."
     assert "`sudo apt-get install --no-install-recommends postgresql maven`" in refusal.value.advice
 
 
 def test_sudo_without_a_question_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dev.install.os.geteuid", lambda: 1000)
-    monkeypatch.setattr("dev.install.shutil.which", lambda _: "/usr/bin/sudo")
+    monkeypatch.setattr("dev.install.installer.os.geteuid", lambda: 1000)
+    monkeypatch.setattr("dev.install.installer.shutil.which", lambda _: "/usr/bin/sudo")
     allowed: subprocess.CompletedProcess[bytes] = subprocess.CompletedProcess(["sudo"], 0)
-    monkeypatch.setattr("dev.install.subprocess.run", lambda *_, **__: allowed)
+    monkeypatch.setattr("dev.install.installer.subprocess.run", lambda *_, **__: allowed)
 
-    assert install._become_root(["maven"]) == ["sudo", "-n"]
+    assert installer._become_root(["maven"]) == ["sudo", "-n"]
 
 
 def test_no_network_for_the_packages_is_one_sentence_and_the_end_of_the_log(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     log = tmp_path / "apt.log"
-    monkeypatch.setattr(install, "APT_LOG", log)
+    monkeypatch.setattr(installer, "APT_LOG", log)
 
     def fails(*_: object, **__: object) -> int:
         log.write_text("E: Failed to fetch http://deb.example/x  Could not resolve 'deb.example'\n")
         return 100
 
-    monkeypatch.setattr("dev.install.commands.run_logged", fails)
+    monkeypatch.setattr("dev.install.installer.commands.run_logged", fails)
 
     with pytest.raises(StackError) as failure:
-        install._apt([], ["install", "nginx"], "apt-get could not install nginx.", may_be_interrupted=False)
+        installer._apt([], ["install", "nginx"], "apt-get could not install nginx.", may_be_interrupted=False)
 
     shown = failure.value.lines()
     assert shown[0] == "apt-get could not install nginx."
@@ -99,7 +101,7 @@ def test_no_network_for_kafka_is_one_sentence_and_leaves_no_half_of_it(
 ) -> None:
     monkeypatch.setattr(jars, "TOOLS", tmp_path)
     monkeypatch.setattr(jars, "LOG", tmp_path / "maven.log")
-    monkeypatch.setattr("dev.kafka.jars.commands.run_logged", lambda *_, **__: 1)
+    monkeypatch.setattr("dev.servers.kafka_jars.jars.commands.run_logged", lambda *_, **__: 1)
 
     with pytest.raises(StackError, match=r"Maven could not fetch Kafka 4\.1\.1 from Maven Central"):
         jars.fetch("mvn", {})

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from dev import ports
-from dev.errors import StackError
-from dev.profile import Profile
+from dev.base import ports
+from dev.base.errors import StackError
+from dev.base.profile import Profile
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dev import processes
-from dev.profile import Profile
+from dev.base import processes
+from dev.base.profile import Profile
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 

@@ -2,8 +2,8 @@ from collections.abc import Callable
 
 import pytest
 
-from dev.errors import StackError
-from dev.profile import PORTS, Profile
+from dev.base.errors import StackError
+from dev.base.profile import PORTS, Profile
 
 Make = Callable[..., Profile]
 

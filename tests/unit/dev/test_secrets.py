@@ -7,9 +7,9 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
-from dev import secrets
-from dev.errors import StackError
-from dev.profile import Profile
+from dev.base import secrets
+from dev.base.errors import StackError
+from dev.base.profile import Profile
 from service_common.environment import Environment
 
 

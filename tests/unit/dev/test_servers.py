@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from dev import java
-from dev.errors import StackError, log_tail
-from dev.kafka import jars
-from dev.servers import kafka, postgres
+from dev.base import data_folder
+from dev.base.errors import StackError, log_tail
+from dev.servers import java, kafka, postgres
+from dev.servers.kafka_jars import jars
 
 
 def test_too_little_memory_for_kafka_is_said_before_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +69,7 @@ def test_a_folder_behind_a_closed_one_is_not_used_for_postgresql(tmp_path: Path)
     tmp_path.chmod(0o755)
     (tmp_path / "closed").chmod(0o700)
 
-    assert not postgres._may_enter(inside)
+    assert not data_folder._may_enter(inside)
 
 
 def test_the_end_of_a_log_is_shown_with_its_name(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dev import gateway
-from dev import profile as profiles
+from dev.base import profile as profiles
+from dev.config import gateway
 from service_common.environment import Environment, InvalidEnvironment, read_environment, refuse_unknown_variables
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -1,22 +1,20 @@
-"""Proves the event store whole, or names the first place where it is not: once, or again and again as a process."""
+"""Proves the event store whole, or names the first place where it is not. `run_verifier` does it again and again."""
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO, cast
 
 from django.conf import settings
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 from rich.table import Table
 
 from apps.audit import checkpoints, verification
-from apps.audit.verification import Verdict
-from apps.audit.verifier import Verifier
 from apps.audit.verify_bundle import BundleDoesNotVerify, verify_bundle
+from apps.core.arguments import port_number
 from apps.core.errors import PlatformError
 from apps.core.progress import counted
-from apps.events.process.worker_command import add_metrics_arguments, run, serve_metrics
 
 
 class Command(BaseCommand):
@@ -29,11 +27,15 @@ class Command(BaseCommand):
             "--bundle", type=Path, metavar="FILE", help="verify this exported bundle instead; no database"
         )
         parser.add_argument(
-            "--every", type=float, metavar="SECONDS", help="verify so often until SIGTERM, and tell health and figures"
+            "--every", type=float, metavar="SECONDS", help="the old way to start run_verifier, for one release more"
         )
-        add_metrics_arguments(parser)
+        parser.add_argument("--metrics-port", type=port_number, help="of run_verifier, for --every")
+        parser.add_argument("--metrics-address", default="127.0.0.1", help="of run_verifier, for --every")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["every"] is not None:
+            self._run_verifier(options)
+            return
         pem = settings.ENVIRONMENT.secret("audit_public_key", needed_for="checking the checkpoints' signatures")
         if options["bundle"]:
             self._verify_bundle(options["bundle"], pem.encode())
@@ -44,9 +46,6 @@ class Command(BaseCommand):
             archive_folder=options["archive"],
             witness=options["witness"],
         )
-        if options["every"] is not None:
-            self._verify_until_stopped(verify, options)
-            return
         console = Console(file=cast(TextIO, self.stdout), highlight=False)
         with Console(stderr=True).status("Verifying ...") as status:
             try:
@@ -77,12 +76,12 @@ class Command(BaseCommand):
             console.print(str(divergence), markup=False)
         raise CommandError(f"The event store is NOT whole. First divergence: {verdict.divergences[0]}", returncode=1)
 
-    def _verify_until_stopped(self, verify: Callable[[], Verdict], options: dict[str, Any]) -> None:
-        if options["every"] <= 0:
-            raise CommandError("--every takes a number of seconds above 0.")
-        if options["metrics_port"]:
-            serve_metrics(options["metrics_port"], options["metrics_address"])
-        run(Verifier(verify, every=options["every"]))
+    def _run_verifier(self, options: dict[str, Any]) -> None:
+        self.stderr.write(
+            "manage.py audit_verify --every is now called run_verifier. --every will go with the next release."
+        )
+        names = ("every", "archive", "witness", "metrics_port", "metrics_address")
+        call_command("run_verifier", **{name: options[name] for name in names})
 
     def _verify_bundle(self, path: Path, key: bytes) -> None:
         try:

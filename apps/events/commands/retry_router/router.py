@@ -45,7 +45,7 @@ logger = structlog.get_logger(__name__)
 
 routed = Counter("retry_router_messages_total", "Failed messages, by what became of them.", ["queue", "outcome"])
 
-HEARTBEAT = "router"
+HEARTBEAT = "retry-router"
 PREFETCH = 50
 IDLE_SECONDS = 0.25
 # Of headers that cannot be sent again as they are.

@@ -10,10 +10,12 @@ from typing import Any
 
 import structlog
 from celery.signals import heartbeat_sent, worker_ready, worker_shutting_down
+from django.conf import settings
 from django.db import DatabaseError, connection
 
 from apps.events.commands.worker.progress import WorkerProgress
 from apps.events.process import heartbeats
+from apps.events.process.metrics import serve_metrics
 from apps.events.process.progress import Standing
 
 logger = structlog.get_logger(__name__)
@@ -24,7 +26,10 @@ SILENT_SECONDS = 10.0
 
 
 class Liveness:
-    """Knows when the main loop last came round, and says so in the row `worker:<node>`."""
+    """Knows when the main loop last came round, and writes it into the heartbeat row of the worker's node, NAME@HOST.
+
+    Serves the metrics of the worker and its pool too, where MUCKARD_METRICS_PORT names a port.
+    """
 
     def __init__(self) -> None:
         self._came_round_at = 0.0
@@ -47,22 +52,24 @@ class Liveness:
             arguments = (sender.hostname, progress)
             self._thread = threading.Thread(target=self._run, args=arguments, daemon=True, name="liveness")
             self._thread.start()
+            env = settings.ENVIRONMENT
+            if env.metrics_port:
+                serve_metrics(env.metrics_port, env.metrics_address)
 
     def stop(self, **_: Any) -> None:
         self._is_over.set()
 
     def _run(self, node: str, progress: WorkerProgress) -> None:
-        name = f"worker:{node}"
         while not self._is_over.wait(BEAT_SECONDS if self._came_round_at else 0.5):
             try:
-                heartbeats.beat(name, *self._standing(progress))
+                heartbeats.beat(node, *self._standing(progress))
             except DatabaseError as error:
                 logger.warning("worker_heartbeat_failed", reason=str(error).strip())
             finally:
                 connection.close()
         progress.close()
         try:
-            heartbeats.retire(name)
+            heartbeats.retire(node)
         except DatabaseError as error:
             logger.warning("worker_heartbeat_failed", reason=str(error).strip())
         finally:

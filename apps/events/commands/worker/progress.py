@@ -31,7 +31,7 @@ class WorkerProgress:
         self._node = node
         self._queues = sorted(queues)
         self._connection: Any = None
-        progress = Progress(f"worker:{node}", done="taken or finished")
+        progress = Progress(node, done="taken or finished")
         self._watch = ProgressWatch(progress, self._backlog, every_seconds=SECONDS_BETWEEN_COUNTS)
 
     def standing(self) -> Standing:

@@ -1,20 +1,6 @@
-"""Hands status messages from RabbitMQ to the handlers of this service's apps until it is told to stop."""
+"""The old name of `run_status_consumer`, for one release more."""
 
-from typing import Any
+from apps.core.renamed_command import renamed
+from apps.events.management.commands import run_status_consumer
 
-from django.core.management.base import CommandError
-
-from apps.events.consumers.rabbitmq import StatusConsumer
-from apps.events.consumers.registry import load_consumers
-from apps.events.process.worker_command import BackgroundCommand, Worker
-
-
-class Command(BackgroundCommand):
-    help = "Hands status messages and alerts from RabbitMQ to this service's handlers, until SIGTERM."
-
-    def worker(self, options: dict[str, Any]) -> Worker:
-        load_consumers()
-        consumer = StatusConsumer()
-        if not consumer.queues:
-            raise CommandError("No app of this service handles a status message: is SERVICE the right one?")
-        return consumer
+Command = renamed(run_status_consumer.Command, old="consume_status", new="run_status_consumer")

@@ -1,13 +1,6 @@
-"""Sends the outbox to RabbitMQ until it is told to stop."""
+"""The old name of `run_dispatcher`, for one release more."""
 
-from typing import Any
+from apps.core.renamed_command import renamed
+from apps.events.management.commands import run_dispatcher
 
-from apps.events.outbox.dispatcher.dispatcher import Dispatcher
-from apps.events.process.worker_command import BackgroundCommand, Worker
-
-
-class Command(BackgroundCommand):
-    help = "Sends commands and status messages from the outbox to RabbitMQ, confirmed, until SIGTERM."
-
-    def worker(self, options: dict[str, Any]) -> Worker:
-        return Dispatcher()
+Command = renamed(run_dispatcher.Command, old="dispatch_commands", new="run_dispatcher")

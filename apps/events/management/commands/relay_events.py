@@ -1,28 +1,6 @@
-"""Sends the outbox to Kafka until it is told to stop."""
+"""The old name of `run_relay`, for one release more."""
 
-from typing import Any
+from apps.core.renamed_command import renamed
+from apps.events.management.commands import run_relay
 
-from django.core.management.base import CommandError, CommandParser
-
-from apps.core.arguments import not_negative, positive_integer
-from apps.events.outbox.relay.relay import Relay
-from apps.events.outbox.relay.shards import Shard
-from apps.events.process.worker_command import BackgroundCommand, Worker
-
-
-class Command(BackgroundCommand):
-    help = (
-        "Relays committed events from the outbox to Kafka. Run a second one as a hot standby: it takes over when the "
-        "first one's leases end. To share the work, run one with each --shard of --shards."
-    )
-
-    def add_arguments(self, parser: CommandParser) -> None:
-        super().add_arguments(parser)
-        parser.add_argument("--shard", type=not_negative, default=0, metavar="I", help="which part of the keys, from 0")
-        parser.add_argument("--shards", type=positive_integer, default=1, metavar="N", help="how many parts there are")
-
-    def worker(self, options: dict[str, Any]) -> Worker:
-        try:
-            return Relay(Shard(options["shard"], options["shards"]))
-        except ValueError as error:
-            raise CommandError(str(error)) from error
+Command = renamed(run_relay.Command, old="relay_events", new="run_relay")

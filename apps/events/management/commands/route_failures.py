@@ -1,16 +1,6 @@
-"""Routes failed messages until it is told to stop."""
+"""The old name of `run_retry_router`, for one release more."""
 
-from functools import partial
-from typing import Any
+from apps.core.renamed_command import renamed
+from apps.events.management.commands import run_retry_router
 
-from apps.events.commands.retry_router.router import RetryRouter
-from apps.events.process.threads import SideBySide
-from apps.events.process.worker_command import BackgroundCommand, Worker
-from apps.messages.base import Priority
-
-
-class Command(BackgroundCommand):
-    help = "Sends failed messages to their next attempt or to the dead letters, until SIGTERM."
-
-    def worker(self, options: dict[str, Any]) -> Worker:
-        return SideBySide({f"router-{priority}": partial(RetryRouter, priority) for priority in Priority})
+Command = renamed(run_retry_router.Command, old="route_failures", new="run_retry_router")

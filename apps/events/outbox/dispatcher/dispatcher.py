@@ -32,7 +32,7 @@ from apps.messages.base import SLOTS
 logger = structlog.get_logger(__name__)
 
 NAME = "dispatcher"
-HEARTBEAT = "rabbitmq"
+BROKER = "rabbitmq"
 ADVICE = "RabbitMQ answers: see the dispatcher's log, and restart the dispatcher if it stays so."
 IDLE_SECONDS = 0.25
 STANDBY_SECONDS = 1.0
@@ -180,11 +180,13 @@ class Dispatcher:
         if self._failures:
             logger.info("rabbitmq_answers_again", after_failed_tries=self._failures)
         self._failures = 0
-        heartbeats.beat(HEARTBEAT, *self._progress.standing(remark=self._paused.detail()))
+        heartbeats.beat(BROKER, "up")
+        heartbeats.beat(NAME, *self._progress.standing(remark=self._paused.detail()))
 
     def _pause(self, reason: str) -> float:
         seconds = min(FIRST_PAUSE_SECONDS * 2.0**self._failures, LONGEST_PAUSE_SECONDS)
         self._failures = min(self._failures + 1, 10)
         logger.warning("dispatch_paused", reason=reason, next_try_in_seconds=seconds)
-        heartbeats.beat(HEARTBEAT, "down", reason)
+        heartbeats.beat(BROKER, "down", reason)
+        heartbeats.beat(NAME, "down", reason)
         return seconds

@@ -10,7 +10,7 @@ from apps.events.process import heartbeats
 logger = structlog.get_logger(__name__)
 
 # Named as readiness shows it.
-HEARTBEAT = "kafka"
+BROKER = "kafka"
 
 SECONDS_BETWEEN_QUESTIONS = 3.0
 ANSWER_SECONDS = 5.0
@@ -56,7 +56,7 @@ class BrokerWatch:
     def beat(self) -> None:
         """Writes the state where readiness reads it. Raises DatabaseError."""
         if self.is_up is not None:
-            heartbeats.beat(HEARTBEAT, "up" if self.is_up else "down", self._detail)
+            heartbeats.beat(BROKER, "up" if self.is_up else "down", self._detail)
 
     @property
     def advice(self) -> str:

@@ -23,4 +23,4 @@ class Shard:
     @property
     def process_name(self) -> str:
         """The name under which the relay's heartbeat is known."""
-        return "relay" if self.of == 1 else f"relay-{self.number}"
+        return "relay" if self.of == 1 else f"relay.{self.number}"

@@ -1,51 +1,6 @@
-from typing import Any
+"""The old name of `run_reconciler`, for one release more."""
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils import timezone
+from apps.core.renamed_command import renamed
+from apps.trading.management.commands import run_reconciler
 
-from apps.events.process.heartbeats import beat
-from apps.events.process.progress import Progress, ProgressWatch
-from apps.events.process.run_loop import run_until_stopped
-from apps.trading.backlog import orders_backlog
-from apps.trading.services.orders.reconciliation import orders_reconcile
-from apps.trading.services.runs.histories import history_reconcile
-
-NAME = "reconciler"
-POLL_SECONDS = 0.5
-# The exchange is asked about every run each time.
-SECONDS_BETWEEN_COMPARISONS = 5.0
-
-
-class Command(BaseCommand):
-    help = "Finds out what became of orders of unknown outcome, and looks after those of ended runs, until SIGTERM."
-
-    def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--once", action="store_true", help="One round over what is due now, then end.")
-
-    def handle(self, *args: Any, **options: Any) -> None:
-        if options["once"]:
-            if waits := history_reconcile():
-                raise CommandError(waits)
-            self.stdout.write(f"{orders_reconcile()} orders looked at.")
-            return
-        run_until_stopped(Reconciler().step)
-
-
-class Reconciler:
-    """Round after round."""
-
-    def __init__(self) -> None:
-        progress = Progress(NAME, what="order", done="looked at")
-        self._watch = ProgressWatch(progress, lambda: orders_backlog(now=timezone.now()))
-
-    def step(self) -> float:
-        """One round over what is due. Returns the seconds until the next. Raises DatabaseError."""
-        if waits := history_reconcile():
-            beat(NAME, "down", waits)
-            return SECONDS_BETWEEN_COMPARISONS
-        orders_reconcile(after_each=self._beat)
-        self._beat()
-        return POLL_SECONDS
-
-    def _beat(self) -> None:
-        beat(NAME, *self._watch.standing())
+Command = renamed(run_reconciler.Command, old="reconcile_orders", new="run_reconciler")

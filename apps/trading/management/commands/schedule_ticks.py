@@ -1,17 +1,6 @@
-from typing import Any
+"""The old name of `run_scheduler`, for one release more."""
 
-from django.core.management.base import BaseCommand
+from apps.core.renamed_command import renamed
+from apps.trading.management.commands import run_scheduler
 
-from apps.events.process.run_loop import run_until_stopped
-from apps.trading.scheduler import Scheduler
-
-
-class Command(BaseCommand):
-    help = "Nudges the workers about bots that are due, until SIGTERM."
-
-    def handle(self, *args: Any, **options: Any) -> None:
-        scheduler = Scheduler()
-        try:
-            run_until_stopped(scheduler.step)
-        finally:
-            scheduler.close()
+Command = renamed(run_scheduler.Command, old="schedule_ticks", new="run_scheduler")

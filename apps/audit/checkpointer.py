@@ -1,0 +1,80 @@
+"""The process that puts settled events into signed Merkle checkpoints, and keeps the witness file up to date."""
+
+from pathlib import Path
+
+import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.db import connection
+from django.utils import timezone
+
+from apps.audit import services, witness
+from apps.audit.backlog import sealer_backlog
+from apps.audit.services import Sealed
+from apps.core.errors import PlatformError
+from apps.events.process.heartbeats import beat
+from apps.events.process.progress import Progress, ProgressWatch, Standing
+
+logger = structlog.get_logger(__name__)
+
+NAME = "checkpointer"
+IDLE_SECONDS = 5.0
+
+
+class Checkpointer:
+    """At most one checkpoint a step. `refusal` says why the last step signed nothing although something waits.
+
+    `file` is the witness, a file outside the database that gets every signed note too; None where there is none.
+    """
+
+    def __init__(self, key: Ed25519PrivateKey, file: Path | None) -> None:
+        self._sealer = services.Sealer(key, file)
+        self._file = file
+        self._watch = ProgressWatch(
+            Progress(NAME, what="event", done="sealed"), sealer_backlog, every_seconds=IDLE_SECONDS
+        )
+        self.refusal = ""
+        self.last: Sealed | None = None
+
+    def step(self) -> float:
+        """Returns the seconds to wait before the next step; 0 where more is waiting. Raises DatabaseError."""
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT events.ensure_partitions()")
+        self.last, refusal = None, ""
+        try:
+            self.last = self._sealer.seal(timezone.now())
+        except PlatformError as error:
+            refusal = error.message
+        self._note(refusal)
+        beat(NAME, *_standing(self._watch.standing(), refusal or _problem_of_witness(self._file)))
+        return 0.0 if self.last and self.last.events == services.BATCH else IDLE_SECONDS
+
+    def close(self) -> None:
+        """Holds nothing between two steps."""
+
+    def _note(self, refusal: str) -> None:
+        """Logs once that signing is refused, and once that it works again."""
+        if refusal and not self.refusal:
+            logger.critical("checkpoint_refused", reason=refusal)
+        elif self.refusal and not refusal:
+            logger.info("checkpoints_resumed", after=self.refusal)
+        self.refusal = refusal
+
+
+def _standing(standing: Standing, problem: str) -> Standing:
+    if problem:
+        return Standing("down", problem)
+    return standing if standing.is_stalled else Standing("up", f"{services.sealed_size()} events sealed")
+
+
+def _problem_of_witness(file: Path | None) -> str:
+    """Why the witness lacks notes, for a person; empty where it has them all. Checkpoints go on without it."""
+    if file is None:
+        return ""
+    try:
+        added = witness.catch_up(file)
+    except (PlatformError, OSError) as error:
+        logger.error("witness_lacks_notes", reason=str(error))
+        return f"The witness lacks notes: {error}"
+    if added > 1:
+        logger.warning("witness_caught_up", notes=added)
+    return ""

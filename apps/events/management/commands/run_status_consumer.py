@@ -1,0 +1,20 @@
+"""Hands status messages from RabbitMQ to the handlers of this service's apps until it is told to stop."""
+
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from apps.events.consumers.rabbitmq import StatusConsumer
+from apps.events.consumers.registry import load_consumers
+from apps.events.process.worker_command import Worker, WorkerCommand
+
+
+class Command(WorkerCommand):
+    help = "Hands status messages and alerts from RabbitMQ to this service's handlers, until SIGTERM."
+
+    def worker(self, options: dict[str, Any]) -> Worker:
+        load_consumers()
+        consumer = StatusConsumer()
+        if not consumer.queues:
+            raise CommandError("No app of this service handles a status message: is SERVICE the right one?")
+        return consumer

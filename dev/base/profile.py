@@ -1,0 +1,137 @@
+"""A profile is one stack of this checkout, with a folder below .local/ and ports of its own: `run`, `test` …"""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from apps.core.process_table import PROCESSES
+from dev.base.errors import StackError
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCAL = ROOT / ".local"
+# What all profiles share: Kafka and the logs of the installation
+TOOLS = LOCAL / "tools"
+
+
+def metrics_port(process: str) -> str:
+    """The key of a process's metrics port: `retry_router_metrics` of `retry-router`."""
+    return f"{process.replace('-', '_')}_metrics"
+
+
+# name: port of the profile `run`. MUCKARD_<NAME>_PORT overrides one.
+SERVER_PORTS = {
+    "postgres": 15432,
+    "rabbitmq": 15672,
+    "rabbitmq_management": 15682,
+    "rabbitmq_dist": 25682,
+    "epmd": 14369,
+    "redis": 16379,
+    "kafka": 19092,
+    "kafka_controller": 19093,
+}
+APPLICATION_PORTS = {name: process.port for name, process in PROCESSES.items() if process.port}
+# Where processes without HTTP of their own serve their metrics for Prometheus
+METRICS_PORTS = {
+    metrics_port(name): process.metrics_port for name, process in PROCESSES.items() if process.metrics_port
+}
+PORTS = SERVER_PORTS | APPLICATION_PORTS | METRICS_PORTS
+OFFSETS = {"run": 0, "test": 1000}
+
+
+@dataclass(frozen=True)
+class Profile:
+    name: str
+    ports: Mapping[str, int]
+    # What was added to every port of `run`; remembered for names of one's own
+    offset: int = 0
+
+    @property
+    def folder(self) -> Path:
+        return LOCAL / self.name
+
+    @property
+    def logs(self) -> Path:
+        return self.folder / "logs"
+
+    @property
+    def secrets(self) -> Path:
+        return self.folder / "secrets"
+
+    @property
+    def is_for_tests(self) -> bool:
+        """Data of a profile that is not `run` may be lost with the machine: its servers do not wait for the disk."""
+        return self.name != "run"
+
+    def log(self, name: str) -> Path:
+        return self.logs / f"{name}.log"
+
+    def answered(self, server: str) -> Path:
+        """Holds the number of the server's process that answered last; missing where none ever did."""
+        return self.folder / f"{server}.answered"
+
+    def create(self) -> None:
+        """The folder, with what a later call needs to know of this profile."""
+        self.logs.mkdir(parents=True, exist_ok=True)
+        note = json.dumps({"offset": self.offset}) + "\n"
+        target = self.folder / "profile.json"
+        if not target.is_file() or target.read_text() != note:
+            write_atomically(target, note)
+
+
+def load(name: str, environ: Mapping[str, str], offset: int | None = None) -> Profile:
+    """The profile called `name`. Raises StackError where its ports are not known or not valid."""
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name) or name == TOOLS.name:
+        raise StackError(f"{name!r} cannot be the name of a profile: use lower-case letters, digits and dashes.")
+    chosen = _offset(name, offset)
+    ports = {port: _port(port, number + chosen, environ) for port, number in PORTS.items()}
+    twice = sorted({number for number in ports.values() if list(ports.values()).count(number) > 1})
+    if twice:
+        names = " and ".join(variable(port) for port, number in ports.items() if number == twice[0])
+        raise StackError(f"Port {twice[0]} is asked for twice, by {names}; give each a port of its own.")
+    return Profile(name=name, ports=ports, offset=chosen)
+
+
+def variable(port: str) -> str:
+    """The environment variable that overrides a port."""
+    return f"MUCKARD_{port.upper()}_PORT"
+
+
+def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
+    """Either the whole file is there, or the one before: never half of it, whenever one is interrupted."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _offset(name: str, offset: int | None) -> int:
+    if name in OFFSETS:
+        if offset not in (None, OFFSETS[name]):
+            raise StackError(f"The profile {name} has ports of its own; --port-offset is for other profiles.")
+        return OFFSETS[name]
+    note = LOCAL / name / "profile.json"
+    known = json.loads(note.read_text())["offset"] if note.is_file() else None
+    if offset is None and known is None:
+        raise StackError(f"The profile {name} is new: say where its ports begin, for example --port-offset 2000.")
+    if offset is not None and known not in (None, offset):
+        raise StackError(
+            f"The profile {name} has --port-offset {known}; stop it and remove {note.parent} to change that."
+        )
+    return int(offset if offset is not None else known or 0)
+
+
+def _port(name: str, number: int, environ: Mapping[str, str]) -> int:
+    text = environ.get(variable(name), "")
+    if text and not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+        raise StackError(f"{variable(name)}={text!r} is not a port: use a number from 1 to 65535.")
+    if not text and not 0 < number < 65536:
+        raise StackError(f"The port of {name} would be {number}: choose another --port-offset.")
+    return int(text) if text else number

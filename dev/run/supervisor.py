@@ -1,0 +1,163 @@
+"""Application processes up and down, through circus; and whether they answer."""
+
+import http.client
+import os
+import signal
+import time
+
+from apps.core.process_table import PROCESSES
+from dev.base import commands, ports, processes
+from dev.base.errors import Cancelled, StackError
+from dev.base.profile import APPLICATION_PORTS, METRICS_PORTS, Profile
+from dev.base.progress import say, step
+from dev.base.secrets import SERVICES
+from dev.config import circus, environment, gateway
+from dev.install import installer
+
+READY_SECONDS = 60.0
+STOP_SECONDS = 30.0
+# A process that was started this often before all was ready will not stay.
+STARTS_AT_MOST = 4
+# One that dies on its first steps is started again: it counts as up once it has lived this long, a second start longer.
+SETTLED_SECONDS = {1: 3.0, 2: 10.0, 3: 15.0}
+POLL_SECONDS = 0.25
+
+
+def is_up(profile: Profile) -> bool:
+    return bool(processes.named(profile, circus.SUPERVISOR))
+
+
+def names() -> list[str]:
+    return list(PROCESSES)
+
+
+def refuse_busy_ports(profile: Profile) -> None:
+    """Raises StackError where another program holds a port that the applications need and do not have yet.
+
+    Processes that a killed circus left behind are ended first: they hold these ports, and nobody looks after them.
+    """
+    if not is_up(profile):
+        stop_orphans(profile)
+        ports.refuse_busy(profile, APPLICATION_PORTS | METRICS_PORTS)
+
+
+def start(profile: Profile) -> None:
+    """Starts circus on this profile's configuration."""
+    gateway.write(profile, os.environ)
+    configuration = circus.write_configuration(profile)
+    for name in names():
+        log = profile.log(name)
+        if log.exists():
+            log.replace(log.with_suffix(".log.1"))
+    processes.spawn(
+        profile,
+        circus.SUPERVISOR,
+        [str(installer.VENV / "bin" / "circusd"), "--log-level", "INFO", str(configuration)],
+        environment=environment.for_processes(profile, os.environ),
+        folder=circus.folder(profile),
+    )
+
+
+def stop(profile: Profile) -> None:
+    """Ends circus, which ends its processes; then whatever is left of them."""
+    up = processes.named(profile, circus.SUPERVISOR)
+    if up:
+        with step("Stopping the application processes") as current:
+            killed = processes.stop(up, first=signal.SIGTERM, seconds=STOP_SECONDS)
+            stop_orphans(profile)
+            current.result = "The application processes have stopped" + (" (circus had to be killed)" if killed else "")
+    else:
+        stop_orphans(profile)
+
+
+def stop_orphans(profile: Profile) -> None:
+    """Ends application processes that no circus looks after."""
+    left = [process for process in processes.running(profile) if process.name in names()]
+    if left and not is_up(profile):
+        processes.stop(left, first=signal.SIGTERM, seconds=10.0)
+
+
+def wait_until_ready(profile: Profile) -> None:
+    """Until every process runs and every service says through the gateway that it can serve."""
+    waiting = set(SERVICES)
+    deadline = time.monotonic() + READY_SECONDS
+    seen: dict[str, dict[int, float]] = {}
+    with step("Starting the application processes") as current:
+        while True:
+            up = _look(profile, seen)
+            waiting = {service for service in waiting if _status(profile, f"/health/{service}") != 200}
+            absent = [name for name in names() if name not in up]
+            if not waiting and not absent:
+                break
+            current.title = f"Waiting for {_shortened(sorted(waiting | set(absent)))}"
+            if commands.is_cancelled():
+                raise Cancelled
+            if not is_up(profile):
+                raise StackError("circus ended.", log=profile.log(circus.SUPERVISOR), advice="see the log above")
+            if time.monotonic() > deadline:
+                name = sorted(waiting)[0] if waiting else absent[0]
+                raise StackError(f"{name} is not ready after {READY_SECONDS:.0f} s.", log=profile.log(name))
+            time.sleep(POLL_SECONDS)
+        current.result = f"{len(names())} application processes run, {len(SERVICES)} services are ready"
+
+
+def watch(profile: Profile) -> None:
+    """Stays until circus ends, and says so when a process died and came back."""
+    known = {process.name: process.pid for process in reversed(processes.running(profile))}
+    while is_up(profile):
+        time.sleep(2.0)
+        now = {process.name: process.pid for process in reversed(processes.running(profile))}
+        for name in names():
+            if name in known and name in now and now[name] != known[name]:
+                say(f"  {name} ended and was started again; its log: {profile.log(name)}")
+        known |= now
+
+
+def _shortened(listed: list[str]) -> str:
+    return ", ".join(listed) if len(listed) <= 5 else f"{', '.join(listed[:4])} and {len(listed) - 4} more"
+
+
+def _look(profile: Profile, seen: dict[str, dict[int, float]]) -> set[str]:
+    """The names that have settled; `seen` keeps when each start of a name was first seen, by its number.
+
+    Raises StackError for a process that ends as often as it is started.
+    """
+    supervisors = {process.pid for process in processes.named(profile, circus.SUPERVISOR)}
+    heads = [process for process in processes.running(profile) if process.parent in supervisors]
+    settled = set()
+    for process in heads:
+        starts = seen.setdefault(process.name, {})
+        age = time.monotonic() - starts.setdefault(process.pid, time.monotonic())
+        if len(starts) >= STARTS_AT_MOST:
+            raise StackError(
+                f"The process {process.name} ends again and again.",
+                log=profile.log(process.name),
+                advice="the log says why",
+            )
+        if age >= SETTLED_SECONDS[len(starts)]:
+            settled.add(process.name)
+    return settled
+
+
+def _status(profile: Profile, path: str) -> int:
+    """The status of a GET through the gateway; 0 where nobody answers."""
+    connection = http.client.HTTPConnection("127.0.0.1", profile.ports["gateway"], timeout=5)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return 0
+    finally:
+        connection.close()
+
+
+def show_status(profile: Profile) -> bool:
+    """One line a process, where any was started. Returns whether none of them is missing."""
+    up = {process.name: process.pid for process in reversed(processes.running(profile))}
+    if not is_up(profile):
+        say("  The application processes are down.")
+        return True
+    for name in names():
+        address = f"127.0.0.1:{profile.ports[name]}" if name in profile.ports else ""
+        say(f"  {name:<18} {address:<18} " + (f"pid {up[name]}" if name in up else "down"))
+    return all(name in up for name in names())
