@@ -42,7 +42,10 @@ class BotStartView(_CommandView):
 
     @extend_schema(request=None, responses=_ACCEPTED)
     def post(self, request: Request, bot_id: UUID) -> Response:
-        """Start a run of the definition as it is now."""
+        """Start a run of the definition as it is now.
+
+        422 `live_trading_disabled` for a live bot while the platform's switch for live trading is off.
+        """
         return self._ask(request, bot_id)
 
 
@@ -82,7 +85,10 @@ class BotTriggerTradeView(_CommandView):
 
     @extend_schema(request=TriggerTradeSerializer, responses=_ACCEPTED)
     def post(self, request: Request, bot_id: UUID) -> Response:
-        """Trade now. Not begun within 15 minutes, it is dropped."""
+        """Trade now. Not begun within 15 minutes, it is dropped.
+
+        422 `live_trading_disabled` for a live bot while the platform's switch for live trading is off.
+        """
         return self._ask(request, bot_id, **valid(TriggerTradeSerializer, request.data))
 
 

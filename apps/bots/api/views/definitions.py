@@ -41,7 +41,10 @@ class BotListView(PagedView):
 
     @extend_schema(request=BotCreateSerializer, responses={201: BotSerializer, **error_responses(401, 403, 409, 422)})
     def post(self, request: Request) -> Response:
-        """Define a bot. It does not run until it is started."""
+        """Define a bot. It does not run until it is started.
+
+        422 `live_trading_disabled` for a live bot while the platform's switch for live trading is off.
+        """
         now = timezone.now()
         bot = bot_create(user_id=principal_of(request).user_id, **valid(BotCreateSerializer, request.data), now=now)
         response = _one(bot, status=201)
