@@ -124,7 +124,8 @@ class Environment(BaseSettings):
     lease_seconds: float = Field(10.0, gt=0)
     retry_rungs_seconds: Annotated[tuple[int, ...], NoDecode] = (5, 30, 120, 600)
 
-    # Bots
+    # Bots. Live trading spends real money: an operator turns it on, for the services kraken and bot alike.
+    live_trading: bool = False
     bot_tick_seconds: float = Field(1.0, gt=0)
 
     test_worker: str = ""

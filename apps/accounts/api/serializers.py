@@ -11,12 +11,12 @@ from rest_framework import serializers
 
 from apps.accounts.addresses import MAX_LENGTH, normalize_email
 from apps.accounts.models import User, UserSession
+from apps.core.api.fields import OBJECT, ONE_LINE
+from apps.core.api.requests import QuerySerializer, RequestSerializer
 from apps.core.principal import Role
 
 # Longer ones only cost time to hash.
 MAX_PASSWORD_LENGTH = 256
-
-_ONE_LINE = RegexValidator(r"^[^\x00-\x1f\x7f\u2028\u2029]*$", "Only one line of printable characters.")
 
 
 @extend_schema_field(OpenApiTypes.EMAIL)
@@ -52,7 +52,7 @@ class TimeZoneField(serializers.CharField):
 
 class NameField(serializers.CharField):
     def __init__(self, **options: Any) -> None:
-        super().__init__(max_length=120, allow_blank=True, validators=[_ONE_LINE], **options)
+        super().__init__(max_length=120, allow_blank=True, validators=[ONE_LINE], **options)
 
 
 class OtpField(serializers.CharField):
@@ -62,13 +62,13 @@ class OtpField(serializers.CharField):
         super().__init__(max_length=24, validators=[RegexValidator(r"^[0-9A-Za-z -]*$", "Not a code.")], **options)
 
 
-class RegisterSerializer(serializers.Serializer[Any]):
+class RegisterSerializer(RequestSerializer):
     email = AddressField()
     password = PasswordField()
     name = NameField(required=False, default="")
 
 
-class LoginSerializer(serializers.Serializer[Any]):
+class LoginSerializer(RequestSerializer):
     email = AddressField()
     password = PasswordField()
     otp = OtpField(required=False, allow_blank=True, default="")
@@ -79,21 +79,21 @@ class TokenPairSerializer(serializers.Serializer[Any]):
     refresh = serializers.CharField(help_text="Good once: it is exchanged for the next pair.")
 
 
-class RefreshSerializer(serializers.Serializer[Any]):
+class RefreshSerializer(RequestSerializer):
     refresh = serializers.CharField(max_length=4096, write_only=True)
 
 
-class LogOutSerializer(serializers.Serializer[Any]):
+class LogOutSerializer(RequestSerializer):
     refresh = serializers.CharField(
         max_length=4096, write_only=True, required=False, help_text="Without it, the session of the access token ends."
     )
 
 
-class AddressSerializer(serializers.Serializer[Any]):
+class AddressSerializer(RequestSerializer):
     email = AddressField()
 
 
-class MailedTokenSerializer(serializers.Serializer[Any]):
+class MailedTokenSerializer(RequestSerializer):
     token = serializers.CharField(max_length=100, write_only=True)
 
 
@@ -101,7 +101,7 @@ class PasswordResetSerializer(MailedTokenSerializer):
     password = PasswordField()
 
 
-class PasswordChangeSerializer(serializers.Serializer[Any]):
+class PasswordChangeSerializer(RequestSerializer):
     current_password = PasswordField()
     new_password = PasswordField()
 
@@ -110,7 +110,7 @@ class AcceptedSerializer(serializers.Serializer[Any]):
     message = serializers.CharField()
 
 
-class MfaSetupSerializer(serializers.Serializer[Any]):
+class MfaSetupSerializer(RequestSerializer):
     password = PasswordField()
 
 
@@ -119,11 +119,11 @@ class MfaSecretSerializer(serializers.Serializer[Any]):
     otpauth_uri = serializers.CharField(help_text="What the QR code for an authenticator app holds.")
 
 
-class MfaConfirmSerializer(serializers.Serializer[Any]):
+class MfaConfirmSerializer(RequestSerializer):
     otp = OtpField()
 
 
-class MfaDisableSerializer(serializers.Serializer[Any]):
+class MfaDisableSerializer(RequestSerializer):
     password = PasswordField()
     otp = OtpField()
 
@@ -154,7 +154,7 @@ class StaffUserSerializer(UserSerializer):
         fields = [*UserSerializer.Meta.fields, "is_active", "last_login"]
 
 
-class ProfileSerializer(serializers.Serializer[Any]):
+class ProfileSerializer(RequestSerializer):
     name = NameField(required=False)
     time_zone = TimeZoneField(required=False)
 
@@ -164,7 +164,7 @@ class StaffChangesSerializer(ProfileSerializer):
     is_active = serializers.BooleanField(required=False)
 
 
-class UserFilterSerializer(serializers.Serializer[Any]):
+class UserFilterSerializer(QuerySerializer):
     email = serializers.CharField(required=False, default="", help_text="Any part of the address.")
     role = serializers.ChoiceField(choices=list(Role), required=False, default="")
     is_active = serializers.BooleanField(required=False, allow_null=True, default=None)
@@ -201,6 +201,6 @@ class ActivitySerializer(serializers.Serializer[Any]):
     correlation_id = serializers.UUIDField(help_text="One for everything that a request set off.")
     payload = serializers.SerializerMethodField()
 
-    @extend_schema_field({"type": "object", "additionalProperties": True})
+    @OBJECT
     def get_payload(self, event: Any) -> Any:
         return json.loads(bytes(event.payload))

@@ -14,6 +14,7 @@ from apps.bots.rules import check_credential, check_still_listed
 from apps.bots.selectors.bots import BotView, bot_get_for_update, bot_list, bot_view
 from apps.core.errors import Malformed
 from apps.core.ids import new_id
+from apps.core.live_trading import refuse_live_trading
 from apps.core.money import plain
 from apps.core.terms import Side
 from apps.events.store.publish import dispatch
@@ -32,7 +33,8 @@ TRADE_EXPIRES_AFTER = timedelta(minutes=15)
 def bot_start(*, bot_id: UUID, user_id: UUID, now: datetime) -> BotCommand:
     """Asks for a run of the definition as it is now.
 
-    Raises BotNotFound, BotAlreadyRunning, BotStopping, UnknownCredential, CredentialNotActive, WrongMode, UnknownPair.
+    Raises BotNotFound, BotAlreadyRunning, BotStopping, UnknownCredential, CredentialNotActive, WrongMode, UnknownPair,
+    LiveTradingDisabled.
     """
     bot = bot_get_for_update(bot_id=bot_id, user_id=user_id)
     view = bot_view(bot, now=now)
@@ -43,6 +45,7 @@ def bot_start(*, bot_id: UUID, user_id: UUID, now: datetime) -> BotCommand:
     if view.state == BotState.STOPPING:
         raise BotStopping("Bot is being stopped. Start it once it has stopped.", bot_id=str(bot.id))
     config = bot.config
+    refuse_live_trading(config.mode)
     check_credential(credential_id=config.credential_id, user_id=user_id, mode=config.mode)
     check_still_listed(config.pair, mode=config.mode)
     command = _record(view, CommandKind.START, now=now, expires_after=LIFECYCLE_EXPIRES_AFTER)
@@ -97,12 +100,13 @@ def bot_trigger_trade(
 ) -> BotCommand:
     """Asks a running bot to trade now: as its strategy decides, or as `side` says; `quote_amount` in the quote asset.
 
-    Raises BotNotFound, BotNotRunning, AmountTooLarge, Malformed.
+    Raises BotNotFound, BotNotRunning, AmountTooLarge, Malformed, LiveTradingDisabled.
     """
     bot = bot_get_for_update(bot_id=bot_id, user_id=user_id)
     view = bot_view(bot, now=now)
     if view.state != BotState.RUNNING:
         raise BotNotRunning(f"Bot is {view.state}; only a running bot can trade.", bot_id=str(bot.id), state=view.state)
+    refuse_live_trading(bot.mode)
     if quote_amount is not None and side is None:
         raise Malformed("Say which side the amount is for.")
     if quote_amount is not None and quote_amount > bot.quote_budget:

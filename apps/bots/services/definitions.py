@@ -13,6 +13,7 @@ from apps.bots.models import Bot
 from apps.bots.rules import check_budget, check_credential, check_pair, check_parameters
 from apps.bots.selectors.bots import bot_get, bot_get_for_update, bot_view
 from apps.bots.services.commands import announce_deletion
+from apps.core.live_trading import refuse_live_trading
 from apps.core.terms import Mode
 
 IMMUTABLE = ("mode", "pair")
@@ -35,9 +36,10 @@ def bot_create(
     """A new bot, not running. `quote_budget` is in the pair's quote asset; without a `mode` it has its key's.
 
     Raises UnknownCredential, CredentialNotActive, WrongMode, UnknownPair, MarketDataUnavailable, UnknownStrategy,
-    InvalidParameters, BudgetTooSmall.
+    InvalidParameters, BudgetTooSmall, LiveTradingDisabled.
     """
     credential = check_credential(credential_id=credential_id, user_id=user_id, mode=mode)
+    refuse_live_trading(credential.mode)
     rules = check_pair(pair, mode=credential.mode, now=now)
     checked = check_parameters(strategy, parameters)
     check_budget(quote_budget, rules=rules, parameters=checked)

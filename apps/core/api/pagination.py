@@ -3,10 +3,17 @@
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework.exceptions import NotFound
 from rest_framework.pagination import CursorPagination
 
 from apps.core.errors import Malformed
+
+# For lists whose answer has more than a page of them, which the OpenAPI generator does not take for one.
+PAGE_PARAMETERS = (
+    OpenApiParameter("cursor", str, description="The pagination cursor value."),
+    OpenApiParameter("limit", int, description="Number of results to return per page."),
+)
 
 
 class NewestFirstPagination(CursorPagination):

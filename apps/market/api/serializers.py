@@ -2,26 +2,15 @@
 
 from typing import Any
 
-from django.core.validators import RegexValidator
-from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from apps.core.money import plain
+from apps.core.api.fields import NAME, AmountField
+from apps.core.api.requests import QuerySerializer
 from apps.market.selectors import DEPTH, INTERVALS
 
-_NAME = RegexValidator(r"^[A-Za-z0-9./_-]{1,40}$", "This is not the name of a pair.")
 
-
-@extend_schema_field({"type": "string", "format": "decimal"})
-class AmountField(serializers.Field):  # type: ignore[type-arg]
-    """A price or a volume in fixed point, without trailing zeros."""
-
-    def to_representation(self, value: Any) -> str:
-        return plain(value)
-
-
-class PairQuerySerializer(serializers.Serializer[Any]):
-    pair = serializers.CharField(validators=[_NAME], help_text="XBTUSD, XXBTZUSD or BTC/USD.")
+class PairQuerySerializer(QuerySerializer):
+    pair = serializers.CharField(max_length=40, validators=[NAME], help_text="XBTUSD, XXBTZUSD or BTC/USD.")
 
 
 class OhlcQuerySerializer(PairQuerySerializer):

@@ -8,11 +8,11 @@ from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import Serializer
-from rest_framework.views import APIView
 
-from apps.core.api.pagination import NewestFirstPagination
+from apps.core.api.pagination import PAGE_PARAMETERS, NewestFirstPagination
+from apps.core.api.requests import operation
 from apps.core.api.schema import error_responses
+from apps.core.api.views import ApiView, PagedView
 from apps.core.terms import Mode
 from apps.market import selectors, services
 from apps.market.api.serializers import (
@@ -34,65 +34,61 @@ class ByNamePagination(NewestFirstPagination):
 
 
 @extend_schema(tags=["Market data"])
-class PairListView(APIView):
-    @extend_schema(responses={200: InstrumentPageSerializer, **error_responses(401)})
+class PairListView(PagedView):
+    pagination_class = ByNamePagination
+
+    @operation(parameters=PAGE_PARAMETERS, responses={200: InstrumentPageSerializer, **error_responses(401)})
     def get(self, request: Request) -> Response:
         """The pairs that can be traded and the rules that orders on them must meet, by name."""
         mode, now = selectors.source_mode(), timezone.now()
         listed = services.instruments_ensure(mode=mode, now=now)
-        pages = ByNamePagination()
-        rows = pages.paginate_queryset(selectors.instrument_list(mode=mode), request, self)
-        page = pages.get_paginated_response(InstrumentSerializer(rows or [], many=True).data)
+        page = self.page_of(selectors.instrument_list(mode=mode), InstrumentSerializer)
         page.data = {**_freshness(listed, mode, now), **page.data}
         return page
 
 
 @extend_schema(tags=["Market data"])
-class TickerView(APIView):
-    @extend_schema(parameters=[PairQuerySerializer], responses={200: TickerSerializer, **error_responses(401, 404)})
+class TickerView(ApiView):
+    @operation(query=PairQuerySerializer, responses={200: TickerSerializer, **error_responses(401, 404)})
     def get(self, request: Request) -> Response:
         """Best prices now, and figures of the last 24 hours."""
         mode, now = selectors.source_mode(), timezone.now()
-        ticker = selectors.ticker_get(**_query(PairQuerySerializer, request), mode=mode, now=now)
+        ticker = selectors.ticker_get(**self.query, mode=mode, now=now)
         return Response(TickerSerializer({**asdict(ticker.value), **_freshness(ticker, mode, now)}).data)
 
 
 @extend_schema(tags=["Market data"])
-class OhlcView(APIView):
-    @extend_schema(parameters=[OhlcQuerySerializer], responses={200: OhlcSerializer, **error_responses(401, 404, 422)})
+class OhlcView(ApiView):
+    @operation(query=OhlcQuerySerializer, responses={200: OhlcSerializer, **error_responses(401, 404, 422)})
     def get(self, request: Request) -> Response:
         """Candles: the closed ones, and the one that is still forming."""
         mode, now = selectors.source_mode(), timezone.now()
-        wanted = _query(OhlcQuerySerializer, request)
-        pair = selectors.instrument_get(pair=wanted["pair"], mode=mode, now=now).altname
-        ohlc = selectors.ohlc_get(pair=pair, interval_minutes=wanted["interval"], mode=mode, now=now)
+        pair = selectors.instrument_get(pair=self.query["pair"], mode=mode, now=now).altname
+        ohlc = selectors.ohlc_get(pair=pair, interval_minutes=self.query["interval"], mode=mode, now=now)
         body = {
             "pair": pair,
-            "interval_minutes": wanted["interval"],
-            "candles": ohlc.value.closed[-wanted["limit"] :],
+            "interval_minutes": self.query["interval"],
+            "candles": ohlc.value.closed[-self.query["limit"] :],
             "forming": ohlc.value.forming,
         }
         return Response(OhlcSerializer({**body, **_freshness(ohlc, mode, now)}).data)
 
 
 @extend_schema(tags=["Market data"])
-class OrderBookView(APIView):
-    @extend_schema(
-        parameters=[OrderBookQuerySerializer], responses={200: OrderBookSerializer, **error_responses(401, 404)}
-    )
+class OrderBookView(ApiView):
+    @operation(query=OrderBookQuerySerializer, responses={200: OrderBookSerializer, **error_responses(401, 404)})
     def get(self, request: Request) -> Response:
         """The order book's best levels."""
         mode, now = selectors.source_mode(), timezone.now()
-        wanted = _query(OrderBookQuerySerializer, request)
-        book = selectors.order_book_get(pair=wanted["pair"], mode=mode, now=now)
-        depth = wanted["depth"]
+        book = selectors.order_book_get(pair=self.query["pair"], mode=mode, now=now)
+        depth = self.query["depth"]
         body = {"pair": book.value.pair, "asks": book.value.asks[:depth], "bids": book.value.bids[:depth]}
         return Response(OrderBookSerializer({**body, **_freshness(book, mode, now)}).data)
 
 
 @extend_schema(tags=["Market data"])
-class ExchangeStatusView(APIView):
-    @extend_schema(responses={200: ExchangeStatusSerializer, **error_responses(401)})
+class ExchangeStatusView(ApiView):
+    @operation(responses={200: ExchangeStatusSerializer, **error_responses(401)})
     def get(self, request: Request) -> Response:
         """Whether the exchange takes orders now, in its own word; "unreachable" where it does not answer."""
         mode = selectors.source_mode()
@@ -114,10 +110,3 @@ def _freshness(snapshot: Snapshot[Any], mode: Mode, now: datetime) -> dict[str, 
         "stale": snapshot.is_stale,
         "synthetic": selectors.is_synthetic(mode=mode, now=now),
     }
-
-
-def _query(serializer: type[Serializer[Any]], request: Request) -> dict[str, Any]:
-    query = serializer(data=request.query_params.dict())
-    query.is_valid(raise_exception=True)
-    fields: dict[str, Any] = query.validated_data
-    return fields

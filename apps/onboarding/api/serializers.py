@@ -6,11 +6,12 @@ from django.core.validators import RegexValidator
 from drf_spectacular.utils import PolymorphicProxySerializer
 from rest_framework import serializers
 
+from apps.core.api.requests import RequestSerializer
 from apps.onboarding.models import OnboardingStep
 from apps.onboarding.risk import Horizon, Reaction
 
 
-class ProfileStepSerializer(serializers.Serializer[Any]):
+class ProfileStepSerializer(RequestSerializer):
     country = serializers.CharField(
         validators=[RegexValidator(r"^[A-Z]{2}$", "Two capital letters (ISO 3166-1).")], help_text="ISO 3166-1 alpha-2."
     )
@@ -21,7 +22,7 @@ class ProfileStepSerializer(serializers.Serializer[Any]):
         return _must_be_true(value, "Only adults may trade.")
 
 
-class TermsStepSerializer(serializers.Serializer[Any]):
+class TermsStepSerializer(RequestSerializer):
     version = serializers.CharField(max_length=20, help_text="`terms_version` of GET /onboarding.")
     accepted = serializers.BooleanField()
 
@@ -29,21 +30,21 @@ class TermsStepSerializer(serializers.Serializer[Any]):
         return _must_be_true(value, "The terms have to be accepted.")
 
 
-class RiskProfileStepSerializer(serializers.Serializer[Any]):
+class RiskProfileStepSerializer(RequestSerializer):
     acceptable_loss_percent = serializers.IntegerField(min_value=0, max_value=100, help_text="Of the money, in a year.")
     horizon = serializers.ChoiceField(choices=list(Horizon), help_text="How long the money can stay invested.")
     reaction = serializers.ChoiceField(choices=list(Reaction), help_text="To a fall of 20 % in a week.")
 
 
-class ExchangeKeyStepSerializer(serializers.Serializer[Any]):
+class ExchangeKeyStepSerializer(RequestSerializer):
     credential_id = serializers.UUIDField(help_text="A key that you have connected.")
 
 
-class FirstBotStepSerializer(serializers.Serializer[Any]):
+class FirstBotStepSerializer(RequestSerializer):
     bot_id = serializers.UUIDField(help_text="A bot that you have started.")
 
 
-STEP_SERIALIZERS: dict[OnboardingStep.Name, type[serializers.Serializer[Any]]] = {
+STEP_SERIALIZERS: dict[OnboardingStep.Name, type[RequestSerializer]] = {
     OnboardingStep.Name.PROFILE: ProfileStepSerializer,
     OnboardingStep.Name.TERMS: TermsStepSerializer,
     OnboardingStep.Name.RISK_PROFILE: RiskProfileStepSerializer,

@@ -2,10 +2,11 @@ from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from apps.core.api.idempotency import IdempotentMutations
+from apps.core.api.requests import Operation, RequestSerializer, operation
 from apps.core.api.schema import error_responses
+from apps.core.api.views import ApiView
 from apps.core.principal import principal_of
 from apps.onboarding import selectors, services
 from apps.onboarding.api.serializers import STEP_SERIALIZERS, AnyStep, OnboardingStateSerializer
@@ -14,8 +15,8 @@ from apps.onboarding.models import OnboardingStep
 
 
 @extend_schema(tags=["Onboarding"])
-class OnboardingView(APIView):
-    @extend_schema(responses={200: OnboardingStateSerializer, **error_responses(401)})
+class OnboardingView(ApiView):
+    @operation(responses={200: OnboardingStateSerializer, **error_responses(401)})
     def get(self, request: Request) -> Response:
         """Where you stand on the way to your first bot."""
         state = selectors.onboarding_get(user_id=principal_of(request).user_id)
@@ -23,10 +24,13 @@ class OnboardingView(APIView):
 
 
 @extend_schema(tags=["Onboarding"])
-class OnboardingStepView(IdempotentMutations, APIView):
-    @extend_schema(
+class OnboardingStepView(IdempotentMutations, ApiView):
+    def body_serializer(self, declared: Operation) -> type[RequestSerializer]:
+        return STEP_SERIALIZERS[_step_named(self.kwargs["step"])]
+
+    @operation(
         parameters=[OpenApiParameter("step", str, "path", enum=OnboardingStep.Name.values)],
-        request=AnyStep,
+        body=AnyStep,
         responses={200: OnboardingStateSerializer, **error_responses(401, 404, 409, 422)},
     )
     def post(self, request: Request, step: str) -> Response:
@@ -34,11 +38,8 @@ class OnboardingStepView(IdempotentMutations, APIView):
 
         A step can be done over until the last one is done.
         """
-        name = _step_named(step)
-        answer = STEP_SERIALIZERS[name](data=request.data)
-        answer.is_valid(raise_exception=True)
         state = services.step_complete(
-            user_id=principal_of(request).user_id, name=name, answer=dict(answer.validated_data), now=timezone.now()
+            user_id=principal_of(request).user_id, name=_step_named(step), answer=dict(self.body), now=timezone.now()
         )
         return Response(OnboardingStateSerializer(state).data)
 

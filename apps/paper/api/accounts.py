@@ -5,15 +5,16 @@ from typing import Any
 
 from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
-from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from apps.core import service_token
+from apps.core.api.requests import RequestSerializer, operation
+from apps.core.api.schema import error_responses
+from apps.core.api.views import ApiView
 from apps.core.errors import NotAuthenticated
 from apps.paper.api.endpoints.market_data import Scene, market_facts
 from apps.paper.engine.fees import DEFAULT_SCHEDULE, SCHEDULES
@@ -53,7 +54,7 @@ class ServiceTokenScheme(OpenApiAuthenticationExtension):
         return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
 
 
-class AccountCreateRequest(serializers.Serializer[Any]):
+class AccountCreateRequest(RequestSerializer):
     owner_id = serializers.UUIDField()
     label = serializers.CharField(max_length=80, default="paper")  # type: ignore[assignment]
     deposits = serializers.DictField(
@@ -72,22 +73,19 @@ class AccountCreated(serializers.Serializer[Any]):
     permissions = serializers.ListField(child=serializers.CharField())
 
 
-class AccountCreateView(APIView):
+class AccountCreateView(ApiView):
     """Opens an account with play money. The same owner and label are answered alike, and opened once."""
 
     authentication_classes = [ServiceTokenAuthentication]
     permission_classes = [IsAuthenticated]
 
-    @extend_schema(request=AccountCreateRequest, responses={201: AccountCreated})
+    @operation(body=AccountCreateRequest, responses={201: AccountCreated, **error_responses(401)})
     def post(self, request: Request) -> Response:
-        body = AccountCreateRequest(data=request.data)
-        body.is_valid(raise_exception=True)
-        wanted = body.validated_data
         opened = account_open(
-            owner_id=wanted["owner_id"],
-            label=wanted["label"],
-            deposits=wanted["deposits"],
-            schedule=wanted["fee_schedule"],
+            owner_id=self.body["owner_id"],
+            label=self.body["label"],
+            deposits=self.body["deposits"],
+            schedule=self.body["fee_schedule"],
             now=timezone.now(),
         )
         answer = AccountCreated(
@@ -101,12 +99,12 @@ class AccountCreateView(APIView):
         return Response(answer.data, status=201)
 
 
-class MarketListView(APIView):
+class MarketListView(ApiView):
     """What the exchange replays: source, whether it is synthetic, and how far it has come."""
 
     authentication_classes = []
     permission_classes = []
 
-    @extend_schema(responses={200: serializers.ListSerializer(child=serializers.DictField())})
+    @operation(responses={200: serializers.ListSerializer(child=serializers.DictField()), **error_responses()})
     def get(self, request: Request) -> Response:
         return Response({"markets": [market_facts(Scene(series.pair)) for series in listed_markets().values()]})

@@ -5,24 +5,15 @@ import binascii
 from typing import Any
 
 from django.core.validators import RegexValidator
-from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from apps.core.money import plain
+from apps.core.api.fields import ONE_LINE, AmountField
+from apps.core.api.requests import RequestSerializer
 from apps.core.terms import Mode
 from apps.vault.models import Credential
 from apps.vault.permissions import warnings_of
 
-_ONE_LINE = RegexValidator(r"^[^\x00-\x1f\x7f\u2028\u2029]*$", "Only one line of printable characters.")
 _KEY = RegexValidator(r"^[A-Za-z0-9+/=_-]{1,128}$", "This is not an API key.")
-
-
-@extend_schema_field({"type": "string", "format": "decimal"})
-class AmountField(serializers.Field):  # type: ignore[type-arg]
-    """An amount in fixed point, without trailing zeros."""
-
-    def to_representation(self, value: Any) -> str:
-        return plain(value)
 
 
 class SecretField(serializers.CharField):
@@ -44,8 +35,8 @@ class SecretField(serializers.CharField):
         return text
 
 
-class LabelSerializer(serializers.Serializer[Any]):
-    label = serializers.CharField(max_length=80, validators=[_ONE_LINE], help_text="Yours to choose.")  # type: ignore[assignment]
+class LabelSerializer(RequestSerializer):
+    label = serializers.CharField(max_length=80, validators=[ONE_LINE], help_text="Yours to choose.")  # type: ignore[assignment]
 
 
 class KeyConnectSerializer(LabelSerializer):
@@ -62,7 +53,7 @@ class KeyConnectSerializer(LabelSerializer):
         return attrs
 
 
-class KeyRotateSerializer(serializers.Serializer[Any]):
+class KeyRotateSerializer(RequestSerializer):
     api_key = serializers.CharField(validators=[_KEY])
     api_secret = SecretField()
 

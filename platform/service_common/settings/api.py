@@ -13,6 +13,12 @@ TITLES = {
     "paper": ("Muckard paper exchange", "A Kraken-compatible exchange for paper trading."),
 }
 
+# What every service's document says besides.
+RULES = (
+    "A field in the body or a parameter in the query string that a call does not take is refused: 400 `unknown_field` "
+    "with the nearest known name. So is a field that the call cannot change."
+)
+
 # Names for choices that several components of a service's document share, where the generator would make one up.
 ENUM_NAMES: dict[str, dict[str, str]] = {"kraken": {"BotStateEnum": "apps.bots.models.BotState"}}
 
@@ -33,7 +39,7 @@ def rest_framework(env: Environment, service: str) -> dict[str, Any]:
         },
         "SPECTACULAR_SETTINGS": {
             "TITLE": title,
-            "DESCRIPTION": description,
+            "DESCRIPTION": f"{description}\n\n{RULES}",
             "VERSION": "1.0.0",
             "OAS_VERSION": "3.1.1",
             "SERVE_INCLUDE_SCHEMA": False,
@@ -44,6 +50,11 @@ def rest_framework(env: Environment, service: str) -> dict[str, Any]:
             "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
             "COMPONENT_SPLIT_REQUEST": True,
             "SCHEMA_PATH_PREFIX": "/api/v1",
+            "GET_LIB_DOC_EXCLUDES": "apps.core.api.schema.bases_to_leave_out",
+            "POSTPROCESSING_HOOKS": [
+                "drf_spectacular.hooks.postprocess_schema_enums",
+                "apps.core.api.schema.close_request_bodies",
+            ],
             "ENUM_NAME_OVERRIDES": ENUM_NAMES.get(service, {}),
         },
         "SIMPLE_JWT": _tokens(env),

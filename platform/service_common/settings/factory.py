@@ -72,6 +72,7 @@ def service_settings(
                     },
                 }
             ],
+            "LIVE_TRADING": env.live_trading,
             "MARKET_DATA": env.market_data,
             "MARKET_CANDLE_SECONDS": env.market_candle_seconds,
             "MARKET_START_CANDLE": env.market_start_candle,

@@ -197,15 +197,21 @@ def test_what_succeeds_does_not_count_towards_the_lock(mine: UserServiceClient, 
     assert LoginGuard.objects.filter(kind="account").count() == 0
 
 
-@pytest.mark.parametrize("path", [SETUP, CONFIRM, DISABLE])
-def test_a_stolen_token_does_not_allow_guessing_here_either(mine: UserServiceClient, user: User, path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "guess"),
+    [
+        (SETUP, {"password": "wrong"}),
+        (CONFIRM, {"otp": "000000"}),
+        (DISABLE, {"password": "wrong", "otp": "000000"}),
+    ],
+)
+def test_a_stolen_token_does_not_allow_guessing_here_either(
+    mine: UserServiceClient, user: User, path: str, guess: dict[str, str]
+) -> None:
     mine.post(SETUP, {"password": PASSWORD})
     limit = LIMITS[LoginGuard.Kind.ACCOUNT]
 
-    statuses = [
-        mine.post(path, {"password": "wrong", "otp": "000000"}, HTTP_IDEMPOTENCY_KEY="guess").status_code
-        for _ in range(limit + 1)
-    ]
+    statuses = [mine.post(path, guess, HTTP_IDEMPOTENCY_KEY="guess").status_code for _ in range(limit + 1)]
 
     assert statuses == [422] * limit + [429]
 

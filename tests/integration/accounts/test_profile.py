@@ -75,9 +75,17 @@ def test_a_malformed_change_changes_nothing(mine: UserServiceClient, user: User,
 def test_nobody_gives_themselves_more(mine: UserServiceClient, user: User, field: str) -> None:
     before = User.objects.values().get()
 
-    mine.patch(ME, {field: ["admin"] if field == "roles" else "x"})
+    response = mine.patch(ME, {field: ["admin"] if field == "roles" else "x"})
 
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "unknown_field")
     assert User.objects.values().get() == before
+
+
+def test_an_address_that_cannot_be_changed_here_is_not_taken_for_changed(mine: UserServiceClient) -> None:
+    error = mine.patch(ME, {"email": "new@example.com"}).json()["error"]
+
+    assert error["message"] == "The field email cannot be changed by this call. Leave it out."
+    assert _changes_announced() == []
 
 
 def test_the_password_is_changed_with_the_old_one(mine: UserServiceClient, user: User) -> None:

@@ -6,6 +6,7 @@ from decimal import Decimal
 from uuid import UUID, uuid4
 
 import pytest
+from pytest_django import Settings
 
 from apps.bots import rules
 from apps.bots.adapters import Credential, LastPrice, PairRules
@@ -66,6 +67,11 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(performance, "last_price", world.last_price)
     monkeypatch.setattr(portfolio, "last_price", world.last_price)
     return world
+
+
+@pytest.fixture
+def live_trading_on(settings: Settings) -> None:
+    settings.LIVE_TRADING = True
 
 
 @pytest.fixture

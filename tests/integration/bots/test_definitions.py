@@ -65,7 +65,9 @@ def update(bot: Bot, *, expected_version: int | None = None, changes: dict[str, 
 
 
 class TestCreate:
-    def test_fills_in_the_parameters_and_takes_the_keys_mode(self, world: World, trader: TraderClient) -> None:
+    def test_fills_in_the_parameters_and_takes_the_keys_mode(
+        self, world: World, trader: TraderClient, live_trading_on: None
+    ) -> None:
         credential_id = world.add_key(trader.user_id, mode=Mode.LIVE)
         bot = create(world, trader.user_id, credential_id=credential_id)
 

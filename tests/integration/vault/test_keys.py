@@ -110,9 +110,13 @@ def test_a_name_that_is_taken_is_a_conflict(client: APIClient, user_id: UUID, he
 def test_the_mode_of_a_key_cannot_be_asked_to_change(client: APIClient, user_id: UUID) -> None:
     credential = stored_credential(user_id=user_id)
 
-    client.patch(f"{KEYS}/{credential.id}", {"label": "x", "mode": "live"}, format="json")
+    response = client.patch(f"{KEYS}/{credential.id}", {"label": "x", "mode": "live"}, format="json")
 
-    assert Credential.objects.get().mode == "paper"
+    error = response.json()["error"]
+    assert (response.status_code, error["code"]) == (400, "unknown_field")
+    assert error["message"] == "The field mode cannot be changed by this call. Leave it out."
+    after = Credential.objects.get()
+    assert (after.mode, after.label) == ("paper", credential.label)
 
 
 def test_a_disconnected_key_is_gone_with_its_secret_and_its_name_is_free(client: APIClient, user_id: UUID) -> None:

@@ -197,3 +197,10 @@ def test_a_service_that_does_not_answer_is_not_healthy() -> None:
 
 def _source(secret: str | dict[str, str]) -> str:
     return secret if isinstance(secret, str) else secret["source"]
+
+
+def test_live_trading_is_one_switch_for_whoever_takes_or_runs_commands_and_off() -> None:
+    told = {name for name, service in OWN.items() if "MUCKARD_LIVE_TRADING" in service["environment"]}
+
+    assert told == {name for name, service in OWN.items() if service["environment"]["SERVICE"] in ("kraken", "bot")}
+    assert {OWN[name]["environment"]["MUCKARD_LIVE_TRADING"] for name in told} == {"${MUCKARD_LIVE_TRADING:-false}"}

@@ -6,7 +6,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.accounts.api import serializers, throttles
-from apps.accounts.api.views.base import OpenView, session_of, tokens_response, valid
+from apps.accounts.api.views.base import OpenView, session_of, tokens_response
 from apps.accounts.client_info import client_of
 from apps.accounts.models import UserSession
 from apps.accounts.services.login import user_log_in
@@ -15,6 +15,7 @@ from apps.accounts.services.profile import email_verify
 from apps.accounts.services.registration import user_register
 from apps.accounts.services.sessions import session_end, session_log_out, session_refresh
 from apps.core.api.idempotency import IdempotentMutations
+from apps.core.api.requests import operation
 from apps.core.api.schema import error_responses
 
 NOTHING = OpenApiResponse(description="Done; no body.")
@@ -25,8 +26,8 @@ ASKED = "If there is an account with this address, a mail is on its way."
 class UserRegisterView(IdempotentMutations, OpenView):
     throttle_classes = (throttles.RegisterThrottle,)
 
-    @extend_schema(
-        request=serializers.RegisterSerializer,
+    @operation(
+        body=serializers.RegisterSerializer,
         responses={201: serializers.RegistrationSerializer, **error_responses(409, 422, 429)},
     )
     def post(self, request: Request) -> Response:
@@ -34,7 +35,7 @@ class UserRegisterView(IdempotentMutations, OpenView):
 
         The answer is the same for an address that is taken; its owner gets a mail. The `id` then names nobody.
         """
-        user = user_register(**valid(serializers.RegisterSerializer, request), now=timezone.now())
+        user = user_register(**self.body, now=timezone.now())
         return Response(serializers.RegistrationSerializer(user).data, status=201)
 
 
@@ -42,8 +43,8 @@ class UserRegisterView(IdempotentMutations, OpenView):
 class UserLogInView(OpenView):
     throttle_classes = (throttles.LoginThrottle,)
 
-    @extend_schema(
-        request=serializers.LoginSerializer,
+    @operation(
+        body=serializers.LoginSerializer,
         responses={200: serializers.TokenPairSerializer, **error_responses(401, 429)},
     )
     def post(self, request: Request) -> Response:
@@ -52,8 +53,7 @@ class UserLogInView(OpenView):
         401 `invalid_credentials`, or `otp_required` where the account has two-factor log-in on. After five failures the
         account is locked for 15 minutes (429 `too_many_attempts`), whatever the password.
         """
-        given = valid(serializers.LoginSerializer, request)
-        pair = user_log_in(**given, client=client_of(request._request), now=timezone.now())
+        pair = user_log_in(**self.body, client=client_of(request._request), now=timezone.now())
         return tokens_response(serializers.TokenPairSerializer(pair).data)
 
 
@@ -61,8 +61,8 @@ class UserLogInView(OpenView):
 class TokenRefreshView(OpenView):
     throttle_classes = (throttles.RefreshThrottle,)
 
-    @extend_schema(
-        request=serializers.RefreshSerializer,
+    @operation(
+        body=serializers.RefreshSerializer,
         responses={200: serializers.TokenPairSerializer, **error_responses(401, 409, 429)},
     )
     def post(self, request: Request) -> Response:
@@ -72,7 +72,7 @@ class TokenRefreshView(OpenView):
         the other gets 409 `refresh_superseded`.
         """
         arrived_at = timezone.now()
-        token = valid(serializers.RefreshSerializer, request)["refresh"]
+        token = self.body["refresh"]
         pair = session_refresh(token=token, client=client_of(request._request), now=arrived_at)
         return tokens_response(serializers.TokenPairSerializer(pair).data)
 
@@ -81,13 +81,13 @@ class TokenRefreshView(OpenView):
 class UserLogOutView(OpenView):
     throttle_classes = (throttles.RefreshThrottle,)
 
-    @extend_schema(
-        request=serializers.LogOutSerializer,
+    @operation(
+        body=serializers.LogOutSerializer,
         responses={204: NOTHING, **error_responses(401, 429)},
     )
     def post(self, request: Request) -> Response:
         """End the session of a refresh token, or without one that of the access token. Harmless to repeat."""
-        token = valid(serializers.LogOutSerializer, request).get("refresh")
+        token = self.body.get("refresh")
         if token is not None:
             session_log_out(token=token, now=timezone.now())
         else:
@@ -99,13 +99,13 @@ class UserLogOutView(OpenView):
 class PasswordForgotView(IdempotentMutations, OpenView):
     throttle_classes = (throttles.MailedTokenThrottle,)
 
-    @extend_schema(
-        request=serializers.AddressSerializer,
+    @operation(
+        body=serializers.AddressSerializer,
         responses={202: serializers.AcceptedSerializer, **error_responses(409, 429)},
     )
     def post(self, request: Request) -> Response:
         """Ask for a mail with a code for a new password. The answer does not say whether there is an account."""
-        password_forgot(**valid(serializers.AddressSerializer, request), now=timezone.now())
+        password_forgot(**self.body, now=timezone.now())
         return Response({"message": ASKED}, status=202)
 
 
@@ -113,13 +113,10 @@ class PasswordForgotView(IdempotentMutations, OpenView):
 class PasswordResetView(IdempotentMutations, OpenView):
     throttle_classes = (throttles.MailedTokenThrottle,)
 
-    @extend_schema(
-        request=serializers.PasswordResetSerializer, responses={204: NOTHING, **error_responses(409, 422, 429)}
-    )
+    @operation(body=serializers.PasswordResetSerializer, responses={204: NOTHING, **error_responses(409, 422, 429)})
     def post(self, request: Request) -> Response:
         """Set a new password with the code from the mail. Ends every session."""
-        given = valid(serializers.PasswordResetSerializer, request)
-        password_reset(token=given["token"], new_password=given["password"], now=timezone.now())
+        password_reset(token=self.body["token"], new_password=self.body["password"], now=timezone.now())
         return Response(status=204)
 
 
@@ -127,10 +124,8 @@ class PasswordResetView(IdempotentMutations, OpenView):
 class EmailVerifyView(IdempotentMutations, OpenView):
     throttle_classes = (throttles.MailedTokenThrottle,)
 
-    @extend_schema(
-        request=serializers.MailedTokenSerializer, responses={204: NOTHING, **error_responses(409, 422, 429)}
-    )
+    @operation(body=serializers.MailedTokenSerializer, responses={204: NOTHING, **error_responses(409, 422, 429)})
     def post(self, request: Request) -> Response:
         """Confirm an e-mail address with the code from the mail."""
-        email_verify(**valid(serializers.MailedTokenSerializer, request), now=timezone.now())
+        email_verify(**self.body, now=timezone.now())
         return Response(status=204)

@@ -4,33 +4,24 @@ from uuid import UUID
 from rest_framework.exceptions import NotAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import Serializer
-from rest_framework.views import APIView
 
 from apps.accounts.api.authentication import LiveSessionAuthentication
+from apps.core.api.views import ApiView
 
 NO_STORE = {"Cache-Control": "no-store"}
 
 
-class OpenView(APIView):
+class OpenView(ApiView):
     """For callers who have no token, or an old one: none is looked at."""
 
     authentication_classes = ()
     permission_classes = ()
 
 
-class AccountView(APIView):
+class AccountView(ApiView):
     """For a caller whose session lives."""
 
     authentication_classes = (LiveSessionAuthentication,)
-
-
-def valid(serializer: type[Serializer[Any]], request: Request) -> dict[str, Any]:
-    """The body's fields. Raises DRF's ValidationError, which becomes a 400."""
-    checked = serializer(data=request.data)
-    checked.is_valid(raise_exception=True)
-    data: dict[str, Any] = checked.validated_data
-    return data
 
 
 def session_of(request: Request) -> dict[str, UUID]:

@@ -9,6 +9,7 @@ from rest_framework.response import Response
 
 from apps.accounts.api.views.base import OpenView
 from apps.accounts.tokens import public_jwks
+from apps.core.api.requests import operation
 
 
 def _etag(_: Request) -> str:
@@ -19,7 +20,7 @@ def _etag(_: Request) -> str:
 @method_decorator(cache_control(public=True, max_age=3600), name="dispatch")
 @method_decorator(condition(etag_func=_etag), name="dispatch")
 class PublicKeysView(OpenView):
-    @extend_schema(responses={200: {"type": "object", "properties": {"keys": {"type": "array", "items": {}}}}})
+    @operation(responses={200: {"type": "object", "properties": {"keys": {"type": "array", "items": {}}}}})
     def get(self, request: Request) -> Response:
         """The keys that verify access tokens, as a JSON Web Key Set (RFC 7517)."""
         return Response(public_jwks(), content_type="application/json")

@@ -7,9 +7,10 @@ from rest_framework.response import Response
 
 from apps.accounts.api import serializers
 from apps.accounts.api.throttles import PasswordGuard
-from apps.accounts.api.views.base import AccountView, tokens_response, valid
+from apps.accounts.api.views.base import AccountView, tokens_response
 from apps.accounts.services.mfa import mfa_confirm, mfa_disable, mfa_set_up
 from apps.core.api.idempotency import IdempotentMutations
+from apps.core.api.requests import operation
 from apps.core.api.schema import error_responses
 from apps.core.principal import principal_of
 
@@ -18,14 +19,13 @@ from apps.core.principal import principal_of
 class MfaSetUpView(AccountView):
     throttle_classes = (PasswordGuard,)
 
-    @extend_schema(
-        request=serializers.MfaSetupSerializer,
+    @operation(
+        body=serializers.MfaSetupSerializer,
         responses={200: serializers.MfaSecretSerializer, **error_responses(401, 409, 422, 429)},
     )
     def post(self, request: Request) -> Response:
         """Get a secret for an authenticator app. Nothing changes at log-in until it is confirmed."""
-        given = valid(serializers.MfaSetupSerializer, request)
-        setup = mfa_set_up(user_id=principal_of(request).user_id, **given, now=timezone.now())
+        setup = mfa_set_up(user_id=principal_of(request).user_id, **self.body, now=timezone.now())
         return tokens_response(serializers.MfaSecretSerializer(setup).data)
 
 
@@ -33,14 +33,13 @@ class MfaSetUpView(AccountView):
 class MfaConfirmView(AccountView):
     throttle_classes = (PasswordGuard,)
 
-    @extend_schema(
-        request=serializers.MfaConfirmSerializer,
+    @operation(
+        body=serializers.MfaConfirmSerializer,
         responses={200: serializers.RecoveryCodesSerializer, **error_responses(401, 409, 422, 429)},
     )
     def post(self, request: Request) -> Response:
         """Switch it on with the app's first one-time password, and get the recovery codes."""
-        given = valid(serializers.MfaConfirmSerializer, request)
-        codes = mfa_confirm(user_id=principal_of(request).user_id, **given, now=timezone.now())
+        codes = mfa_confirm(user_id=principal_of(request).user_id, **self.body, now=timezone.now())
         return tokens_response({"recovery_codes": codes})
 
 
@@ -48,12 +47,11 @@ class MfaConfirmView(AccountView):
 class MfaDisableView(IdempotentMutations, AccountView):
     throttle_classes = (PasswordGuard,)
 
-    @extend_schema(
-        request=serializers.MfaDisableSerializer,
+    @operation(
+        body=serializers.MfaDisableSerializer,
         responses={204: OpenApiResponse(description="Off; no body."), **error_responses(401, 409, 422, 429)},
     )
     def post(self, request: Request) -> Response:
         """Switch it off, with the password and a one-time password or recovery code."""
-        given = valid(serializers.MfaDisableSerializer, request)
-        mfa_disable(user_id=principal_of(request).user_id, **given, now=timezone.now())
+        mfa_disable(user_id=principal_of(request).user_id, **self.body, now=timezone.now())
         return Response(status=204)

@@ -2,13 +2,14 @@ from typing import Any
 
 from rest_framework import serializers
 
-from apps.bots.api.serializers.fields import OBJECT, AmountField
 from apps.bots.models import CommandKind
 from apps.bots.selectors.receipts import Receipt, ReceiptState
+from apps.core.api.fields import OBJECT, AmountField
+from apps.core.api.requests import RequestSerializer
 from apps.core.terms import Side
 
 
-class TriggerTradeSerializer(serializers.Serializer[Any]):
+class TriggerTradeSerializer(RequestSerializer):
     side = serializers.ChoiceField(
         choices=Side.choices, required=False, default=None, help_text="Left out: as the strategy decides."
     )
@@ -20,11 +21,11 @@ class TriggerTradeSerializer(serializers.Serializer[Any]):
         return value
 
 
-class StopAllSerializer(serializers.Serializer[Any]):
+class StopAllSerializer(RequestSerializer):
     manner = serializers.ChoiceField(choices=["pause", "stop", "flatten"], required=False, default="stop")
 
 
-class BotIdSerializer(serializers.Serializer[Any]):
+class BotIdSerializer(RequestSerializer):
     bot_id = serializers.UUIDField()
 
 

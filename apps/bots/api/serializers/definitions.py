@@ -2,9 +2,10 @@ from typing import Any
 
 from rest_framework import serializers
 
-from apps.bots.api.serializers.fields import NAME, OBJECT, ONE_LINE, AmountField, ParametersField
 from apps.bots.models import Bot, BotState, Interval
 from apps.bots.selectors.bots import BotView
+from apps.core.api.fields import NAME, OBJECT, ONE_LINE, AmountField, ParametersField
+from apps.core.api.requests import RequestSerializer
 from apps.core.terms import Mode
 
 
@@ -23,7 +24,7 @@ class StrategyListSerializer(serializers.Serializer[Any]):
     results = StrategySerializer(many=True)
 
 
-class BotDefinitionSerializer(serializers.Serializer[Any]):
+class BotDefinitionSerializer(RequestSerializer):
     name = serializers.CharField(max_length=80, validators=[ONE_LINE])
     credential_id = serializers.UUIDField(help_text="The exchange key that the bot trades with.")
     mode = serializers.ChoiceField(choices=Mode.choices, help_text="The key's mode; never changes.")

@@ -3,10 +3,11 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from apps.bots.api.serializers.fields import OBJECT, AmountField
 from apps.bots.models import Alert, BotState, CommandKind
 from apps.bots.selectors.bots import BotView
 from apps.bots.selectors.timeline import TimelineEntry
+from apps.core.api.fields import OBJECT, AmountField
+from apps.core.api.requests import QuerySerializer
 
 
 class NoticeSerializer(serializers.Serializer[Any]):
@@ -100,7 +101,7 @@ class TimelineSerializer(serializers.Serializer[Any]):
     results = TimelineEntrySerializer(many=True)
 
 
-class TimelineQuerySerializer(serializers.Serializer[Any]):
+class TimelineQuerySerializer(QuerySerializer):
     command_id = serializers.UUIDField(
         required=False, default=None, help_text="Only what this command set off, oldest first, on every aggregate."
     )

@@ -2,9 +2,10 @@ from typing import Any
 
 from rest_framework import serializers
 
-from apps.bots.api.serializers.fields import NAME, AmountField
 from apps.bots.models import AccountTrade, BotTrade
 from apps.bots.selectors.performance import Performance
+from apps.core.api.fields import NAME, AmountField
+from apps.core.api.requests import QuerySerializer
 from apps.core.terms import Mode
 
 
@@ -66,7 +67,7 @@ class AccountTradeSerializer(serializers.ModelSerializer[AccountTrade]):
         ]
 
 
-class AccountTradeFilterSerializer(serializers.Serializer[Any]):
+class AccountTradeFilterSerializer(QuerySerializer):
     credential_id = serializers.UUIDField(required=False, default=None)
     pair = serializers.CharField(required=False, default=None, max_length=20, validators=[NAME])
 

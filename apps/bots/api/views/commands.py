@@ -18,11 +18,13 @@ from apps.bots.api.serializers.commands import (
     StopAllSerializer,
     TriggerTradeSerializer,
 )
-from apps.bots.api.views.base import PagedView, TraderView, accepted, accepted_all, page_of, valid
+from apps.bots.api.views.base import accepted, accepted_all
 from apps.bots.models import BotCommand
 from apps.bots.selectors.receipts import receipt_get, receipt_list, receipts_of
 from apps.bots.services.commands import bot_flatten, bot_pause, bot_start, bot_stop, bot_stop_all, bot_trigger_trade
+from apps.core.api.requests import operation
 from apps.core.api.schema import error_responses
+from apps.core.api.views import PagedTraderView, TraderView
 from apps.core.principal import principal_of
 
 _ACCEPTED = {202: ReceiptSerializer, **error_responses(401, 403, 404, 409, 422)}
@@ -40,9 +42,12 @@ class _CommandView(TraderView):
 class BotStartView(_CommandView):
     ask = staticmethod(bot_start)
 
-    @extend_schema(request=None, responses=_ACCEPTED)
+    @operation(responses=_ACCEPTED)
     def post(self, request: Request, bot_id: UUID) -> Response:
-        """Start a run of the definition as it is now."""
+        """Start a run of the definition as it is now.
+
+        422 `live_trading_disabled` for a live bot while the platform's switch for live trading is off.
+        """
         return self._ask(request, bot_id)
 
 
@@ -50,7 +55,7 @@ class BotStartView(_CommandView):
 class BotPauseView(_CommandView):
     ask = staticmethod(bot_pause)
 
-    @extend_schema(request=None, responses=_ACCEPTED)
+    @operation(responses=_ACCEPTED)
     def post(self, request: Request, bot_id: UUID) -> Response:
         """Trade no more; open orders stay."""
         return self._ask(request, bot_id)
@@ -60,7 +65,7 @@ class BotPauseView(_CommandView):
 class BotStopView(_CommandView):
     ask = staticmethod(bot_stop)
 
-    @extend_schema(request=None, responses=_ACCEPTED)
+    @operation(responses=_ACCEPTED)
     def post(self, request: Request, bot_id: UUID) -> Response:
         """Trade no more and cancel open orders. A start that is under way is overruled."""
         return self._ask(request, bot_id)
@@ -70,7 +75,7 @@ class BotStopView(_CommandView):
 class BotFlattenView(_CommandView):
     ask = staticmethod(bot_flatten)
 
-    @extend_schema(request=None, responses=_ACCEPTED)
+    @operation(responses=_ACCEPTED)
     def post(self, request: Request, bot_id: UUID) -> Response:
         """Stop and sell what the bot holds."""
         return self._ask(request, bot_id)
@@ -80,66 +85,64 @@ class BotFlattenView(_CommandView):
 class BotTriggerTradeView(_CommandView):
     ask = staticmethod(bot_trigger_trade)
 
-    @extend_schema(request=TriggerTradeSerializer, responses=_ACCEPTED)
+    @operation(body=TriggerTradeSerializer, responses=_ACCEPTED)
     def post(self, request: Request, bot_id: UUID) -> Response:
-        """Trade now. Not begun within 15 minutes, it is dropped."""
-        return self._ask(request, bot_id, **valid(TriggerTradeSerializer, request.data))
+        """Trade now. Not begun within 15 minutes, it is dropped.
+
+        422 `live_trading_disabled` for a live bot while the platform's switch for live trading is off.
+        """
+        return self._ask(request, bot_id, **self.body)
 
 
 @extend_schema(tags=["Bot commands"])
 class BotStopAllView(TraderView):
-    @extend_schema(
-        request=StopAllSerializer, responses={202: ReceiptListSerializer, **error_responses(401, 403, 409, 422)}
-    )
+    @operation(body=StopAllSerializer, responses={202: ReceiptListSerializer, **error_responses(401, 403, 409, 422)})
     def post(self, request: Request) -> Response:
         """Stop every bot of the caller, in one transaction: all are asked, or none."""
-        given = valid(StopAllSerializer, request.data)
-        return accepted_all(bot_stop_all(user_id=principal_of(request).user_id, now=timezone.now(), **given))
+        return accepted_all(bot_stop_all(user_id=principal_of(request).user_id, now=timezone.now(), **self.body))
 
 
 @extend_schema(tags=["Bot commands"])
 class BotStartByBodyView(_CommandView):
     ask = staticmethod(bot_start)
 
-    @extend_schema(operation_id="bot_start_by_body", request=BotIdSerializer, responses=_ACCEPTED)
+    @operation(operation_id="bot_start_by_body", body=BotIdSerializer, responses=_ACCEPTED)
     def post(self, request: Request) -> Response:
         """As `POST /bot/{id}/start`."""
-        return self._ask(request, **valid(BotIdSerializer, request.data))
+        return self._ask(request, **self.body)
 
 
 @extend_schema(tags=["Bot commands"])
 class BotStopByBodyView(_CommandView):
     ask = staticmethod(bot_stop)
 
-    @extend_schema(operation_id="bot_stop_by_body", request=BotIdSerializer, responses=_ACCEPTED)
+    @operation(operation_id="bot_stop_by_body", body=BotIdSerializer, responses=_ACCEPTED)
     def post(self, request: Request) -> Response:
         """As `POST /bot/{id}/stop`."""
-        return self._ask(request, **valid(BotIdSerializer, request.data))
+        return self._ask(request, **self.body)
 
 
 @extend_schema(tags=["Bot commands"])
 class BotTriggerTradeByBodyView(_CommandView):
     ask = staticmethod(bot_trigger_trade)
 
-    @extend_schema(operation_id="bot_trigger_trade_by_body", request=BotIdTriggerTradeSerializer, responses=_ACCEPTED)
+    @operation(operation_id="bot_trigger_trade_by_body", body=BotIdTriggerTradeSerializer, responses=_ACCEPTED)
     def post(self, request: Request) -> Response:
         """As `POST /bot/{id}/trigger-trade`."""
-        return self._ask(request, **valid(BotIdTriggerTradeSerializer, request.data))
+        return self._ask(request, **self.body)
 
 
 @extend_schema(tags=["Bot commands"])
-class BotCommandListView(PagedView):
+class BotCommandListView(PagedTraderView):
     pagination_class = CommandPagination
 
-    @extend_schema(responses={200: ReceiptSerializer(many=True), **error_responses(401, 403, 404)})
+    @operation(responses={200: ReceiptSerializer(many=True), **error_responses(401, 403, 404)})
     def get(self, request: Request, bot_id: UUID) -> Response:
         """What was asked of the bot, newest first."""
         now = timezone.now()
         commands = receipt_list(bot_id=bot_id, user_id=principal_of(request).user_id)
-        return page_of(
+        return self.page_of(
             commands,
-            request,
-            self,
             ReceiptSerializer,
             prepare=lambda rows: receipts_of(rows, now=now),
         )
@@ -147,7 +150,7 @@ class BotCommandListView(PagedView):
 
 @extend_schema(tags=["Bot commands"])
 class BotCommandView(TraderView):
-    @extend_schema(responses={200: ReceiptSerializer, **error_responses(401, 403, 404)})
+    @operation(responses={200: ReceiptSerializer, **error_responses(401, 403, 404)})
     def get(self, request: Request, bot_id: UUID, command_id: UUID) -> Response:
         """How far a command got."""
         receipt = receipt_get(

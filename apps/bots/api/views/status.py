@@ -22,19 +22,20 @@ from apps.bots.api.serializers.trading import (
     PortfolioSerializer,
     TradeSerializer,
 )
-from apps.bots.api.views.base import PagedView, TraderView, page_of, valid
 from apps.bots.selectors.bots import bot_get, bot_view
 from apps.bots.selectors.performance import performance_get
 from apps.bots.selectors.portfolio import portfolio_get
 from apps.bots.selectors.timeline import TimelinePage, timeline_of_command, timeline_page
 from apps.bots.selectors.trades import account_trade_list, alert_list, trade_list
+from apps.core.api.requests import operation
 from apps.core.api.schema import error_responses
+from apps.core.api.views import PagedTraderView, TraderView
 from apps.core.principal import principal_of
 
 
 @extend_schema(tags=["Bot status"])
 class BotStatusView(TraderView):
-    @extend_schema(responses={200: StatusSerializer, **error_responses(401, 403, 404)})
+    @operation(responses={200: StatusSerializer, **error_responses(401, 403, 404)})
     def get(self, request: Request, bot_id: UUID) -> Response:
         """What the bot last reported, and what is under way."""
         bot = bot_get(bot_id=bot_id, user_id=principal_of(request).user_id)
@@ -42,19 +43,19 @@ class BotStatusView(TraderView):
 
 
 @extend_schema(tags=["Bot status"])
-class BotTradeListView(PagedView):
+class BotTradeListView(PagedTraderView):
     pagination_class = TradePagination
 
-    @extend_schema(responses={200: TradeSerializer(many=True), **error_responses(401, 403, 404)})
+    @operation(responses={200: TradeSerializer(many=True), **error_responses(401, 403, 404)})
     def get(self, request: Request, bot_id: UUID) -> Response:
         """The bot's trades, newest first."""
         trades = trade_list(bot_id=bot_id, user_id=principal_of(request).user_id)
-        return page_of(trades, request, self, TradeSerializer)
+        return self.page_of(trades, TradeSerializer)
 
 
 @extend_schema(tags=["Bot status"])
 class BotPerformanceView(TraderView):
-    @extend_schema(responses={200: PerformanceSerializer, **error_responses(401, 403, 404)})
+    @operation(responses={200: PerformanceSerializer, **error_responses(401, 403, 404)})
     def get(self, request: Request, bot_id: UUID) -> Response:
         """What the bot earned, and what it would be worth at the last price."""
         performance = performance_get(bot_id=bot_id, user_id=principal_of(request).user_id, now=timezone.now())
@@ -63,16 +64,14 @@ class BotPerformanceView(TraderView):
 
 @extend_schema(tags=["Bot status"])
 class BotTimelineView(TraderView):
-    @extend_schema(
-        parameters=[TimelineQuerySerializer], responses={200: TimelineSerializer, **error_responses(401, 403, 404)}
-    )
+    @operation(query=TimelineQuerySerializer, responses={200: TimelineSerializer, **error_responses(401, 403, 404)})
     def get(self, request: Request, bot_id: UUID) -> Response:
         """Why the bot did what it did: every event with the one that caused it, from the request to the fill.
 
         Newest first; with `command_id`, all that one command set off, oldest first.
         """
         user_id = principal_of(request).user_id
-        query = valid(TimelineQuerySerializer, request.query_params)
+        query = self.query
         if query["command_id"] is not None:
             entries = timeline_of_command(bot_id=bot_id, command_id=query["command_id"], user_id=user_id)
             return Response(TimelineSerializer({"next": None, "results": entries}).data)
@@ -89,32 +88,31 @@ def _next(request: Request, page: TimelinePage, limit: int) -> str | None:
 
 
 @extend_schema(tags=["Bot status"])
-class AlertListView(PagedView):
-    @extend_schema(responses={200: AlertSerializer(many=True), **error_responses(401, 403)})
+class AlertListView(PagedTraderView):
+    @operation(responses={200: AlertSerializer(many=True), **error_responses(401, 403)})
     def get(self, request: Request) -> Response:
         """What the caller should know of at once: failed bots and failed key tests, newest first."""
         alerts = alert_list(user_id=principal_of(request).user_id)
-        return page_of(alerts, request, self, AlertSerializer)
+        return self.page_of(alerts, AlertSerializer)
 
 
 @extend_schema(tags=["Trading"])
-class AccountTradeListView(PagedView):
+class AccountTradeListView(PagedTraderView):
     pagination_class = AccountTradePagination
 
-    @extend_schema(
-        parameters=[AccountTradeFilterSerializer],
+    @operation(
+        query=AccountTradeFilterSerializer,
         responses={200: AccountTradeSerializer(many=True), **error_responses(401, 403)},
     )
     def get(self, request: Request) -> Response:
         """All trades on the caller's exchange accounts, whoever ordered them, newest first."""
-        filters = valid(AccountTradeFilterSerializer, request.query_params)
-        trades = account_trade_list(user_id=principal_of(request).user_id, **filters)
-        return page_of(trades, request, self, AccountTradeSerializer)
+        trades = account_trade_list(user_id=principal_of(request).user_id, **self.query)
+        return self.page_of(trades, AccountTradeSerializer)
 
 
 @extend_schema(tags=["Trading"])
 class PortfolioView(TraderView):
-    @extend_schema(responses={200: PortfolioSerializer, **error_responses(401, 403)})
+    @operation(responses={200: PortfolioSerializer, **error_responses(401, 403)})
     def get(self, request: Request) -> Response:
         """What the caller's bots hold, at the last prices, and what they earned."""
         portfolio = portfolio_get(user_id=principal_of(request).user_id, now=timezone.now())

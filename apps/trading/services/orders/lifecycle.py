@@ -9,6 +9,7 @@ from uuid import UUID
 import structlog
 from django.db import transaction
 
+from apps.core.live_trading import refuse_live_trading
 from apps.core.money import plain
 from apps.core.terms import Side
 from apps.events.store.publish import publish
@@ -45,7 +46,8 @@ class SizedOrder:
 def intent_plan(*, lease: RunLease, order: SizedOrder, decides_candle: bool, now: datetime) -> OrderIntent | None:
     """Stores the order and reserves what it may take. None where this was decided before, or cannot be covered now.
 
-    `decides_candle` says that with it the run has decided on the order's candle. Raises LeaseLost, RunNotTrading.
+    `decides_candle` says that with it the run has decided on the order's candle. Raises LeaseLost, RunNotTrading,
+    LiveTradingDisabled.
     """
     run = run_get_for_update(lease)
     _refuse_unless_trading(run, order.side)
@@ -94,7 +96,7 @@ def _is_covered(run: BotRun, position: Position, *, side: str) -> bool:
 def intent_mark_sending(*, lease: RunLease, intent_id: UUID, now: datetime) -> OrderIntent:
     """From here on the order may have been sent. Commits before the first byte leaves.
 
-    Raises LeaseLost, RunNotTrading.
+    Raises LeaseLost, RunNotTrading, LiveTradingDisabled.
     """
     run = run_get_for_update(lease)
     intent = _locked(intent_id)
@@ -259,9 +261,13 @@ def intents_recover(*, lease: RunLease, now: datetime) -> None:
 
 
 def _refuse_unless_trading(run: BotRun, side: str) -> None:
-    """A running bot may trade; one that is being flattened may only sell."""
-    if run.state != RunState.RUNNING and not (run.state == RunState.FLATTENING and side == Side.SELL):
+    """A running bot may trade, a live one while live trading is on; one that is being flattened may only sell."""
+    if run.state == RunState.FLATTENING and side == Side.SELL:
+        return
+    if run.state != RunState.RUNNING:
         raise RunNotTrading(f"The bot is {run.state}.", run_id=str(run.id))
+    # Every order passes here, in the transaction that stores it and in the one that marks it as being sent.
+    refuse_live_trading(run.mode)
 
 
 def _locked(intent_id: UUID) -> OrderIntent:

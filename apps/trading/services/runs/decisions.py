@@ -4,6 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
+from apps.core.live_trading import DISABLED, LiveTradingDisabled, is_live_trading_refused
 from apps.core.terms import Side
 from apps.exchange.instrument import Instrument
 from apps.exchange.types import Candle
@@ -64,9 +65,7 @@ def plan_carry_out(
     The decision was taken for the candle, or for the command where one asked for it.
     """
     is_asked = command_id is not None
-    ticker = desk.exchange.ticker(run.pair)
-    standing = standing_of(run, now=desk.clock())
-    terms = assess(plan, standing=standing, instrument=instrument, ticker=ticker)
+    terms = _terms(plan, run=run, instrument=instrument, desk=desk)
     if isinstance(terms, HeldBack):
         trade_skipped(lease=lease, side=plan.side, held=terms, candle_at=candle_at, is_asked=is_asked, now=desk.clock())
         return terms
@@ -77,6 +76,13 @@ def plan_carry_out(
     placement = order_place(lease=lease, intent_id=intent.id, desk=desk)
     placement_settle(placement, side=plan.side, lease=lease, desk=desk)
     return placement
+
+
+def _terms(plan: OrderPlan, *, run: BotRun, instrument: Instrument, desk: Desk) -> Terms | HeldBack:
+    if is_live_trading_refused(run.mode):
+        return HeldBack(LiveTradingDisabled.code, DISABLED)
+    ticker = desk.exchange.ticker(run.pair)
+    return assess(plan, standing=standing_of(run, now=desk.clock()), instrument=instrument, ticker=ticker)
 
 
 def standing_of(run: BotRun, *, now: datetime) -> Standing:

@@ -1,5 +1,6 @@
 """Trading because somebody asked, now."""
 
+from apps.core.live_trading import refuse_live_trading
 from apps.core.terms import Side
 from apps.exchange.errors import NotSent
 from apps.messages.bots import TriggerTrade
@@ -21,13 +22,14 @@ from apps.trading.services.runs.tick import orders_look_after
 def trade_trigger(*, command: TriggerTrade, outside: Outside = LIVE) -> None:
     """Places the order that was asked for, or the one that the strategy wants now. Once, however often it is called.
 
-    Raises CommandDropped where the bot was deleted, BotNotRunning, StrategyHolds, TradeRefused, OrderRejected; BotBusy,
-    HistoryNotReconciled and what reads raise, where a later attempt may help.
+    Raises CommandDropped where the bot was deleted, BotNotRunning, LiveTradingDisabled, StrategyHolds, TradeRefused,
+    OrderRejected; BotBusy, HistoryNotReconciled and what reads raise, where a later attempt may help.
     """
     refuse_deleted(command.bot_id)
     run = BotRun.objects.filter(bot_id=command.bot_id, user_id=command.user_id, state=RunState.RUNNING).first()
     if run is None:
         raise BotNotRunning("The bot is not running, so it cannot trade.", bot_id=str(command.bot_id))
+    refuse_live_trading(run.mode)
     refuse_unreconciled(now=outside.clock())
     with run_lease_wait(run_id=run.id, outside=outside) as lease:
         desk = outside.desk(run)

@@ -7,6 +7,7 @@ import structlog
 from django.db import transaction
 
 from apps.core.context import current_context
+from apps.core.live_trading import refuse_live_trading
 from apps.events.commands.runner import CommandDropped, Delivery
 from apps.events.store.publish import publish
 from apps.exchange.instrument import Instrument
@@ -27,9 +28,10 @@ def run_start(*, command: StartBot, delivery: Delivery, outside: Outside = LIVE)
     """Begins a run: its row, the news of it and the command's end are one transaction.
 
     Raises CommandDropped where the bot runs already, was stopped since or was deleted, UnknownStrategy,
-    InvalidParameters, UnknownPair, HistoryNotReconciled, and what opening the credential raises.
+    InvalidParameters, UnknownPair, LiveTradingDisabled, HistoryNotReconciled, and what opening the credential raises.
     """
     _refuse_unwanted(command)
+    refuse_live_trading(command.config.mode)
     refuse_unreconciled(now=outside.clock())
     run = _run_of(command, now=outside.clock())
     strategy_get(run.definition.strategy).read(run.definition.parameters)

@@ -1,4 +1,4 @@
-"""Fields that the serializers share. Amounts are decimal strings."""
+"""Fields and validators that serializers share. Amounts are decimal strings."""
 
 import json
 from decimal import Decimal
@@ -16,7 +16,7 @@ OBJECT = extend_schema_field({"type": "object", "additionalProperties": True})
 
 
 class AmountField(serializers.DecimalField):
-    """An amount or a price, without trailing zeros."""
+    """An amount, a price or a volume in fixed point, without trailing zeros."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(max_digits=MAX_DIGITS, decimal_places=DECIMAL_PLACES, **options)
@@ -27,6 +27,8 @@ class AmountField(serializers.DecimalField):
 
 @OBJECT
 class ParametersField(serializers.DictField):
+    """A JSON object whose fields something else checks."""
+
     def to_internal_value(self, data: Any) -> Any:
         parameters = super().to_internal_value(data)
         try:

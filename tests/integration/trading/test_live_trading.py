@@ -1,0 +1,214 @@
+"""The workers keep to the switch for live trading by themselves, whatever reached their queues."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.utils import timezone
+from pytest_django import Settings
+
+import apps.trading.tasks  # noqa: F401  (registers what runs commands, as Celery does in a worker)
+from apps.core.live_trading import DISABLED, LiveTradingDisabled
+from apps.core.terms import Mode, Side
+from apps.events.commands.runner import execute
+from apps.events.store.selectors import command_execution_get, stream_list
+from apps.messages.base import Command
+from apps.messages.bots import BotError, StopBot, TriggerTrade
+from apps.messages.trading import BotTradeSkipped
+from apps.trading.models import BotRun, Fill, IntentState, OrderIntent, OrderKind, Position, RunState
+from apps.trading.services.context import live
+from apps.trading.services.orders.placement import order_place
+from apps.trading.services.runs.tick import TickOutcome, tick_run
+from apps.vault.selectors import OpenCredential
+from tests.factories.trading import (
+    SteppingClock,
+    StrictExchange,
+    add_candle,
+    fake_exchange,
+    only_intent,
+    outside_of,
+    planned_order,
+    running_bot,
+    start_command,
+)
+
+pytestmark = pytest.mark.django_db
+
+BUYS_EVERY_CANDLE = {"strategy": "dca", "parameters": {"quote_amount": "50"}}
+
+
+@pytest.fixture
+def exchange(monkeypatch: pytest.MonkeyPatch) -> StrictExchange:
+    """Whatever a live bot's key opens, it is this."""
+    exchange = fake_exchange()
+    key = OpenCredential(uuid4(), uuid4(), Mode.LIVE, "key", "secret")
+    monkeypatch.setattr(live, "credential_open", lambda **_: key)
+    monkeypatch.setattr(live, "exchange_for", lambda _: exchange)
+    return exchange
+
+
+@pytest.fixture
+def switch(settings: Settings) -> Callable[[bool], None]:
+    """Turns live trading on or off for this worker."""
+
+    def turn(is_on: bool) -> None:
+        settings.LIVE_TRADING = is_on
+
+    return turn
+
+
+def ended(command: Command) -> tuple[str, int, str]:
+    execution = command_execution_get(command_id=command.command_id)
+    assert execution is not None
+    return execution.state, execution.attempts, execution.reason
+
+
+def told(run: BotRun, kind: type[Any]) -> list[Any]:
+    messages = [event.message() for event in stream_list(aggregate_type="bot", aggregate_id=run.bot_id)]
+    return [message for message in messages if isinstance(message, kind)]
+
+
+def asked_of(run: BotRun) -> dict[str, Any]:
+    now = timezone.now()
+    return {
+        "command_id": uuid4(),
+        "bot_id": run.bot_id,
+        "user_id": run.user_id,
+        "requested_at": now,
+        "expires_at": now + timedelta(hours=1),
+    }
+
+
+def test_a_start_is_rejected_at_the_first_attempt_with_the_reason(
+    exchange: StrictExchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[object] = []
+    monkeypatch.setattr(live, "exchange_for", opened.append)
+    command = start_command(requested_at=timezone.now(), mode=Mode.LIVE)
+
+    assert execute(command) == "failed: live_trading_disabled"
+
+    state, attempt, reason = ended(command)
+    assert (state, attempt) == ("failed", 1)
+    assert DISABLED in reason
+    assert BotRun.objects.count() == 0
+    assert opened == []
+    [error] = [event.message() for event in stream_list(aggregate_type="bot", aggregate_id=command.bot_id)]
+    assert isinstance(error, BotError)
+    assert (error.code, error.message, error.is_final) == ("live_trading_disabled", DISABLED, True)
+    assert execute(command) == "already failed"
+
+
+def test_a_trade_asked_of_a_running_live_bot_is_rejected(
+    exchange: StrictExchange, switch: Callable[[bool], None]
+) -> None:
+    switch(True)
+    run = running_bot(outside_of(exchange), mode=Mode.LIVE)
+    switch(False)
+    command = TriggerTrade(**asked_of(run), side=Side.BUY, quote_amount=Decimal(50))
+
+    assert execute(command) == "failed: live_trading_disabled"
+
+    assert ended(command)[:2] == ("failed", 1)
+    assert OrderIntent.objects.count() == len(exchange.placed) == 0
+    assert BotRun.objects.get().state == RunState.RUNNING
+
+
+def test_ticks_of_a_running_live_bot_place_nothing_and_say_so_once(
+    exchange: StrictExchange, switch: Callable[[bool], None]
+) -> None:
+    outside = outside_of(exchange)
+    switch(True)
+    run = running_bot(outside, mode=Mode.LIVE, **BUYS_EVERY_CANDLE)
+    switch(False)
+    outcomes = [tick_run(run_id=run.id, outside=outside)]
+    for _ in range(3):
+        add_candle(exchange, 30000)
+        outcomes.append(tick_run(run_id=run.id, outside=outside))
+
+    assert outcomes == [TickOutcome.DECIDED] * 4
+    assert OrderIntent.objects.count() == len(exchange.placed) == 0
+    assert [(skip.code, skip.message) for skip in told(run, BotTradeSkipped)] == [("live_trading_disabled", DISABLED)]
+    run.refresh_from_db()
+    assert run.state == RunState.RUNNING
+
+    switch(True)
+    add_candle(exchange, 30000)
+    tick_run(run_id=run.id, outside=outside)
+    assert len(exchange.placed) == 1
+
+
+def test_ticks_of_a_live_bot_that_holds_sell_nothing(exchange: StrictExchange, switch: Callable[[bool], None]) -> None:
+    outside = outside_of(exchange)
+    switch(True)
+    run = running_bot(outside, mode=Mode.LIVE)
+    tick_run(run_id=run.id, outside=outside)
+    assert only_intent().side == "buy"
+    switch(False)
+    for _ in range(8):
+        add_candle(exchange, 10000)
+        tick_run(run_id=run.id, outside=outside)
+
+    assert len(exchange.placed) == 1
+    assert [(skip.side, skip.code) for skip in told(run, BotTradeSkipped)] == [("sell", "live_trading_disabled")]
+
+
+def test_a_tick_still_books_what_became_of_an_order(exchange: StrictExchange, switch: Callable[[bool], None]) -> None:
+    switch(True)
+    clock = SteppingClock()
+    planned = planned_order(exchange, clock, kind=OrderKind.REST, price=Decimal(20000), mode=Mode.LIVE)
+    order_place(lease=planned.lease, intent_id=planned.intent.id, desk=planned.desk)
+    planned.lease.release()
+    assert only_intent().state == IntentState.OPEN
+    switch(False)
+    exchange.fill(only_intent().txid)
+    clock.sleep(60)
+
+    tick_run(run_id=planned.run.id, outside=outside_of(exchange, clock))
+
+    assert only_intent().state == IntentState.FILLED
+    assert Fill.objects.count() == len(exchange.placed) == 1
+
+
+def test_an_order_that_was_stored_is_not_sent(exchange: StrictExchange, switch: Callable[[bool], None]) -> None:
+    switch(True)
+    planned = planned_order(exchange, mode=Mode.LIVE)
+    switch(False)
+
+    with pytest.raises(LiveTradingDisabled):
+        order_place(lease=planned.lease, intent_id=planned.intent.id, desk=planned.desk)
+
+    assert (only_intent().state, len(exchange.placed)) == (IntentState.PLANNED, 0)
+
+
+@pytest.mark.parametrize("manner", ["pause", "stop", "flatten"])
+def test_a_running_live_bot_can_be_ended(exchange: StrictExchange, switch: Callable[[bool], None], manner: Any) -> None:
+    outside = outside_of(exchange, SteppingClock(timezone.now()))
+    switch(True)
+    run = running_bot(outside, mode=Mode.LIVE, **BUYS_EVERY_CANDLE)
+    tick_run(run_id=run.id, outside=outside)
+    held = Position.objects.get().base_volume
+    assert held > 0
+    switch(False)
+    command = StopBot(**asked_of(run), manner=manner)
+
+    assert execute(command) == "done"
+
+    run.refresh_from_db()
+    assert run.state == RunState.STOPPED
+    assert Position.objects.get().base_volume == (0 if manner == "flatten" else held)
+
+
+def test_a_stop_takes_a_live_bots_orders_off_the_book(exchange: StrictExchange, switch: Callable[[bool], None]) -> None:
+    switch(True)
+    planned = planned_order(exchange, kind=OrderKind.REST, price=Decimal(20000), mode=Mode.LIVE)
+    order_place(lease=planned.lease, intent_id=planned.intent.id, desk=planned.desk)
+    planned.lease.release()
+    switch(False)
+
+    assert execute(StopBot(**asked_of(planned.run))) == "done"
+
+    assert only_intent().state == IntentState.CANCELED
