@@ -47,7 +47,6 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--port-offset", type=int, help="for a name of your own: added to every port of `run`")
     chosen = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, command, text in (
-        ("install", _install, "install what is missing: packages, .venv, Kafka"),
         ("servers", _servers, "start PostgreSQL, RabbitMQ, Redis and Kafka and wait until they answer"),
         ("check", _check, "run every check of the tree: lint, types, dependencies, documents, gateway"),
         ("clean", _clean, "stop the profile and remove its data, logs and secrets"),
@@ -56,6 +55,9 @@ def _parser() -> argparse.ArgumentParser:
         ("env", _env, "print the environment that talks to this profile, for eval"),
     ):
         chosen.add_parser(name, parents=[common], help=text).set_defaults(command=command)
+    install_ = chosen.add_parser("install", parents=[common], help="install what is missing: packages, .venv, Kafka")
+    install_.add_argument("--tests", action="store_true", help="also the browser that tests drive")
+    install_.set_defaults(command=_install)
     stop = chosen.add_parser("stop", parents=[common], help="stop every process of the profile")
     stop.add_argument("--applications", action="store_true", help="leave the servers up")
     stop.set_defaults(command=_stop)
@@ -81,15 +83,15 @@ def _interrupt(_: int, __: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _install(profile: Profile, _: argparse.Namespace) -> int:
-    run.prepare(profile)
+def _install(profile: Profile, options: argparse.Namespace) -> int:
+    run.prepare(profile, with_browser=options.tests)
     say("  Everything is installed.")
     return 0
 
 
 def _servers(profile: Profile, _: argparse.Namespace) -> int:
     with run.starting(profile, "starting servers") as started:
-        run.servers(profile, started)
+        run.servers(profile, started, with_browser=profile.is_for_tests)
     return 0
 
 

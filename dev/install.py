@@ -26,23 +26,27 @@ REQUIREMENTS = ROOT / "requirements" / "dev.txt"
 APT_LOG = TOOLS / "apt.log"
 PIP_LOG = TOOLS / "pip.log"
 JAVA_PACKAGES = ("openjdk-17-jre-headless", "openjdk-21-jre-headless", "default-jre-headless")
+BROWSER_PACKAGE = "chromium"
 # Debian asks this file whether a package may start its server; 101 says no.
 POLICY = Path("/usr/sbin/policy-rc.d")
 POLICY_MARK = "# muckard: while its packages are installed"
 
 
-def install(servers: frozenset[str]) -> None:
-    """Everything for these servers (names as in SERVER_URLS), nginx and the venv. Harmless when all is there."""
+def install(servers: frozenset[str], *, with_browser: bool = False) -> None:
+    """Everything for these servers (names as in SERVER_URLS), nginx and the venv. Harmless when all is there.
+
+    `with_browser` adds Chromium, which tests drive; the platform itself does not need it.
+    """
     with lock(TOOLS / "install.lock", "installing"):
         processes.end_forgotten_helpers(EVERYBODY)
-        packages = missing_packages(servers)
+        packages = missing_packages(servers, with_browser=with_browser)
         if packages:
             _install_packages(packages)
         kafka = [_fetch_kafka] if "kafka" in servers and not jars.are_there() else []
         commands.in_parallel([_install_venv, *kafka])
 
 
-def missing_packages(servers: frozenset[str]) -> list[str]:
+def missing_packages(servers: frozenset[str], *, with_browser: bool = False) -> list[str]:
     """The distribution's packages to install, by what is not found on this machine."""
     missing = []
     if "postgres" in servers and postgres.programs() is None:
@@ -53,6 +57,8 @@ def missing_packages(servers: frozenset[str]) -> list[str]:
         missing.append("redis-server")
     if not nginx():
         missing.append("nginx")
+    if with_browser and not browser():
+        missing.append(BROWSER_PACKAGE)
     if "kafka" in servers and java.find() is None:
         missing.append(JAVA_PACKAGES[0])
     if "kafka" in servers and not jars.are_there() and not shutil.which("mvn"):
@@ -65,6 +71,11 @@ def missing_packages(servers: frozenset[str]) -> list[str]:
 def nginx() -> str | None:
     """The program; /usr/sbin is not on everybody's path."""
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+
+
+def browser() -> str | None:
+    """The browser that tests drive, without a window: Debian's package, or a Chrome that is there already."""
+    return next((path for name in (BROWSER_PACKAGE, "google-chrome") if (path := shutil.which(name))), None)
 
 
 def _install_packages(packages: list[str]) -> None:

@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 20.0
 ADMIN = "admin@example.com"
 # Exit codes of the starter: 1 says that the platform is not up, this one that it is up and does not do its work.
 SMOKE_TEST_FAILED = 3
-ALL_TESTS = ("tests/unit", "tests/integration", "tests/chaos", "tests/acceptance")
+ALL_TESTS = ("tests/unit", "tests/integration", "tests/chaos", "tests/acceptance", "tests/browser")
 
 
 @contextmanager
@@ -52,20 +52,22 @@ def _clearing_up() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def prepare(profile: Profile, refuse_busy: Sequence[Callable[[Profile], None]] = ()) -> None:
+def prepare(
+    profile: Profile, refuse_busy: Sequence[Callable[[Profile], None]] = (), *, with_browser: bool = False
+) -> None:
     """What every command that starts something needs first. A port that is taken is said before anything is done."""
     profile.create()
     secrets.create(profile)
     for refuse in refuse_busy:
         refuse(profile)
-    install.install(frozenset(server.name for server in lifecycle.local_servers(profile)))
+    install.install(frozenset(server.name for server in lifecycle.local_servers(profile)), with_browser=with_browser)
     secrets.create_key_pairs(profile)
 
 
-def servers(profile: Profile, started: list[str]) -> None:
-    """The servers and nothing else."""
+def servers(profile: Profile, started: list[str], *, with_browser: bool = False) -> None:
+    """The servers and nothing else; `with_browser` installs what tests of pages need besides."""
     began_at = time.monotonic()
-    prepare(profile, SERVER_REFUSALS)
+    prepare(profile, SERVER_REFUSALS, with_browser=with_browser)
     lifecycle.start_servers(profile, started)
     say(f"  The servers of profile {profile.name} are ready after {time.monotonic() - began_at:.1f} s.")
 
@@ -108,7 +110,7 @@ def platform(profile: Profile, *, detach: bool, with_smoke_test: bool) -> int:
 def tests(profile: Profile, arguments: Sequence[str], *, keep: bool) -> int:
     """The servers, then pytest. What this call started is stopped, whatever became of the tests."""
     with starting(profile, "starting servers for tests") as started:
-        servers(profile, started)
+        servers(profile, started, with_browser=True)
     try:
         command = [str(install.VENV / "bin" / "pytest"), *(arguments or ALL_TESTS)]
         given = environment.for_processes(profile, os.environ)

@@ -9,6 +9,9 @@ from hypothesis import settings
 from pytest_django import DjangoDbBlocker
 
 from apps.ops import database
+from tests.running_platform import platform_url
+
+__all__ = ["platform_url"]
 
 # How long an example takes says nothing on a shared machine.
 settings.register_profile("muckard", deadline=None)

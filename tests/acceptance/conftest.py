@@ -1,32 +1,13 @@
-"""The whole platform as it runs: every process, behind the gateway, on the servers of the profile `test`."""
+"""Clients of the whole platform."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from apps.ops.smoke_test.client import PlatformClient
-from tests.environment import OUTSIDE
 
-ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "correct horse battery staple"
-
-
-@pytest.fixture(scope="session")
-def platform_url() -> str:
-    """The gateway's address. The processes stay up for the next test; `make test` and `make stop-test` end them."""
-    command = [sys.executable, "dev/stack.py", "run", "--profile", "test", "--detach", "--no-smoke-test"]
-    # Not os.environ: a fixture for RabbitMQ may have put a virtual host of its own there.
-    environment = {name: value for name, value in OUTSIDE.items() if not name.startswith("MUCKARD_")}
-    result = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=180
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    return os.environ["MUCKARD_PUBLIC_URL"]
 
 
 @pytest.fixture

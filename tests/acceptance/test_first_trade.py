@@ -2,9 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -12,10 +9,9 @@ import pytest
 
 from apps.ops.smoke_test.client import PlatformClient
 from apps.ops.smoke_test.steps import Narrator, Outcome, smoke_test
+from tests.running_platform import manage, profile_folder
 
 pytestmark = pytest.mark.timeout(240)
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -33,16 +29,8 @@ def outcome(platform_url: str) -> Outcome:
     )
 
 
-def _manage(*arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "SERVICE": "staff", "MUCKARD_ENVIRONMENT": "development"}
-    return subprocess.run(
-        [sys.executable, "manage.py", *arguments],
-        cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
-
-
 def _from_kafka(bot_id: str) -> list[dict[str, Any]]:
-    result = _manage("replay_events", "--source", "kafka", "--aggregate", f"bot:{bot_id}", "--jsonl", "-")
+    result = manage("replay_events", "--source", "kafka", "--aggregate", f"bot:{bot_id}", "--jsonl", "-")
     assert result.returncode == 0, result.stderr
     return [json.loads(line) for line in result.stdout.splitlines()]
 
@@ -69,7 +57,7 @@ def test_the_bot_s_events_in_kafka_are_in_order(outcome: Outcome) -> None:
 
 
 def test_the_whole_story_is_in_the_event_store(outcome: Outcome) -> None:
-    result = _manage("replay_events", "--source", "store", "--aggregate", f"bot:{outcome.bot['id']}", "--jsonl", "-")
+    result = manage("replay_events", "--source", "store", "--aggregate", f"bot:{outcome.bot['id']}", "--jsonl", "-")
     types = [json.loads(line)["type"] for line in result.stdout.splitlines()]
 
     assert types[:2] == ["bot.start", "bot.started"]
@@ -78,7 +66,7 @@ def test_the_whole_story_is_in_the_event_store(outcome: Outcome) -> None:
 
 
 def test_the_event_store_is_whole(outcome: Outcome) -> None:
-    result = _manage("audit_verify")
+    result = manage("audit_verify")
 
     assert result.returncode == 0, result.stdout + result.stderr
     assert "The event store is whole." in result.stdout
@@ -86,7 +74,7 @@ def test_the_event_store_is_whole(outcome: Outcome) -> None:
 
 def test_no_secret_is_in_any_log(outcome: Outcome) -> None:
     """Every secret of the profile, searched for in every line that the platform's processes have written."""
-    folder = ROOT / ".local" / "test"
+    folder = profile_folder()
     secrets = [path.read_text().strip() for path in (folder / "secrets").rglob("*") if path.is_file()]
     secrets = [secret for secret in secrets if len(secret) >= 16 and "PUBLIC" not in secret]
     assert secrets

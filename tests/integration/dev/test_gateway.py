@@ -244,7 +244,7 @@ def test_every_answer_carries_the_security_headers_once(running: Gateway) -> Non
 
         assert response.headers.get_all("X-Content-Type-Options") == ["nosniff"]
         assert response.headers.get_all("X-Frame-Options") == ["DENY"]
-        assert response.headers.get_all("Referrer-Policy") == ["no-referrer"]
+        assert response.headers.get_all("Referrer-Policy") == ["same-origin"]
         assert response.headers.get_all("Content-Security-Policy") == ["default-src 'none'; frame-ancestors 'none'"]
         assert response.headers.get_all("Server") == ["nginx"]
 

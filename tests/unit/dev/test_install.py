@@ -41,6 +41,12 @@ def test_a_server_that_a_url_names_is_not_installed() -> None:
     assert install.missing_packages(frozenset({"redis"})) == ["redis-server", "nginx", "python3-venv"]
 
 
+@pytest.mark.usefixtures("bare_machine")
+def test_a_browser_is_installed_for_tests_only() -> None:
+    assert "chromium" not in install.missing_packages(SERVERS)
+    assert "chromium" in install.missing_packages(SERVERS, with_browser=True)
+
+
 def test_a_machine_that_has_all_lacks_nothing() -> None:
     assert install.missing_packages(SERVERS) == []
 
