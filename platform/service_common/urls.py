@@ -2,23 +2,28 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.urls import path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from apps.ops.api.views import LiveView, MetricsView, ReadyView
 
 
 def common_urls() -> list[Any]:
+    """Health and metrics at fixed paths; the document and its page at the paths that the gateway gives them too."""
     return [
         path("health/live", LiveView.as_view()),
         path("health/ready", ReadyView.as_view()),
         path("metrics", MetricsView.as_view()),
         path(
-            "api/schema/", SpectacularAPIView.as_view(authentication_classes=[], permission_classes=[]), name="schema"
+            f"api/schema/{settings.SERVICE}/",
+            SpectacularAPIView.as_view(authentication_classes=[], permission_classes=[]),
+            name="schema",
         ),
+        # The split view has no script inside the page, which a content security policy would have to allow.
         path(
-            "api/docs/",
-            SpectacularSwaggerView.as_view(url_name="schema", authentication_classes=[], permission_classes=[]),
+            f"api/docs/{settings.SERVICE}/",
+            SpectacularSwaggerSplitView.as_view(url_name="schema", authentication_classes=[], permission_classes=[]),
             name="docs",
         ),
     ]

@@ -11,7 +11,6 @@ globals().update(
             "django.contrib.admin",
             "django.contrib.sessions",
             "django.contrib.messages",
-            "django.contrib.staticfiles",
             "apps.audit",
             "apps.exchange",
             "apps.accounts",
@@ -23,7 +22,6 @@ globals().update(
             "apps.trading",
         ],
         middleware=[
-            "whitenoise.middleware.WhiteNoiseMiddleware",
             "django.contrib.sessions.middleware.SessionMiddleware",
             "django.middleware.csrf.CsrfViewMiddleware",
             "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -31,7 +29,5 @@ globals().update(
             "django.middleware.clickjacking.XFrameOptionsMiddleware",
         ],
         **account_settings("staff"),
-        STATIC_URL="/static/",
-        WHITENOISE_USE_FINDERS=True,
     )
 )

@@ -15,7 +15,7 @@ from tests.running_platform import manage
 
 PASSWORD = "correct horse battery staple"
 # Long enough for the first page of a process on a shared machine.
-TIMEOUT_MS = 15_000
+TIMEOUT_MS = 30_000
 expect.set_options(timeout=TIMEOUT_MS)
 
 

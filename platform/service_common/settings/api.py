@@ -37,6 +37,11 @@ def rest_framework(env: Environment, service: str) -> dict[str, Any]:
             "VERSION": "1.0.0",
             "OAS_VERSION": "3.1.1",
             "SERVE_INCLUDE_SCHEMA": False,
+            # The page's scripts are served by the service itself, in the version that requirements/ pins.
+            "SWAGGER_UI_DIST": "SIDECAR",
+            "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+            # Without this Swagger UI sends the document's address to validator.swagger.io.
+            "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
             "COMPONENT_SPLIT_REQUEST": True,
             "SCHEMA_PATH_PREFIX": "/api/v1",
             "ENUM_NAME_OVERRIDES": ENUM_NAMES.get(service, {}),

@@ -11,10 +11,17 @@ ROOT = Path(__file__).resolve().parents[3]
 
 # Django's own apps that simplejwt's token classes need. Only the user service and the staff site have their tables.
 DJANGO_APPS = ["django.contrib.contenttypes", "django.contrib.auth"]
-LIBRARY_APPS = ["rest_framework", "drf_spectacular", "django_structlog"]
+LIBRARY_APPS = [
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_structlog",
+]
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "apps.core.middleware.RequestContextMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -46,6 +53,10 @@ def service_settings(
             "APPEND_SLASH": False,
             "DATA_UPLOAD_MAX_MEMORY_SIZE": 256 * 1024,
             "SECURE_CONTENT_TYPE_NOSNIFF": True,
+            # As the gateway says it. With no-referrer browsers send `Origin: null`, which CSRF checks refuse.
+            "SECURE_REFERRER_POLICY": "same-origin",
+            "STATIC_URL": "/static/",
+            "WHITENOISE_USE_FINDERS": True,
             "DATABASES": {"default": database.database(env, service)},
             "TEMPLATES": [
                 {
