@@ -4,7 +4,9 @@ circus (circusd) starts them, starts again what dies, and ends them in order; a 
 docker/docker-compose.microservices.yml lists the same processes for containers.
 """
 
+import os
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,11 +30,12 @@ class Application:
     stop_seconds: int = 15
 
 
-def web(service: str, project: str, port: int, *, threads: int = 8) -> Application:
-    """An HTTP service: one process, threads for requests that wait, connections kept longer than the gateway does."""
+def web(service: str, project: str, port: int, *, workers: str, threads: int = 8) -> Application:
+    """An HTTP service: processes, threads for requests that wait, connections kept longer than the gateway does."""
     bind = f"127.0.0.1:{port}"
     options = (
-        f"--worker-class gthread --workers 1 --threads {threads} --keep-alive 75 --timeout 60 --graceful-timeout 10"
+        f"--worker-class gthread --workers {workers} --threads {threads} --keep-alive 75 --timeout 60 "
+        "--graceful-timeout 10"
     )
     more = "--worker-tmp-dir /dev/shm --no-control-socket --log-level warning"
     return Application(
@@ -58,15 +61,16 @@ def witness(profile: Profile) -> Path:
     return profile.folder / "witness" / "notes"
 
 
-def applications(profile: Profile) -> list[Application]:
-    """Every process but the gateway, the ones that others wait for first."""
+def applications(profile: Profile, environ: Mapping[str, str] = os.environ) -> list[Application]:
+    """Every process but the gateway, the ones that others wait for first. Raises StackError for an unusable setting."""
     port = profile.ports
+    workers = gateway.whole_number(environ, environment.WEB_WORKERS_VARIABLE, "1")
     return [
-        web("user", "user_service", port["user"]),
-        web("kraken", "kraken_service", port["kraken"], threads=16),
-        web("bot", "bot_service", port["bot"], threads=4),
-        web("staff", "staff_site", port["staff"]),
-        web("paper", "paper_exchange", port["paper"]),
+        web("user", "user_service", port["user"], workers=workers),
+        web("kraken", "kraken_service", port["kraken"], workers=workers, threads=16),
+        web("bot", "bot_service", port["bot"], workers=workers, threads=4),
+        web("staff", "staff_site", port["staff"], workers=workers),
+        web("paper", "paper_exchange", port["paper"], workers=workers),
         manage("relay", f"relay_events --metrics-port {port['relay_metrics']}", "staff", "relay"),
         manage("dispatcher", f"dispatch_commands --metrics-port {port['dispatcher_metrics']}", "staff", "dispatcher"),
         manage("router", f"route_failures --metrics-port {port['router_metrics']}", "staff", "dispatcher"),

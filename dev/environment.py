@@ -19,8 +19,12 @@ SERVER_URLS = {
     "redis": "REDIS_URL",
     "kafka": "KAFKA_BOOTSTRAP_SERVERS",
 }
+# How many processes each HTTP service has
+WEB_WORKERS_VARIABLE = "MUCKARD_WEB_WORKERS"
 # Read by the starter and the gateway only; to an application they would be unknown.
-STARTER_VARIABLES = gateway.VARIABLES | {variable(name) for name in SERVER_PORTS | METRICS_PORTS}
+STARTER_VARIABLES = (
+    gateway.VARIABLES | {WEB_WORKERS_VARIABLE} | {variable(name) for name in SERVER_PORTS | METRICS_PORTS}
+)
 # What the paper exchange replays where MARKET_DATA names nothing and this file is there; else it makes up a market.
 RECORDED_MARKET = ROOT.parent / "shared" / "data" / "kraken" / "XBTUSD_60_2018-2021.csv"
 _TYPED = ROOT / "platform" / "service_common" / "environment.py"

@@ -1,12 +1,14 @@
 """The gateway's configuration in a real nginx, before a service that says what it was asked."""
 
 import json
+import resource
 import signal
 import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from http.client import HTTPConnection, HTTPResponse
@@ -366,3 +368,40 @@ def test_nothing_of_a_request_is_written_to_disk(running: Gateway) -> None:
     written = [path for path in gateway.folder(running.profile).rglob("*") if path.is_file() and path.suffix != ".pid"]
 
     assert written == [gateway.configuration_file(running.profile)]
+
+
+HELD = 1500
+UNFINISHED = b"GET /api/v1/bot HTTP/1.1\r\nHost: gateway.example\r\n"
+
+
+@pytest.fixture
+def may_open_many_files() -> Iterator[None]:
+    """As many as the machine allows: the usual limit of 1,024 is below what this process is to hold."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.usefixtures("may_open_many_files")
+def test_many_open_connections_cost_nobody_an_answer(start: Start) -> None:
+    unlimited = {"MUCKARD_GATEWAY_RATE": "100000", "MUCKARD_GATEWAY_BURST": "100000"}
+    crowded = start("crowded", unlimited)
+    address = ("127.0.0.1", crowded.profile.ports["gateway"])
+    with ExitStack() as held:
+        clients = [held.enter_context(socket.create_connection(address, timeout=30)) for _ in range(HELD)]
+        for client in clients:
+            # Half a request: nginx may close an idle connection when it runs short, but not this one.
+            client.sendall(UNFINISHED)
+
+        statuses = [crowded.ask("GET", "/api/v1/bot")[0].status for _ in range(20)]
+        finished = [_finish(client) for client in clients[-20:]]
+
+    assert set(statuses) == {200}
+    assert set(finished) == {b"HTTP/1.1 200"}
+    assert "worker_connections" not in crowded.profile.log("gateway").read_text()
+
+
+def _finish(client: socket.socket) -> bytes:
+    client.sendall(b"Connection: close\r\n\r\n")
+    return client.recv(12)

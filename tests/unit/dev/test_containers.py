@@ -12,6 +12,7 @@ import yaml
 
 from dev import applications, containers, gateway
 from dev import profile as profiles
+from dev.errors import StackError
 from dev.profile import ROOT, Profile
 from docker import healthy
 
@@ -64,9 +65,40 @@ def test_the_same_processes_serve_figures_in_a_container_and_to_other_containers
 
 def test_gunicorn_runs_with_the_same_options_in_a_container(make_profile: Callable[..., Profile]) -> None:
     user = next(each for each in applications.applications(make_profile("run")) if each.name == "user")
-    shared = OWN["user"]["environment"]["GUNICORN_CMD_ARGS"].split()
+    shared = re.sub(r"\$\{\w+:-(\w+)\}", r"\1", OWN["user"]["environment"]["GUNICORN_CMD_ARGS"]).split()
 
     assert [option for option in user.command if option not in ("gunicorn", "--bind")][2:] == shared
+
+
+def test_the_number_of_web_processes_is_one_setting_here_and_there(make_profile: Callable[..., Profile]) -> None:
+    local = applications.applications(make_profile("run"), {"MUCKARD_WEB_WORKERS": "3"})
+    web = [application for application in local if application.command[0] == "gunicorn"]
+
+    assert len(web) == 5
+    for application in web:
+        assert "--workers 3" in " ".join(application.command), application.name
+        in_container = OWN[application.name]
+        assert "--workers ${MUCKARD_WEB_WORKERS:-1} " in in_container["environment"]["GUNICORN_CMD_ARGS"]
+        assert "--workers" not in in_container["command"]
+
+
+def test_a_number_of_web_processes_that_is_none_is_refused_by_name(make_profile: Callable[..., Profile]) -> None:
+    with pytest.raises(StackError, match="MUCKARD_WEB_WORKERS='none'"):
+        applications.applications(make_profile("run"), {"MUCKARD_WEB_WORKERS": "none"})
+
+
+def test_the_gateway_may_open_a_file_for_every_connection_that_it_holds() -> None:
+    template = gateway.TEMPLATE.read_text()
+    connections, files = (
+        int(re.findall(rf"^\s*{directive} (\d+);", template, re.MULTILINE)[0])
+        for directive in ("worker_connections", "worker_rlimit_nofile")
+    )
+    allowed = MICROSERVICES["services"]["gateway"]["ulimits"]["nofile"]
+
+    assert connections >= 8192
+    # Listening sockets, logs and the like come on top.
+    assert files >= connections + 512
+    assert min(allowed["soft"], allowed["hard"]) >= files
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))

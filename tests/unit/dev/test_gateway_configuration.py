@@ -12,7 +12,7 @@ def test_every_placeholder_of_the_template_gets_a_value(make_profile: Callable[.
     text = gateway.render(gateway.TEMPLATE.read_text(), gateway.values(make_profile("run"), {}))
 
     assert "${" not in text
-    assert "listen 127.0.0.1:8080;" in text
+    assert "listen 127.0.0.1:8080 backlog=4096;" in text
 
 
 def test_a_placeholder_that_nothing_fills_is_refused_by_name() -> None:
