@@ -5,7 +5,9 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from apps.trading.models import BotRun, BotSwitch, Fill, LedgerEntry, OrderIntent, Position
+from apps.trading.models.ledger import Fill, LedgerEntry, Position
+from apps.trading.models.orders import OrderIntent
+from apps.trading.models.runs import BotRun, BotSwitch
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from apps.events.process.progress import Backlog
-from apps.trading.models import BotRun, RunState
+from apps.trading.models.runs import BotRun, RunState
 from apps.trading.selectors import orders_to_reconcile
 
 

@@ -82,3 +82,10 @@ class ContradictoryEvidence(PlatformError):
 
     code = "contradictory_evidence"
     http_status = 500
+
+
+class IllegalTransition(PlatformError):
+    """An order's state was to change in a way that models/order_states.py does not allow."""
+
+    code = "illegal_transition"
+    http_status = 500

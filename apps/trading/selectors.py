@@ -5,7 +5,9 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
-from apps.trading.models import ACTIVE_STATES, BotRun, IntentState, OrderIntent, RunState
+from apps.trading.models.order_states import ACTIVE_STATES, IntentState
+from apps.trading.models.orders import OrderIntent
+from apps.trading.models.runs import BotRun, RunState
 
 # Ticks look after the orders of runs that run; what they leave lying this long is the reconciler's.
 LEFT_LYING = timedelta(seconds=30)

@@ -18,7 +18,8 @@ from apps.exchange.types import Candle, OrderRequest, Submission
 from apps.messages.base import Command
 from apps.messages.bots import BotConfig, StartBot, StopBot, TriggerTrade
 from apps.trading.ids import decision_id
-from apps.trading.models import BotRun, OrderIntent, OrderKind
+from apps.trading.models.orders import OrderIntent, OrderKind
+from apps.trading.models.runs import BotRun
 from apps.trading.services.context.dependencies import Desk, Outside
 from apps.trading.services.context.run_lease import RunLease, lease_take
 from apps.trading.services.orders.lifecycle import SizedOrder, intent_plan

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from apps.trading.models import BotRun, Fill, OrderIntent
+from apps.trading.models.ledger import Fill
+from apps.trading.models.orders import OrderIntent
+from apps.trading.models.runs import BotRun
 from apps.trading.services.runs.tick import tick_run
 from tests.factories.accounts import make_user
 from tests.factories.trading import fake_exchange, outside_of, running_bot

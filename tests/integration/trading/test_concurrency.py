@@ -14,7 +14,10 @@ from django.db import connection
 from apps.events.commands.runner import CommandDropped
 from apps.exchange.types import OrderRequest, Submission
 from apps.trading.errors import TradeRefused
-from apps.trading.models import BotRun, Fill, IntentState, LedgerAccount, LedgerEntry, OrderIntent, Position, RunState
+from apps.trading.models.ledger import Fill, LedgerAccount, LedgerEntry, Position
+from apps.trading.models.order_states import IntentState
+from apps.trading.models.orders import OrderIntent
+from apps.trading.models.runs import BotRun, RunState
 from apps.trading.services.context.dependencies import Outside
 from apps.trading.services.runs.manual_trade import trade_trigger
 from apps.trading.services.runs.schedule import runs_take_due

@@ -14,7 +14,9 @@ from apps.events.store.selectors import stream_list
 from apps.exchange.fake import FakeExchange
 from apps.messages.trading import BotTradeExecuted, TradeExecuted
 from apps.trading.errors import LeaseLost
-from apps.trading.models import Fill, IntentState, LedgerEntry, OrderIntent, Position
+from apps.trading.models.ledger import Fill, LedgerEntry, Position
+from apps.trading.models.order_states import IntentState
+from apps.trading.models.orders import OrderIntent
 from apps.trading.services.context import run_lease
 from apps.trading.services.orders import fills, placement
 from apps.trading.services.orders.reconciliation import orders_reconcile

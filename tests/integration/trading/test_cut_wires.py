@@ -13,7 +13,10 @@ from pytest_django import Settings
 from apps.exchange.nonce import signing_turn
 from apps.exchange.port import Exchange
 from apps.exchange.types import OrderStatus
-from apps.trading.models import BotRun, Fill, IntentState, OrderIntent, Position
+from apps.trading.models.ledger import Fill, Position
+from apps.trading.models.order_states import IntentState
+from apps.trading.models.orders import OrderIntent
+from apps.trading.models.runs import BotRun
 from apps.trading.services.context.dependencies import Outside
 from apps.trading.services.context.live import exchange_of
 from apps.trading.services.context.run_lease import LEASE

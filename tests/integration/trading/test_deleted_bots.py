@@ -14,7 +14,7 @@ from apps.events.commands.runner import execute
 from apps.events.store.selectors import stream_list
 from apps.messages.base import Command
 from apps.messages.bots import BotStarted, BotStopped, StopBot, StopDeletedBot, TriggerTrade
-from apps.trading.models import BotRun, BotSwitch, RunState
+from apps.trading.models.runs import BotRun, BotSwitch, RunState
 from apps.trading.services.context import live
 from apps.vault.selectors import OpenCredential
 from tests.factories.bots import BotFactory

@@ -23,7 +23,10 @@ from apps.exchange.types import (
 )
 from apps.messages.bots import BotError
 from apps.trading.errors import ContradictoryEvidence, LeaseLost, RunNotTrading
-from apps.trading.models import BotRun, Fill, IntentState, OrderIntent, OrderKind, Position, RunState
+from apps.trading.models.ledger import Fill, Position
+from apps.trading.models.order_states import IntentState
+from apps.trading.models.orders import OrderIntent, OrderKind
+from apps.trading.models.runs import BotRun, RunState
 from apps.trading.services.context.run_lease import lease_take
 from apps.trading.services.orders.lifecycle import SizedOrder, intent_accepted, intent_end, intent_plan
 from apps.trading.services.orders.placement import order_place, order_take_over, orders_sync, resting_intents

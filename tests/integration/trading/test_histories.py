@@ -15,7 +15,9 @@ from apps.exchange.types import OrderRequest, OrderType
 from apps.messages.bots import BotError
 from apps.trading.errors import HistoryNotReconciled
 from apps.trading.ids import new_cl_ord_id
-from apps.trading.models import BotRun, OrderIntent, ReconciledHistory, RunState
+from apps.trading.models.histories import ReconciledHistory
+from apps.trading.models.orders import OrderIntent
+from apps.trading.models.runs import BotRun, RunState
 from apps.trading.scheduler import Scheduler
 from apps.trading.services.context.dependencies import Outside
 from apps.trading.services.runs.histories import history_reconcile

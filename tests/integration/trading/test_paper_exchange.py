@@ -13,7 +13,10 @@ from apps.events.store.selectors import stream_list
 from apps.exchange.types import OrderStatus
 from apps.messages.bots import StopBot
 from apps.messages.trading import BotTradeExecuted
-from apps.trading.models import Fill, IntentState, LedgerAccount, LedgerEntry, OrderIntent, Position, RunState
+from apps.trading.models.ledger import Fill, LedgerAccount, LedgerEntry, Position
+from apps.trading.models.order_states import IntentState
+from apps.trading.models.orders import OrderIntent
+from apps.trading.models.runs import RunState
 from apps.trading.services.runs.tick import TickOutcome, tick_run
 from tests.integration.trading.conftest import DEPOSIT, paper_bot
 

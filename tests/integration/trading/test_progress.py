@@ -12,7 +12,7 @@ from apps.events.models import ProcessHeartbeat
 from apps.events.process import heartbeats
 from apps.trading.management.commands import reconcile_orders
 from apps.trading.management.commands.reconcile_orders import Reconciler
-from apps.trading.models import BotRun
+from apps.trading.models.runs import BotRun
 from apps.trading.scheduler import Scheduler
 from tests.brokers import eventually
 from tests.factories.trading import fake_exchange, only_intent, outside_of, planned_order, running_bot

@@ -13,7 +13,9 @@ from apps.exchange.fake import FakeExchange, SubmitFault
 from apps.exchange.types import OrderRequest, OrderStatus, OrderType
 from apps.messages.bots import BotError
 from apps.trading.ids import new_cl_ord_id
-from apps.trading.models import Fill, IntentState, OrderIntent, OrderKind, Position
+from apps.trading.models.ledger import Fill, Position
+from apps.trading.models.order_states import IntentState
+from apps.trading.models.orders import OrderIntent, OrderKind
 from apps.trading.services.orders.lifecycle import intent_mark_cancel_requested
 from apps.trading.services.orders.manual_resolution import order_judge
 from apps.trading.services.orders.placement import order_place

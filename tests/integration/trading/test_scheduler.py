@@ -12,7 +12,7 @@ from apps.events.models import ProcessHeartbeat
 from apps.messages.base import WakeUp
 from apps.messages.bots import TickBot
 from apps.trading import scheduler as scheduler_module
-from apps.trading.models import BotRun, RunState
+from apps.trading.models.runs import BotRun, RunState
 from apps.trading.scheduler import Scheduler
 from apps.trading.services.runs.schedule import runs_take_due
 from tests.brokers import RabbitMQ

@@ -18,7 +18,8 @@ from apps.exchange.types import OrderRequest, OrderType
 from apps.messages.bots import BotStarted
 from apps.strategies.base import InvalidParameters, UnknownStrategy
 from apps.trading.ids import new_cl_ord_id
-from apps.trading.models import BotRun, BotSwitch, Position, RunState
+from apps.trading.models.ledger import Position
+from apps.trading.models.runs import BotRun, BotSwitch, RunState
 from apps.trading.services.runs.schedule import runs_take_due
 from apps.trading.services.runs.start import run_start
 from tests.factories.trading import (

@@ -16,7 +16,8 @@ from apps.messages.base import Command
 from apps.messages.bots import BotError, BotStarted, BotStopped, StartBot, StopBot, TickBot, TriggerTrade
 from apps.trading import tasks
 from apps.trading.errors import WrongMode
-from apps.trading.models import BotRun, Fill, RunState
+from apps.trading.models.ledger import Fill
+from apps.trading.models.runs import BotRun, RunState
 from apps.trading.services.context import live
 from apps.vault.selectors import OpenCredential
 from tests.factories.trading import StrictExchange, fake_exchange, start_command

@@ -11,7 +11,10 @@ from apps.exchange.fake import INSUFFICIENT_FUNDS, FakeExchange
 from apps.messages.base import Message
 from apps.messages.bots import BotError, BotStopped
 from apps.messages.trading import BotTradeExecuted, BotTradeSkipped, TradeExecuted
-from apps.trading.models import BotRun, Fill, IntentState, LedgerAccount, LedgerEntry, OrderIntent, Position, RunState
+from apps.trading.models.ledger import Fill, LedgerAccount, LedgerEntry, Position
+from apps.trading.models.order_states import IntentState
+from apps.trading.models.orders import OrderIntent
+from apps.trading.models.runs import BotRun, RunState
 from apps.trading.services.context.dependencies import Outside
 from apps.trading.services.context.run_lease import lease_take
 from apps.trading.services.runs.tick import TickOutcome, tick_run

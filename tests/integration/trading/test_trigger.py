@@ -11,7 +11,10 @@ from apps.exchange.errors import NotSent
 from apps.exchange.fake import INSUFFICIENT_FUNDS, SubmitFault
 from apps.messages.trading import BotTradeSkipped
 from apps.trading.errors import BotNotRunning, OrderRejected, StrategyHolds, TradeRefused
-from apps.trading.models import BotRun, Fill, IntentState, OrderIntent, Position, RunState
+from apps.trading.models.ledger import Fill, Position
+from apps.trading.models.order_states import IntentState
+from apps.trading.models.orders import OrderIntent
+from apps.trading.models.runs import BotRun, RunState
 from apps.trading.services.context.dependencies import Outside
 from apps.trading.services.context.run_lease import LEASE, lease_take
 from apps.trading.services.runs.manual_trade import trade_trigger

@@ -11,7 +11,7 @@ from apps.core.terms import Side
 from apps.exchange.fake import XBTUSD, FakeExchange
 from apps.exchange.types import Ticker
 from apps.strategies.base import OrderPlan
-from apps.trading.models import OrderKind
+from apps.trading.models.orders import OrderKind
 from apps.trading.risk import HeldBack, Standing, Terms, assess
 from apps.trading.services.orders.positions import WORST_FEE_RATE, worst_cost
 

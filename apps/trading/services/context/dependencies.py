@@ -8,7 +8,7 @@ from datetime import datetime
 from django.utils import timezone
 
 from apps.exchange.port import Exchange
-from apps.trading.models import BotRun
+from apps.trading.models.runs import BotRun
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from apps.exchange.factory import exchange_for
 from apps.exchange.port import Exchange
 from apps.trading.errors import WrongMode
-from apps.trading.models import BotRun
+from apps.trading.models.runs import BotRun
 from apps.trading.services.context.dependencies import Outside
 from apps.vault.selectors import credential_open
 

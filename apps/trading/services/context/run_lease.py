@@ -11,7 +11,7 @@ from django.db.models import F
 
 from apps.events.commands.worker.identity import has_died, this_worker
 from apps.trading.errors import BotBusy, LeaseLost
-from apps.trading.models import BotRun
+from apps.trading.models.runs import BotRun
 from apps.trading.services.context.dependencies import Outside
 
 # Longer than any one call to the exchange; holders renew before each.

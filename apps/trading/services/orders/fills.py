@@ -17,7 +17,10 @@ from apps.exchange.types import ExchangeOrder, ExchangeTrade, OrderStatus
 from apps.messages.trading import BotTradeExecuted, TradeExecuted
 from apps.trading.errors import ContradictoryEvidence
 from apps.trading.ledger import postings_of
-from apps.trading.models import BotRun, Fill, IntentState, LedgerEntry, OrderIntent, Position
+from apps.trading.models.ledger import Fill, LedgerEntry, Position
+from apps.trading.models.order_states import IntentState
+from apps.trading.models.orders import OrderIntent
+from apps.trading.models.runs import BotRun
 from apps.trading.services.orders.positions import position_get_for_update, reservation_set
 
 ENDS = {
@@ -45,9 +48,10 @@ def order_record(
     for trade in sorted(trades, key=lambda trade: (trade.executed_at, trade.trade_id)):
         if trade.trade_id not in known:
             _book(intent, position, trade, now)
-    if intent.is_active:
+    if intent.is_resting:
+        # Doubt that waits for manual resolution is not ended by a later answer; its fills are recorded all the same.
         _settle(intent, order, now)
-        reservation_set(position, intent, now=now)
+    reservation_set(position, intent, now=now)
     position.save()
     intent.save()
     return intent
@@ -111,18 +115,17 @@ def _book(intent: OrderIntent, position: Position, trade: ExchangeTrade, now: da
 
 def _settle(intent: OrderIntent, order: ExchangeOrder, now: datetime) -> None:
     """The order's state. It ends only when every executed part is booked: its trades may become visible later."""
-    is_booked = intent.filled_volume >= order.executed_volume
-    if order.status.is_live or not is_booked:
-        intent.state = IntentState.PARTIAL if intent.filled_volume else IntentState.OPEN
+    has_all_fills = intent.filled_volume >= order.executed_volume
+    if order.status.is_live or not has_all_fills:
+        if intent.filled_volume and intent.state == IntentState.OPEN:
+            intent.move_to(IntentState.PARTIAL)
         return
-    intent.state = ENDS[order.status]
-    if intent.state == IntentState.FILLED and intent.filled_volume != intent.volume:
+    if order.status is OrderStatus.CLOSED and intent.filled_volume != intent.volume:
         raise ContradictoryEvidence(
             f"The exchange calls {order.txid} closed with {plain(intent.filled_volume)} of {plain(intent.volume)}.",
             cl_ord_id=intent.cl_ord_id,
         )
-    if intent.filled_volume == intent.volume:
-        intent.state = IntentState.FILLED
+    intent.move_to(IntentState.FILLED if intent.filled_volume == intent.volume else ENDS[order.status])
     intent.state_code = order.reason[:80]
     intent.ended_at = now
     intent.next_check_at = None

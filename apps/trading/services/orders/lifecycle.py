@@ -15,13 +15,14 @@ from apps.events.store.publish import publish
 from apps.messages.bots import BotError
 from apps.trading.errors import ContradictoryEvidence, LeaseLost, RunNotTrading
 from apps.trading.ids import new_cl_ord_id
-from apps.trading.models import ACTIVE_STATES, BotRun, IntentState, OrderIntent, OrderKind, Position, RunState
+from apps.trading.models.ledger import Position
+from apps.trading.models.order_states import ACTIVE_STATES, IntentState, is_legal
+from apps.trading.models.orders import OrderIntent, OrderKind
+from apps.trading.models.runs import BotRun, RunState
 from apps.trading.services.context.run_lease import LEASE, RunLease, run_get_for_update
 from apps.trading.services.orders.positions import position_get_for_update, reservation_set
 
 log = structlog.get_logger(__name__)
-
-UNPLACED_STATES = (IntentState.PLANNED, IntentState.SENDING, IntentState.UNKNOWN, IntentState.NEEDS_HUMAN)
 
 # How long the exchange may still accept the order: Kraken allows 2 s to 60 s. It bounds the doubt about a lost answer.
 DEADLINE = timedelta(seconds=5)
@@ -101,7 +102,7 @@ def intent_mark_sending(*, lease: RunLease, intent_id: UUID, now: datetime) -> O
     _refuse_unless_trading(run, intent.side)
     if intent.state != IntentState.PLANNED or intent.run_id != run.id:
         raise LeaseLost("This order is not this worker's to send.", intent_id=str(intent_id))
-    intent.state = IntentState.SENDING
+    intent.move_to(IntentState.SENDING)
     intent.fence = lease.fence
     intent.sent_at = now
     intent.deadline = now + DEADLINE
@@ -119,18 +120,14 @@ def intent_accepted(*, intent_id: UUID, txid: str, source: str, now: datetime) -
     intent = _locked(intent_id)
     if intent.txid == txid and intent.state != IntentState.NEEDS_HUMAN:
         return intent
-    if intent.txid not in ("", txid) or intent.state not in (
-        IntentState.SENDING,
-        IntentState.UNKNOWN,
-        IntentState.NEEDS_HUMAN,
-    ):
+    if intent.txid not in ("", txid) or not is_legal(intent.state, IntentState.OPEN):
         raise ContradictoryEvidence(
             f"The order {intent.cl_ord_id} is {intent.state}, yet the exchange says it placed {txid}.",
             cl_ord_id=intent.cl_ord_id,
             txid=txid,
         )
     intent.txid = txid
-    intent.state = IntentState.OPEN
+    intent.move_to(IntentState.OPEN)
     intent.next_check_at = now
     _testify(intent, now, source=source, txid=txid)
     intent.save()
@@ -146,9 +143,9 @@ def intent_end(
     Does nothing where the order has ended or was placed in the meantime.
     """
     run, position, intent = _locked_with_all_above(intent_id)
-    if intent.state not in UNPLACED_STATES or intent.txid:
+    if not intent.is_active or intent.txid:
         return intent
-    intent.state = state
+    intent.move_to(state)
     intent.state_code = code
     intent.ended_at = now
     intent.next_check_at = None
@@ -176,7 +173,8 @@ def intent_doubt(
         return intent
     if intent.state == IntentState.UNKNOWN:
         intent.checks += 1
-    intent.state = IntentState.UNKNOWN
+    else:
+        intent.move_to(IntentState.UNKNOWN)
     intent.state_code = code
     intent.next_check_at = next_check_at or intent.deadline
     _testify(intent, now, code=code, **evidence)
@@ -194,7 +192,7 @@ def intent_needs_human(*, intent_id: UUID, code: str, evidence: dict[str, Any], 
     intent = _locked(intent_id)
     if not intent.is_active or intent.state == IntentState.NEEDS_HUMAN:
         return intent
-    intent.state = IntentState.NEEDS_HUMAN
+    intent.move_to(IntentState.NEEDS_HUMAN)
     intent.state_code = code
     intent.next_check_at = None
     _testify(intent, now, code=code, **evidence)

@@ -5,7 +5,8 @@ from datetime import datetime
 from django.db import transaction
 
 from apps.core.errors import Conflict, NotFound
-from apps.trading.models import IntentState, OrderIntent
+from apps.trading.models.order_states import IntentState
+from apps.trading.models.orders import OrderIntent
 from apps.trading.services.orders.lifecycle import intent_accepted, intent_end
 
 

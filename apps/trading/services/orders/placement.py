@@ -23,8 +23,8 @@ from apps.exchange.types import (
     TimeInForce,
 )
 from apps.trading.errors import ContradictoryEvidence
-from apps.trading.models import IntentState, OrderIntent, OrderKind
-from apps.trading.models.orders import RESTING_STATES
+from apps.trading.models.order_states import RESTING_STATES, IntentState
+from apps.trading.models.orders import OrderIntent, OrderKind
 from apps.trading.services.context.dependencies import Desk
 from apps.trading.services.context.run_lease import RunLease
 from apps.trading.services.orders.fills import order_record

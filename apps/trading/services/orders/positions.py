@@ -6,7 +6,8 @@ from uuid import UUID
 
 from apps.core.money import DECIMAL_PLACES, round_up
 from apps.core.terms import Side
-from apps.trading.models import OrderIntent, Position
+from apps.trading.models.ledger import Position
+from apps.trading.models.orders import OrderIntent
 
 # The highest taker fee that Kraken has published (0.80 %, autumn 2026): what an order may cost at worst.
 WORST_FEE_RATE = Decimal("0.008")

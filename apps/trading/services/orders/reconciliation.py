@@ -8,7 +8,9 @@ import structlog
 from apps.core.context import message_context
 from apps.core.errors import PlatformError
 from apps.trading.errors import LeaseLost
-from apps.trading.models import ACTIVE_STATES, BotRun, IntentState, OrderIntent
+from apps.trading.models.order_states import ACTIVE_STATES, IntentState
+from apps.trading.models.orders import OrderIntent
+from apps.trading.models.runs import BotRun
 from apps.trading.selectors import runs_to_reconcile
 from apps.trading.services.context.dependencies import Desk, Outside
 from apps.trading.services.context.live import LIVE

@@ -18,7 +18,8 @@ import structlog
 from apps.exchange.errors import HistoryTooLong
 from apps.exchange.types import ExchangeOrder
 from apps.trading.ids import is_ours
-from apps.trading.models import IntentState, OrderIntent
+from apps.trading.models.order_states import IntentState
+from apps.trading.models.orders import OrderIntent
 from apps.trading.services.context.dependencies import Desk
 from apps.trading.services.orders.lifecycle import intent_accepted, intent_doubt, intent_end, intent_needs_human
 from apps.trading.services.orders.placement import LOOK_BACK, order_cancel, order_take_over

@@ -11,7 +11,10 @@ from apps.strategies.base import OrderPlan, Snapshot
 from apps.strategies.registry import strategy_get
 from apps.trading.errors import LeaseLost
 from apps.trading.ids import candle_step, decision_id
-from apps.trading.models import ACTIVE_STATES, DOUBTFUL_STATES, BotRun, OrderIntent, OrderKind, Position
+from apps.trading.models.ledger import Position
+from apps.trading.models.order_states import ACTIVE_STATES, DOUBTFUL_STATES
+from apps.trading.models.orders import OrderIntent, OrderKind
+from apps.trading.models.runs import BotRun
 from apps.trading.risk import HeldBack, Standing, Terms, assess
 from apps.trading.services.context.dependencies import Desk
 from apps.trading.services.context.run_lease import RunLease

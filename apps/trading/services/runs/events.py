@@ -11,7 +11,7 @@ from apps.core.terms import Side
 from apps.events.store.publish import publish
 from apps.messages.bots import BotError, BotStopped
 from apps.messages.trading import BotTradeSkipped
-from apps.trading.models import BotRun, RunState
+from apps.trading.models.runs import BotRun, RunState
 from apps.trading.risk import HeldBack
 from apps.trading.selectors import orders_left
 from apps.trading.services.context.run_lease import RunLease, run_get_for_update

@@ -18,8 +18,10 @@ from apps.events.store.lineage import last_restore, lineage_current
 from apps.exchange.types import ExchangeOrder
 from apps.trading.errors import HistoryNotReconciled, LeaseLost
 from apps.trading.ids import is_ours
-from apps.trading.models import ACTIVE_STATES, BotRun, IntentState, OrderIntent, ReconciledHistory
-from apps.trading.models.runs import LIVE_RUNS
+from apps.trading.models.histories import ReconciledHistory
+from apps.trading.models.order_states import ACTIVE_STATES, IntentState
+from apps.trading.models.orders import OrderIntent
+from apps.trading.models.runs import LIVE_RUNS, BotRun
 from apps.trading.services.context.dependencies import Desk, Outside
 from apps.trading.services.context.live import LIVE
 from apps.trading.services.context.run_lease import RunLease, run_lease

@@ -5,7 +5,9 @@ from apps.exchange.errors import NotSent
 from apps.messages.bots import TriggerTrade
 from apps.strategies.base import OrderPlan
 from apps.trading.errors import BotNotRunning, OrderRejected, StrategyHolds, TradeRefused
-from apps.trading.models import BotRun, IntentState, OrderIntent, RunState
+from apps.trading.models.order_states import IntentState
+from apps.trading.models.orders import OrderIntent
+from apps.trading.models.runs import BotRun, RunState
 from apps.trading.risk import HeldBack
 from apps.trading.services.context.dependencies import Desk, Outside
 from apps.trading.services.context.live import LIVE

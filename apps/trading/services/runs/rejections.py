@@ -6,7 +6,7 @@ import structlog
 
 from apps.core.terms import Side
 from apps.exchange.types import Rejected, RejectionKind
-from apps.trading.models import BotRun
+from apps.trading.models.runs import BotRun
 from apps.trading.risk import HeldBack
 from apps.trading.services.context.dependencies import Desk
 from apps.trading.services.context.run_lease import RunLease

@@ -12,8 +12,7 @@ from apps.events.store.publish import publish
 from apps.exchange.instrument import Instrument
 from apps.messages.bots import BotStarted, StartBot
 from apps.strategies.registry import strategy_get
-from apps.trading.models import BotRun, BotSwitch
-from apps.trading.models.runs import LIVE_RUNS
+from apps.trading.models.runs import LIVE_RUNS, BotRun, BotSwitch
 from apps.trading.services.context.dependencies import Outside
 from apps.trading.services.context.live import LIVE
 from apps.trading.services.orders.positions import position_ensure

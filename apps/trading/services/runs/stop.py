@@ -17,8 +17,10 @@ from apps.events.store.selectors import command_execution_get
 from apps.messages.bots import BotStopped, StopBot, StopDeletedBot
 from apps.strategies.base import OrderPlan
 from apps.trading.errors import BotBusy, FlattenIncomplete, LeaseLost
-from apps.trading.models import ACTIVE_STATES, BotRun, IntentState, OrderIntent, Position, RunState
-from apps.trading.models.runs import LIVE_RUNS
+from apps.trading.models.ledger import Position
+from apps.trading.models.order_states import ACTIVE_STATES, IntentState
+from apps.trading.models.orders import OrderIntent
+from apps.trading.models.runs import LIVE_RUNS, BotRun, RunState
 from apps.trading.risk import HeldBack, assess
 from apps.trading.selectors import orders_left
 from apps.trading.services.context.dependencies import Desk, Outside

@@ -11,7 +11,7 @@ from django.db import DatabaseError
 from apps.core.context import message_context
 from apps.core.errors import PlatformError
 from apps.trading.errors import LeaseLost, RunNotTrading, UnexpectedFailure
-from apps.trading.models import BotRun
+from apps.trading.models.runs import BotRun
 from apps.trading.services.context.dependencies import Desk, Outside
 from apps.trading.services.context.live import LIVE
 from apps.trading.services.context.run_lease import RunLease, run_lease
