@@ -72,7 +72,7 @@ class UnknownPair(NotFound):
 
 
 class OutcomeUnknown(PlatformError):
-    """An order may or may not have been placed. Never send it again: look for its `cl_ord_id` at the exchange.
+    """An order may or may not have been placed. Never send it again: look for its `client_order_id` at the exchange.
 
     `is_alarming` says that the exchange answered in words that are not known here, and a person should look.
     """
@@ -80,9 +80,9 @@ class OutcomeUnknown(PlatformError):
     code = "outcome_unknown"
     http_status = 502
 
-    def __init__(self, message: str, *, cl_ord_id: str, is_alarming: bool = False) -> None:
-        super().__init__(message, cl_ord_id=cl_ord_id)
-        self.cl_ord_id = cl_ord_id
+    def __init__(self, message: str, *, client_order_id: str, is_alarming: bool = False) -> None:
+        super().__init__(message, client_order_id=client_order_id)
+        self.client_order_id = client_order_id
         self.is_alarming = is_alarming
 
 

@@ -71,16 +71,16 @@ class Exchange(MarketData, Protocol):
         """By asset code; assets without a balance are missing."""
         ...
 
-    def open_orders(self, cl_ord_id: str | None = None) -> list[ExchangeOrder]:
+    def open_orders(self, client_order_id: str | None = None) -> list[ExchangeOrder]:
         """Live orders, oldest first."""
         ...
 
-    def closed_orders(self, cl_ord_id: str | None = None, start: datetime | None = None) -> list[ExchangeOrder]:
+    def closed_orders(self, client_order_id: str | None = None, start: datetime | None = None) -> list[ExchangeOrder]:
         """Ended orders, opened or closed after `start` (whole seconds), oldest first. Raises HistoryTooLong."""
         ...
 
-    def orders(self, txids: Sequence[str]) -> dict[str, ExchangeOrder]:
-        """By txid; what the exchange does not know is missing, which is not proof that it never existed."""
+    def orders(self, exchange_order_ids: Sequence[str]) -> dict[str, ExchangeOrder]:
+        """By exchange order id. An id that the exchange does not know is missing: no proof that it never existed."""
         ...
 
     def trades_of(self, trade_ids: Sequence[str]) -> dict[str, ExchangeTrade]:
@@ -98,7 +98,7 @@ class Exchange(MarketData, Protocol):
         """
         ...
 
-    def cancel(self, *, txid: str | None = None, cl_ord_id: str | None = None) -> Cancellation:
+    def cancel(self, *, exchange_order_id: str | None = None, client_order_id: str | None = None) -> Cancellation:
         """Cancels one order, by exactly one of the ids. Safe to repeat. Raises as reads do."""
         ...
 

@@ -48,7 +48,7 @@ class OrderStatus(StrEnum):
 class OrderRequest:
     """An order to place. `volume` in base, `price` in quote; a market order has no price.
 
-    `cl_ord_id` recognises this one attempt; `deadline` (2 to 60 seconds ahead) bounds the doubt when no answer comes.
+    `client_order_id` identifies this one attempt. `deadline`, 2 to 60 s ahead, bounds the doubt about a lost answer.
     """
 
     pair: str
@@ -56,7 +56,7 @@ class OrderRequest:
     order_type: OrderType
     volume: Decimal
     price: Decimal | None = None
-    cl_ord_id: str
+    client_order_id: str
     deadline: datetime
     time_in_force: TimeInForce = TimeInForce.GTC
     post_only: bool = False
@@ -64,8 +64,8 @@ class OrderRequest:
     def __post_init__(self) -> None:
         if (self.order_type is OrderType.LIMIT) is (self.price is None):
             raise ValueError("A limit order has a price, a market order has none.")
-        if not _CLIENT_ORDER_ID.fullmatch(self.cl_ord_id):
-            raise ValueError("cl_ord_id must be a UUID or up to 18 printable ASCII characters.")
+        if not _CLIENT_ORDER_ID.fullmatch(self.client_order_id):
+            raise ValueError("client_order_id must be a UUID or up to 18 printable ASCII characters.")
         if self.deadline.tzinfo is None:
             raise ValueError("deadline must be an aware time.")
 
@@ -74,7 +74,7 @@ class OrderRequest:
 class Accepted:
     """The exchange has the order; how far it got must be asked. `warnings` are the exchange's own words."""
 
-    txid: str
+    exchange_order_id: str
     description: str = ""
     warnings: tuple[str, ...] = ()
 
@@ -117,7 +117,7 @@ class Cancellation:
 class ExchangeOrder:
     """An order as the exchange tells it. `cost` and `fee` in quote; `average_price` is None before the first fill."""
 
-    txid: str
+    exchange_order_id: str
     status: OrderStatus
     pair: str
     side: Side
@@ -128,7 +128,7 @@ class ExchangeOrder:
     fee: Decimal
     average_price: Decimal | None = None
     limit_price: Decimal | None = None
-    cl_ord_id: str | None = None
+    client_order_id: str | None = None
     userref: int | None = None
     opened_at: datetime | None = None
     closed_at: datetime | None = None
@@ -144,7 +144,7 @@ class ExchangeTrade:
     """
 
     trade_id: str
-    order_txid: str
+    exchange_order_id: str
     pair: str
     side: Side
     price: Decimal

@@ -222,9 +222,9 @@ def refusal_of_placement(errors: tuple[str, ...], *, cl_ord_id: str) -> Rejected
     for error in errors:
         known = _find(error)
         if known is None:
-            raise OutcomeUnknown(f"The exchange said: {error}", cl_ord_id=cl_ord_id, is_alarming=True)
+            raise OutcomeUnknown(f"The exchange said: {error}", client_order_id=cl_ord_id, is_alarming=True)
         if known.kind is None:
-            raise OutcomeUnknown(f"{known.message} ({error})", cl_ord_id=cl_ord_id)
+            raise OutcomeUnknown(f"{known.message} ({error})", client_order_id=cl_ord_id)
     known = _find(errors[0])
     assert known is not None
     assert known.kind is not None

@@ -103,19 +103,19 @@ class KrakenExchange:
         with reading("balances"):
             return {asset: parsing.balance(asset, row) for asset, row in result.items()}
 
-    def open_orders(self, cl_ord_id: str | None = None) -> list[ExchangeOrder]:
-        result = self._transport.private("OpenOrders", trades="true", **_given(cl_ord_id=cl_ord_id))
+    def open_orders(self, client_order_id: str | None = None) -> list[ExchangeOrder]:
+        result = self._transport.private("OpenOrders", trades="true", **_given(cl_ord_id=client_order_id))
         with reading("open orders"):
             return _oldest_first([parsing.order(txid, row) for txid, row in (result.get("open") or {}).items()])
 
-    def closed_orders(self, cl_ord_id: str | None = None, start: datetime | None = None) -> list[ExchangeOrder]:
-        params = {"trades": "true", "closetime": "both", **_given(cl_ord_id=cl_ord_id, start=_timestamp(start))}
+    def closed_orders(self, client_order_id: str | None = None, start: datetime | None = None) -> list[ExchangeOrder]:
+        params = {"trades": "true", "closetime": "both", **_given(cl_ord_id=client_order_id, start=_timestamp(start))}
         pages = self._pages("ClosedOrders", "closed", params, parsing.order)
         return _oldest_first(list(pages.values()))
 
-    def orders(self, txids: Sequence[str]) -> dict[str, ExchangeOrder]:
+    def orders(self, exchange_order_ids: Sequence[str]) -> dict[str, ExchangeOrder]:
         found: dict[str, ExchangeOrder] = {}
-        for part in _parts(txids, MAX_ORDERS):
+        for part in _parts(exchange_order_ids, MAX_ORDERS):
             found |= self._queried("QueryOrders", part, parsing.order, trades="true")
         return found
 
@@ -143,11 +143,11 @@ class KrakenExchange:
 
     def submit(self, order: OrderRequest) -> Submission:
         envelope = self._transport.place(
-            "AddOrder", cl_ord_id=order.cl_ord_id, deadline=order.deadline, **_order_params(order)
+            "AddOrder", cl_ord_id=order.client_order_id, deadline=order.deadline, **_order_params(order)
         )
         if envelope.errors:
             try:
-                return error_classification.refusal_of_placement(envelope.errors, cl_ord_id=order.cl_ord_id)
+                return error_classification.refusal_of_placement(envelope.errors, cl_ord_id=order.client_order_id)
             except OutcomeUnknown as unknown:
                 self._tell_of(unknown, envelope)
                 raise
@@ -156,7 +156,7 @@ class KrakenExchange:
         if not isinstance(txids, list) or len(txids) != 1 or not isinstance(txids[0], str):
             in_doubt = OutcomeUnknown(
                 "It is not known whether the order was placed: the answer names no order.",
-                cl_ord_id=order.cl_ord_id,
+                client_order_id=order.client_order_id,
                 is_alarming=True,
             )
             self._tell_of(in_doubt, envelope)
@@ -165,11 +165,11 @@ class KrakenExchange:
         text = description.get("order") if isinstance(description, Mapping) else ""
         return Accepted(txids[0], str(text or ""), envelope.warnings)
 
-    def cancel(self, *, txid: str | None = None, cl_ord_id: str | None = None) -> Cancellation:
-        if (txid is None) is (cl_ord_id is None):
-            raise ValueError("Give a txid or a cl_ord_id.")
+    def cancel(self, *, exchange_order_id: str | None = None, client_order_id: str | None = None) -> Cancellation:
+        if (exchange_order_id is None) is (client_order_id is None):
+            raise ValueError("Give an exchange_order_id or a client_order_id.")
         try:
-            result = self._transport.private("CancelOrder", **_given(txid=txid, cl_ord_id=cl_ord_id))
+            result = self._transport.private("CancelOrder", **_given(txid=exchange_order_id, cl_ord_id=client_order_id))
         except ExchangeRefused as refused:
             if error_classification.is_gone((refused.exchange_error,)):
                 return Cancellation(0)
@@ -182,7 +182,12 @@ class KrakenExchange:
     def _tell_of(self, unknown: OutcomeUnknown, envelope: error_classification.Envelope) -> None:
         """Loud where the exchange spoke in words that this adapter does not know."""
         if unknown.is_alarming:
-            log.error("placement_answer_not_known", mode=self.mode, cl_ord_id=unknown.cl_ord_id, said=envelope.errors)
+            log.error(
+                "placement_answer_not_known",
+                mode=self.mode,
+                client_order_id=unknown.client_order_id,
+                said=envelope.errors,
+            )
 
     def _pages(
         self, method: str, part: str, params: dict[str, str], parse: Callable[[str, Mapping[str, Any]], Item]
@@ -249,4 +254,4 @@ def _parts(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
 
 def _oldest_first(orders: list[ExchangeOrder]) -> list[ExchangeOrder]:
     never = datetime.min.replace(tzinfo=UTC)
-    return sorted(orders, key=lambda order: (order.opened_at or never, order.txid))
+    return sorted(orders, key=lambda order: (order.opened_at or never, order.exchange_order_id))

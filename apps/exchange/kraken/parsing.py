@@ -157,7 +157,7 @@ def order(txid: str, row: Row) -> ExchangeOrder:
     terms: Row = row.get("descr") or {}
     executed = _optional_amount(row, "vol_exec")
     return ExchangeOrder(
-        txid=txid,
+        exchange_order_id=txid,
         status=OrderStatus(row["status"]),
         pair=str(terms.get("pair") or ""),
         side=Side(terms["type"]),
@@ -168,7 +168,7 @@ def order(txid: str, row: Row) -> ExchangeOrder:
         fee=_optional_amount(row, "fee"),
         average_price=_positive(row, "price") if executed else None,
         limit_price=_positive(terms, "price") if terms.get("ordertype") == "limit" else None,
-        cl_ord_id=row.get("cl_ord_id") or None,
+        client_order_id=row.get("cl_ord_id") or None,
         userref=int(row["userref"]) if row.get("userref") else None,
         opened_at=moment(row.get("opentm")),
         closed_at=moment(row.get("closetm")),
@@ -183,7 +183,7 @@ def trade(trade_id: str, row: Row) -> ExchangeTrade:
         raise ValueError("a trade has a time")
     return ExchangeTrade(
         trade_id=trade_id,
-        order_txid=row["ordertxid"],
+        exchange_order_id=row["ordertxid"],
         pair=row["pair"],
         side=Side(row["type"]),
         price=amount(row["price"]),

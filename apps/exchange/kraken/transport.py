@@ -120,8 +120,8 @@ class Transport:
 
     def _in_doubt(self, method: str, cl_ord_id: str, why: str) -> OutcomeUnknown:
         self._count(method, "unknown")
-        log.warning("placement_in_doubt", mode=self._mode, method=method, cl_ord_id=cl_ord_id, why=why)
-        return OutcomeUnknown(f"It is not known whether the order was placed. {why}", cl_ord_id=cl_ord_id)
+        log.warning("placement_in_doubt", mode=self._mode, method=method, client_order_id=cl_ord_id, why=why)
+        return OutcomeUnknown(f"It is not known whether the order was placed. {why}", client_order_id=cl_ord_id)
 
     def _count(self, method: str, outcome: str) -> None:
         CALLS.labels(self._mode, method, outcome).inc()

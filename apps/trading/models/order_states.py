@@ -115,7 +115,7 @@ def check_transition(current: str, new: str, *, client_order_id: str) -> None:
     if not is_legal(current, new):
         raise IllegalTransition(
             f"The order {client_order_id} is {current}: it cannot become {new}.",
-            cl_ord_id=client_order_id,
+            client_order_id=client_order_id,
             current=current,
             new=new,
         )

@@ -24,7 +24,7 @@ ZERO = Decimal(0)
 
 
 class OrderKind(models.TextChoices):
-    """How an order meets the market."""
+    """Whether an order takes the market or rests on the order book."""
 
     TAKE = "take", "Limit, immediate or cancel: takes what there is up to its price, and nothing rests"
     REST = "rest", "Limit, good till cancelled"
@@ -51,11 +51,12 @@ class OrderIntentQuerySet(models.QuerySet["OrderIntent"]):
 
 
 class OrderIntent(models.Model):
-    """One attempt to place one order: written before anything is sent, and sent at most once.
+    """One attempt to place one order: stored before anything is sent, and sent at most once.
 
-    `decision_id` is what the strategy decided; a further attempt at the same decision is possible only once the earlier
-    one was proved never to have been placed. `cl_ord_id` is one for each attempt. `command_id` is the command that
-    asked for the order, where one did. `evidence` tells, oldest first, what was seen of the order and when.
+    `decision_id` identifies the strategy's decision. A further attempt at it needs proof that the earlier one was not
+    placed. `cl_ord_id` is the client order id, one for each attempt; `txid` is the exchange order id, empty until the
+    exchange names it. `command_id` is the command that asked for the order, if any. `evidence` lists what was observed
+    of the order and when, oldest first.
     """
 
     id: "models.UUIDField[UUID, UUID]" = models.UUIDField(primary_key=True, default=new_id, editable=False)

@@ -11,10 +11,10 @@ from django.db import connection
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from apps.exchange.fake import XBTUSD, FakeExchange
 from apps.exchange.types import Candle, Ticker
 from apps.market import cache as market_cache
 from tests.factories.exchange import use_fake_exchange
+from tests.factories.fake_exchange import XBTUSD, FakeExchange
 from tests.factories.vault import client_of
 
 

@@ -17,12 +17,12 @@ from rest_framework.test import APIClient
 
 from apps.core.terms import Mode
 from apps.exchange.errors import ExchangeRateLimited, ExchangeRefused, ExchangeUnavailable
-from apps.exchange.fake import XBTUSD, FakeExchange
 from apps.exchange.types import ServerStatus, Ticker
 from apps.market import cache as market_cache
 from apps.market import selectors, services
 from apps.market.models import MarketInstrument
 from tests.factories.exchange import use_fake_exchange
+from tests.factories.fake_exchange import XBTUSD, FakeExchange
 from tests.factories.vault import client_of
 from tests.integration.market.conftest import CountingExchange
 

@@ -19,8 +19,7 @@ from apps.events.outbox.relay.shards import Shard
 from apps.events.process.heartbeats import forget_silent
 from apps.messages.base import Priority
 from apps.ops.health import EXPECTED, platform_health
-from apps.trading import scheduler
-from apps.trading.management.commands import reconcile_orders
+from apps.trading import reconciler, scheduler
 from dev.applications import applications
 from dev.profile import load
 
@@ -131,7 +130,7 @@ class TestTheWholePlatform:
         workers = {f"worker:{each.name}" for each in applications(load("run", {}, 0)) if each.name.startswith("worker")}
         assert set(EXPECTED) == {
             Shard().process_name, broker_watch.HEARTBEAT, dispatcher.HEARTBEAT, rabbitmq.HEARTBEAT, scheduler.NAME,
-            reconcile_orders.NAME, seal_audit.NAME, "verifier", tend_accounts.NAME,
+            reconciler.NAME, seal_audit.NAME, "verifier", tend_accounts.NAME,
             *(f"{router.HEARTBEAT}{priority.suffix}" for priority in Priority),
             *groups_of_kafka,
             *workers,

@@ -10,7 +10,7 @@ from apps.trading.models.orders import OrderIntent
 from apps.trading.models.runs import BotRun
 from apps.trading.services.runs.tick import tick_run
 from tests.factories.accounts import make_user
-from tests.factories.trading import fake_exchange, outside_of, running_bot
+from tests.factories.trading import context_of, fake_exchange, running_bot
 
 pytestmark = pytest.mark.django_db
 
@@ -27,9 +27,9 @@ def staff(client: Client, settings: Any) -> Client:
 
 @pytest.fixture
 def traded() -> BotRun:
-    outside = outside_of(fake_exchange())
-    run = running_bot(outside)
-    tick_run(run_id=run.id, outside=outside)
+    context = context_of(fake_exchange())
+    run = running_bot(context)
+    tick_run(run_id=run.id, context=context)
     return run
 
 

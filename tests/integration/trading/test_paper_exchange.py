@@ -34,7 +34,7 @@ def test_the_first_tick_of_a_started_bot_is_a_trade() -> None:
     intent = OrderIntent.objects.get()
     assert intent.state == IntentState.FILLED
     order = exchange.orders([intent.txid])[intent.txid]
-    assert (order.cl_ord_id, order.volume, order.status) == (intent.cl_ord_id, intent.volume, OrderStatus.CLOSED)
+    assert (order.client_order_id, order.volume, order.status) == (intent.cl_ord_id, intent.volume, OrderStatus.CLOSED)
     assert (intent.filled_cost, intent.filled_fee) == (order.cost, order.fee)
     trades = exchange.trades_of(order.trade_ids)
     assert set(Fill.objects.values_list("exchange_trade_id", flat=True)) == set(trades)

@@ -6,9 +6,9 @@ import pytest
 from django.db import connection
 from rest_framework.test import APIClient
 
-from apps.exchange.fake import FakeExchange
 from apps.exchange.types import KeyInfo
 from tests.factories.exchange import use_fake_exchange
+from tests.factories.fake_exchange import FakeExchange
 from tests.factories.vault import client_of
 
 

@@ -12,7 +12,6 @@ from rest_framework.test import APIClient
 from apps.core.models import IdempotencyRecord
 from apps.events.models import OutboxRow, StoredEvent
 from apps.exchange import errors as failures
-from apps.exchange.fake import ALL_PERMISSIONS, FakeExchange
 from apps.exchange.models import ExchangeNonce
 from apps.exchange.nonce import signing_turn
 from apps.exchange.paper_account import PaperAccount
@@ -20,6 +19,7 @@ from apps.exchange.types import KeyInfo
 from apps.vault.models import Credential
 from apps.vault.selectors import credential_open
 from apps.vault.services import connect
+from tests.factories.fake_exchange import ALL_PERMISSIONS, FakeExchange
 from tests.factories.vault import API_SECRET, api_key, client_of, stored_credential
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("kraken_service.urls")]

@@ -13,12 +13,12 @@ from apps.core.errors import NotFound
 from apps.core.terms import Mode
 from apps.events.models import StoredEvent
 from apps.exchange import errors as failures
-from apps.exchange.fake import ALL_PERMISSIONS, FakeExchange
 from apps.exchange.types import KeyInfo
 from apps.vault.errors import KeySuspended
 from apps.vault.models import Credential
 from apps.vault.selectors import credential_open
 from apps.vault.services.keys import credential_disconnect
+from tests.factories.fake_exchange import ALL_PERMISSIONS, FakeExchange
 from tests.factories.vault import API_SECRET, NOW, api_key, client_of, stored_credential
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("kraken_service.urls")]

@@ -37,7 +37,7 @@ def test_a_warning_does_not_make_a_success_a_failure(exchange: KrakenExchange, s
 def test_the_request_is_signed_and_in_fixed_point(exchange: KrakenExchange, stub: ExchangeStub) -> None:
     stub.reply("AddOrder", PLACED)
 
-    exchange.submit(OrderRequestFactory.create(volume=Decimal("1E-5"), price=Decimal("1E-7"), cl_ord_id="mk-1"))
+    exchange.submit(OrderRequestFactory.create(volume=Decimal("1E-5"), price=Decimal("1E-7"), client_order_id="mk-1"))
 
     (request,) = stub.calls("AddOrder")
     assert request.is_signed_with(SECRET)
@@ -111,15 +111,16 @@ def test_a_doubtful_answer_leaves_the_outcome_unknown_and_is_not_sent_again(
     stub.reply("AddOrder", reply)
 
     with pytest.raises(OutcomeUnknown) as caught:
-        exchange.submit(OrderRequestFactory.create(cl_ord_id="mk-doubt"))
+        exchange.submit(OrderRequestFactory.create(client_order_id="mk-doubt"))
 
-    assert caught.value.cl_ord_id == "mk-doubt"
+    assert caught.value.client_order_id == "mk-doubt"
     assert caught.value.retryable is False
     assert len(stub.received) == 1
 
 
 @pytest.mark.parametrize(
-    "text", ["EOrder:cl_ord_id already in use", "EGeneral:Invalid arguments:cl_ord_id", "EOrder:Duplicate cl_ord_id"]
+    "text",
+    ["EOrder:cl_ord_id already in use", "EGeneral:Invalid arguments:cl_ord_id", "EOrder:Duplicate cl_ord_id"],
 )
 def test_whatever_is_said_of_the_client_order_id_must_be_looked_up(
     exchange: KrakenExchange, stub: ExchangeStub, text: str

@@ -5,9 +5,9 @@ from decimal import Decimal
 
 import pytest
 
-from apps.exchange.fake import FakeExchange
 from apps.exchange.types import Candle, Ohlc
 from apps.market.selectors import candles
+from tests.factories.fake_exchange import FakeExchange
 
 
 def _candle(hour: int) -> Candle:

@@ -1,23 +1,15 @@
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils import timezone
 
-from apps.events.process.heartbeats import beat
-from apps.events.process.progress import Progress, ProgressWatch
 from apps.events.process.run_loop import run_until_stopped
-from apps.trading.backlog import orders_backlog
+from apps.trading.reconciler import Reconciler
 from apps.trading.services.orders.reconciliation import orders_reconcile
 from apps.trading.services.runs.histories import history_reconcile
 
-NAME = "reconciler"
-POLL_SECONDS = 0.5
-# The exchange is asked about every run each time.
-SECONDS_BETWEEN_COMPARISONS = 5.0
-
 
 class Command(BaseCommand):
-    help = "Finds out what became of orders of unknown outcome, and looks after those of ended runs, until SIGTERM."
+    help = "Resolves orders of unknown outcome and updates the orders of ended runs, until SIGTERM."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--once", action="store_true", help="One round over what is due now, then end.")
@@ -29,23 +21,3 @@ class Command(BaseCommand):
             self.stdout.write(f"{orders_reconcile()} orders looked at.")
             return
         run_until_stopped(Reconciler().step)
-
-
-class Reconciler:
-    """Round after round."""
-
-    def __init__(self) -> None:
-        progress = Progress(NAME, what="order", done="looked at")
-        self._watch = ProgressWatch(progress, lambda: orders_backlog(now=timezone.now()))
-
-    def step(self) -> float:
-        """One round over what is due. Returns the seconds until the next. Raises DatabaseError."""
-        if waits := history_reconcile():
-            beat(NAME, "down", waits)
-            return SECONDS_BETWEEN_COMPARISONS
-        orders_reconcile(after_each=self._beat)
-        self._beat()
-        return POLL_SECONDS
-
-    def _beat(self) -> None:
-        beat(NAME, *self._watch.standing())

@@ -7,7 +7,7 @@ from apps.trading.scheduler import Scheduler
 
 
 class Command(BaseCommand):
-    help = "Nudges the workers about bots that are due, until SIGTERM."
+    help = "Sends workers wake-up messages for due bots, until SIGTERM."
 
     def handle(self, *args: Any, **options: Any) -> None:
         scheduler = Scheduler()

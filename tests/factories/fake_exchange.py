@@ -107,7 +107,7 @@ class FakeExchange:
         self.prices[pair] = price
         for order in list(self._orders.values()):
             if order.pair == pair and order.status.is_live and self._crosses(order.side, order.limit_price, price):
-                self.fill(order.txid)
+                self.fill(order.exchange_order_id)
 
     def set_candles(self, candles: Sequence[Candle], pair: str = "XBTUSD", interval_minutes: int = 60) -> None:
         """The closed candles; the market's price becomes the last close."""
@@ -118,23 +118,27 @@ class FakeExchange:
         """The coming calls, other than placements, raise these, one each."""
         self._read_failures.extend(errors)
 
-    def fill(self, txid: str, volume: Decimal | None = None, price: Decimal | None = None) -> ExchangeTrade:
+    def fill(
+        self, exchange_order_id: str, volume: Decimal | None = None, price: Decimal | None = None
+    ) -> ExchangeTrade:
         """Executes an order, or a part of it, at its limit or the given price."""
-        order = self._orders[txid]
+        order = self._orders[exchange_order_id]
         volume = volume if volume is not None else order.volume - order.executed_volume
         price = price or order.limit_price or self.prices[order.pair]
         return self._execute(order, volume, price)
 
-    def end(self, txid: str, status: OrderStatus = OrderStatus.CANCELED, reason: str = "") -> None:
+    def end(self, exchange_order_id: str, status: OrderStatus = OrderStatus.CANCELED, reason: str = "") -> None:
         """Ends a live order without the caller having asked."""
-        self._orders[txid] = replace(self._orders[txid], status=status, reason=reason, closed_at=self._tick())
+        self._orders[exchange_order_id] = replace(
+            self._orders[exchange_order_id], status=status, reason=reason, closed_at=self._tick()
+        )
 
-    def hide(self, txid: str) -> None:
+    def hide(self, exchange_order_id: str) -> None:
         """The order is not shown in any answer until `reveal`."""
-        self.hidden.add(txid)
+        self.hidden.add(exchange_order_id)
 
-    def reveal(self, txid: str) -> None:
-        self.hidden.discard(txid)
+    def reveal(self, exchange_order_id: str) -> None:
+        self.hidden.discard(exchange_order_id)
 
     @property
     def placed(self) -> list[ExchangeOrder]:
@@ -187,23 +191,26 @@ class FakeExchange:
         self._read()
         return {asset: Balance(asset, total, self._held(asset)) for asset, total in sorted(self.totals.items())}
 
-    def open_orders(self, cl_ord_id: str | None = None) -> list[ExchangeOrder]:
+    def open_orders(self, client_order_id: str | None = None) -> list[ExchangeOrder]:
         self._read()
-        return self._shown(lambda order: order.status.is_live and cl_ord_id in (None, order.cl_ord_id))
+        return self._shown(lambda order: order.status.is_live and client_order_id in (None, order.client_order_id))
 
-    def closed_orders(self, cl_ord_id: str | None = None, start: datetime | None = None) -> list[ExchangeOrder]:
+    def closed_orders(self, client_order_id: str | None = None, start: datetime | None = None) -> list[ExchangeOrder]:
         self._read()
         return self._shown(
             lambda order: (
                 not order.status.is_live
-                and cl_ord_id in (None, order.cl_ord_id)
+                and client_order_id in (None, order.client_order_id)
                 and (start is None or max(filter(None, (order.opened_at, order.closed_at))) > start)
             )
         )
 
-    def orders(self, txids: Sequence[str]) -> dict[str, ExchangeOrder]:
+    def orders(self, exchange_order_ids: Sequence[str]) -> dict[str, ExchangeOrder]:
         self._read()
-        return {order.txid: order for order in self._shown(lambda order: order.txid in txids)}
+        return {
+            order.exchange_order_id: order
+            for order in self._shown(lambda order: order.exchange_order_id in exchange_order_ids)
+        }
 
     def trades_of(self, trade_ids: Sequence[str]) -> dict[str, ExchangeTrade]:
         self._read()
@@ -211,7 +218,7 @@ class FakeExchange:
 
     def trades_history(self, start: datetime | None = None) -> list[ExchangeTrade]:
         self._read()
-        shown = (trade for trade in self._trades.values() if trade.order_txid not in self.hidden)
+        shown = (trade for trade in self._trades.values() if trade.exchange_order_id not in self.hidden)
         return [trade for trade in shown if start is None or trade.executed_at > start]
 
     def submit(self, order: OrderRequest) -> Submission:
@@ -222,20 +229,25 @@ class FakeExchange:
         if isinstance(outcome, Rejected):
             return outcome
         if outcome is SubmitFault.LOST_BEFORE:
-            raise OutcomeUnknown("No answer came.", cl_ord_id=order.cl_ord_id)
+            raise OutcomeUnknown("No answer came.", client_order_id=order.client_order_id)
         answer = self._place(order)
         if outcome is SubmitFault.LOST_AFTER:
-            raise OutcomeUnknown("No answer came.", cl_ord_id=order.cl_ord_id)
+            raise OutcomeUnknown("No answer came.", client_order_id=order.client_order_id)
         return answer
 
-    def cancel(self, *, txid: str | None = None, cl_ord_id: str | None = None) -> Cancellation:
+    def cancel(self, *, exchange_order_id: str | None = None, client_order_id: str | None = None) -> Cancellation:
         self._read()
-        if (txid is None) is (cl_ord_id is None):
-            raise ValueError("Give a txid or a cl_ord_id.")
+        if (exchange_order_id is None) is (client_order_id is None):
+            raise ValueError("Give an exchange_order_id or a client_order_id.")
         live = [order for order in self._orders.values() if order.status.is_live]
-        found = [order for order in live if (order.txid if txid else order.cl_ord_id) == (txid or cl_ord_id)]
+        found = [
+            order
+            for order in live
+            if (order.exchange_order_id if exchange_order_id else order.client_order_id)
+            == (exchange_order_id or client_order_id)
+        ]
         for order in found:
-            self.end(order.txid, reason="User requested")
+            self.end(order.exchange_order_id, reason="User requested")
         return Cancellation(len(found))
 
     def key_info(self) -> KeyInfo:
@@ -259,7 +271,9 @@ class FakeExchange:
         raise UnknownPair(f"The exchange does not list {pair}.", pair=pair)
 
     def _shown(self, wanted: Callable[[ExchangeOrder], bool]) -> list[ExchangeOrder]:
-        return [order for order in self._orders.values() if order.txid not in self.hidden and wanted(order)]
+        return [
+            order for order in self._orders.values() if order.exchange_order_id not in self.hidden and wanted(order)
+        ]
 
     def _tick(self) -> datetime:
         self.now += timedelta(milliseconds=1)
@@ -283,13 +297,15 @@ class FakeExchange:
     def _place(self, request: OrderRequest) -> Submission:
         instrument = self._named(request.pair)
         market = self.prices[instrument.altname]
-        if any(order.cl_ord_id == request.cl_ord_id for order in self._orders.values() if order.status.is_live):
-            raise OutcomeUnknown("EOrder:cl_ord_id already in use", cl_ord_id=request.cl_ord_id)
+        if any(
+            order.client_order_id == request.client_order_id for order in self._orders.values() if order.status.is_live
+        ):
+            raise OutcomeUnknown("EOrder:cl_ord_id already in use", client_order_id=request.client_order_id)
         if not self._is_covered(instrument, request, market):
             return INSUFFICIENT_FUNDS
-        txid = f"OFAKE0-{len(self._orders):05d}-000000"
+        exchange_order_id = f"OFAKE0-{len(self._orders):05d}-000000"
         order = ExchangeOrder(
-            txid=txid,
+            exchange_order_id=exchange_order_id,
             status=OrderStatus.OPEN,
             pair=instrument.altname,
             side=request.side,
@@ -299,18 +315,20 @@ class FakeExchange:
             cost=ZERO,
             fee=ZERO,
             limit_price=request.price,
-            cl_ord_id=request.cl_ord_id,
+            client_order_id=request.client_order_id,
             opened_at=self._tick(),
         )
-        self._orders[txid] = order
+        self._orders[exchange_order_id] = order
         crosses = self._crosses(request.side, request.price, market)
         if crosses and request.post_only:
-            self.end(txid, reason="Post only order")
+            self.end(exchange_order_id, reason="Post only order")
         elif crosses:
             self._execute(order, request.volume, market)
         elif request.time_in_force is not TimeInForce.GTC:
-            self.end(txid, reason=str(request.time_in_force))
-        return Accepted(txid, f"{request.side} {request.volume} {instrument.altname} @ {request.order_type}")
+            self.end(exchange_order_id, reason=str(request.time_in_force))
+        return Accepted(
+            exchange_order_id, f"{request.side} {request.volume} {instrument.altname} @ {request.order_type}"
+        )
 
     def _is_covered(self, instrument: Instrument, request: OrderRequest, market: Decimal) -> bool:
         asset = instrument.quote if request.side is Side.BUY else instrument.base
@@ -324,7 +342,7 @@ class FakeExchange:
         fee = quantize(cost * self.fee_rate, instrument.cost_decimals)
         trade = ExchangeTrade(
             trade_id=f"TFAKE0-{len(self._trades):05d}-000000",
-            order_txid=order.txid,
+            exchange_order_id=order.exchange_order_id,
             pair=order.pair,
             side=order.side,
             price=price,
@@ -340,7 +358,7 @@ class FakeExchange:
         self._move(instrument.quote, -sign * cost - fee)
         executed, total = order.executed_volume + volume, order.cost + cost
         is_done = executed >= order.volume
-        self._orders[order.txid] = replace(
+        self._orders[order.exchange_order_id] = replace(
             order,
             status=OrderStatus.CLOSED if is_done else OrderStatus.OPEN,
             executed_volume=executed,
