@@ -7,13 +7,11 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
-from django.db import connection
-
 from apps.core.context import message_context
 from apps.core.ids import new_id
 from apps.events.commands import executions
 from apps.events.commands.runner import Delivery
-from apps.exchange.types import Candle, OrderRequest, Submission
+from apps.exchange.types import Candle
 from apps.messages.base import Command
 from apps.messages.bots import BotConfig, StartBot, StopBot, TriggerTrade
 from apps.trading.ids import decision_id
@@ -63,27 +61,10 @@ def candles(closes: Sequence[Decimal | int], *, first_hour: int = 0) -> list[Can
     return [candle(Decimal(close), hour=first_hour + number) for number, close in enumerate(closes)]
 
 
-class StrictExchange(FakeExchange):
-    """Refuses, as the real one does, to be asked inside a transaction; the one that a test runs in does not count."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._depth = len(connection.savepoint_ids)
-
-    def submit(self, order: OrderRequest) -> Submission:
-        self._refuse_in_transaction()
-        return super().submit(order)
-
-    def _read(self) -> None:
-        self._refuse_in_transaction()
-        super()._read()
-
-    def _refuse_in_transaction(self) -> None:
-        assert len(connection.savepoint_ids) <= self._depth, "the exchange was asked inside a transaction"
-
-
-def fake_exchange(closes: Sequence[Decimal | int] = RISING) -> StrictExchange:
-    exchange = StrictExchange(now=NOW)
+def fake_exchange(closes: Sequence[Decimal | int] = RISING) -> FakeExchange:
+    """An exchange whose market has these closes, and which refuses, as the real one, to be asked in a transaction."""
+    exchange = FakeExchange(now=NOW)
+    exchange.refuse_in_transactions()
     exchange.set_candles(candles(closes))
     return exchange
 

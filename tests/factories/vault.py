@@ -13,7 +13,7 @@ from apps.core.terms import Mode
 from apps.vault.encryption import Login
 from apps.vault.models import Credential
 from apps.vault.services.key_info import login_write
-from tests.factories.fake_exchange import ALL_PERMISSIONS
+from tests.factories.fake_account import ALL_PERMISSIONS
 
 API_SECRET = "dGhlIHNlY3JldCBoYWxmIG9mIGEga2V5IHRoYXQgbm9ib2R5IG1heSBzZWU="
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

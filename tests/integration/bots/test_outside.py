@@ -29,7 +29,8 @@ from apps.market.models import MarketInstrument
 from apps.market.services import instruments_store
 from apps.vault.models import Credential as StoredKey
 from tests.factories.exchange import use_fake_exchange
-from tests.factories.fake_exchange import XBTUSD, FakeExchange
+from tests.factories.fake_account import XBTUSD
+from tests.factories.fake_exchange import FakeExchange
 
 pytestmark = pytest.mark.django_db
 

@@ -1,6 +1,7 @@
 """Every operation runs concurrently with itself and with its enemies. Real threads, real transactions."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -12,7 +13,6 @@ import pytest
 from django.db import connection
 
 from apps.events.commands.runner import CommandDropped
-from apps.exchange.types import OrderRequest, Submission
 from apps.trading.errors import TradeRefused
 from apps.trading.models.ledger import Fill, LedgerAccount, LedgerEntry, Position
 from apps.trading.models.order_states import IntentState
@@ -24,13 +24,13 @@ from apps.trading.services.runs.schedule import runs_take_due
 from apps.trading.services.runs.start import run_start
 from apps.trading.services.runs.stop import run_stop
 from apps.trading.services.runs.tick import TickOutcome, tick_run
+from tests.factories.fake_exchange import FakeExchange
 from tests.factories.trading import (
     NOW,
     RISING,
-    StrictExchange,
     add_candle,
-    candles,
     delivery_of,
+    fake_exchange,
     running_bot,
     start_command,
     stop_command,
@@ -40,30 +40,19 @@ from tests.factories.trading import (
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-class SlowExchange(StrictExchange):
-    """Thinks for a moment over every placement, so that others come in between. Serves several threads."""
-
-    seconds = 0.2
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._lock = threading.Lock()
-
-    def submit(self, order: OrderRequest) -> Submission:
-        threading.Event().wait(self.seconds)
-        with self._lock:
-            return super().submit(order)
+SECONDS_OF_A_PLACEMENT = 0.2
 
 
 @pytest.fixture
-def exchange() -> SlowExchange:
-    exchange = SlowExchange(now=NOW)
-    exchange.set_candles(candles(RISING))
+def exchange() -> FakeExchange:
+    """Takes a moment over every placement, so that others come in between."""
+    exchange = fake_exchange(RISING)
+    exchange.on("submit", before=lambda order: time.sleep(SECONDS_OF_A_PLACEMENT))
     return exchange
 
 
 @pytest.fixture
-def context(exchange: SlowExchange) -> ExecutionContext:
+def context(exchange: FakeExchange) -> ExecutionContext:
     return ExecutionContext(open_exchange=lambda run: exchange)
 
 
@@ -84,14 +73,14 @@ def at_once(*calls: Callable[[], object]) -> list[Any]:
         return list(pool.map(run, calls))
 
 
-def test_ticks_at_once_are_one_order(exchange: SlowExchange, context: ExecutionContext) -> None:
+def test_ticks_at_once_are_one_order(exchange: FakeExchange, context: ExecutionContext) -> None:
     run = running_bot(context)
     outcomes = at_once(*[lambda: tick_run(run_id=run.id, context=context)] * 4)
     assert sorted(outcomes) == [TickOutcome.BUSY] * 3 + [TickOutcome.DECIDED]
     assert OrderIntent.objects.count() == len(exchange.placed) == Fill.objects.count() == 1
 
 
-def test_a_command_that_is_run_twice_at_once_is_one_order(exchange: SlowExchange, context: ExecutionContext) -> None:
+def test_a_command_that_is_run_twice_at_once_is_one_order(exchange: FakeExchange, context: ExecutionContext) -> None:
     run = running_bot(context)
     command = trigger_command(run, side="buy", quote_amount=Decimal(100))
     results = at_once(*[lambda: trade_trigger(command=command, context=context)] * 3)
@@ -100,7 +89,7 @@ def test_a_command_that_is_run_twice_at_once_is_one_order(exchange: SlowExchange
 
 
 def test_a_tick_and_a_command_at_once_do_not_spend_the_budget_twice(
-    exchange: SlowExchange, context: ExecutionContext
+    exchange: FakeExchange, context: ExecutionContext
 ) -> None:
     run = running_bot(context, quote_budget=Decimal(100))
     command = trigger_command(run, side="buy")
@@ -126,7 +115,7 @@ def test_two_starts_at_once_are_one_run(context: ExecutionContext) -> None:
     assert isinstance(next(result for result in results if not isinstance(result, BotRun)), CommandDropped)
 
 
-def test_a_stop_beside_ticks_is_the_last_word(exchange: SlowExchange, context: ExecutionContext) -> None:
+def test_a_stop_beside_ticks_is_the_last_word(exchange: FakeExchange, context: ExecutionContext) -> None:
     run = running_bot(context, strategy="dca", parameters={"every_candles": 1, "quote_amount": "10"})
     command = stop_command(run, requested_at=NOW + timedelta(minutes=1))
 
@@ -149,8 +138,8 @@ def test_a_stop_beside_ticks_is_the_last_word(exchange: SlowExchange, context: E
     assert Fill.objects.count() == len(exchange.placed) > 0
 
 
-def test_bots_on_one_account_book_at_once_without_deadlock(exchange: SlowExchange, context: ExecutionContext) -> None:
-    exchange.seconds = 0.0
+def test_bots_on_one_account_book_at_once_without_deadlock(exchange: FakeExchange, context: ExecutionContext) -> None:
+    exchange.off("submit")
     credential_id = uuid4()
     runs = [
         running_bot(
@@ -188,7 +177,7 @@ def test_two_schedulers_take_each_due_run_once(context: ExecutionContext) -> Non
 
 
 def test_a_refused_command_beside_a_tick_is_refused_for_its_own_reason(
-    exchange: SlowExchange, context: ExecutionContext
+    exchange: FakeExchange, context: ExecutionContext
 ) -> None:
     run = running_bot(context)
     command = trigger_command(run, side="sell")

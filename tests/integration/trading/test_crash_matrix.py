@@ -22,7 +22,7 @@ from apps.trading.services.orders.reconciliation import orders_reconcile
 from apps.trading.services.runs import decisions
 from apps.trading.services.runs.tick import TickOutcome, tick_run
 from tests.factories.fake_exchange import FakeExchange
-from tests.factories.trading import SteppingClock, StrictExchange, context_of, fake_exchange, only_intent, running_bot
+from tests.factories.trading import SteppingClock, context_of, fake_exchange, only_intent, running_bot
 
 pytestmark = pytest.mark.django_db
 
@@ -35,7 +35,7 @@ class Scene:
     """A bot whose next tick buys, and what happens to its workers."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.exchange: StrictExchange = fake_exchange()
+        self.exchange: FakeExchange = fake_exchange()
         self.clock = SteppingClock()
         self.context = context_of(self.exchange, self.clock)
         self.run = running_bot(self.context)

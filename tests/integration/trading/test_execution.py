@@ -1,7 +1,5 @@
 """Sending an order: once, with its limits, and every answer leads to the state that it proves."""
 
-from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -17,7 +15,6 @@ from apps.exchange.types import (
     OrderType,
     Rejected,
     RejectionKind,
-    Submission,
     TimeInForce,
 )
 from apps.messages.bots import BotError
@@ -32,7 +29,8 @@ from apps.trading.services.orders.placement import order_place, order_take_over,
 from apps.trading.services.runs.decisions import exposure_of
 from apps.trading.services.runs.rejections import placement_apply
 from apps.trading.services.runs.tick import TickOutcome, tick_run
-from tests.factories.fake_exchange import INSUFFICIENT_FUNDS, FakeExchange, SubmitFault
+from tests.factories.fake_account import INSUFFICIENT_FUNDS
+from tests.factories.fake_exchange import FakeExchange, SubmitFault, raising
 from tests.factories.trading import NOW, Planned, context_of, fake_exchange, only_intent, planned_order, running_bot
 
 pytestmark = pytest.mark.django_db
@@ -60,13 +58,7 @@ def test_the_request_carries_the_intents_own_id_terms_and_deadline(exchange: Fak
 def test_the_intent_says_sending_while_the_exchange_is_asked(exchange: FakeExchange) -> None:
     seen: list[str] = []
     planned = planned_order(exchange)
-    submit = exchange.submit
-
-    def watch(order: object) -> object:
-        seen.append(OrderIntent.objects.get().state)
-        return submit(order)  # type: ignore[arg-type]
-
-    exchange.submit = watch  # type: ignore[method-assign,assignment]
+    exchange.on("submit", before=lambda order: seen.append(OrderIntent.objects.get().state))
     place(planned)
     assert seen == [IntentState.SENDING]
 
@@ -137,10 +129,7 @@ class TestAnswers:
     def test_a_failure_that_nobody_foresaw_leaves_doubt_and_is_loud(self, exchange: FakeExchange) -> None:
         planned = planned_order(exchange)
 
-        def fail(order: object) -> None:
-            raise ZeroDivisionError
-
-        exchange.submit = fail  # type: ignore[method-assign,assignment]
+        exchange.on("submit", before=raising(ZeroDivisionError()))
         with pytest.raises(ZeroDivisionError):
             place(planned)
         assert OrderIntent.objects.get().state == IntentState.UNKNOWN
@@ -208,53 +197,44 @@ class TestConsequences:
         assert OrderIntent.objects.count() == len(exchange.submitted) == len(exchange.placed) == 1
 
 
-class Shy(FakeExchange):
-    """Shows an order, and its trades, only after it was asked for a few times."""
+def show_orders_after(exchange: FakeExchange, times: int) -> None:
+    """Orders are missing in the first answers."""
 
-    asked_before_shown = 2
-    hides_trades = False
+    def late(found: dict[str, ExchangeOrder]) -> dict[str, ExchangeOrder]:
+        return {} if exchange.calls.count("orders") <= times else found
 
-    def orders(self, exchange_order_ids: object) -> dict[str, ExchangeOrder]:
-        found = super().orders(exchange_order_ids)  # type: ignore[arg-type]
-        self.asked_before_shown -= 1
-        return {} if self.asked_before_shown >= 0 else found
+    exchange.on("orders", after=late)
 
 
 class TestLateTruth:
-    def test_an_order_that_is_not_shown_at_once_stays_open_until_it_is(self) -> None:
-        exchange = Shy(now=NOW)
+    def test_an_order_that_is_not_shown_at_once_stays_open_until_it_is(self, exchange: FakeExchange) -> None:
+        show_orders_after(exchange, 2)
         intent = place(planned_order(exchange))
         assert intent.state == IntentState.FILLED
         assert Fill.objects.count() == 1
 
-    def test_an_order_that_is_missing_in_every_answer_stays_open(self) -> None:
-        exchange = Shy(now=NOW)
-        exchange.asked_before_shown = 100
+    def test_an_order_that_is_missing_in_every_answer_stays_open(self, exchange: FakeExchange) -> None:
+        show_orders_after(exchange, 100)
         intent = place(planned_order(exchange))
         assert (intent.state, Fill.objects.count()) == (IntentState.OPEN, 0)
         assert intent.next_check_at is not None
 
     def test_an_ended_order_whose_trades_are_not_shown_yet_has_not_ended(self, exchange: FakeExchange) -> None:
-        exchange.trades_of = lambda trade_ids: {}  # type: ignore[method-assign]
-        history = exchange.trades_history
-        exchange.trades_history = lambda start=None: []  # type: ignore[method-assign]
+        exchange.on("trades_of", instead=lambda trade_ids: {})
+        exchange.on("trades_history", instead=lambda start=None: [])
         planned = planned_order(exchange)
         intent = place(planned)
         assert (intent.state, Fill.objects.count()) == (IntentState.OPEN, 0)
 
-        exchange.trades_history = history  # type: ignore[method-assign]
+        exchange.off("trades_history")
         [intent] = orders_sync([intent], deps=planned.deps)
         assert (intent.state, Fill.objects.count()) == (IntentState.FILLED, 1)
 
     def test_a_failing_look_after_placement_loses_nothing(self, exchange: FakeExchange) -> None:
         planned = planned_order(exchange)
-        exchange.orders = _raise  # type: ignore[method-assign,assignment]
+        exchange.on("orders", before=raising(ExchangeUnavailable("It does not answer.")))
         intent = place(planned)
         assert (intent.state, intent.txid) == (IntentState.OPEN, exchange.placed[0].exchange_order_id)
-
-
-def _raise(exchange_order_ids: object) -> Iterator[None]:
-    raise ExchangeUnavailable("It does not answer.")
 
 
 class TestRestingOrders:
@@ -320,7 +300,7 @@ class TestRestingOrders:
         self, exchange: FakeExchange, resting: Planned
     ) -> None:
         [order] = exchange.placed
-        exchange._orders[order.exchange_order_id] = replace(order, volume=Decimal(5))
+        exchange.rewrite(order.exchange_order_id, volume=Decimal(5))
         intent = self.sync(resting)
         assert (intent.state, intent.state_code) == (IntentState.NEEDS_HUMAN, "contradictory_evidence")
         error = stream_list(aggregate_type="bot", aggregate_id=resting.run.bot_id)[-1].message()
@@ -356,16 +336,14 @@ def test_an_order_that_was_given_up_and_turns_up_after_all_contradicts_the_proof
 
 def test_a_contradiction_is_told_even_by_a_worker_that_lost_its_lease(exchange: FakeExchange) -> None:
     planned = planned_order(exchange)
-    submit = exchange.submit
 
-    def take_long(order: OrderRequest) -> Submission:
+    def take_long(order: OrderRequest) -> None:
         """Meanwhile others hold the order for lost, and prove it absent."""
         lease_take(run_id=planned.run.id, now=NOW + timedelta(minutes=10))
         evidence = {"grade": "B"}
         intent_end(intent_id=planned.intent.id, state=IntentState.NOT_PLACED, code="x", evidence=evidence, now=NOW)
-        return submit(order)
 
-    exchange.submit = take_long  # type: ignore[method-assign]
+    exchange.on("submit", before=take_long)
     with pytest.raises(ContradictoryEvidence):
         place(planned)
     intent = only_intent()
@@ -387,11 +365,8 @@ def test_a_late_answer_to_an_order_in_doubt_is_evidence_of_its_own(exchange: Fak
 
 def test_words_that_nobody_knows_are_doubt(exchange: FakeExchange) -> None:
     planned = planned_order(exchange)
-
-    def answer(order: object) -> None:
-        raise OutcomeUnknown("EGeneral:Something new", client_order_id=planned.intent.cl_ord_id, is_alarming=True)
-
-    exchange.submit = answer  # type: ignore[method-assign,assignment]
+    unknown = OutcomeUnknown("EGeneral:Something new", client_order_id=planned.intent.cl_ord_id, is_alarming=True)
+    exchange.on("submit", before=raising(unknown))
     assert place(planned).state == IntentState.UNKNOWN
 
 

@@ -19,7 +19,7 @@ from apps.trading.services.orders.lifecycle import intent_mark_cancel_requested
 from apps.trading.services.orders.manual_resolution import order_resolve
 from apps.trading.services.orders.placement import order_place
 from apps.trading.services.orders.reconciliation import orders_reconcile
-from tests.factories.fake_exchange import FakeExchange, SubmitFault
+from tests.factories.fake_exchange import FakeExchange, SubmitFault, raising
 from tests.factories.trading import NOW, SteppingClock, context_of, fake_exchange, only_intent, planned_order
 
 pytestmark = pytest.mark.django_db
@@ -63,9 +63,7 @@ class Doubt:
         self.exchange.submit(request)
         order = self.exchange.placed[-1]
         if not client_order_id:
-            from dataclasses import replace
-
-            self.exchange._orders[order.exchange_order_id] = replace(order, client_order_id=None)
+            self.exchange.rewrite(order.exchange_order_id, client_order_id=None)
         return order.exchange_order_id
 
 
@@ -193,11 +191,7 @@ class TestStrangers:
 
     def test_a_history_that_cannot_be_read_whole_proves_nothing(self) -> None:
         doubt = Doubt(SubmitFault.LOST_BEFORE)
-
-        def too_long(start: object = None) -> list[object]:
-            raise HistoryTooLong("There are more than 2000 rows.")
-
-        doubt.exchange.trades_history = too_long  # type: ignore[method-assign,assignment]
+        doubt.exchange.on("trades_history", before=raising(HistoryTooLong("There are more than 2000 rows.")))
         intent = doubt.pass_until(301)
         assert (intent.state, intent.state_code) == (IntentState.NEEDS_HUMAN, "history_too_long")
 

@@ -24,11 +24,10 @@ from apps.trading.services.runs.schedule import runs_take_due
 from apps.trading.services.runs.start import run_start
 from apps.trading.services.runs.stop import run_stop
 from apps.trading.services.runs.tick import tick_run
-from tests.factories.fake_exchange import SubmitFault
+from tests.factories.fake_exchange import FakeExchange, SubmitFault
 from tests.factories.trading import (
     NOW,
     SteppingClock,
-    StrictExchange,
     context_of,
     delivery_of,
     fake_exchange,
@@ -46,7 +45,7 @@ class Bot:
     """A running bot on an exchange in memory."""
 
     def __init__(self, **config: Any) -> None:
-        self.exchange: StrictExchange = fake_exchange()
+        self.exchange: FakeExchange = fake_exchange()
         self.clock = SteppingClock()
         self.context = context_of(self.exchange, self.clock)
         self.run = running_bot(self.context, **config)
@@ -148,21 +147,14 @@ def test_a_stop_cancels_what_an_earlier_paused_run_left() -> None:
     assert only_intent().state == IntentState.CANCELED
 
 
-class Deaf(StrictExchange):
-    """Takes a cancel and does nothing about it."""
-
-    def cancel(self, *, exchange_order_id: str | None = None, client_order_id: str | None = None) -> Cancellation:
-        return Cancellation(0)
-
-
 def test_an_order_that_cannot_be_proved_gone_is_named_and_looked_after() -> None:
     bot = RestingBot()
-    bot.exchange.__class__ = Deaf
+    bot.exchange.on("cancel", instead=lambda **_: Cancellation(0))
     stopped = bot.stop()
     assert stopped.open_orders == (only_intent().cl_ord_id,)
     assert bot.state == RunState.STOPPED
 
-    bot.exchange.__class__ = StrictExchange
+    bot.exchange.off("cancel")
     bot.clock.sleep(60)
     orders_reconcile(context=bot.context)
     assert bot.exchange.placed[0].status == OrderStatus.CANCELED

@@ -17,7 +17,8 @@ from apps.trading.models.runs import BotRun, RunState
 from apps.trading.services.context.dependencies import ExecutionContext
 from apps.trading.services.context.run_lease import lease_take
 from apps.trading.services.runs.tick import TickOutcome, tick_run
-from tests.factories.fake_exchange import INSUFFICIENT_FUNDS, FakeExchange
+from tests.factories.fake_account import INSUFFICIENT_FUNDS
+from tests.factories.fake_exchange import FakeExchange
 from tests.factories.trading import (
     FALLING,
     NOW,

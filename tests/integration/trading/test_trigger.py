@@ -18,12 +18,12 @@ from apps.trading.services.context.dependencies import ExecutionContext
 from apps.trading.services.context.run_lease import LEASE, lease_take
 from apps.trading.services.runs.manual_trade import trade_trigger
 from apps.trading.services.runs.tick import tick_run
-from tests.factories.fake_exchange import INSUFFICIENT_FUNDS, SubmitFault
+from tests.factories.fake_account import INSUFFICIENT_FUNDS
+from tests.factories.fake_exchange import FakeExchange, SubmitFault
 from tests.factories.trading import (
     FALLING,
     NOW,
     SteppingClock,
-    StrictExchange,
     context_of,
     fake_exchange,
     only_intent,
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def exchange() -> StrictExchange:
+def exchange() -> FakeExchange:
     return fake_exchange(FALLING)
 
 
@@ -45,7 +45,7 @@ def clock() -> SteppingClock:
 
 
 @pytest.fixture
-def context(exchange: StrictExchange, clock: SteppingClock) -> ExecutionContext:
+def context(exchange: FakeExchange, clock: SteppingClock) -> ExecutionContext:
     return context_of(exchange, clock)
 
 
@@ -86,14 +86,14 @@ def test_a_strategy_that_sees_nothing_to_trade_says_so(run: BotRun, context: Exe
     assert OrderIntent.objects.count() == 0
 
 
-def test_the_same_command_twice_is_one_order(run: BotRun, context: ExecutionContext, exchange: StrictExchange) -> None:
+def test_the_same_command_twice_is_one_order(run: BotRun, context: ExecutionContext, exchange: FakeExchange) -> None:
     command = trigger_command(run, side="buy", quote_amount=Decimal(100))
     trade_trigger(command=command, context=context)
     trade_trigger(command=command, context=context)
     assert OrderIntent.objects.count() == len(exchange.placed) == 1
 
 
-def test_two_commands_are_two_orders(run: BotRun, context: ExecutionContext, exchange: StrictExchange) -> None:
+def test_two_commands_are_two_orders(run: BotRun, context: ExecutionContext, exchange: FakeExchange) -> None:
     for _ in range(2):
         trade_trigger(command=trigger_command(run, side="buy", quote_amount=Decimal(100)), context=context)
     assert len(exchange.placed) == 2
@@ -116,7 +116,7 @@ def test_a_rule_that_holds_it_back_is_named_and_announced_every_time(run: BotRun
 
 
 def test_an_order_that_the_exchange_refuses_is_not_tried_again(
-    run: BotRun, context: ExecutionContext, exchange: StrictExchange
+    run: BotRun, context: ExecutionContext, exchange: FakeExchange
 ) -> None:
     exchange.next_submits.append(INSUFFICIENT_FUNDS)
     with pytest.raises(OrderRejected) as error:
@@ -127,7 +127,7 @@ def test_an_order_that_the_exchange_refuses_is_not_tried_again(
 
 
 def test_an_order_that_never_left_is_tried_again_as_a_new_attempt(
-    run: BotRun, context: ExecutionContext, exchange: StrictExchange
+    run: BotRun, context: ExecutionContext, exchange: FakeExchange
 ) -> None:
     command = trigger_command(run, side="buy")
     exchange.next_submits.append(SubmitFault.NOT_SENT)
@@ -140,7 +140,7 @@ def test_an_order_that_never_left_is_tried_again_as_a_new_attempt(
 
 
 def test_an_order_in_doubt_is_not_sent_again_with_its_command(
-    run: BotRun, context: ExecutionContext, exchange: StrictExchange
+    run: BotRun, context: ExecutionContext, exchange: FakeExchange
 ) -> None:
     command = trigger_command(run, side="buy")
     exchange.next_submits.append(SubmitFault.LOST_AFTER)

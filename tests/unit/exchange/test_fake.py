@@ -9,7 +9,8 @@ from apps.exchange.errors import ExchangeUnavailable, NotSent, OutcomeUnknown
 from apps.exchange.port import Exchange
 from apps.exchange.types import Accepted, Cancellation, OrderStatus, TimeInForce
 from tests.factories.exchange import OrderRequestFactory, market_order
-from tests.factories.fake_exchange import INSUFFICIENT_FUNDS, FakeExchange, SubmitFault
+from tests.factories.fake_account import INSUFFICIENT_FUNDS
+from tests.factories.fake_exchange import FakeExchange, SubmitFault, raising
 
 D = Decimal
 
@@ -107,3 +108,34 @@ def test_reads_fail_as_told_and_then_work_again(fake: FakeExchange) -> None:
     with pytest.raises(ExchangeUnavailable):
         fake.balances()
     assert fake.balances()["ZUSD"].total == 1000
+
+
+def test_a_hook_before_a_call_sees_its_arguments_and_may_raise(fake: FakeExchange) -> None:
+    seen: list[str] = []
+    fake.on("ticker", before=seen.append)
+    fake.on("balances", before=raising(ExchangeUnavailable("down")))
+
+    assert fake.ticker("XBTUSD").last == 50000
+    assert seen == ["XBTUSD"]
+    with pytest.raises(ExchangeUnavailable):
+        fake.balances()
+    fake.off("balances")
+    assert fake.balances()["ZUSD"].total == 1000
+    assert fake.calls == ["ticker", "balances", "balances"]
+
+
+def test_a_hook_instead_of_a_call_leaves_the_account_as_it_is(fake: FakeExchange) -> None:
+    fake.submit(OrderRequestFactory.create(price=D(40000), client_order_id="a"))
+    fake.on("cancel", instead=lambda **_: Cancellation(0))
+
+    assert fake.cancel(client_order_id="a") == Cancellation(0)
+    assert len(fake.open_orders("a")) == 1
+
+
+def test_a_hook_after_a_call_changes_the_answer_only(fake: FakeExchange) -> None:
+    answer = fake.submit(market_order(client_order_id="a"))
+    assert isinstance(answer, Accepted)
+    fake.on("orders", after=lambda found: {})
+
+    assert fake.orders([answer.exchange_order_id]) == {}
+    assert [order.client_order_id for order in fake.placed] == ["a"]

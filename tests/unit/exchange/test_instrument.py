@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from apps.exchange.errors import OrderNotPlaceable
 from apps.exchange.types import OrderRequest
 from tests.factories.exchange import OrderRequestFactory, market_order
-from tests.factories.fake_exchange import XBTUSD
+from tests.factories.fake_account import XBTUSD
 
 D = Decimal
 

@@ -13,7 +13,8 @@ from apps.strategies.base import OrderPlan
 from apps.trading.models.orders import OrderKind
 from apps.trading.risk import Exposure, RiskRejection, SizedOrder, assess
 from apps.trading.services.orders.positions import WORST_FEE_RATE, worst_cost
-from tests.factories.fake_exchange import XBTUSD, FakeExchange
+from tests.factories.fake_account import XBTUSD
+from tests.factories.fake_exchange import FakeExchange
 
 
 def ticker(price: Decimal = Decimal(30000)) -> Ticker:
