@@ -69,12 +69,12 @@ class Scheduler:
         if not history_is_reconciled(now=now):
             return 0
         seconds = settings.ENVIRONMENT.bot_tick_seconds
-        signals: list[WakeUp] = [run.signal(now=now) for run in runs_take_due(now=now, tick_seconds=seconds)]
-        if signals:
+        wake_ups: list[WakeUp] = [run.wake_up(now=now) for run in runs_take_due(now=now, tick_seconds=seconds)]
+        if wake_ups:
             # The claim has committed: where sending fails, the runs are due again after `seconds`.
-            self._sender.send_all(signals, expires_seconds=max(2 * seconds, 2.0))
+            self._sender.send_all(wake_ups, expires_seconds=max(2 * seconds, 2.0))
             self._heard_at = self._monotonic()
-        return len(signals)
+        return len(wake_ups)
 
     def _keep_alive(self) -> None:
         """Checks the connection before runs are taken: while the broker is unavailable, they stay due."""

@@ -41,8 +41,8 @@ def trigger_trade(command: TriggerTrade, delivery: Delivery) -> None:
 
 
 @on_signal(TickBot)
-def tick(signal: TickBot) -> None:
-    tick_run(run_id=signal.run_id)
+def tick(wake_up: TickBot) -> None:
+    tick_run(run_id=wake_up.run_id)
 
 
 def _announce(

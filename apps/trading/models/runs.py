@@ -5,6 +5,7 @@ from django.db import models
 from django.db.models import Q
 
 from apps.core.ids import new_id
+from apps.core.terms import Mode
 from apps.messages.bots import BotConfig
 
 
@@ -72,7 +73,7 @@ class BotRun(models.Model):
                 fields=["bot_id"], condition=Q(state__in=LIVE_RUNS), name="trading_bot_run_one_live_a_bot"
             ),
             models.CheckConstraint(condition=Q(state__in=list(RunState)), name="trading_bot_run_state"),
-            models.CheckConstraint(condition=Q(mode__in=["paper", "live"]), name="trading_bot_run_mode"),
+            models.CheckConstraint(condition=Q(mode__in=list(Mode)), name="trading_bot_run_mode"),
             models.CheckConstraint(
                 condition=Q(state__in=LIVE_RUNS, stopped_at=None)
                 | (~Q(state__in=LIVE_RUNS) & Q(stopped_at__isnull=False)),

@@ -25,7 +25,7 @@ from apps.trading.models.orders import OrderIntent, OrderKind
 from apps.trading.models.runs import BotRun, RunState
 from apps.trading.services.context.run_lease import lease_take
 from apps.trading.services.orders.lifecycle import DecidedOrder, intent_accepted, intent_end, intent_plan
-from apps.trading.services.orders.placement import order_place, order_take_over, orders_sync, resting_intents
+from apps.trading.services.orders.placement import order_place, order_update, orders_sync, resting_intents
 from apps.trading.services.runs.decisions import exposure_of
 from apps.trading.services.runs.rejections import placement_apply
 from apps.trading.services.runs.tick import TickOutcome, tick_run
@@ -290,7 +290,7 @@ class TestRestingOrders:
         [stale] = resting_intents(resting.run.id)
         exchange.fill(old.exchange_order_id)
         self.sync(resting)
-        intent = order_take_over(stale, old, deps=resting.deps)
+        intent = order_update(stale, old, deps=resting.deps)
         assert intent.state == IntentState.FILLED
 
     def test_one_order_a_side_is_all_that_a_bot_has(self, exchange: FakeExchange, resting: Planned) -> None:

@@ -7,7 +7,7 @@ import requests
 
 from apps.core.terms import Mode, Side
 from apps.exchange.errors import NotSent, OutcomeUnknown
-from apps.exchange.kraken.client import Patience
+from apps.exchange.kraken.client import CallPolicy
 from apps.exchange.kraken.exchange import KrakenExchange
 from apps.exchange.types import Accepted, Rejected, RejectionKind, TimeInForce
 from tests.factories import exchange_stub as on_the_wire
@@ -145,9 +145,7 @@ def test_words_that_are_not_known_leave_the_outcome_unknown_and_alarm(
 
     assert caught.value.is_alarming is True
     assert len(stub.received) == 1
-    assert [record.levelname for record in caplog.records if "placement_answer_not_known" in record.message] == [
-        "ERROR"
-    ]
+    assert [record.levelname for record in caplog.records if "placement_answer_unknown" in record.message] == ["ERROR"]
 
 
 @pytest.mark.parametrize(
@@ -209,7 +207,7 @@ def test_a_limit_says_how_long_to_wait(exchange: KrakenExchange, stub: ExchangeS
 def test_an_order_that_could_not_leave_was_not_sent() -> None:
     nobody_there = "http://127.0.0.1:9"
     unreachable = KrakenExchange(
-        mode=Mode.PAPER, url=nobody_there, api_key=KEY, api_secret=SECRET, patience=Patience(connect_seconds=0.5)
+        mode=Mode.PAPER, url=nobody_there, api_key=KEY, api_secret=SECRET, policy=CallPolicy(connect_seconds=0.5)
     )
 
     with pytest.raises(NotSent) as caught:

@@ -144,10 +144,10 @@ def orders_sync(intents: Sequence[OrderIntent], *, deps: Dependencies) -> list[O
     if not intents:
         return []
     found = deps.exchange.orders([intent.txid for intent in intents])
-    return [order_take_over(intent, found.get(intent.txid), deps=deps) for intent in intents]
+    return [order_update(intent, found.get(intent.txid), deps=deps) for intent in intents]
 
 
-def order_take_over(intent: OrderIntent, order: ExchangeOrder | None, *, deps: Dependencies) -> OrderIntent:
+def order_update(intent: OrderIntent, order: ExchangeOrder | None, *, deps: Dependencies) -> OrderIntent:
     """Records an order's new trades and state. Raises what the exchange's reads raise.
 
     An answer that contradicts the stored order makes it needs_human.

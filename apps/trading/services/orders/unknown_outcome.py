@@ -23,7 +23,7 @@ from apps.trading.models.order_states import IntentState
 from apps.trading.models.orders import OrderIntent
 from apps.trading.services.context.dependencies import Dependencies
 from apps.trading.services.orders.lifecycle import intent_accepted, intent_end, intent_mark_unknown, intent_needs_human
-from apps.trading.services.orders.placement import LOOK_BACK, order_cancel, order_take_over
+from apps.trading.services.orders.placement import LOOK_BACK, order_cancel, order_update
 
 log = structlog.get_logger(__name__)
 
@@ -91,7 +91,7 @@ def _adopt(intent: OrderIntent, order: ExchangeOrder, where: str, deps: Dependen
     intent = intent_accepted(
         intent_id=intent.id, exchange_order_id=order.exchange_order_id, source=where, now=deps.clock()
     )
-    intent = order_take_over(intent, order, deps=deps)
+    intent = order_update(intent, order, deps=deps)
     if intent.is_resting and intent.cancel_requested_at is not None:
         intent = order_cancel(intent, deps=deps)
     return intent

@@ -52,7 +52,7 @@ def plans_for(run: BotRun, candles: tuple[Candle, ...], instrument: Instrument, 
     return strategy_get(definition.strategy).read(definition.parameters).decide(snapshot)
 
 
-def plan_carry_out(
+def plan_execute(
     plan: OrderPlan,
     *,
     run: BotRun,

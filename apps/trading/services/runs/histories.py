@@ -107,7 +107,7 @@ def _compare(run: BotRun, restored_to: datetime, context: ExecutionContext) -> b
         if lease is None:
             return False
         try:
-            _look_after(run, lease, context.deps(run), restored_to)
+            _compare_orders(run, lease, context.deps(run), restored_to)
         except LeaseLost:
             return False
         except PlatformError as error:
@@ -118,7 +118,7 @@ def _compare(run: BotRun, restored_to: datetime, context: ExecutionContext) -> b
     return True
 
 
-def _look_after(run: BotRun, lease: RunLease, deps: Dependencies, restored_to: datetime) -> None:
+def _compare_orders(run: BotRun, lease: RunLease, deps: Dependencies, restored_to: datetime) -> None:
     intents_recover(lease=lease, now=deps.clock())
     orphans_cancel(bot_id=run.bot_id, deps=deps)
     for intent in OrderIntent.objects.filter(run=run, state__in=ACTIVE_STATES).order_by("planned_at"):

@@ -14,10 +14,10 @@ from apps.trading.services.context.live import LIVE_CONTEXT
 from apps.trading.services.context.run_lease import RunLease, run_lease_wait
 from apps.trading.services.orders.lifecycle import intents_recover
 from apps.trading.services.orders.placement import Placement
-from apps.trading.services.runs.decisions import plan_carry_out, plans_for
+from apps.trading.services.runs.decisions import plan_execute, plans_for
 from apps.trading.services.runs.histories import refuse_unreconciled
 from apps.trading.services.runs.start import refuse_deleted
-from apps.trading.services.runs.tick import orders_look_after
+from apps.trading.services.runs.tick import open_orders_update
 
 
 def trade_trigger(*, command: TriggerTrade, context: ExecutionContext = LIVE_CONTEXT) -> None:
@@ -34,7 +34,7 @@ def trade_trigger(*, command: TriggerTrade, context: ExecutionContext = LIVE_CON
     with run_lease_wait(run_id=run.id, context=context) as lease:
         deps = context.deps(run)
         intents_recover(lease=lease, now=deps.clock())
-        orders_look_after(run, deps=deps)
+        open_orders_update(run, deps=deps)
         asked = OrderIntent.objects.filter(command_id=command.command_id).exclude(state=IntentState.NOT_PLACED)
         if not asked.exists():
             _trade(command, run, lease, deps)
@@ -50,7 +50,7 @@ def _trade(command: TriggerTrade, run: BotRun, lease: RunLease, deps: Dependenci
     if not plans:
         raise StrategyHolds("The strategy sees nothing to trade now.")
     for plan in plans:
-        result = plan_carry_out(
+        result = plan_execute(
             plan,
             run=run,
             lease=lease,

@@ -17,7 +17,7 @@ from apps.trading.services.context.live import LIVE_CONTEXT
 from apps.trading.services.context.run_lease import RunLease, run_lease
 from apps.trading.services.orders.lifecycle import intents_recover
 from apps.trading.services.orders.placement import Placement, order_cancel, orders_sync, resting_intents
-from apps.trading.services.runs.decisions import candle_mark_decided, closed_candles, plan_carry_out, plans_for
+from apps.trading.services.runs.decisions import candle_mark_decided, closed_candles, plan_execute, plans_for
 from apps.trading.services.runs.events import run_fail, run_recovered, run_trouble
 from apps.trading.services.runs.histories import history_is_reconciled
 
@@ -89,7 +89,7 @@ def after_failure(lease: RunLease, error: PlatformError, *, now: datetime) -> Ti
 
 def _tick(run: BotRun, lease: RunLease, deps: Dependencies) -> TickOutcome:
     intents_recover(lease=lease, now=deps.clock())
-    orders_look_after(run, deps=deps)
+    open_orders_update(run, deps=deps)
     run.refresh_from_db()  # an order proved not placed reopens its decision
     candles = closed_candles(run, deps)
     if not candles:
@@ -99,7 +99,7 @@ def _tick(run: BotRun, lease: RunLease, deps: Dependencies) -> TickOutcome:
     candle_at = candles[-1].opened_at
     plans = plans_for(run, candles, instrument, is_asked=False)
     done = [
-        plan_carry_out(plan, run=run, lease=lease, instrument=instrument, deps=deps, candle_at=candle_at)
+        plan_execute(plan, run=run, lease=lease, instrument=instrument, deps=deps, candle_at=candle_at)
         for plan in plans
     ]
     if not any(isinstance(each, Placement) for each in done):
@@ -107,7 +107,7 @@ def _tick(run: BotRun, lease: RunLease, deps: Dependencies) -> TickOutcome:
     return TickOutcome.DECIDED
 
 
-def orders_look_after(run: BotRun, *, deps: Dependencies) -> None:
+def open_orders_update(run: BotRun, *, deps: Dependencies) -> None:
     """Updates open orders that are due, and cancels those to be cancelled. Raises what the exchange's reads raise."""
     due = resting_intents(run.id, due_at=deps.clock())
     for intent in orders_sync(due, deps=deps):
