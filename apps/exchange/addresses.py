@@ -1,4 +1,4 @@
-"""Where the exchanges are, and what must be true of the two addresses so that paper and live cannot be mixed up."""
+"""Addresses of the exchanges, and the checks that keep paper and live apart."""
 
 from urllib.parse import SplitResult, urlsplit
 
@@ -14,7 +14,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def exchange_url(mode: Mode) -> str:
-    """The address for a mode, checked. Raises UnsafeExchangeUrl."""
+    """The checked address of a mode's exchange. Raises UnsafeExchangeUrl."""
     paper, live = settings.ENVIRONMENT.paper_exchange_url, settings.ENVIRONMENT.kraken_url
     if _origin(_checked("MUCKARD_PAPER_EXCHANGE_URL", paper)) == _origin(_checked("MUCKARD_KRAKEN_URL", live)):
         raise UnsafeExchangeUrl("MUCKARD_PAPER_EXCHANGE_URL and MUCKARD_KRAKEN_URL must not be the same.")
@@ -22,9 +22,9 @@ def exchange_url(mode: Mode) -> str:
     if host == _KRAKEN or host.endswith(f".{_KRAKEN}"):
         raise UnsafeExchangeUrl("MUCKARD_PAPER_EXCHANGE_URL names Kraken itself.")
     match mode:
-        case "paper":
+        case Mode.PAPER:
             return str(paper)
-        case "live":
+        case Mode.LIVE:
             return str(live)
     raise UnsafeExchangeUrl(f"There is no mode {mode!r}.")
 

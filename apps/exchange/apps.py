@@ -9,7 +9,7 @@ class ExchangeConfig(AppConfig):
     db_schema = "kraken"
 
     def ready(self) -> None:
-        """Ends the process with one sentence where the two exchanges' addresses could be mixed up."""
+        """Ends the process with one sentence where the addresses could mix up paper and live."""
         from apps.core.terms import Mode
         from apps.exchange.addresses import exchange_url
         from apps.exchange.errors import UnsafeExchangeUrl

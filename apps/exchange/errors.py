@@ -1,4 +1,4 @@
-"""Expected failures of talking to an exchange."""
+"""Expected failures of calls to an exchange."""
 
 from typing import Any
 
@@ -6,27 +6,27 @@ from apps.core.errors import Conflict, DependencyUnavailable, NotFound, Platform
 
 
 class UnsafeExchangeUrl(PlatformError):
-    """The configured address could mix up paper and live, or is not one that the SDK keeps to."""
+    """The configured address could mix up paper and live, or the SDK would not use it as given."""
 
     code = "unsafe_exchange_url"
     http_status = 500
 
 
 class ExchangeCallInTransaction(PlatformError):
-    """An exchange may take half a minute: no database transaction may wait for it."""
+    """A call to an exchange inside a database transaction. A call may take 30 s; no transaction may wait for it."""
 
     code = "exchange_call_in_transaction"
     http_status = 500
 
 
 class ExchangeUnavailable(DependencyUnavailable):
-    """The exchange does not answer, or not with an answer. Asking again helps. Never raised for a placement."""
+    """The exchange does not answer, or its answer is unreadable. A retry helps. Never raised for a placement."""
 
     code = "exchange_unavailable"
 
 
 class NotSent(DependencyUnavailable):
-    """The request provably never left: nothing has happened at the exchange. Trying again is safe."""
+    """The request provably never left this machine: nothing happened at the exchange. A retry is safe."""
 
     code = "exchange_request_not_sent"
 
@@ -36,7 +36,7 @@ class ExchangeRateLimited(TooManyRequests):
 
 
 class ExchangeRefused(Refused):
-    """The exchange understood and refused. `details["exchange_error"]` has its own words."""
+    """The exchange refused the call. `details["exchange_error"]` is its own text."""
 
     code = "exchange_refused"
 
@@ -46,19 +46,19 @@ class ExchangeRefused(Refused):
 
 
 class KeyInvalid(ExchangeRefused):
-    """The exchange does not know the key, or the secret is not the key's. Stop using it: repeats lead to a lockout."""
+    """Unknown API key or wrong secret. Stop using the key: repeats lead to a lockout."""
 
     code = "exchange_key_invalid"
 
 
 class KeyLocked(ExchangeRefused):
-    """The exchange has locked the key or the account for a while. Stop using it."""
+    """The exchange has locked the key or the account temporarily. Stop using it."""
 
     code = "exchange_key_locked"
 
 
 class NonceRefused(ExchangeRefused):
-    """Another program uses the key, or did: with a nonce above ours, the key is of no use here any more."""
+    """The nonce is not above the key's last one: another program uses the key, or did."""
 
     code = "exchange_nonce_refused"
 
@@ -72,29 +72,29 @@ class UnknownPair(NotFound):
 
 
 class OutcomeUnknown(PlatformError):
-    """An order may or may not have been placed. Never send it again: look for its `cl_ord_id` at the exchange.
+    """An order may or may not have been placed. Never send it again; look for its `client_order_id` on the exchange.
 
-    `is_alarming` says that the exchange answered in words that are not known here, and a person should look.
+    `is_alarming`: the exchange answered with an error that is not classified here, and an operator should look.
     """
 
     code = "outcome_unknown"
     http_status = 502
 
-    def __init__(self, message: str, *, cl_ord_id: str, is_alarming: bool = False) -> None:
-        super().__init__(message, cl_ord_id=cl_ord_id)
-        self.cl_ord_id = cl_ord_id
+    def __init__(self, message: str, *, client_order_id: str, is_alarming: bool = False) -> None:
+        super().__init__(message, client_order_id=client_order_id)
+        self.client_order_id = client_order_id
         self.is_alarming = is_alarming
 
 
 class HistoryTooLong(PlatformError):
-    """More pages than are read at once: ask for a later start. Nothing is left out in silence."""
+    """The history has more pages than are read at once: ask for a later start. Nothing is left out silently."""
 
     code = "history_too_long"
     http_status = 422
 
 
 class OrderNotPlaceable(Refused):
-    """The order breaks a rule of its pair; no exchange needs to be asked. `details["rule"]` names the rule."""
+    """The order breaks a rule of its pair, found without a call. `details["rule"]` names the rule."""
 
     code = "order_not_placeable"
 

@@ -1,8 +1,8 @@
-"""One writer a key: signing and sending happen in turns, over all processes, each turn with a nonce above the last.
+"""One signer a key at a time, across all processes: each turn signs one call with a nonce above the last one.
 
-The order of arrival matters, not the order of creation, so the turn lasts until the answer is there. It is a
-session-level advisory lock of PostgreSQL: a process that dies lets go of it with its connection, and no transaction is
-open while the exchange thinks. (Behind a pooler in transaction mode such a lock means nothing: connect directly.)
+The exchange checks nonces in order of arrival, so a turn lasts until the answer has arrived. It is a session-level
+advisory lock of PostgreSQL: a process that dies releases it with its connection, and no transaction is open during the
+call. (Behind a pooler in transaction mode such a lock has no effect: connect directly.)
 """
 
 import hashlib
@@ -26,16 +26,16 @@ _ALLOCATE = """
 
 
 def key_digest(api_key: str) -> str:
-    """Stands for an API key where the key itself should not be kept."""
+    """SHA-256 of an API key, to store in place of the key."""
     return hashlib.sha256(api_key.encode()).hexdigest()
 
 
 @contextmanager
 def signing_turn(api_key: str) -> Iterator[int]:
-    """The caller alone may sign with the key inside the block, once, with the nonce given: nanoseconds, or above.
+    """Inside the block only the caller may sign with the key, once, with the given nonce: Unix time in ns, or above.
 
-    Waits for other callers up to PostgreSQL's lock_timeout. Raises NotSent where no turn can be had, and
-    ExchangeCallInTransaction.
+    Waits for other callers up to PostgreSQL's lock_timeout. Raises NotSent where the lock or a nonce cannot be had,
+    and ExchangeCallInTransaction.
     """
     if connection.in_atomic_block:
         raise ExchangeCallInTransaction("An exchange must not be called inside a database transaction.")
@@ -45,12 +45,12 @@ def signing_turn(api_key: str) -> Iterator[int]:
         _take(lock)
         yield _allocate(digest)
     finally:
-        # Also where taking it was interrupted: a lock too few is unlocked without harm, one too many would stay.
+        # Also where the wait was interrupted: to release a lock that is not held is harmless, one left over would stay.
         _release(lock)
 
 
 def nonce_forget(api_key: str) -> None:
-    """Drops the record of a key that is not going to be used again."""
+    """Deletes the nonce of a key that is not used again."""
     _execute("DELETE FROM exchange_nonce WHERE key_digest = %s", key_digest(api_key))
 
 
@@ -70,11 +70,11 @@ def _allocate(digest: str) -> int:
 
 
 def _release(lock: int) -> None:
-    """Never raises: the answer that came meanwhile must not be lost over it."""
+    """Never raises: the exchange's answer must not be lost."""
     try:
         _execute("SELECT pg_advisory_unlock(%s)", lock)
     except (DatabaseError, InterfaceError):
-        # The lock went with the session; a session that still lives is ended, and lets go of it.
+        # The lock ended with its session. A session that is still alive is closed, which releases the lock.
         log.warning("signing_turn_lost_its_session", exc_info=True)
         connection.close()
 

@@ -1,4 +1,4 @@
-"""Opening an account on the paper exchange: the one call of the platform's own, beside what Kraken has."""
+"""Opens accounts on the paper exchange: its one call that Kraken does not have."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ TIMEOUT_SECONDS = (3.0, 10.0)
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PaperAccount:
-    """The new account's key, in the clear."""
+    """The new account's API key and secret, in plain text."""
 
     account_id: UUID
     api_key: str
@@ -26,9 +26,9 @@ class PaperAccount:
 
 
 def paper_account_open(*, owner_id: UUID, label: str, deposits: Mapping[str, Decimal]) -> PaperAccount:
-    """Opens the owner's account of that label with play money (amounts by asset code).
+    """Opens the owner's account of that label with paper deposits (amounts by asset code).
 
-    The same owner and label are answered with the same account. Raises ExchangeUnavailable, AccountNotOpened.
+    Idempotent: the same owner and label give the same account. Raises ExchangeUnavailable, AccountNotOpened.
     """
     body = {
         "owner_id": str(owner_id),
@@ -38,7 +38,7 @@ def paper_account_open(*, owner_id: UUID, label: str, deposits: Mapping[str, Dec
     headers = {"Authorization": f"Bearer {service_token.mint(audience='paper')}"}
     try:
         with requests.Session() as session:
-            # Between our own processes no proxy of the environment has a say.
+            # Proxies of the environment are not used between the platform's own processes.
             session.trust_env = False
             response = session.post(
                 f"{exchange_url(Mode.PAPER).rstrip('/')}/paper/accounts",

@@ -1,4 +1,4 @@
-"""The port to an exchange: everything that trades speaks to this. One adapter speaks to Kraken; a fake is for tests.
+"""The port to an exchange. The adapter in `kraken/` implements it; tests have a fake in memory.
 
 An instance belongs to one thread. No method may be called inside a database transaction.
 """
@@ -26,7 +26,7 @@ from apps.exchange.types import (
 
 
 class Credential(Protocol):
-    """What signs private calls. Never log it."""
+    """API key and secret for private calls. Never log it."""
 
     @property
     def mode(self) -> Mode: ...
@@ -37,7 +37,7 @@ class Credential(Protocol):
 
 
 class MarketData(Protocol):
-    """What everyone may read. Every method raises ExchangeUnavailable, ExchangeRateLimited or UnknownPair.
+    """Public market data. Every method raises ExchangeUnavailable, ExchangeRateLimited or UnknownPair.
 
     A pair may be given as altname (XBTUSD), code (XXBTZUSD) or symbol (BTC/USD).
     """
@@ -71,16 +71,16 @@ class Exchange(MarketData, Protocol):
         """By asset code; assets without a balance are missing."""
         ...
 
-    def open_orders(self, cl_ord_id: str | None = None) -> list[ExchangeOrder]:
+    def open_orders(self, client_order_id: str | None = None) -> list[ExchangeOrder]:
         """Live orders, oldest first."""
         ...
 
-    def closed_orders(self, cl_ord_id: str | None = None, start: datetime | None = None) -> list[ExchangeOrder]:
+    def closed_orders(self, client_order_id: str | None = None, start: datetime | None = None) -> list[ExchangeOrder]:
         """Ended orders, opened or closed after `start` (whole seconds), oldest first. Raises HistoryTooLong."""
         ...
 
-    def orders(self, txids: Sequence[str]) -> dict[str, ExchangeOrder]:
-        """By txid; what the exchange does not know is missing, which is not proof that it never existed."""
+    def orders(self, exchange_order_ids: Sequence[str]) -> dict[str, ExchangeOrder]:
+        """By exchange order id. An id that the exchange does not know is missing: no proof that it never existed."""
         ...
 
     def trades_of(self, trade_ids: Sequence[str]) -> dict[str, ExchangeTrade]:
@@ -92,14 +92,14 @@ class Exchange(MarketData, Protocol):
         ...
 
     def submit(self, order: OrderRequest) -> Submission:
-        """Places an order; writes it to the socket once or not at all.
+        """Places an order; sends it at most once.
 
         Raises OutcomeUnknown where it may have been placed, NotSent where it certainly was not.
         """
         ...
 
-    def cancel(self, *, txid: str | None = None, cl_ord_id: str | None = None) -> Cancellation:
-        """Cancels one order, by exactly one of the ids. Safe to repeat. Raises as reads do."""
+    def cancel(self, *, exchange_order_id: str | None = None, client_order_id: str | None = None) -> Cancellation:
+        """Cancels one order, by exactly one of the ids. Safe to repeat. Raises what reads raise."""
         ...
 
     def key_info(self) -> KeyInfo: ...

@@ -1,4 +1,4 @@
-"""What goes to an exchange and what comes back. Amounts are Decimal, times are aware UTC.
+"""Requests to an exchange and its answers. Amounts are Decimal, times are aware UTC.
 
 Optional fields are None where the exchange did not say: in its answers missing is normal.
 """
@@ -48,7 +48,7 @@ class OrderStatus(StrEnum):
 class OrderRequest:
     """An order to place. `volume` in base, `price` in quote; a market order has no price.
 
-    `cl_ord_id` recognises this one attempt; `deadline` (2 to 60 seconds ahead) bounds the doubt when no answer comes.
+    `client_order_id` identifies this one attempt. `deadline`, 2 to 60 s ahead, bounds the doubt about a lost answer.
     """
 
     pair: str
@@ -56,7 +56,7 @@ class OrderRequest:
     order_type: OrderType
     volume: Decimal
     price: Decimal | None = None
-    cl_ord_id: str
+    client_order_id: str
     deadline: datetime
     time_in_force: TimeInForce = TimeInForce.GTC
     post_only: bool = False
@@ -64,37 +64,37 @@ class OrderRequest:
     def __post_init__(self) -> None:
         if (self.order_type is OrderType.LIMIT) is (self.price is None):
             raise ValueError("A limit order has a price, a market order has none.")
-        if not _CLIENT_ORDER_ID.fullmatch(self.cl_ord_id):
-            raise ValueError("cl_ord_id must be a UUID or up to 18 printable ASCII characters.")
+        if not _CLIENT_ORDER_ID.fullmatch(self.client_order_id):
+            raise ValueError("client_order_id must be a UUID or up to 18 printable ASCII characters.")
         if self.deadline.tzinfo is None:
             raise ValueError("deadline must be an aware time.")
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The exchange has the order; how far it got must be asked. `warnings` are the exchange's own words."""
+    """The exchange accepted the order; its state must be read. `warnings` are the exchange's own texts."""
 
-    txid: str
+    exchange_order_id: str
     description: str = ""
     warnings: tuple[str, ...] = ()
 
 
 class RejectionKind(StrEnum):
-    """What a definitive refusal asks of the caller. In every case the order was not placed."""
+    """What the caller must do after a definitive refusal. The order was not placed."""
 
-    FINAL = "final"  # release the reservation, tell the user, do not try again unchanged
-    BACK_OFF = "back_off"  # a limit: wait `retry_after_seconds`, then a new attempt
+    FINAL = "final"  # release the reservation, tell the user, do not retry unchanged
+    BACK_OFF = "back_off"  # rate limit: wait `retry_after_seconds`, then make a new attempt
     MARKET_CLOSED = "market_closed"  # pause entries on the pair
     KEY_INVALID = "key_invalid"  # stop every call on the key
     KEY_LOCKED = "key_locked"  # stop every call on the key
     PERMISSION = "permission"  # ask key_info: suspend the key, or pause the bot where the right is there
     ACCOUNT_LIMIT = "account_limit"  # stop entries on the key
-    BUG = "bug"  # we sent nonsense: alarm
+    BUG = "bug"  # the request was malformed: alert
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The order was not placed. `code` for programs, `message` for people, `exchange_error` as the exchange said it."""
+    """The order was not placed. `code` for programs, `message` for people, `exchange_error` from the exchange."""
 
     code: str
     message: str
@@ -108,16 +108,16 @@ Submission = Accepted | Rejected
 
 @dataclass(frozen=True, slots=True)
 class Cancellation:
-    """`count` orders were cancelled. Zero is not an end state: the order may have been filled; ask for it."""
+    """`count` orders were cancelled. Zero proves nothing: the order may have been filled; read its state."""
 
     count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExchangeOrder:
-    """An order as the exchange tells it. `cost` and `fee` in quote; `average_price` is None before the first fill."""
+    """An order as the exchange reports it. `cost` and `fee` in quote; `average_price` is None before the first fill."""
 
-    txid: str
+    exchange_order_id: str
     status: OrderStatus
     pair: str
     side: Side
@@ -128,7 +128,7 @@ class ExchangeOrder:
     fee: Decimal
     average_price: Decimal | None = None
     limit_price: Decimal | None = None
-    cl_ord_id: str | None = None
+    client_order_id: str | None = None
     userref: int | None = None
     opened_at: datetime | None = None
     closed_at: datetime | None = None
@@ -138,13 +138,13 @@ class ExchangeOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExchangeTrade:
-    """A fill. `volume` in base; `price`, `cost` and `fee` in quote. `trade_id` is unique for ever.
+    """A fill. `volume` in base; `price`, `cost` and `fee` in quote. `trade_id` is unique over all trades.
 
-    `pair` is as the exchange names it here: the code (XXBTZUSD), where its orders have the altname (XBTUSD).
+    Kraken names the pair of a trade by its code (XXBTZUSD), that of an order by its altname (XBTUSD).
     """
 
     trade_id: str
-    order_txid: str
+    exchange_order_id: str
     pair: str
     side: Side
     price: Decimal
@@ -223,7 +223,7 @@ class OrderBook:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyInfo:
-    """What the exchange says of an API key. `expires_at` None: never. `permissions` None: it did not say."""
+    """Properties of an API key. `expires_at` None: it does not expire. `permissions` None: not reported."""
 
     name: str = ""
     permissions: frozenset[str] | None = None

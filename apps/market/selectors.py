@@ -115,4 +115,4 @@ def candles(exchange: MarketData, pair: str, interval_minutes: int, limit: int =
 
 
 def _market(mode: Mode) -> MarketData:
-    return market_data_for(mode, patience=QUICK)
+    return market_data_for(mode, policy=QUICK)

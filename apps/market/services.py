@@ -10,14 +10,14 @@ from django.db.models import Max
 from apps.core.terms import Mode
 from apps.exchange.factory import market_data_for
 from apps.exchange.instrument import Instrument
-from apps.exchange.kraken.client import Patience
+from apps.exchange.kraken.client import CallPolicy
 from apps.market.cache import ASKING_SECONDS, SILENCE, Snapshot, is_silent, note_silence
 from apps.market.errors import MarketDataUnavailable
 from apps.market.models import MarketInstrument
 
 FRESH = timedelta(seconds=60)
 # A reader waits for it, and what is kept is better than a long wait.
-QUICK = Patience(connect_seconds=1.0, read_seconds=3.0, attempts=1)
+QUICK = CallPolicy(connect_seconds=1.0, read_seconds=3.0, attempts=1)
 
 _FIELDS = [field.name for field in MarketInstrument._meta.fields if field.name not in ("id", "exchange", "altname")]
 
@@ -36,7 +36,7 @@ def instruments_ensure(*, mode: Mode, now: datetime) -> Snapshot[None]:
     if listed_at is not None and cache.add(asking, 1, timeout=ASKING_SECONDS) is False:
         return Snapshot(None, listed_at)
     try:
-        instruments_store(market_data_for(mode, patience=QUICK).instruments(), mode=mode, now=now)
+        instruments_store(market_data_for(mode, policy=QUICK).instruments(), mode=mode, now=now)
     except SILENCE as silence:
         note_silence(mode)
         return _stale(listed_at, silence)

@@ -1,4 +1,4 @@
-"""What a strategy is: a model of its parameters with one decision, from a snapshot of the market to order plans."""
+"""Base of strategies: a model of the parameters with one decision, from a market snapshot to order plans."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -18,19 +18,19 @@ from apps.exchange.types import Candle
 # A strategy looks back over candles; an exchange serves no more than 720 of them (Kraken, GET /0/public/OHLC).
 MAX_WINDOW = 700
 
-# Types of parameters: a number of candles, and an amount in the pair's quote asset
+# Parameter types: a number of candles, and an amount in the pair's quote asset
 Window = Annotated[int, Field(le=MAX_WINDOW)]
 QuoteAmount = Annotated[Decimal, Field(gt=0, max_digits=MAX_DIGITS, decimal_places=DECIMAL_PLACES)]
 
 
 class UnknownStrategy(Refused):
-    """There is no strategy of this name."""
+    """No strategy has this name."""
 
     code = "unknown_strategy"
 
 
 class InvalidParameters(Refused):
-    """The parameters do not fit the strategy; `details` says which and why."""
+    """The parameters are not valid for the strategy; `details` says which and why."""
 
     code = "invalid_parameters"
 
@@ -43,9 +43,9 @@ class DuplicateStrategy(TypeError):
 class Snapshot:
     """The market and the bot as they stand when a candle has closed.
 
-    `candles` are closed ones, oldest first, never empty. `base_volume` is what the bot holds, in the base asset; less
-    than `minimum_volume` cannot be sold and counts as nothing. `last_buy_at` is the candle that the bot last bought on.
-    `is_asked` says that a person asked for a trade now.
+    `candles` are closed, oldest first, never empty. `base_volume` is the bot's position in the base asset; less than
+    `minimum_volume` cannot be sold and counts as no position. `last_buy_at` is the candle of the last purchase.
+    `is_asked`: a user asked for a trade now.
     """
 
     candles: Sequence[Candle]
@@ -69,10 +69,10 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderPlan:
-    """What a strategy wants: to spend `quote_amount`, or to sell `base_volume`; all there is where it is None.
+    """An order that a strategy asks for: spend `quote_amount`, or sell `base_volume`; None means all that is available.
 
-    With a `limit_price` the order rests at it; without one it takes the market at once. `level` tells orders of one
-    decision apart. `reason` is for people.
+    With a `limit_price` the order rests at that price; without one it takes the market at once. `level` distinguishes
+    orders of one decision. `reason` is a text for people.
     """
 
     side: Side
@@ -84,7 +84,7 @@ class OrderPlan:
 
 
 class Strategy(BaseModel, ABC):
-    """A strategy with its parameters: the fields are the parameters, `decide` is the decision.
+    """A strategy with its parameters: the fields are the parameters, `decide` makes the decision.
 
     A subclass declares itself by keyword arguments: `class Dca(Strategy, strategy="dca", title="Cost averaging")`. Its
     docstring is the description that traders read.

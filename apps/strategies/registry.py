@@ -15,7 +15,7 @@ def all_strategies() -> list[type[Strategy]]:
 
 
 def strategy_get(name: str) -> type[Strategy]:
-    """Raises UnknownStrategy, naming those that there are."""
+    """The strategy of that name. Raises UnknownStrategy, which lists the known names."""
     _import_all()
     try:
         return declared[name]

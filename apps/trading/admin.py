@@ -1,22 +1,11 @@
-"""Staff may look at everything that bots did, and change nothing: commands and evidence do that."""
-
-from typing import Any
+"""Staff pages of the bot service. Read-only: only commands and evidence change orders."""
 
 from django.contrib import admin
-from django.http import HttpRequest
 
-from apps.trading.models import BotRun, BotSwitch, Fill, LedgerEntry, OrderIntent, Position
-
-
-class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+from apps.core.admin import ReadOnlyAdmin
+from apps.trading.models.ledger import Fill, LedgerEntry, Position
+from apps.trading.models.orders import OrderIntent
+from apps.trading.models.runs import BotRun, BotSwitch
 
 
 @admin.register(BotRun)

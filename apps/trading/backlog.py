@@ -1,14 +1,14 @@
-"""What waits for the scheduler and for the reconciler, as the watch over their progress wants it."""
+"""Backlog of the scheduler and of the reconciler, for their progress watches."""
 
 from datetime import datetime
 
 from apps.events.process.progress import Backlog
-from apps.trading.models import BotRun, RunState
+from apps.trading.models.runs import BotRun, RunState
 from apps.trading.selectors import orders_to_reconcile
 
 
 def ticks_backlog(*, now: datetime) -> Backlog:
-    """Runs whose tick is due. Each look at one sets its next tick, so that the longest due one changes."""
+    """Runs whose tick is due. Taking a run sets its next tick, so the oldest due one changes with progress."""
     due = BotRun.objects.filter(state=RunState.RUNNING, next_tick_at__lte=now)
     oldest = due.order_by("next_tick_at").values_list("id", "next_tick_at").first()
     if oldest is None:
@@ -23,13 +23,13 @@ def ticks_backlog(*, now: datetime) -> Backlog:
 
 
 def orders_backlog(*, now: datetime) -> Backlog:
-    """Orders that are due for a look of the reconciler. Each look sets the next one or ends the order."""
+    """Orders that the reconciler is due to look at. Each look sets the next one or ends the order."""
     due = orders_to_reconcile(now=now)
     oldest = due.order_by("next_check_at").values_list("cl_ord_id", "next_check_at").first()
     if oldest is None:
         return Backlog()
     order_id, since = oldest
-    assert since is not None  # what has no time is not due
+    assert since is not None  # orders without a time are not due
     seconds = int((now - since).total_seconds())
     return Backlog(
         due.count(),

@@ -8,19 +8,19 @@ class BotNotRunning(Conflict):
 
 
 class StrategyHolds(Refused):
-    """The strategy was asked to trade now and saw nothing to trade."""
+    """The strategy was asked to trade now and has no order to place."""
 
     code = "strategy_holds"
 
 
 class WrongMode(Refused):
-    """A bot of one mode and a key of the other: a paper bot never reaches a live exchange."""
+    """The bot has one mode and its key the other: a paper bot never reaches a live exchange."""
 
     code = "wrong_mode"
 
 
 class TradeRefused(Refused):
-    """A rule held back a trade that was asked for; `details` has the rule's own code."""
+    """A risk rule rejected a trade that was asked for; `details["rule"]` names the rule."""
 
     code = "trade_refused"
 
@@ -32,7 +32,7 @@ class OrderRejected(Refused):
 
 
 class FlattenIncomplete(PlatformError):
-    """The position could not be sold, or not all of it, yet; `details["rule"]` says why."""
+    """The position is not wholly sold yet; `details["rule"]` says why."""
 
     code = "flatten_incomplete"
     http_status = 409
@@ -40,7 +40,7 @@ class FlattenIncomplete(PlatformError):
 
 
 class BotBusy(PlatformError):
-    """Another worker is at the bot. Trying again helps."""
+    """Another worker holds the bot's run. A retry helps."""
 
     code = "bot_busy"
     http_status = 409
@@ -48,7 +48,7 @@ class BotBusy(PlatformError):
 
 
 class HistoryNotReconciled(PlatformError):
-    """The database was restored, and the bots' orders were not compared with the exchange yet. Trying again helps."""
+    """The database was restored, and the bots' orders are not compared with the exchange yet. A retry helps."""
 
     code = "history_not_reconciled"
     http_status = 503
@@ -56,7 +56,7 @@ class HistoryNotReconciled(PlatformError):
 
 
 class LeaseLost(PlatformError):
-    """Another worker took over: whatever this one was about to write is not its to write any more."""
+    """Another worker took over the run; this one must write nothing more."""
 
     code = "lease_lost"
     http_status = 409
@@ -64,13 +64,13 @@ class LeaseLost(PlatformError):
 
 
 class RunNotTrading(Conflict):
-    """The run was told to stop in the meantime: what was about to be sent is not wanted any more."""
+    """A stop was requested in the meantime; the order must not be sent."""
 
     code = "run_not_trading"
 
 
 class UnexpectedFailure(PlatformError):
-    """Something failed in a way that nobody foresaw. The log has the details."""
+    """An unexpected exception; the log has its details."""
 
     code = "internal_error"
     http_status = 500
@@ -78,7 +78,14 @@ class UnexpectedFailure(PlatformError):
 
 
 class ContradictoryEvidence(PlatformError):
-    """The exchange tells something of an order that cannot be true together with what is stored."""
+    """What the exchange reports of an order contradicts what is stored."""
 
     code = "contradictory_evidence"
+    http_status = 500
+
+
+class IllegalTransition(PlatformError):
+    """An order's state was to change in a way that models/order_states.py does not allow."""
+
+    code = "illegal_transition"
     http_status = 500

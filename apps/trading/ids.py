@@ -1,4 +1,4 @@
-"""Ids that recognise an order: what was decided, and which attempt at it."""
+"""Ids of orders: the decision id, and the client order id of each attempt."""
 
 import hashlib
 import secrets
@@ -13,7 +13,7 @@ _ATTEMPT_CHARACTERS = 10
 
 
 def decision_id(*, bot_id: UUID, step: str, side: str, level: int = 0) -> str:
-    """The same decision always has the same id. `step` is the candle or the command that it was taken for."""
+    """The same decision always has the same id. `step` is the candle or the command of the decision."""
     text = f"{bot_id}|{step}|{side}|{level}"
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -23,19 +23,21 @@ def candle_step(strategy: str, opened_at: datetime) -> str:
 
 
 def bot_code(bot_id: UUID) -> str:
-    """Six characters by which an order shows whose it is, even without the database."""
+    """Six characters that tell which bot an order belongs to, without the database."""
     return _base32(bot_id.int & (1 << 5 * _BOT_CHARACTERS) - 1, _BOT_CHARACTERS)
 
 
-def new_cl_ord_id(bot_id: UUID) -> str:
-    """An id for one attempt to place one order: platform mark, bot code, chance."""
+def new_client_order_id(bot_id: UUID) -> str:
+    """Client order id of one attempt to place one order: platform mark, bot code, random characters."""
     return f"{PLATFORM_MARK}{bot_code(bot_id)}{_base32(secrets.randbits(5 * _ATTEMPT_CHARACTERS), _ATTEMPT_CHARACTERS)}"
 
 
-def is_ours(cl_ord_id: str, *, bot_id: UUID | None = None) -> bool:
-    """Whether an order carries this platform's mark, and the bot's where one is given."""
+def is_ours(client_order_id: str, *, bot_id: UUID | None = None) -> bool:
+    """Whether an order carries this platform's mark, and the bot's code where `bot_id` is given."""
     prefix = PLATFORM_MARK + (bot_code(bot_id) if bot_id else "")
-    return len(cl_ord_id) == len(PLATFORM_MARK) + _BOT_CHARACTERS + _ATTEMPT_CHARACTERS and cl_ord_id.startswith(prefix)
+    return len(client_order_id) == len(
+        PLATFORM_MARK
+    ) + _BOT_CHARACTERS + _ATTEMPT_CHARACTERS and client_order_id.startswith(prefix)
 
 
 def _base32(number: int, characters: int) -> str:

@@ -1,4 +1,4 @@
-"""What a fill moves between a bot's books. Pure: the postings of a fill add up to zero in each asset."""
+"""Ledger postings of a fill. Pure: the postings of a fill add up to zero in each asset."""
 
 from dataclasses import dataclass
 from decimal import Decimal

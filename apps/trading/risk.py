@@ -1,7 +1,7 @@
-"""The rules between a strategy's wish and an order. Pure: they get the facts and answer with exact terms or a reason.
+"""Risk rules and order sizing. Pure: an order plan and the exposure in, a sized order or a rejection out.
 
-Orders that take the market are limit orders that end at once ("immediate or cancel") at a price a little beyond the
-best one: what a purchase may cost at worst is known before it is sent, and a sudden gap is not bought.
+Orders that take the market are immediate-or-cancel limit orders at a price slightly beyond the best one. So the highest
+possible cost of a purchase is known before it is sent, and a sudden price gap is not bought.
 """
 
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ from apps.exchange.types import OrderRequest, OrderType, Ticker
 from apps.strategies.base import OrderPlan
 from apps.trading.models.orders import OrderKind
 
-# How far beyond the best price an order may take.
+# How far beyond the best price an order may take, as a fraction of that price.
 SLIPPAGE = Decimal("0.005")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """What a bot has and owes at this moment, open orders counted at their worst.
+class Exposure:
+    """What a bot may still commit, with active orders counted at their worst case.
 
-    `quote_available` and `base_available` are free of reservations; `has_doubtful_order` says that some order's
-    outcome is unknown; `active_sides` are the sides with an order that has not ended.
+    `quote_available` and `base_available` are net of reservations. `has_doubtful_order`: the outcome of some order is
+    unknown. `active_sides`: the sides with an active order. `worst_fee_rate` is a fraction of the cost.
     """
 
     quote_available: Decimal
@@ -36,8 +36,8 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """An order that may be placed. On the pair's grid."""
+class SizedOrder:
+    """An order that passed the rules. Price in quote and volume in base, on the pair's grid."""
 
     kind: OrderKind
     price: Decimal
@@ -45,33 +45,35 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class HeldBack:
-    """Why there is no order: a code for programs, a sentence for people."""
+class RiskRejection:
+    """The rule that refused an order: `code` for programs, `message` for people."""
 
     code: str
     message: str
 
 
-def assess(plan: OrderPlan, *, standing: Standing, instrument: Instrument, ticker: Ticker) -> Terms | HeldBack:
-    """The terms of the order that the plan wants, or the first rule that it breaks."""
-    held = _is_held_back(plan, standing)
-    if held is not None:
-        return held
+def assess(
+    plan: OrderPlan, *, exposure: Exposure, instrument: Instrument, ticker: Ticker
+) -> SizedOrder | RiskRejection:
+    """The sized order that the plan asks for, or the first rule that it breaks."""
+    rejection = _rejection(plan, exposure)
+    if rejection is not None:
+        return rejection
     price = _price(plan, instrument, ticker)
-    volume = _volume(plan, standing, instrument, ticker, price)
-    if isinstance(volume, HeldBack):
+    volume = _volume(plan, exposure, instrument, ticker, price)
+    if isinstance(volume, RiskRejection):
         return volume
     kind = OrderKind.TAKE if plan.limit_price is None else OrderKind.REST
-    return _placeable(plan.side, Terms(kind, price, volume), instrument)
+    return _placeable(plan.side, SizedOrder(kind, price, volume), instrument)
 
 
-def _is_held_back(plan: OrderPlan, standing: Standing) -> HeldBack | None:
-    if plan.side is Side.BUY and standing.has_doubtful_order:
-        return HeldBack("outcome_unknown", "The outcome of an earlier order is not known yet.")
-    if plan.side in standing.active_sides:
-        return HeldBack("order_open", f"An earlier {plan.side} order is still open.")
-    if plan.side is Side.BUY and standing.entries_held:
-        return HeldBack("entries_held", "The exchange refused a recent order; entries pause for a while.")
+def _rejection(plan: OrderPlan, exposure: Exposure) -> RiskRejection | None:
+    if plan.side is Side.BUY and exposure.has_doubtful_order:
+        return RiskRejection("outcome_unknown", "The outcome of an earlier order is not known yet.")
+    if plan.side in exposure.active_sides:
+        return RiskRejection("order_open", f"An earlier {plan.side} order is still open.")
+    if plan.side is Side.BUY and exposure.entries_held:
+        return RiskRejection("entries_held", "The exchange refused a recent order; entries pause for a while.")
     return None
 
 
@@ -82,47 +84,49 @@ def _price(plan: OrderPlan, instrument: Instrument, ticker: Ticker) -> Decimal:
 
 
 def _volume(
-    plan: OrderPlan, standing: Standing, instrument: Instrument, ticker: Ticker, price: Decimal
-) -> Decimal | HeldBack:
+    plan: OrderPlan, exposure: Exposure, instrument: Instrument, ticker: Ticker, price: Decimal
+) -> Decimal | RiskRejection:
     if plan.side is Side.SELL:
-        wanted = plan.base_volume if plan.base_volume is not None else standing.base_available
+        wanted = plan.base_volume if plan.base_volume is not None else exposure.base_available
         if plan.quote_amount is not None:
             wanted = plan.quote_amount / price
-        if standing.base_available <= 0:
-            return HeldBack("nothing_to_sell", "The bot holds nothing that it could sell.")
-        if wanted > standing.base_available:
-            return HeldBack("position_too_small", "The bot holds less than is to be sold.")
+        if exposure.base_available <= 0:
+            return RiskRejection("nothing_to_sell", "The bot holds nothing that it could sell.")
+        if wanted > exposure.base_available:
+            return RiskRejection("position_too_small", "The bot holds less than is to be sold.")
         return instrument.floor_volume(wanted)
-    amount = plan.quote_amount if plan.quote_amount is not None else standing.quote_available
-    if standing.quote_available <= 0:
-        return HeldBack("budget_exhausted", "The bot's budget is spent.")
-    if amount > standing.quote_available:
-        return HeldBack("budget_exhausted", "What is left of the bot's budget does not cover the purchase.")
-    # About the amount at the best price, and never more than is there at the worst.
+    amount = plan.quote_amount if plan.quote_amount is not None else exposure.quote_available
+    if exposure.quote_available <= 0:
+        return RiskRejection("budget_exhausted", "The bot's budget is spent.")
+    if amount > exposure.quote_available:
+        return RiskRejection("budget_exhausted", "What is left of the bot's budget does not cover the purchase.")
+    # The amount at the best price, and never more than is available at the order's limit price.
     expected = price if plan.limit_price is not None else ticker.ask
-    volume = min(amount / expected, standing.quote_available / price) / (1 + standing.worst_fee_rate)
+    volume = min(amount / expected, exposure.quote_available / price) / (1 + exposure.worst_fee_rate)
     return instrument.floor_volume(volume)
 
 
-def _placeable(side: Side, terms: Terms, instrument: Instrument) -> Terms | HeldBack:
-    if terms.volume <= 0:
-        return HeldBack("below_minimum", f"The order would be below the exchange's minimum for {instrument.altname}.")
+def _placeable(side: Side, order: SizedOrder, instrument: Instrument) -> SizedOrder | RiskRejection:
+    if order.volume <= 0:
+        return RiskRejection(
+            "below_minimum", f"The order would be below the exchange's minimum for {instrument.altname}."
+        )
     try:
-        instrument.check(_as_request(side, terms, instrument))
+        instrument.check(_as_request(side, order, instrument))
     except OrderNotPlaceable as refusal:
         is_small = refusal.rule in ("order_minimum", "cost_minimum")
-        return HeldBack("below_minimum" if is_small else f"order_{refusal.rule}", refusal.message)
-    return terms
+        return RiskRejection("below_minimum" if is_small else f"order_{refusal.rule}", refusal.message)
+    return order
 
 
-def _as_request(side: Side, terms: Terms, instrument: Instrument) -> OrderRequest:
-    # Only its terms are looked at: the ids and times of a real request come when it is sent.
+def _as_request(side: Side, order: SizedOrder, instrument: Instrument) -> OrderRequest:
+    # Only price, volume and pair are checked; the id and the deadline are placeholders.
     return OrderRequest(
         pair=instrument.altname,
         side=side,
         order_type=OrderType.LIMIT,
-        volume=terms.volume,
-        price=terms.price,
-        cl_ord_id="unsent",
+        volume=order.volume,
+        price=order.price,
+        client_order_id="unsent",
         deadline=datetime.max.replace(tzinfo=UTC),
     )

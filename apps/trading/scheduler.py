@@ -1,6 +1,8 @@
-"""Nudges the workers about runs that are due. It decides nothing: a nudge that is lost is replaced by the next."""
+"""Sends workers wake-up messages for due runs. It decides nothing: a lost wake-up is replaced by the next one."""
 
 import time
+from collections.abc import Callable
+from datetime import datetime
 
 import structlog
 from django.conf import settings
@@ -21,29 +23,40 @@ NAME = "scheduler"
 POLL_SECONDS = 0.1
 KEEP_ALIVE_SECONDS = 1.0
 
-# While the broker is away: this long, then twice as long each time, up to the maximum.
+# Backoff while the broker is unavailable, in seconds: doubled after each failure, up to the maximum.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 5.0
 
 
 class Scheduler:
-    """One step after another, in one thread. Several may run beside each other: each run is taken by one of them."""
+    """Runs step after step in one thread. Several schedulers may run at once: each due run is taken by one of them.
 
-    def __init__(self, sender: SignalSender | None = None) -> None:
+    `clock` gives the time of day, `monotonic` seconds that never jump.
+    """
+
+    def __init__(
+        self,
+        sender: SignalSender | None = None,
+        *,
+        clock: Callable[[], datetime] = timezone.now,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._sender = sender or SignalSender(NAME)
+        self._clock = clock
+        self._monotonic = monotonic
         self._failures = 0
         self._heard_at = 0.0
         progress = Progress(NAME, what="tick", done="scheduled")
-        self._watch = ProgressWatch(progress, lambda: ticks_backlog(now=timezone.now()))
+        self._watch = ProgressWatch(progress, lambda: ticks_backlog(now=clock()), clock=monotonic)
 
     def step(self) -> float:
-        """Sends what is due. Returns the seconds to wait before the next step. Raises DatabaseError."""
+        """Sends a wake-up for each due run. Returns the seconds until the next step. Raises DatabaseError."""
         try:
             self._keep_alive()
             sent = self._send_due()
         except BrokerUnavailable as error:
             return self._pause(error)
         if self._failures:
-            log.info("signals_flow_again", after_failed_tries=self._failures)
+            log.info("broker_available_again", after_failed_tries=self._failures)
             self._failures = 0
         beat(NAME, *self._watch.standing())
         return 0.0 if sent else POLL_SECONDS
@@ -52,26 +65,26 @@ class Scheduler:
         self._sender.close()
 
     def _send_due(self) -> int:
-        now = timezone.now()
+        now = self._clock()
         if not history_is_reconciled(now=now):
             return 0
         seconds = settings.ENVIRONMENT.bot_tick_seconds
-        signals: list[WakeUp] = [run.signal(now=now) for run in runs_take_due(now=now, tick_seconds=seconds)]
-        if signals:
+        wake_ups: list[WakeUp] = [run.wake_up(now=now) for run in runs_take_due(now=now, tick_seconds=seconds)]
+        if wake_ups:
             # The claim has committed: where sending fails, the runs are due again after `seconds`.
-            self._sender.send_all(signals, expires_seconds=max(2 * seconds, 2.0))
-            self._heard_at = time.monotonic()
-        return len(signals)
+            self._sender.send_all(wake_ups, expires_seconds=max(2 * seconds, 2.0))
+            self._heard_at = self._monotonic()
+        return len(wake_ups)
 
     def _keep_alive(self) -> None:
-        """Before runs are taken: while the broker is known to be away, they stay due."""
-        if self._failures or time.monotonic() - self._heard_at > KEEP_ALIVE_SECONDS:
+        """Checks the connection before runs are taken: while the broker is unavailable, they stay due."""
+        if self._failures or self._monotonic() - self._heard_at > KEEP_ALIVE_SECONDS:
             self._sender.keep_alive()
-            self._heard_at = time.monotonic()
+            self._heard_at = self._monotonic()
 
     def _pause(self, error: BrokerUnavailable) -> float:
         seconds: float = min(FIRST_PAUSE_SECONDS * 2.0**self._failures, LONGEST_PAUSE_SECONDS)
         self._failures = min(self._failures + 1, 10)
-        log.warning("RabbitMQ takes no signals; runs stay due.", reason=error.message, next_try_in_seconds=seconds)
+        log.warning("broker_unavailable", effect="runs stay due", reason=error.message, next_try_in_seconds=seconds)
         beat(NAME, "down", error.message)
         return seconds

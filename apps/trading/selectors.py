@@ -1,27 +1,29 @@
-"""Reads over runs and their orders."""
+"""Reads of runs and their orders."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
-from apps.trading.models import ACTIVE_STATES, BotRun, IntentState, OrderIntent, RunState
+from apps.trading.models.order_states import ACTIVE_STATES, IntentState
+from apps.trading.models.orders import OrderIntent
+from apps.trading.models.runs import BotRun, RunState
 
-# Ticks look after the orders of runs that run; what they leave lying this long is the reconciler's.
-LEFT_LYING = timedelta(seconds=30)
+# Ticks update the orders of running runs; orders overdue for this long are left to the reconciler.
+OVERDUE_AFTER = timedelta(seconds=30)
 
 
 def orders_left(*, bot_id: UUID) -> list[str]:
-    """Client ids of the bot's orders that are on the exchange, or may be, oldest first."""
+    """Client order ids of the bot's active orders, oldest first."""
     left = OrderIntent.objects.filter(bot_id=bot_id, state__in=ACTIVE_STATES)
     return list(left.order_by("planned_at").values_list("cl_ord_id", flat=True))
 
 
 def orders_to_reconcile(*, now: datetime) -> QuerySet[OrderIntent]:
-    """Orders due for a look that no tick looks after: unknown ones, those of ended runs, and those left lying."""
+    """Due orders that no tick updates: unknown ones, those of ended runs, and overdue ones."""
     due = OrderIntent.objects.filter(state__in=ACTIVE_STATES, next_check_at__lte=now)
     return due.filter(
-        Q(state=IntentState.UNKNOWN) | ~Q(run__state=RunState.RUNNING) | Q(next_check_at__lte=now - LEFT_LYING)
+        Q(state=IntentState.UNKNOWN) | ~Q(run__state=RunState.RUNNING) | Q(next_check_at__lte=now - OVERDUE_AFTER)
     )
 
 

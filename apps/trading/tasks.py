@@ -1,4 +1,4 @@
-"""The commands and signals that the bot service's workers run."""
+"""Commands and wake-up messages that the bot service's workers run."""
 
 from datetime import datetime
 
@@ -14,12 +14,12 @@ from apps.trading.services.runs.tick import tick_run
 
 
 def start_failed(command: StartBot, code: str, message: str, now: datetime) -> None:
-    """The bot did not start, and will not."""
+    """Publishes that the bot did not start and will not."""
     _announce(command, code, message, now, is_final=True)
 
 
 def request_failed(command: StopBot | TriggerTrade, code: str, message: str, now: datetime) -> None:
-    """What was asked of the bot was not done; its run, if there is one, goes on as it is."""
+    """Publishes that a command to the bot failed; its run, if any, continues unchanged."""
     _announce(command, code, message, now, is_final=False)
 
 
@@ -41,8 +41,8 @@ def trigger_trade(command: TriggerTrade, delivery: Delivery) -> None:
 
 
 @on_signal(TickBot)
-def tick(signal: TickBot) -> None:
-    tick_run(run_id=signal.run_id)
+def tick(wake_up: TickBot) -> None:
+    tick_run(run_id=wake_up.run_id)
 
 
 def _announce(

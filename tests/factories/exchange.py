@@ -9,8 +9,8 @@ from factory.declarations import Sequence
 
 from apps.core.terms import Side
 from apps.exchange import factory as exchange_factory
-from apps.exchange.fake import FakeExchange
 from apps.exchange.types import OrderRequest, OrderType
+from tests.factories.fake_exchange import FakeExchange
 
 
 class OrderRequestFactory(Factory[OrderRequest]):
@@ -24,7 +24,7 @@ class OrderRequestFactory(Factory[OrderRequest]):
     order_type = OrderType.LIMIT
     volume = Decimal("0.001")
     price = Decimal("50000.0")
-    cl_ord_id = Sequence(lambda number: f"mk-test-{number}")  # type: ignore[no-untyped-call]
+    client_order_id = Sequence(lambda number: f"mk-test-{number}")  # type: ignore[no-untyped-call]
     # Far ahead: an order that is too old is not sent at all.
     deadline = datetime(2099, 1, 1, 0, 0, 5, tzinfo=UTC)
 

@@ -7,22 +7,21 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
-from django.db import connection
-
 from apps.core.context import message_context
 from apps.core.ids import new_id
 from apps.events.commands import executions
 from apps.events.commands.runner import Delivery
-from apps.exchange.fake import FakeExchange
-from apps.exchange.types import Candle, OrderRequest, Submission
+from apps.exchange.types import Candle
 from apps.messages.base import Command
 from apps.messages.bots import BotConfig, StartBot, StopBot, TriggerTrade
 from apps.trading.ids import decision_id
-from apps.trading.models import BotRun, OrderIntent, OrderKind
-from apps.trading.services.context.dependencies import Desk, Outside
+from apps.trading.models.orders import OrderIntent, OrderKind
+from apps.trading.models.runs import BotRun
+from apps.trading.services.context.dependencies import Dependencies, ExecutionContext
 from apps.trading.services.context.run_lease import RunLease, lease_take
-from apps.trading.services.orders.lifecycle import SizedOrder, intent_plan
+from apps.trading.services.orders.lifecycle import DecidedOrder, intent_plan
 from apps.trading.services.runs.start import run_start
+from tests.factories.fake_exchange import FakeExchange
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 FIRST_CANDLE = datetime(2018, 1, 1, tzinfo=UTC)
@@ -62,27 +61,10 @@ def candles(closes: Sequence[Decimal | int], *, first_hour: int = 0) -> list[Can
     return [candle(Decimal(close), hour=first_hour + number) for number, close in enumerate(closes)]
 
 
-class StrictExchange(FakeExchange):
-    """Refuses, as the real one does, to be asked inside a transaction; the one that a test runs in does not count."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._depth = len(connection.savepoint_ids)
-
-    def submit(self, order: OrderRequest) -> Submission:
-        self._refuse_in_transaction()
-        return super().submit(order)
-
-    def _read(self) -> None:
-        self._refuse_in_transaction()
-        super()._read()
-
-    def _refuse_in_transaction(self) -> None:
-        assert len(connection.savepoint_ids) <= self._depth, "the exchange was asked inside a transaction"
-
-
-def fake_exchange(closes: Sequence[Decimal | int] = RISING) -> StrictExchange:
-    exchange = StrictExchange(now=NOW)
+def fake_exchange(closes: Sequence[Decimal | int] = RISING) -> FakeExchange:
+    """An exchange whose market has these closes, and which refuses, as the real one, to be asked in a transaction."""
+    exchange = FakeExchange(now=NOW)
+    exchange.refuse_in_transactions()
     exchange.set_candles(candles(closes))
     return exchange
 
@@ -93,14 +75,14 @@ def add_candle(exchange: FakeExchange, close: Decimal | int) -> None:
     exchange.set_candles([*known, candle(Decimal(close), hour=len(known))])
 
 
-def outside_of(exchange: FakeExchange, clock: SteppingClock | None = None) -> Outside:
+def context_of(exchange: FakeExchange, clock: SteppingClock | None = None) -> ExecutionContext:
     clock = clock or SteppingClock()
-    return Outside(open_exchange=lambda run: exchange, clock=clock, sleep=clock.sleep)
+    return ExecutionContext(open_exchange=lambda run: exchange, clock=clock, sleep=clock.sleep)
 
 
-def desk_of(exchange: FakeExchange, clock: SteppingClock | None = None) -> Desk:
+def deps_of(exchange: FakeExchange, clock: SteppingClock | None = None) -> Dependencies:
     clock = clock or SteppingClock()
-    return Desk(exchange, clock, clock.sleep)
+    return Dependencies(exchange, clock, clock.sleep)
 
 
 def bot_config(**changes: Any) -> BotConfig:
@@ -158,11 +140,11 @@ def delivery_of(command: Command, *, now: datetime = NOW) -> Delivery:
     return Delivery(command.command_id, claim.attempt, executions.max_attempts(), claim.fence, "test")
 
 
-def running_bot(outside: Outside, **config: Any) -> BotRun:
+def running_bot(context: ExecutionContext, **config: Any) -> BotRun:
     """A bot that was started a moment ago."""
     command = start_command(**config)
     with message_context(correlation_id=new_id(), causation_id=command.command_id):
-        return run_start(command=command, delivery=delivery_of(command), outside=outside)
+        return run_start(command=command, delivery=delivery_of(command), context=context)
 
 
 @dataclass(frozen=True)
@@ -172,7 +154,7 @@ class Planned:
     run: BotRun
     lease: RunLease
     intent: OrderIntent
-    desk: Desk
+    deps: Dependencies
 
 
 def planned_order(
@@ -186,16 +168,16 @@ def planned_order(
     candle_at: datetime | None = None,
     **config: Any,
 ) -> Planned:
-    outside = outside_of(exchange, clock)
-    run = running_bot(outside, **config)
-    desk = outside.desk(run)
-    lease = lease_take(run_id=run.id, now=desk.clock())
+    context = context_of(exchange, clock)
+    run = running_bot(context, **config)
+    deps = context.deps(run)
+    lease = lease_take(run_id=run.id, now=deps.clock())
     assert lease is not None
     step = decision_id(bot_id=run.bot_id, step="test", side=side)
-    order = SizedOrder(side, kind, price, volume, "test", step, candle_at)
-    intent = intent_plan(lease=lease, order=order, decides_candle=False, now=desk.clock())
+    order = DecidedOrder(side, kind, price, volume, "test", step, candle_at)
+    intent = intent_plan(lease=lease, order=order, decides_candle=False, now=deps.clock())
     assert intent is not None
-    return Planned(run, lease, intent, desk)
+    return Planned(run, lease, intent, deps)
 
 
 def only_intent() -> OrderIntent:

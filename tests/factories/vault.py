@@ -10,10 +10,10 @@ from rest_framework.test import APIClient
 from apps.core.ids import new_id
 from apps.core.principal import Principal
 from apps.core.terms import Mode
-from apps.exchange.fake import ALL_PERMISSIONS
 from apps.vault.encryption import Login
 from apps.vault.models import Credential
 from apps.vault.services.key_info import login_write
+from tests.factories.fake_account import ALL_PERMISSIONS
 
 API_SECRET = "dGhlIHNlY3JldCBoYWxmIG9mIGEga2V5IHRoYXQgbm9ib2R5IG1heSBzZWU="
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -1,7 +1,7 @@
-"""python-kraken-sdk, with what we must rely on: the address asked for, nonces of our own, the answer as it came.
+"""HTTP client over python-kraken-sdk, with a fixed address, the platform's nonces and raw answers.
 
-Of the SDK only ``SpotClient.request`` is used: it signs and sends. It is asked for raw answers, because it returns
-every error that it does not know as if it were a result.
+Of the SDK only ``SpotClient.request`` is used: it signs and sends. Raw answers are requested, because the SDK returns
+errors that it does not know as if they were results.
 """
 
 import time
@@ -17,14 +17,14 @@ from apps.exchange.errors import UnsafeExchangeUrl
 
 _SDK_URL = SpotClient.URL
 
-# A connection that has rested this long may be closed by the other side just when it is used again; a placement sent
-# into it would be in doubt for nothing.
+# The server may close a connection that has been idle this long at the moment of its next use. A placement sent on it
+# would have an unknown outcome without need.
 MAX_IDLE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long to wait for a connection and between bytes of the answer, and how often reads are tried."""
+class CallPolicy:
+    """Timeouts of a connection and between bytes of the answer, and the number of attempts of a read."""
 
     connect_seconds: float = 3.0
     read_seconds: float = 10.0
@@ -32,15 +32,15 @@ class Patience:
 
 
 class KrakenClient(SpotClient):
-    """A session with one address, which `is_internal` where it is one of our own. Not for several threads at once."""
+    """A session with one address; `is_internal`: the address is the platform's own. Not thread-safe."""
 
     def __init__(
-        self, *, url: str, api_key: str = "", api_secret: str = "", patience: Patience, is_internal: bool
+        self, *, url: str, api_key: str = "", api_secret: str = "", policy: CallPolicy, is_internal: bool
     ) -> None:
         if not url:
             raise UnsafeExchangeUrl("An exchange needs an address: without one the SDK would take Kraken's.")
         self._asks_proxies = not is_internal and urlsplit(url).hostname not in LOOPBACK
-        self._patience = patience
+        self._policy = policy
         self._nonce: int | None = None
         self._used_at = 0.0
         super().__init__(key=api_key, secret=api_secret, url=url, use_custom_exceptions=False)
@@ -52,7 +52,7 @@ class KrakenClient(SpotClient):
         return self._send("GET", path, params, auth=False)
 
     def post_signed(self, path: str, params: dict[str, str], *, nonce: int, fresh: bool = False) -> requests.Response:
-        """A private call. `fresh` takes a new connection unless the last one was in use a moment ago."""
+        """A private call. `fresh` opens a new connection unless the last one was used within MAX_IDLE_SECONDS."""
         if fresh and time.monotonic() - self._used_at > MAX_IDLE_SECONDS:
             self._SpotClient__create_new_session()
         self._nonce = nonce
@@ -62,15 +62,15 @@ class KrakenClient(SpotClient):
             self._nonce = None
 
     def get_nonce(self) -> str:
-        """The SDK asks for it when it signs. Its own is neither unique nor rising."""
+        """Called by the SDK when it signs. The SDK's own nonces are neither unique nor increasing."""
         assert self._nonce is not None, "private calls are made in a signing turn"
         nonce, self._nonce = self._nonce, None
         return str(nonce)
 
     def _send(self, method: str, path: str, params: dict[str, str], *, auth: bool) -> requests.Response:
-        wait = (self._patience.connect_seconds, self._patience.read_seconds)
+        wait = (self._policy.connect_seconds, self._policy.read_seconds)
         try:
-            # A copy: the SDK writes the nonce into the dictionary it is given.
+            # A copy: the SDK writes the nonce into the dictionary.
             answer: Any = self.request(method, path, dict(params), timeout=wait, auth=auth)  # type: ignore[arg-type]
         finally:
             self._used_at = time.monotonic()
@@ -83,7 +83,7 @@ class KrakenClient(SpotClient):
             old.close()
         SpotClient._SpotClient__create_new_session(self)  # type: ignore[attr-defined]
         session: requests.Session = self._SpotClient__session  # type: ignore[attr-defined]
-        # A redirected POST would be sent twice.
+        # No redirects: a redirected POST is sent twice.
         session.max_redirects = 0
-        # A proxy from the environment has no business between two processes of ours.
+        # Proxies of the environment are not used between the platform's own processes.
         session.trust_env = self._asks_proxies

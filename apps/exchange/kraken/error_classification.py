@@ -1,7 +1,7 @@
-"""Kraken's answers, classified. Source of the error names: Kraken's guide "Spot errors" and recorded answers.
+"""Classification of Kraken's answers. Source of the error names: Kraken's guide "Spot errors" and recorded answers.
 
-Kraken answers its refusals with HTTP status 200 and ``{"error": ["E<category>:<text>[:<more>]"]}``; any other status
-comes from the edge before it, and says nothing about what happened behind.
+Kraken refuses with HTTP status 200 and ``{"error": ["E<category>:<text>[:<more>]"]}``. Any other status comes from the
+edge in front of it, and proves nothing about what happened behind.
 """
 
 import json
@@ -43,7 +43,7 @@ class UnreadableAnswer(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """Errors (``E…``) and warnings (``W…``) as Kraken said them; `result` may be there in spite of warnings."""
+    """Errors (``E…``) and warnings (``W…``) in Kraken's own words. `result` may be present along with warnings."""
 
     errors: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -70,7 +70,7 @@ def read_envelope(response: requests.Response) -> Envelope:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """An error that Kraken documents. `kind` None: a placement answered so is in doubt."""
+    """An error that Kraken documents. `kind` None: a placement with this answer has an unknown outcome."""
 
     pattern: re.Pattern[str]
     kind: Kind | None
@@ -121,9 +121,9 @@ def _known(
     return _Known(re.compile(pattern), kind, code, message, as_read)
 
 
-# The first match counts. What is not here is not known: a placement answered so is in doubt, and a person is told.
+# The first match counts. An error that is not in the table leaves a placement unknown, and raises an alert.
 _KNOWN = (
-    # Kraken has not published what it says of a client order id that an open order has; look what is there.
+    # Kraken has not published the error for a client order id that an open order has. The order is looked up.
     _known(r"E\w+:.*cl_ord_id", None, "client_order_id_in_use", "The order's own id is in use."),
     _known(r"EAPI:Invalid key", Kind.KEY_INVALID, "key_invalid", "The exchange does not know this key.", _key_invalid),
     _known(
@@ -133,7 +133,7 @@ _KNOWN = (
         "The secret does not belong to the key.",
         _key_invalid,
     ),
-    # Not accepted, unless something on the way sent the request twice: then this is the second answer.
+    # Not accepted, unless the network delivered the request twice and this is the second answer.
     _known(
         r"EAPI:Invalid nonce",
         None,
@@ -222,9 +222,9 @@ def refusal_of_placement(errors: tuple[str, ...], *, cl_ord_id: str) -> Rejected
     for error in errors:
         known = _find(error)
         if known is None:
-            raise OutcomeUnknown(f"The exchange said: {error}", cl_ord_id=cl_ord_id, is_alarming=True)
+            raise OutcomeUnknown(f"The exchange said: {error}", client_order_id=cl_ord_id, is_alarming=True)
         if known.kind is None:
-            raise OutcomeUnknown(f"{known.message} ({error})", cl_ord_id=cl_ord_id)
+            raise OutcomeUnknown(f"{known.message} ({error})", client_order_id=cl_ord_id)
     known = _find(errors[0])
     assert known is not None
     assert known.kind is not None
@@ -233,13 +233,13 @@ def refusal_of_placement(errors: tuple[str, ...], *, cl_ord_id: str) -> Rejected
 
 
 def is_passing(errors: tuple[str, ...]) -> bool:
-    """Whether the same read may well succeed a moment later."""
+    """Whether the same read may succeed a moment later."""
     known = _find(errors[0])
     return known is not None and known.as_read in (_unavailable, _nonce_refused)
 
 
 def is_gone(errors: tuple[str, ...]) -> bool:
-    """Kraken's two ways to say that it has no such order."""
+    """Whether Kraken says, in either of its two ways, that it has no such order."""
     return any(re.match(r"EOrder:(?:Unknown|Invalid) order", error) for error in errors)
 
 
@@ -248,7 +248,7 @@ def _find(error: str) -> _Known | None:
 
 
 def _wait_seconds(error: str) -> int:
-    """``EService: Throttled: <unix time>`` says until when; the counters say nothing."""
+    """Seconds to wait. ``EService: Throttled: <unix time>`` names the end; the rate counters name none."""
     until = re.search(r"(\d{9,11}(?:\.\d+)?)\s*\]?$", error)
     if until is None:
         return BACK_OFF_SECONDS

@@ -1,4 +1,4 @@
-"""The adapter: the port's calls as Kraken's."""
+"""The Kraken adapter: implements the port over Kraken's REST API."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from apps.core.terms import Mode
 from apps.exchange.errors import ExchangeRefused, HistoryTooLong, OutcomeUnknown, UnknownPair
 from apps.exchange.instrument import Instrument
 from apps.exchange.kraken import error_classification, parsing
-from apps.exchange.kraken.client import Patience
+from apps.exchange.kraken.client import CallPolicy
 from apps.exchange.kraken.parsing import reading
 from apps.exchange.kraken.transport import Transport
 from apps.exchange.types import (
@@ -44,14 +44,14 @@ Item = TypeVar("Item")
 
 
 class KrakenExchange:
-    """Kraken, or what speaks like Kraken. Implements :class:`apps.exchange.port.Exchange`."""
+    """Kraken, or the paper exchange with the same API. Implements :class:`apps.exchange.port.Exchange`."""
 
     def __init__(
-        self, *, mode: Mode, url: str, api_key: str = "", api_secret: str = "", patience: Patience | None = None
+        self, *, mode: Mode, url: str, api_key: str = "", api_secret: str = "", policy: CallPolicy | None = None
     ) -> None:
         self.mode: Mode = mode
         self._transport = Transport(
-            mode=mode, url=url, api_key=api_key, api_secret=api_secret, patience=patience or Patience()
+            mode=mode, url=url, api_key=api_key, api_secret=api_secret, policy=policy or CallPolicy()
         )
 
     def __repr__(self) -> str:
@@ -103,19 +103,19 @@ class KrakenExchange:
         with reading("balances"):
             return {asset: parsing.balance(asset, row) for asset, row in result.items()}
 
-    def open_orders(self, cl_ord_id: str | None = None) -> list[ExchangeOrder]:
-        result = self._transport.private("OpenOrders", trades="true", **_given(cl_ord_id=cl_ord_id))
+    def open_orders(self, client_order_id: str | None = None) -> list[ExchangeOrder]:
+        result = self._transport.private("OpenOrders", trades="true", **_given(cl_ord_id=client_order_id))
         with reading("open orders"):
             return _oldest_first([parsing.order(txid, row) for txid, row in (result.get("open") or {}).items()])
 
-    def closed_orders(self, cl_ord_id: str | None = None, start: datetime | None = None) -> list[ExchangeOrder]:
-        params = {"trades": "true", "closetime": "both", **_given(cl_ord_id=cl_ord_id, start=_timestamp(start))}
+    def closed_orders(self, client_order_id: str | None = None, start: datetime | None = None) -> list[ExchangeOrder]:
+        params = {"trades": "true", "closetime": "both", **_given(cl_ord_id=client_order_id, start=_timestamp(start))}
         pages = self._pages("ClosedOrders", "closed", params, parsing.order)
         return _oldest_first(list(pages.values()))
 
-    def orders(self, txids: Sequence[str]) -> dict[str, ExchangeOrder]:
+    def orders(self, exchange_order_ids: Sequence[str]) -> dict[str, ExchangeOrder]:
         found: dict[str, ExchangeOrder] = {}
-        for part in _parts(txids, MAX_ORDERS):
+        for part in _parts(exchange_order_ids, MAX_ORDERS):
             found |= self._queried("QueryOrders", part, parsing.order, trades="true")
         return found
 
@@ -143,33 +143,33 @@ class KrakenExchange:
 
     def submit(self, order: OrderRequest) -> Submission:
         envelope = self._transport.place(
-            "AddOrder", cl_ord_id=order.cl_ord_id, deadline=order.deadline, **_order_params(order)
+            "AddOrder", cl_ord_id=order.client_order_id, deadline=order.deadline, **_order_params(order)
         )
         if envelope.errors:
             try:
-                return error_classification.refusal_of_placement(envelope.errors, cl_ord_id=order.cl_ord_id)
+                return error_classification.refusal_of_placement(envelope.errors, cl_ord_id=order.client_order_id)
             except OutcomeUnknown as unknown:
-                self._tell_of(unknown, envelope)
+                self._log_alarming(unknown, envelope)
                 raise
         result = envelope.result if isinstance(envelope.result, Mapping) else {}
         txids = result.get("txid")
         if not isinstance(txids, list) or len(txids) != 1 or not isinstance(txids[0], str):
-            in_doubt = OutcomeUnknown(
+            no_id = OutcomeUnknown(
                 "It is not known whether the order was placed: the answer names no order.",
-                cl_ord_id=order.cl_ord_id,
+                client_order_id=order.client_order_id,
                 is_alarming=True,
             )
-            self._tell_of(in_doubt, envelope)
-            raise in_doubt
+            self._log_alarming(no_id, envelope)
+            raise no_id
         description = result.get("descr")
         text = description.get("order") if isinstance(description, Mapping) else ""
         return Accepted(txids[0], str(text or ""), envelope.warnings)
 
-    def cancel(self, *, txid: str | None = None, cl_ord_id: str | None = None) -> Cancellation:
-        if (txid is None) is (cl_ord_id is None):
-            raise ValueError("Give a txid or a cl_ord_id.")
+    def cancel(self, *, exchange_order_id: str | None = None, client_order_id: str | None = None) -> Cancellation:
+        if (exchange_order_id is None) is (client_order_id is None):
+            raise ValueError("Give an exchange_order_id or a client_order_id.")
         try:
-            result = self._transport.private("CancelOrder", **_given(txid=txid, cl_ord_id=cl_ord_id))
+            result = self._transport.private("CancelOrder", **_given(txid=exchange_order_id, cl_ord_id=client_order_id))
         except ExchangeRefused as refused:
             if error_classification.is_gone((refused.exchange_error,)):
                 return Cancellation(0)
@@ -179,15 +179,20 @@ class KrakenExchange:
 
     # --- inside
 
-    def _tell_of(self, unknown: OutcomeUnknown, envelope: error_classification.Envelope) -> None:
-        """Loud where the exchange spoke in words that this adapter does not know."""
+    def _log_alarming(self, unknown: OutcomeUnknown, envelope: error_classification.Envelope) -> None:
+        """Logs an error where the exchange answered with an error that is not classified."""
         if unknown.is_alarming:
-            log.error("placement_answer_not_known", mode=self.mode, cl_ord_id=unknown.cl_ord_id, said=envelope.errors)
+            log.error(
+                "placement_answer_unknown",
+                mode=self.mode,
+                client_order_id=unknown.client_order_id,
+                said=envelope.errors,
+            )
 
     def _pages(
         self, method: str, part: str, params: dict[str, str], parse: Callable[[str, Mapping[str, Any]], Item]
     ) -> dict[str, Item]:
-        """All pages by id: a row that slipped to the next page meanwhile is there once."""
+        """All pages by id: a row that moved to the next page meanwhile is kept once."""
         found: dict[str, Item] = {}
         for page in range(MAX_PAGES):
             result = self._transport.private(method, **params, ofs=str(page * PAGE))
@@ -201,7 +206,7 @@ class KrakenExchange:
     def _queried(
         self, method: str, ids: Sequence[str], parse: Callable[[str, Mapping[str, Any]], Item], **params: str
     ) -> dict[str, Item]:
-        """By id. Kraken refuses the whole call for one id that it does not have: then each half is asked alone."""
+        """By id. Kraken refuses the whole call for one unknown id; then each half is queried alone."""
         try:
             result = self._transport.private(method, txid=",".join(ids), **params)
         except ExchangeRefused as refused:
@@ -217,13 +222,13 @@ class KrakenExchange:
 
 
 def _order_params(order: OrderRequest) -> dict[str, str]:
-    """Fixed-point text only: a float would travel as 1e-05."""
+    """Parameters of AddOrder. Amounts are fixed-point text: a float would be sent as 1e-05."""
     params = {
         "pair": order.pair,
         "type": order.side.value,
         "ordertype": order.order_type.value,
         "volume": plain(order.volume),
-        # The fee in quote on either side, which is what the ledger and the events say it is.
+        # The fee in quote on either side, as the ledger and the events define it.
         "oflags": "post,fciq" if order.post_only else "fciq",
     }
     if order.price is not None:
@@ -233,12 +238,12 @@ def _order_params(order: OrderRequest) -> dict[str, str]:
 
 
 def _given(**params: str | None) -> dict[str, str]:
-    """Without what is None: a None would be signed and not sent."""
+    """Parameters without the None values: a None would be signed but not sent."""
     return {name: value for name, value in params.items() if value is not None}
 
 
 def _timestamp(at: datetime | None) -> str | None:
-    """Whole seconds, cut: rather a row too early than one too few."""
+    """Unix time in whole seconds, rounded down: a row too many does no harm."""
     return None if at is None else str(int(at.timestamp()))
 
 
@@ -249,4 +254,4 @@ def _parts(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
 
 def _oldest_first(orders: list[ExchangeOrder]) -> list[ExchangeOrder]:
     never = datetime.min.replace(tzinfo=UTC)
-    return sorted(orders, key=lambda order: (order.opened_at or never, order.txid))
+    return sorted(orders, key=lambda order: (order.opened_at or never, order.exchange_order_id))

@@ -1,4 +1,4 @@
-"""Kraken's results as our types. Missing is normal: only what nothing can be said without is required."""
+"""Parses Kraken's results. Missing fields are normal: only indispensable ones are required."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,13 +27,13 @@ from apps.exchange.types import (
 
 Row = Mapping[str, Any]
 
-# wsname has the old names, REST wants the new ones.
+# wsname has the old asset names; symbols use the new ones.
 _MODERN = {"XBT": "BTC", "XDG": "DOGE"}
 
 
 @contextmanager
 def reading(what: str) -> Iterator[None]:
-    """Turns whatever an unexpected shape sets off into ExchangeUnavailable."""
+    """Raises ExchangeUnavailable where the answer has an unexpected shape."""
     try:
         yield
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
@@ -41,7 +41,7 @@ def reading(what: str) -> Iterator[None]:
 
 
 def amount(value: Any) -> Decimal:
-    """Money comes as text; a number is taken by its digits. Refuses NaN and infinity."""
+    """An amount from text, or from a number by its decimal digits. Refuses NaN and infinity."""
     if value is None or isinstance(value, bool):
         raise TypeError("not an amount")
     number = Decimal(str(value))
@@ -60,18 +60,18 @@ def _positive(row: Row, name: str) -> Decimal | None:
 
 
 def moment(value: Any) -> datetime | None:
-    """A Unix time in seconds, as number or text; 0 and nothing mean none."""
+    """A time from Unix seconds, as number or text; 0, empty and None mean none."""
     number = ZERO if value in (None, "") else amount(value)
     return datetime.fromtimestamp(float(number), UTC) if number else None
 
 
 def _either(row: Row, *names: str) -> Any:
-    """Kraken's documents and clients disagree on camelCase and snake_case."""
+    """The first name present: Kraken's documentation and clients disagree on camelCase and snake_case."""
     return next((row[name] for name in names if row.get(name) is not None), None)
 
 
 def only_entry(result: Mapping[str, Any]) -> Any:
-    """The one pair's part of a result: its key echoes the form of the name that was asked for."""
+    """The only pair's entry of a result. Its key echoes the form of the requested name."""
     parts = [value for key, value in result.items() if key != "last"]
     if len(parts) != 1:
         raise ValueError("expected one pair")
@@ -157,7 +157,7 @@ def order(txid: str, row: Row) -> ExchangeOrder:
     terms: Row = row.get("descr") or {}
     executed = _optional_amount(row, "vol_exec")
     return ExchangeOrder(
-        txid=txid,
+        exchange_order_id=txid,
         status=OrderStatus(row["status"]),
         pair=str(terms.get("pair") or ""),
         side=Side(terms["type"]),
@@ -168,7 +168,7 @@ def order(txid: str, row: Row) -> ExchangeOrder:
         fee=_optional_amount(row, "fee"),
         average_price=_positive(row, "price") if executed else None,
         limit_price=_positive(terms, "price") if terms.get("ordertype") == "limit" else None,
-        cl_ord_id=row.get("cl_ord_id") or None,
+        client_order_id=row.get("cl_ord_id") or None,
         userref=int(row["userref"]) if row.get("userref") else None,
         opened_at=moment(row.get("opentm")),
         closed_at=moment(row.get("closetm")),
@@ -183,7 +183,7 @@ def trade(trade_id: str, row: Row) -> ExchangeTrade:
         raise ValueError("a trade has a time")
     return ExchangeTrade(
         trade_id=trade_id,
-        order_txid=row["ordertxid"],
+        exchange_order_id=row["ordertxid"],
         pair=row["pair"],
         side=Side(row["type"]),
         price=amount(row["price"]),
@@ -211,7 +211,7 @@ def key_info(row: Row) -> KeyInfo:
 
 
 def server_status(row: Row) -> ServerStatus:
-    """`paper` is a field of the paper exchange's own."""
+    """The field `paper` exists on the paper exchange only."""
     paper: Row = row.get("paper") or {}
     timestamp = row.get("timestamp")
     at = datetime.fromisoformat(timestamp) if timestamp else None
@@ -219,7 +219,7 @@ def server_status(row: Row) -> ServerStatus:
 
 
 def fee_rates(row: Row) -> FeeRates:
-    """Kraken says percent. A pair without maker fees of its own is charged the taker's."""
+    """Kraken reports percent. A pair without maker fees has its taker fee for both."""
     taker = amount(only_entry(row["fees"])["fee"])
     makers = row.get("fees_maker")
     maker = amount(only_entry(makers)["fee"]) if makers else taker

@@ -1,4 +1,4 @@
-"""Sends calls and reads envelopes: reads are repeated where that may help, whatever changes something is sent once."""
+"""Sends calls and reads envelopes. Reads may be retried; a call that changes something is sent once."""
 
 import time
 from collections.abc import Callable
@@ -10,8 +10,9 @@ import structlog
 from prometheus_client import Counter
 from urllib3.exceptions import NewConnectionError
 
+from apps.core.terms import Mode
 from apps.exchange.errors import ExchangeUnavailable, NotSent, OutcomeUnknown
-from apps.exchange.kraken.client import KrakenClient, Patience
+from apps.exchange.kraken.client import CallPolicy, KrakenClient
 from apps.exchange.kraken.error_classification import (
     Envelope,
     UnreadableAnswer,
@@ -25,8 +26,8 @@ log = structlog.get_logger(__name__)
 
 CALLS = Counter("exchange_calls_total", "Calls to exchanges by method and outcome.", ("mode", "method", "outcome"))
 
-# The calls that may be sent again. It is a list of what is allowed, so that a method added later is not repeated by
-# accident; nothing on it changes anything.
+# The calls that may be retried: an allow-list, so that a method added later is not retried by accident. Every call on
+# it is a read.
 REPEATABLE = frozenset(
     {
         "Time",
@@ -52,22 +53,22 @@ SHORTEST_DEADLINE = timedelta(seconds=2)
 
 
 class Transport:
-    """One address, and at most one key."""
+    """Calls to one address with at most one key."""
 
-    def __init__(self, *, mode: str, url: str, api_key: str, api_secret: str, patience: Patience) -> None:
+    def __init__(self, *, mode: Mode, url: str, api_key: str, api_secret: str, policy: CallPolicy) -> None:
         self._mode = mode
         self._api_key = api_key
-        self._attempts = patience.attempts
+        self._attempts = policy.attempts
         self._client = KrakenClient(
-            url=url, api_key=api_key, api_secret=api_secret, patience=patience, is_internal=mode == "paper"
+            url=url, api_key=api_key, api_secret=api_secret, policy=policy, is_internal=mode is Mode.PAPER
         )
 
     def public(self, method: str, **params: str) -> Any:
-        """The result of a public call. Raises what the port says that reads raise."""
+        """The result of a public call. Raises what the port documents for reads."""
         return self._repeated(method, lambda: self._client.get(f"/0/public/{method}", params))
 
     def private(self, method: str, **params: str) -> Any:
-        """The result of a signed call that is not a placement. Raises what the port says that reads raise."""
+        """The result of a signed call that is not a placement. Raises what the port documents for reads."""
 
         def send() -> requests.Response:
             with signing_turn(self._api_key) as nonce:
@@ -88,14 +89,16 @@ class Transport:
                 if never_left(error):
                     self._count(method, "not_sent")
                     raise NotSent("The exchange could not be reached; nothing was sent.") from error
-                raise self._in_doubt(method, cl_ord_id, f"No answer came ({type(error).__name__}).") from error
+                raise self._outcome_unknown(method, cl_ord_id, f"No answer came ({type(error).__name__}).") from error
             except Exception as error:
-                # Whatever it was, a worker's time limit for one: the request may be out.
-                raise self._in_doubt(method, cl_ord_id, f"It was interrupted ({type(error).__name__}).") from error
+                # Any other exception, such as a worker's time limit: the request may have been sent.
+                raise self._outcome_unknown(
+                    method, cl_ord_id, f"It was interrupted ({type(error).__name__})."
+                ) from error
         try:
             envelope = read_envelope(response)
         except UnreadableAnswer as unreadable:
-            raise self._in_doubt(method, cl_ord_id, f"The answer was {unreadable}.") from None
+            raise self._outcome_unknown(method, cl_ord_id, f"The answer was {unreadable}.") from None
         self._count(method, "refused" if envelope.errors else "ok")
         return envelope
 
@@ -118,10 +121,10 @@ class Transport:
             time.sleep(PAUSES_SECONDS[min(attempt, len(PAUSES_SECONDS) - 1)])
         raise AssertionError("unreachable")
 
-    def _in_doubt(self, method: str, cl_ord_id: str, why: str) -> OutcomeUnknown:
+    def _outcome_unknown(self, method: str, cl_ord_id: str, why: str) -> OutcomeUnknown:
         self._count(method, "unknown")
-        log.warning("placement_in_doubt", mode=self._mode, method=method, cl_ord_id=cl_ord_id, why=why)
-        return OutcomeUnknown(f"It is not known whether the order was placed. {why}", cl_ord_id=cl_ord_id)
+        log.warning("placement_outcome_unknown", mode=self._mode, method=method, client_order_id=cl_ord_id, why=why)
+        return OutcomeUnknown(f"It is not known whether the order was placed. {why}", client_order_id=cl_ord_id)
 
     def _count(self, method: str, outcome: str) -> None:
         CALLS.labels(self._mode, method, outcome).inc()
@@ -133,7 +136,7 @@ def wire_time(moment: datetime) -> str:
 
 
 def never_left(error: requests.RequestException) -> bool:
-    """Whether no connection could be made at all: then not a byte of the request was written."""
+    """Whether no connection was made: then no byte of the request was written."""
     if isinstance(error, requests.ConnectTimeout):
         return True
     cause: Any = error.args[0] if error.args else None

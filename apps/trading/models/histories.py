@@ -6,8 +6,8 @@ from django.db import models
 class ReconciledHistory(models.Model):
     """The history of the database in which bots may trade: one row.
 
-    A restore or a failover begins another history: orders and fills may be lost to the database by then, and bots wait
-    until what it knows was compared with the exchange.
+    A restore or a failover begins another history. Orders and fills may be missing in it, so bots wait until the
+    database was compared with the exchange.
     """
 
     id = models.SmallIntegerField(primary_key=True, default=1, editable=False)

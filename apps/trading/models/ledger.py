@@ -9,10 +9,10 @@ from apps.trading.models.orders import ZERO, OrderIntent
 
 
 class Position(models.Model):
-    """What a bot holds in a pair and what it spent on it, over all its runs. Maintained with every fill.
+    """What a bot holds in a pair and what it spent on it, over all its runs. Updated with every fill.
 
-    `quote_spent` is what went out less what came back, fees included: negative after a profit. What open orders may
-    still take is reserved; nothing can be reserved twice.
+    `quote_spent` is purchases less sales, fees included: negative after a profit. `base_reserved` and `quote_reserved`
+    are what active orders may still take.
     """
 
     bot_id: "models.UUIDField[UUID, UUID]" = models.UUIDField()
@@ -40,7 +40,7 @@ class Position(models.Model):
 
 
 class Fill(models.Model):
-    """A trade of the exchange for one of our orders. Cost and fee are in the quote asset. Never changed."""
+    """A trade of the exchange for one of our orders. Cost and fee are in the quote asset. Append-only."""
 
     id: "models.UUIDField[UUID, UUID]" = models.UUIDField(primary_key=True, default=new_id, editable=False)
     intent = models.ForeignKey(OrderIntent, on_delete=models.PROTECT, related_name="fills")
@@ -66,7 +66,7 @@ class Fill(models.Model):
 
 
 class LedgerAccount(models.TextChoices):
-    """A bot's books. What leaves one of them arrives in another."""
+    """Accounts of a bot's double-entry ledger."""
 
     CASH = "cash", "The bot's quote currency; starts at zero, so that its balance is what the bot earned or spent"
     POSITION = "position", "The base asset that the bot holds"
@@ -75,7 +75,7 @@ class LedgerAccount(models.TextChoices):
 
 
 class LedgerEntry(models.Model):
-    """One posting of a fill. The postings of a fill add up to zero in each asset: a constraint trigger sees to it."""
+    """One posting of a fill. The postings of a fill add up to zero in each asset; a constraint trigger enforces it."""
 
     fill = models.ForeignKey(Fill, on_delete=models.PROTECT, related_name="postings")
     bot_id: "models.UUIDField[UUID, UUID]" = models.UUIDField()

@@ -1,55 +1,62 @@
+from collections.abc import Container, Iterable
 from decimal import Decimal
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
-from django.db import models
+from django.db import models, transaction
 from django.db.models import F, Q
 
 from apps.core.ids import new_id
 from apps.core.money import money_field
 from apps.core.terms import Side
+from apps.trading.models.order_states import (
+    ACTIVE_STATES,
+    INITIAL_STATE,
+    NEVER_SENT,
+    RESTING_STATES,
+    UNFILLED_STATES,
+    IntentState,
+    check_transition,
+)
 from apps.trading.models.runs import BotRun
 
 ZERO = Decimal(0)
 
 
 class OrderKind(models.TextChoices):
-    """How an order meets the market."""
+    """Whether an order takes the market or rests on the order book."""
 
     TAKE = "take", "Limit, immediate or cancel: takes what there is up to its price, and nothing rests"
     REST = "rest", "Limit, good till cancelled"
 
 
-class IntentState(models.TextChoices):
-    """Where an order stands. Unknown is a state, and is left only with evidence."""
+class OrderIntentQuerySet(models.QuerySet["OrderIntent"]):
+    """Refuses to write states past the table of transitions. Other columns may be updated as usual."""
 
-    PLANNED = "planned", "Decided and stored; not sent"
-    SENDING = "sending", "May have been sent"
-    OPEN = "open"
-    PARTIAL = "partial", "Open, and filled in part"
-    FILLED = "filled"
-    CANCELED = "canceled", "Ended by a cancel; may carry fills"
-    EXPIRED = "expired"
-    REJECTED = "rejected", "The exchange refused it"
-    UNKNOWN = "unknown", "Sent, and no answer tells what became of it"
-    NOT_PLACED = "not_placed", "Proved never to have reached the book"
-    NEEDS_HUMAN = "needs_human", "The evidence contradicts itself"
+    def update(self, **columns: Any) -> int:
+        self._refuse_state(columns)
+        return super().update(**columns)
 
+    def bulk_update(self, objs: Iterable["OrderIntent"], fields: Iterable[str], batch_size: int | None = None) -> int:
+        self._refuse_state(fields := list(fields))
+        return super().bulk_update(objs, fields, batch_size)
 
-# On the exchange, or possibly so: these hold money back, and one a side is all that a bot may have.
-DOUBTFUL_STATES = [IntentState.SENDING.value, IntentState.UNKNOWN.value, IntentState.NEEDS_HUMAN.value]
-RESTING_STATES = [IntentState.OPEN.value, IntentState.PARTIAL.value]
-ACTIVE_STATES = [IntentState.PLANNED.value, *DOUBTFUL_STATES, *RESTING_STATES]
-UNFILLED_STATES = [IntentState.PLANNED.value, IntentState.REJECTED.value, IntentState.NOT_PLACED.value]
-NEVER_SENT = [IntentState.PLANNED.value, IntentState.NOT_PLACED.value]
+    def bulk_create(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError("Order intents are stored one by one: OrderIntent.save checks the state of each.")
+
+    @staticmethod
+    def _refuse_state(columns: Container[str]) -> None:
+        if "state" in columns:
+            raise TypeError("The state of an order is changed by OrderIntent.move_to, one order at a time.")
 
 
 class OrderIntent(models.Model):
-    """One attempt to place one order: written before anything is sent, and sent at most once.
+    """One attempt to place one order: stored before anything is sent, and sent at most once.
 
-    `decision_id` is what the strategy decided; a further attempt at the same decision is possible only once the earlier
-    one was proved never to have been placed. `cl_ord_id` is one for each attempt. `command_id` is the command that
-    asked for the order, where one did. `evidence` tells, oldest first, what was seen of the order and when.
+    `decision_id` identifies the strategy's decision. A further attempt at it needs proof that the earlier one was not
+    placed. `cl_ord_id` is the client order id, one for each attempt; `txid` is the exchange order id, empty until the
+    exchange names it. `command_id` is the command that asked for the order, if any. `evidence` lists what was observed
+    of the order and when, oldest first.
     """
 
     id: "models.UUIDField[UUID, UUID]" = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -87,6 +94,8 @@ class OrderIntent(models.Model):
     checks = models.PositiveSmallIntegerField(default=0)
     next_check_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
+
+    objects = OrderIntentQuerySet.as_manager()
 
     class Meta:
         db_table = "trading_order_intent"
@@ -148,6 +157,30 @@ class OrderIntent(models.Model):
                 name="trading_intent_left_doubt_with_evidence",
             ),
         ]
+
+    def save(self, *args: Any, **options: Any) -> None:
+        """Raises IllegalTransition where the stored state may not become this object's state.
+
+        The stored state is read under the row's lock, so that an object which was loaded before another worker's change
+        cannot undo it.
+        """
+        written = options.get("update_fields")
+        with transaction.atomic():
+            if written is None or "state" in written:
+                self._check_stored_state()
+            super().save(*args, **options)
+
+    def _check_stored_state(self) -> None:
+        stored = OrderIntent.objects.select_for_update().filter(pk=self.pk).values_list("state", flat=True).first()
+        if stored is None and self.state != INITIAL_STATE:
+            check_transition("new", self.state, client_order_id=self.cl_ord_id)
+        elif stored is not None and stored != self.state:
+            check_transition(stored, self.state, client_order_id=self.cl_ord_id)
+
+    def move_to(self, state: IntentState) -> None:
+        """Changes the state, in memory; `save` stores it. The caller holds the row's lock. Raises IllegalTransition."""
+        check_transition(self.state, state, client_order_id=self.cl_ord_id)
+        self.state = state
 
     @property
     def is_active(self) -> bool:

@@ -5,11 +5,12 @@ from django.db import models
 from django.db.models import Q
 
 from apps.core.ids import new_id
+from apps.core.terms import Mode
 from apps.messages.bots import BotConfig
 
 
 class RunState(models.TextChoices):
-    """A run trades while it is running; in the three states that end in -ing it only looks after what it left open."""
+    """State of a run. Only `running` makes decisions; `pausing`, `stopping` and `flattening` wind the run up."""
 
     RUNNING = "running"
     PAUSING = "pausing"
@@ -27,9 +28,10 @@ LIVE_RUNS = [state.value for state in RunState if state.is_live]
 
 
 class BotRun(models.Model):
-    """A bot at work, from the command that started it to its stop, with the definition as it was then.
+    """One run of a bot, from its start command to its stop, with the bot's definition at the start.
 
-    One worker at a time holds the lease; `fence` grows with every holder, and every write of a holder checks it.
+    One worker at a time holds the lease. `fence` is its fencing token: it grows with every holder, and every write of a
+    holder checks it.
     """
 
     id: "models.UUIDField[UUID, UUID]" = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -47,7 +49,7 @@ class BotRun(models.Model):
     stopped_at = models.DateTimeField(null=True)
     next_tick_at = models.DateTimeField()
 
-    # What the run last did: the candle it decided on, and why it last held back or failed.
+    # The last candle it decided on, and the reasons of the last skipped trade and the last failure.
     decided_candle_at = models.DateTimeField(null=True)
     entries_held_until = models.DateTimeField(null=True)
     skip_reason = models.CharField(max_length=80, blank=True)
@@ -55,7 +57,7 @@ class BotRun(models.Model):
     trouble_since = models.DateTimeField(null=True)
     trouble_announced = models.BooleanField(default=False)
 
-    # The chain that ticks belong to, so that a fill can be traced to the request that started the bot.
+    # Correlation and causation of ticks, so that a fill can be traced to the request that started the bot.
     correlation_id: "models.UUIDField[UUID, UUID]" = models.UUIDField()
     started_event_id: "models.UUIDField[UUID, UUID]" = models.UUIDField()
 
@@ -71,7 +73,7 @@ class BotRun(models.Model):
                 fields=["bot_id"], condition=Q(state__in=LIVE_RUNS), name="trading_bot_run_one_live_a_bot"
             ),
             models.CheckConstraint(condition=Q(state__in=list(RunState)), name="trading_bot_run_state"),
-            models.CheckConstraint(condition=Q(mode__in=["paper", "live"]), name="trading_bot_run_mode"),
+            models.CheckConstraint(condition=Q(mode__in=list(Mode)), name="trading_bot_run_mode"),
             models.CheckConstraint(
                 condition=Q(state__in=LIVE_RUNS, stopped_at=None)
                 | (~Q(state__in=LIVE_RUNS) & Q(stopped_at__isnull=False)),
@@ -94,10 +96,10 @@ class BotRun(models.Model):
 
 
 class BotSwitch(models.Model):
-    """Orders the starts and stops of a bot: whoever starts or stops it holds this row.
+    """Serialises the starts and stops of a bot: each holds this row's lock.
 
-    `stop_requested_at` is when the latest stop was asked for: a start asked for before it is not wanted any more,
-    however late it comes. Since `deleted_at` the bot is gone for its owner: nothing of it starts or trades any more.
+    `stop_requested_at` is when the latest stop was requested; a start requested before it is dropped, however late it
+    arrives. A bot with `deleted_at` neither starts nor trades again.
     """
 
     bot_id: "models.UUIDField[UUID, UUID]" = models.UUIDField(primary_key=True)

@@ -1,1 +1,1 @@
-"""What the bot service does: the only writers of this app's tables."""
+"""Services of the bot service: the only writers of this app's tables."""

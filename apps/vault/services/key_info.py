@@ -12,7 +12,7 @@ from apps.core.terms import Mode
 from apps.events.store.publish import publish
 from apps.exchange.errors import ExchangeRefused, KeyInvalid, KeyLacksPermission, KeyLocked, NonceRefused
 from apps.exchange.factory import exchange_for
-from apps.exchange.kraken.client import Patience
+from apps.exchange.kraken.client import CallPolicy
 from apps.exchange.nonce import key_digest
 from apps.exchange.port import Credential as AnyLogin
 from apps.exchange.types import KeyInfo
@@ -24,7 +24,7 @@ from apps.vault.permissions import refuse_dangerous_rights
 from apps.vault.selectors import key_is_connected
 
 # A person waits for it.
-INTERACTIVE = Patience(connect_seconds=2.0, read_seconds=5.0, attempts=2)
+INTERACTIVE = CallPolicy(connect_seconds=2.0, read_seconds=5.0, attempts=2)
 
 # A test that ended so has failed, and is announced. No answer, or a limit of calls, is no test.
 FAILURES = (ExchangeRefused, KeyMayWithdraw, KeyRightsUnknown)
@@ -44,7 +44,7 @@ def passport_ask(login: AnyLogin) -> KeyInfo:
 
     Raises one of FAILURES where the key is not good, or what reads of an exchange raise.
     """
-    info = exchange_for(login, patience=INTERACTIVE).key_info()
+    info = exchange_for(login, policy=INTERACTIVE).key_info()
     refuse_dangerous_rights(info)
     return info
 

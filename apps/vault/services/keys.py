@@ -45,7 +45,7 @@ def credential_balances(*, credential_id: UUID, user_id: UUID, now: datetime) ->
     """
     login = credential_open(credential_id=credential_id, user_id=user_id)
     try:
-        balances = exchange_for(login, patience=INTERACTIVE).balances()
+        balances = exchange_for(login, policy=INTERACTIVE).balances()
     except (KeyInvalid, KeyLocked) as error:
         credential_suspend(credential_id=credential_id, user_id=user_id, api_key=login.api_key, error=error, now=now)
         raise

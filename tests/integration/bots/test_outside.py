@@ -23,13 +23,14 @@ from apps.bots.services.commands import bot_start
 from apps.bots.services.definitions import bot_create
 from apps.core.terms import Mode
 from apps.exchange.errors import ExchangeUnavailable
-from apps.exchange.fake import XBTUSD, FakeExchange
 from apps.market.cache import forget_all
 from apps.market.errors import MarketDataUnavailable
 from apps.market.models import MarketInstrument
 from apps.market.services import instruments_store
 from apps.vault.models import Credential as StoredKey
 from tests.factories.exchange import use_fake_exchange
+from tests.factories.fake_account import XBTUSD
+from tests.factories.fake_exchange import FakeExchange
 
 pytestmark = pytest.mark.django_db
 

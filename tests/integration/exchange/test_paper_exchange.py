@@ -99,9 +99,13 @@ def test_a_market_order_is_placed_filled_and_accounted_for(exchange: Exchange) -
     answer = exchange.submit(order)
 
     assert isinstance(answer, Accepted)
-    placed = exchange.orders([answer.txid])[answer.txid]
-    assert (placed.status, placed.cl_ord_id, placed.executed_volume) == (OrderStatus.CLOSED, order.cl_ord_id, D("0.01"))
-    assert exchange.closed_orders(cl_ord_id=order.cl_ord_id, start=began) == [placed]
+    placed = exchange.orders([answer.exchange_order_id])[answer.exchange_order_id]
+    assert (placed.status, placed.client_order_id, placed.executed_volume) == (
+        OrderStatus.CLOSED,
+        order.client_order_id,
+        D("0.01"),
+    )
+    assert exchange.closed_orders(client_order_id=order.client_order_id, start=began) == [placed]
     assert exchange.open_orders() == []
     trades = exchange.trades_of(placed.trade_ids)
     assert sum(trade.volume for trade in trades.values()) == D("0.01")
@@ -124,13 +128,17 @@ def test_a_limit_order_rests_holds_funds_and_is_cancelled(exchange: Exchange) ->
     answer = exchange.submit(order)
 
     assert isinstance(answer, Accepted)
-    (resting,) = exchange.open_orders(cl_ord_id=order.cl_ord_id)
-    assert (resting.txid, resting.status, resting.limit_price) == (answer.txid, OrderStatus.OPEN, price)
+    (resting,) = exchange.open_orders(client_order_id=order.client_order_id)
+    assert (resting.exchange_order_id, resting.status, resting.limit_price) == (
+        answer.exchange_order_id,
+        OrderStatus.OPEN,
+        price,
+    )
     assert exchange.balances()["ZUSD"].held >= price * D("0.01")
-    assert exchange.cancel(cl_ord_id=order.cl_ord_id) == Cancellation(1)
-    assert exchange.cancel(cl_ord_id=order.cl_ord_id) == Cancellation(0)
-    assert exchange.cancel(txid=answer.txid) == Cancellation(0)
-    assert exchange.orders([answer.txid])[answer.txid].status is OrderStatus.CANCELED
+    assert exchange.cancel(client_order_id=order.client_order_id) == Cancellation(1)
+    assert exchange.cancel(client_order_id=order.client_order_id) == Cancellation(0)
+    assert exchange.cancel(exchange_order_id=answer.exchange_order_id) == Cancellation(0)
+    assert exchange.orders([answer.exchange_order_id])[answer.exchange_order_id].status is OrderStatus.CANCELED
     assert exchange.balances()["ZUSD"].free == D(100_000)
 
 
@@ -140,7 +148,7 @@ def test_the_same_client_order_id_twice_must_be_looked_up(exchange: Exchange) ->
 
     with pytest.raises(failures.OutcomeUnknown):
         exchange.submit(order)
-    assert len(exchange.open_orders(cl_ord_id=order.cl_ord_id)) == 1
+    assert len(exchange.open_orders(client_order_id=order.client_order_id)) == 1
 
 
 @pytest.mark.parametrize(
@@ -173,11 +181,11 @@ def test_ids_that_do_not_exist_are_missing_among_those_that_do(exchange: Exchang
     answer = exchange.submit(_order())
     assert isinstance(answer, Accepted)
 
-    found = exchange.orders(["OAAAAA-BBBBB-CCCCCC", answer.txid, "not an id"])
-    trades = exchange.trades_of([*found[answer.txid].trade_ids, "TAAAAA-BBBBB-CCCCCC"])
+    found = exchange.orders(["OAAAAA-BBBBB-CCCCCC", answer.exchange_order_id, "not an id"])
+    trades = exchange.trades_of([*found[answer.exchange_order_id].trade_ids, "TAAAAA-BBBBB-CCCCCC"])
 
-    assert set(found) == {answer.txid}
-    assert set(trades) == set(found[answer.txid].trade_ids)
+    assert set(found) == {answer.exchange_order_id}
+    assert set(trades) == set(found[answer.exchange_order_id].trade_ids)
 
 
 def test_the_key_tells_its_rights_and_the_account_its_fees(exchange: Exchange) -> None:

@@ -12,7 +12,7 @@ from pytest_django import DjangoDbBlocker
 
 from apps.core.terms import Mode
 from apps.exchange.errors import ExchangeCallInTransaction, NotSent
-from apps.exchange.kraken.client import Patience
+from apps.exchange.kraken.client import CallPolicy
 from apps.exchange.kraken.exchange import KrakenExchange
 from apps.exchange.models import ExchangeNonce
 from apps.exchange.nonce import key_digest, nonce_forget, signing_turn
@@ -29,7 +29,7 @@ def stub() -> Iterator[ExchangeStub]:
 
 
 def _exchange(stub: ExchangeStub, api_key: str = KEY) -> KrakenExchange:
-    return KrakenExchange(mode=Mode.PAPER, url=stub.url, api_key=api_key, api_secret=SECRET, patience=Patience(1, 2))
+    return KrakenExchange(mode=Mode.PAPER, url=stub.url, api_key=api_key, api_secret=SECRET, policy=CallPolicy(1, 2))
 
 
 def _locks_held() -> int:
@@ -209,7 +209,7 @@ def test_an_answer_is_not_lost_when_the_database_goes_away_meanwhile(stub: Excha
     answer = _exchange(stub).submit(OrderRequestFactory.create())
     thread.join()
 
-    assert getattr(answer, "txid", None) == "OA"
+    assert getattr(answer, "exchange_order_id", None) == "OA"
     assert _locks_held() == 0
 
 

@@ -3,37 +3,22 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import connection
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from apps.exchange.fake import XBTUSD, FakeExchange
-from apps.exchange.types import Candle, Ticker
+from apps.exchange.types import Candle
 from apps.market import cache as market_cache
 from tests.factories.exchange import use_fake_exchange
+from tests.factories.fake_account import XBTUSD
+from tests.factories.fake_exchange import FakeExchange
 from tests.factories.vault import client_of
 
 
-class CountingExchange(FakeExchange):
-    """Counts what it is asked; where a test commits, it also fails the test for asking inside a transaction."""
-
-    def __init__(self, *, is_watchful: bool, **options: Any) -> None:
-        super().__init__(**options)
-        self.asked = 0
-        self._is_watchful = is_watchful
-
-    def _read(self) -> None:
-        assert not (self._is_watchful and connection.in_atomic_block), "an exchange is asked inside a transaction"
-        self.asked += 1
-        super()._read()
-
-    def ticker(self, pair: str) -> Ticker:
-        assert pair == XBTUSD.altname, "one name for the exchange, whatever the client called it"
-        return super().ticker(pair)
+def refuse_other_names(pair: str) -> None:
+    assert pair == XBTUSD.altname, "one name for the exchange, whatever the client called it"
 
 
 def candle(hour: int, close: str) -> Candle:
@@ -59,10 +44,10 @@ def _cache_of_its_own(settings: Settings) -> Iterator[None]:
 
 
 @pytest.fixture
-def fake(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> CountingExchange:
-    marker = request.node.get_closest_marker("django_db")
-    commits = marker is not None and marker.kwargs.get("transaction", False)
-    fake = CountingExchange(price=Decimal("50000.0"), is_watchful=commits)
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeExchange:
+    fake = FakeExchange(price=Decimal("50000.0"))
+    fake.refuse_in_transactions()
+    fake.on("ticker", before=refuse_other_names)
     fake.set_candles([candle(hour, f"{50_000 + hour}.0") for hour in range(5)])
     use_fake_exchange(monkeypatch, fake)
     return fake

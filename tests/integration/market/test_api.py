@@ -17,27 +17,20 @@ from rest_framework.test import APIClient
 
 from apps.core.terms import Mode
 from apps.exchange.errors import ExchangeRateLimited, ExchangeRefused, ExchangeUnavailable
-from apps.exchange.fake import XBTUSD, FakeExchange
-from apps.exchange.types import ServerStatus, Ticker
+from apps.exchange.types import ServerStatus
 from apps.market import cache as market_cache
 from apps.market import selectors, services
 from apps.market.models import MarketInstrument
 from tests.factories.exchange import use_fake_exchange
+from tests.factories.fake_account import XBTUSD
+from tests.factories.fake_exchange import EVERY_CALL, FakeExchange, raising
 from tests.factories.vault import client_of
-from tests.integration.market.conftest import CountingExchange
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("kraken_service.urls")]
 
 PAIRS, TICKER, OHLC, BOOK = (f"/api/v1/trading/{name}" for name in ("pairs", "ticker", "ohlc", "orderbook"))
 STATUS = "/api/v1/kraken/status"
 SILENCES = [ExchangeUnavailable("Down."), ExchangeRateLimited("Slow down.", retry_after_seconds=5)]
-
-
-class Silent(FakeExchange):
-    """Answers nothing."""
-
-    def _read(self) -> None:
-        raise ExchangeUnavailable("It does not answer.")
 
 
 @pytest.fixture
@@ -54,7 +47,9 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def _silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    use_fake_exchange(monkeypatch, Silent())
+    use_fake_exchange(monkeypatch, FakeExchange()).on(
+        EVERY_CALL, before=raising(ExchangeUnavailable("It does not answer."))
+    )
 
 
 def _age(body: dict[str, Any]) -> float:
@@ -63,7 +58,7 @@ def _age(body: dict[str, Any]) -> float:
     return (timezone.now() - as_of).total_seconds()
 
 
-def test_a_ticker_says_whose_it_is_and_how_old(client: APIClient, fake: CountingExchange) -> None:
+def test_a_ticker_says_whose_it_is_and_how_old(client: APIClient, fake: FakeExchange) -> None:
     body = client.get(TICKER, {"pair": "XBTUSD"}).json()
 
     assert (body["pair"], body["last"], body["ask"]) == ("XBTUSD", "50004", "50004")
@@ -72,38 +67,37 @@ def test_a_ticker_says_whose_it_is_and_how_old(client: APIClient, fake: Counting
 
 
 @pytest.mark.parametrize("name", ["XBTUSD", "XXBTZUSD", "BTC/USD"])
-def test_a_pair_has_three_names_and_one_answer(client: APIClient, fake: CountingExchange, name: str) -> None:
+def test_a_pair_has_three_names_and_one_answer(client: APIClient, fake: FakeExchange, name: str) -> None:
     assert client.get(TICKER, {"pair": name}).json()["pair"] == "XBTUSD"
     assert client.get(OHLC, {"pair": name}).json()["pair"] == "XBTUSD"
     assert client.get(BOOK, {"pair": name}).json()["pair"] == "XBTUSD"
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_readers_ask_the_exchange_once(client: APIClient, fake: CountingExchange, later: Any) -> None:
+def test_many_readers_ask_the_exchange_once(client: APIClient, fake: FakeExchange, later: Any) -> None:
     first = client.get(TICKER, {"pair": "XBTUSD"}).json()
-    asked = fake.asked
+    asked = len(fake.calls)
     assert client.get(TICKER, {"pair": "XBTUSD"}).json() == first
-    assert fake.asked == asked
+    assert len(fake.calls) == asked
 
     later(2)
     assert client.get(TICKER, {"pair": "XBTUSD"}).json()["as_of"] != first["as_of"]
-    assert fake.asked == asked + 1
+    assert len(fake.calls) == asked + 1
 
 
 @pytest.mark.django_db(transaction=True)
 def test_while_one_asks_the_others_take_what_is_kept(
-    client: APIClient, fake: CountingExchange, later: Any, monkeypatch: pytest.MonkeyPatch
+    client: APIClient, fake: FakeExchange, later: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client.get(TICKER, {"pair": "XBTUSD"})
     later(2)
-    original, calls = fake.ticker, []
+    calls: list[str] = []
 
-    def slow(pair: str) -> Ticker:
+    def slow(pair: str) -> None:
         calls.append(pair)
         time.sleep(0.5)
-        return original(pair)
 
-    monkeypatch.setattr(fake, "ticker", slow)
+    fake.on("ticker", before=slow)
     bodies: list[dict[str, Any]] = []
 
     def read() -> None:
@@ -124,7 +118,7 @@ def test_while_one_asks_the_others_take_what_is_kept(
 
 @pytest.mark.parametrize("address", [TICKER, OHLC, BOOK])
 def test_without_an_answer_the_last_one_is_shown_and_called_stale(
-    client: APIClient, fake: CountingExchange, later: Any, monkeypatch: pytest.MonkeyPatch, address: str
+    client: APIClient, fake: FakeExchange, later: Any, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     fresh = client.get(address, {"pair": "XBTUSD"}).json()
     _silence(monkeypatch)
@@ -139,7 +133,7 @@ def test_without_an_answer_the_last_one_is_shown_and_called_stale(
 @pytest.mark.parametrize("silence", SILENCES)
 @pytest.mark.parametrize("address", [TICKER, OHLC, BOOK, PAIRS])
 def test_without_an_answer_ever_it_is_unavailable(
-    client: APIClient, fake: CountingExchange, address: str, silence: Exception
+    client: APIClient, fake: FakeExchange, address: str, silence: Exception
 ) -> None:
     fake.fail_reads(silence)
 
@@ -150,17 +144,17 @@ def test_without_an_answer_ever_it_is_unavailable(
 
 
 def test_an_exchange_that_just_failed_is_left_alone_for_a_moment(
-    client: APIClient, fake: CountingExchange, later: Any
+    client: APIClient, fake: FakeExchange, later: Any
 ) -> None:
     client.get(TICKER, {"pair": "XBTUSD"})
     later(2)
     fake.fail_reads(ExchangeUnavailable("Down."))
     assert client.get(TICKER, {"pair": "XBTUSD"}).json()["stale"] is True
-    asked = fake.asked
+    asked = len(fake.calls)
 
     assert client.get(TICKER, {"pair": "XBTUSD"}).json()["stale"] is True
     assert client.get(OHLC, {"pair": "XBTUSD"}).status_code == 503
-    assert fake.asked == asked
+    assert len(fake.calls) == asked
 
     later(2)
     market_cache.forget_all()
@@ -169,7 +163,7 @@ def test_an_exchange_that_just_failed_is_left_alone_for_a_moment(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_pairs_are_listed_with_their_rules(client: APIClient, fake: CountingExchange) -> None:
+def test_pairs_are_listed_with_their_rules(client: APIClient, fake: FakeExchange) -> None:
     body = client.get(PAIRS).json()
 
     assert (body["exchange"], body["stale"], body["synthetic"], body["next"]) == ("paper", False, True, None)
@@ -192,7 +186,7 @@ def test_pairs_are_listed_with_their_rules(client: APIClient, fake: CountingExch
 
 
 def test_the_list_of_pairs_outlives_the_exchange_and_the_cache(
-    client: APIClient, fake: CountingExchange, later: Any, monkeypatch: pytest.MonkeyPatch
+    client: APIClient, fake: FakeExchange, later: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fresh = client.get(PAIRS).json()
     _silence(monkeypatch)
@@ -206,7 +200,7 @@ def test_the_list_of_pairs_outlives_the_exchange_and_the_cache(
     assert body["synthetic"] is None
 
 
-def test_a_pair_that_is_not_listed_any_more_goes(fake: CountingExchange) -> None:
+def test_a_pair_that_is_not_listed_any_more_goes(fake: FakeExchange) -> None:
     now = timezone.now()
     services.instruments_store([XBTUSD], mode=Mode.LIVE, now=now)
     services.instruments_store([XBTUSD], mode=Mode.PAPER, now=now)
@@ -222,11 +216,11 @@ def test_a_pair_that_is_not_listed_any_more_goes(fake: CountingExchange) -> None
     ]
 
 
-def test_instruments_are_read_back_as_they_were_listed(fake: CountingExchange) -> None:
+def test_instruments_are_read_back_as_they_were_listed(fake: FakeExchange) -> None:
     assert selectors.instrument_get(pair="BTC/USD", mode=Mode.PAPER, now=timezone.now()) == XBTUSD
 
 
-def test_pairs_come_in_pages(client: APIClient, fake: CountingExchange) -> None:
+def test_pairs_come_in_pages(client: APIClient, fake: FakeExchange) -> None:
     fake._listed = {name: replace(XBTUSD, altname=name) for name in ("AAAUSD", "BBBUSD", "CCCUSD")}
 
     page = client.get(PAIRS, {"limit": 2}).json()
@@ -238,7 +232,7 @@ def test_pairs_come_in_pages(client: APIClient, fake: CountingExchange) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_candles_are_closed_ones_and_as_many_as_asked_for(client: APIClient, fake: CountingExchange) -> None:
+def test_candles_are_closed_ones_and_as_many_as_asked_for(client: APIClient, fake: FakeExchange) -> None:
     body = client.get(OHLC, {"pair": "XBTUSD", "interval": "60", "limit": "2"}).json()
 
     assert [row["close"] for row in body["candles"]] == ["50003", "50004"]
@@ -255,7 +249,7 @@ def test_candles_are_closed_ones_and_as_many_as_asked_for(client: APIClient, fak
     assert (body["interval_minutes"], body["forming"]) == (60, None)
 
 
-def test_an_interval_that_the_exchange_does_not_have_is_refused(client: APIClient, fake: CountingExchange) -> None:
+def test_an_interval_that_the_exchange_does_not_have_is_refused(client: APIClient, fake: FakeExchange) -> None:
     client.get(PAIRS)
     fake.fail_reads(ExchangeRefused("No.", exchange_error="EGeneral:Invalid arguments:interval"))
 
@@ -265,23 +259,21 @@ def test_an_interval_that_the_exchange_does_not_have_is_refused(client: APIClien
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_order_book_is_cut_to_the_depth_asked_for(client: APIClient, fake: CountingExchange) -> None:
+def test_an_order_book_is_cut_to_the_depth_asked_for(client: APIClient, fake: FakeExchange) -> None:
     body = client.get(BOOK, {"pair": "XBTUSD", "depth": "1"}).json()
 
     assert body["asks"] == body["bids"] == [{"price": "50004", "volume": "1"}]
 
 
 @pytest.mark.parametrize("address", [TICKER, OHLC, BOOK])
-def test_an_unknown_pair_is_not_found_and_not_asked_for(
-    client: APIClient, fake: CountingExchange, address: str
-) -> None:
+def test_an_unknown_pair_is_not_found_and_not_asked_for(client: APIClient, fake: FakeExchange, address: str) -> None:
     client.get(PAIRS)
-    asked = fake.asked
+    asked = len(fake.calls)
 
     response = client.get(address, {"pair": "NOPE"})
 
     assert (response.status_code, response.json()["error"]["code"]) == (404, "unknown_pair")
-    assert fake.asked == asked
+    assert len(fake.calls) == asked
 
 
 @pytest.mark.parametrize(
@@ -299,14 +291,12 @@ def test_an_unknown_pair_is_not_found_and_not_asked_for(
         (PAIRS, {"cursor": "nonsense"}),
     ],
 )
-def test_a_malformed_query_is_400(
-    client: APIClient, fake: CountingExchange, address: str, query: dict[str, Any]
-) -> None:
+def test_a_malformed_query_is_400(client: APIClient, fake: FakeExchange, address: str, query: dict[str, Any]) -> None:
     assert client.get(address, query).status_code == 400
 
 
 def test_the_exchanges_own_word_is_shown_and_its_silence_too(
-    client: APIClient, fake: CountingExchange, later: Any, monkeypatch: pytest.MonkeyPatch
+    client: APIClient, fake: FakeExchange, later: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake.status = ServerStatus("cancel_only", datetime(2026, 1, 1, tzinfo=UTC))
     assert client.get(STATUS).json() | {"as_of": ""} == {
@@ -324,32 +314,32 @@ def test_the_exchanges_own_word_is_shown_and_its_silence_too(
 
 
 def test_everything_answers_with_redis_down(
-    client: APIClient, fake: CountingExchange, settings: Settings, later: Any
+    client: APIClient, fake: FakeExchange, settings: Settings, later: Any
 ) -> None:
     settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": "redis://127.0.0.1:9/0"}}
 
     for address in (PAIRS, TICKER, OHLC, BOOK, STATUS):
         assert client.get(address, {} if address in (PAIRS, STATUS) else {"pair": "XBTUSD"}).status_code == 200
-    asked = fake.asked
+    asked = len(fake.calls)
     client.get(TICKER, {"pair": "XBTUSD"})
-    assert fake.asked == asked
+    assert len(fake.calls) == asked
 
     later(2)
     fake.set_price(fake.prices["XBTUSD"] + 1)
     assert client.get(TICKER, {"pair": "XBTUSD"}).json()["last"] == "50005"
 
 
-def test_what_another_version_left_in_the_cache_is_passed_over(client: APIClient, fake: CountingExchange) -> None:
+def test_what_another_version_left_in_the_cache_is_passed_over(client: APIClient, fake: FakeExchange) -> None:
     cache.set("market:paper:ticker:XBTUSD", '{"as_of": "2026-01-01T00:00:00Z", "value": "{}"}')
 
     assert client.get(TICKER, {"pair": "XBTUSD"}).json()["last"] == "50004"
 
 
-def test_the_source_is_a_setting(client: APIClient, fake: CountingExchange, settings: Settings) -> None:
+def test_the_source_is_a_setting(client: APIClient, fake: FakeExchange, settings: Settings) -> None:
     settings.ENVIRONMENT = settings.ENVIRONMENT.model_copy(update={"market_source": "live"})
 
     assert client.get(TICKER, {"pair": "XBTUSD"}).json()["exchange"] == "live"
 
 
-def test_market_data_needs_a_token(fake: CountingExchange) -> None:
+def test_market_data_needs_a_token(fake: FakeExchange) -> None:
     assert {APIClient().get(address).status_code for address in (PAIRS, TICKER, OHLC, BOOK, STATUS)} == {401}

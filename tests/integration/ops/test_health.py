@@ -17,8 +17,7 @@ from apps.events.outbox.dispatcher import dispatcher
 from apps.events.outbox.relay.shards import Shard
 from apps.events.process.heartbeats import BROKERS, forget_silent
 from apps.ops.health import EXPECTED, platform_health
-from apps.trading import scheduler
-from apps.trading.management.commands import run_reconciler
+from apps.trading import reconciler, scheduler
 
 pytestmark = pytest.mark.django_db
 
@@ -123,7 +122,7 @@ class TestTheWholePlatform:
 
     def test_every_process_of_the_table_that_has_a_heartbeat_writes_it_under_its_own_name(self) -> None:
         written = {
-            Shard().process_name, dispatcher.NAME, rabbitmq.HEARTBEAT, scheduler.NAME, run_reconciler.NAME,
+            Shard().process_name, dispatcher.NAME, rabbitmq.HEARTBEAT, scheduler.NAME, reconciler.NAME,
             checkpointer.NAME, verifier.NAME, run_mailer.NAME, router.HEARTBEAT,
         }  # fmt: skip
         by_hand = {name for name, process in PROCESSES.items() if process.kind == "command"} - {"event-consumer"}

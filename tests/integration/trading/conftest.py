@@ -17,7 +17,7 @@ from apps.core.terms import Mode
 from apps.events.commands.runner import execute
 from apps.exchange.port import Exchange
 from apps.messages.bots import StartBot
-from apps.trading.models import BotRun
+from apps.trading.models.runs import BotRun
 from apps.trading.services.context.live import exchange_of
 from apps.vault.services.connect import credential_connect
 from tests.factories.trading import bot_config

@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from apps.trading.models import BotRun, Fill, OrderIntent
+from apps.trading.models.ledger import Fill
+from apps.trading.models.orders import OrderIntent
+from apps.trading.models.runs import BotRun
 from apps.trading.services.runs.tick import tick_run
 from tests.factories.accounts import make_user
-from tests.factories.trading import fake_exchange, outside_of, running_bot
+from tests.factories.trading import context_of, fake_exchange, running_bot
 
 pytestmark = pytest.mark.django_db
 
@@ -25,9 +27,9 @@ def staff(client: Client, settings: Any) -> Client:
 
 @pytest.fixture
 def traded() -> BotRun:
-    outside = outside_of(fake_exchange())
-    run = running_bot(outside)
-    tick_run(run_id=run.id, outside=outside)
+    context = context_of(fake_exchange())
+    run = running_bot(context)
+    tick_run(run_id=run.id, context=context)
     return run
 
 

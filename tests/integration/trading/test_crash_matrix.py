@@ -11,16 +11,18 @@ import pytest
 
 from apps.events.models import OutboxRow
 from apps.events.store.selectors import stream_list
-from apps.exchange.fake import FakeExchange
 from apps.messages.trading import BotTradeExecuted, TradeExecuted
 from apps.trading.errors import LeaseLost
-from apps.trading.models import Fill, IntentState, LedgerEntry, OrderIntent, Position
+from apps.trading.models.ledger import Fill, LedgerEntry, Position
+from apps.trading.models.order_states import IntentState
+from apps.trading.models.orders import OrderIntent
 from apps.trading.services.context import run_lease
 from apps.trading.services.orders import fills, placement
 from apps.trading.services.orders.reconciliation import orders_reconcile
 from apps.trading.services.runs import decisions
 from apps.trading.services.runs.tick import TickOutcome, tick_run
-from tests.factories.trading import SteppingClock, StrictExchange, fake_exchange, only_intent, outside_of, running_bot
+from tests.factories.fake_exchange import FakeExchange
+from tests.factories.trading import SteppingClock, context_of, fake_exchange, only_intent, running_bot
 
 pytestmark = pytest.mark.django_db
 
@@ -33,14 +35,14 @@ class Scene:
     """A bot whose next tick buys, and what happens to its workers."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.exchange: StrictExchange = fake_exchange()
+        self.exchange: FakeExchange = fake_exchange()
         self.clock = SteppingClock()
-        self.outside = outside_of(self.exchange, self.clock)
-        self.run = running_bot(self.outside)
+        self.context = context_of(self.exchange, self.clock)
+        self.run = running_bot(self.context)
         self._monkeypatch = monkeypatch
 
     def tick(self) -> TickOutcome:
-        return tick_run(run_id=self.run.id, outside=self.outside)
+        return tick_run(run_id=self.run.id, context=self.context)
 
     def die_in(self, module: object, name: str, *, after: bool = False) -> None:
         """One tick whose worker dies when it comes to a function, or when that has returned."""
@@ -63,7 +65,7 @@ class Scene:
 
     def reconcile_for(self, minutes: int) -> None:
         for _ in range(minutes * 12):
-            orders_reconcile(outside=self.outside)
+            orders_reconcile(context=self.context)
             self.clock.now += timedelta(seconds=5)
 
 
@@ -74,7 +76,7 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
 
 def assert_one_order_booked_once(exchange: FakeExchange) -> None:
     [order] = exchange.placed
-    intent = OrderIntent.objects.get(txid=order.txid)
+    intent = OrderIntent.objects.get(txid=order.exchange_order_id)
     assert (intent.state, intent.filled_volume) == (IntentState.FILLED, order.executed_volume)
     [fill] = Fill.objects.all()
     position = Position.objects.get()
@@ -199,9 +201,9 @@ def test_a_worker_that_wakes_up_after_its_lease_ran_out_writes_no_new_order(scen
     assert stale is not None
     scene.next_worker_comes()
     scene.tick()
-    desk = scene.outside.desk(scene.run)
+    deps = scene.context.deps(scene.run)
     with pytest.raises(LeaseLost):
         decisions.candle_mark_decided(lease=stale, candle_at=scene.clock())
     with pytest.raises(LeaseLost):
-        placement.order_place(lease=stale, intent_id=only_intent().id, desk=desk)
+        placement.order_place(lease=stale, intent_id=only_intent().id, deps=deps)
     assert_one_order_booked_once(scene.exchange)

@@ -13,8 +13,11 @@ from pytest_django import Settings
 from apps.exchange.nonce import signing_turn
 from apps.exchange.port import Exchange
 from apps.exchange.types import OrderStatus
-from apps.trading.models import BotRun, Fill, IntentState, OrderIntent, Position
-from apps.trading.services.context.dependencies import Outside
+from apps.trading.models.ledger import Fill, Position
+from apps.trading.models.order_states import IntentState
+from apps.trading.models.orders import OrderIntent
+from apps.trading.models.runs import BotRun
+from apps.trading.services.context.dependencies import ExecutionContext
 from apps.trading.services.context.live import exchange_of
 from apps.trading.services.context.run_lease import LEASE
 from apps.trading.services.orders.reconciliation import orders_reconcile
@@ -38,14 +41,18 @@ print(tick_run(run_id=sys.argv[1]), flush=True)
 
 def reconcile(seconds_later: float) -> None:
     """A round of the reconciler, that much later than now."""
-    later = Outside(open_exchange=exchange_of, clock=lambda: timezone.now() + timedelta(seconds=seconds_later))
-    orders_reconcile(outside=later)
+    later = ExecutionContext(open_exchange=exchange_of, clock=lambda: timezone.now() + timedelta(seconds=seconds_later))
+    orders_reconcile(context=later)
 
 
 def assert_one_order_adopted(exchange: Exchange) -> None:
     [order] = exchange.closed_orders()
     intent = only_intent()
-    assert (intent.txid, intent.cl_ord_id, intent.state) == (order.txid, order.cl_ord_id, IntentState.FILLED)
+    assert (intent.txid, intent.cl_ord_id, intent.state) == (
+        order.exchange_order_id,
+        order.client_order_id,
+        IntentState.FILLED,
+    )
     assert order.status == OrderStatus.CLOSED
     assert exchange.open_orders() == []
     assert Fill.objects.count() == len(order.trade_ids)
@@ -119,7 +126,7 @@ def test_a_worker_killed_before_the_exchange_got_its_order(wire: Wire, processes
     tick_run(run_id=run.id)
     placed = OrderIntent.objects.exclude(txid="").get()
     [order] = exchange.closed_orders()
-    assert (order.txid, placed.state) == (placed.txid, IntentState.FILLED)
+    assert (order.exchange_order_id, placed.state) == (placed.txid, IntentState.FILLED)
 
 
 def test_a_worker_frozen_before_it_sent_wakes_up_after_the_deadline(wire: Wire, processes: Processes) -> None:
@@ -141,8 +148,8 @@ def test_a_worker_frozen_before_it_decided_wakes_up_after_another_took_over(wire
     wire.hold("Ticker", arrives=True)
     worker = worker_ticks(processes, wire, run)
     assert wire.held.wait(20), processes.logs()
-    later = Outside(open_exchange=exchange_of, clock=lambda: timezone.now() + LEASE + timedelta(seconds=1))
-    assert tick_run(run_id=run.id, outside=later) == TickOutcome.DECIDED
+    later = ExecutionContext(open_exchange=exchange_of, clock=lambda: timezone.now() + LEASE + timedelta(seconds=1))
+    assert tick_run(run_id=run.id, context=later) == TickOutcome.DECIDED
 
     wire.let_go()
     assert worker.wait(20) == 0, processes.logs()

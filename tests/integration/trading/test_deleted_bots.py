@@ -14,17 +14,18 @@ from apps.events.commands.runner import execute
 from apps.events.store.selectors import stream_list
 from apps.messages.base import Command
 from apps.messages.bots import BotStarted, BotStopped, StopBot, StopDeletedBot, TriggerTrade
-from apps.trading.models import BotRun, BotSwitch, RunState
+from apps.trading.models.runs import BotRun, BotSwitch, RunState
 from apps.trading.services.context import live
 from apps.vault.selectors import OpenCredential
 from tests.factories.bots import BotFactory
-from tests.factories.trading import StrictExchange, fake_exchange, start_command
+from tests.factories.fake_exchange import FakeExchange
+from tests.factories.trading import fake_exchange, start_command
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def exchange(monkeypatch: pytest.MonkeyPatch) -> StrictExchange:
+def exchange(monkeypatch: pytest.MonkeyPatch) -> FakeExchange:
     exchange = fake_exchange()
     key = OpenCredential(uuid4(), uuid4(), Mode.PAPER, "key", "secret")
     monkeypatch.setattr(live, "credential_open", lambda **_: key)
@@ -66,7 +67,7 @@ def test_no_start_is_carried_out_whenever_it_was_asked_for(newer_by: timedelta) 
     assert news(bot_id) == [BotStopped]
 
 
-def test_no_trade_is_carried_out(exchange: StrictExchange) -> None:
+def test_no_trade_is_carried_out(exchange: FakeExchange) -> None:
     bot_id = uuid4()
     execute(deletion(bot_id, at=timezone.now()))
 

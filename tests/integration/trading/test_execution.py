@@ -1,7 +1,5 @@
 """Sending an order: once, with its limits, and every answer leads to the state that it proves."""
 
-from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -10,7 +8,6 @@ import pytest
 from apps.core.terms import Side
 from apps.events.store.selectors import stream_list
 from apps.exchange.errors import ExchangeUnavailable, OutcomeUnknown
-from apps.exchange.fake import INSUFFICIENT_FUNDS, FakeExchange, SubmitFault
 from apps.exchange.types import (
     ExchangeOrder,
     OrderRequest,
@@ -18,19 +15,23 @@ from apps.exchange.types import (
     OrderType,
     Rejected,
     RejectionKind,
-    Submission,
     TimeInForce,
 )
 from apps.messages.bots import BotError
 from apps.trading.errors import ContradictoryEvidence, LeaseLost, RunNotTrading
-from apps.trading.models import BotRun, Fill, IntentState, OrderIntent, OrderKind, Position, RunState
+from apps.trading.models.ledger import Fill, Position
+from apps.trading.models.order_states import IntentState
+from apps.trading.models.orders import OrderIntent, OrderKind
+from apps.trading.models.runs import BotRun, RunState
 from apps.trading.services.context.run_lease import lease_take
-from apps.trading.services.orders.lifecycle import SizedOrder, intent_accepted, intent_end, intent_plan
-from apps.trading.services.orders.placement import order_place, order_take_over, orders_sync, resting_intents
-from apps.trading.services.runs.decisions import standing_of
-from apps.trading.services.runs.rejections import placement_settle
+from apps.trading.services.orders.lifecycle import DecidedOrder, intent_accepted, intent_end, intent_plan
+from apps.trading.services.orders.placement import order_place, order_update, orders_sync, resting_intents
+from apps.trading.services.runs.decisions import exposure_of
+from apps.trading.services.runs.rejections import placement_apply
 from apps.trading.services.runs.tick import TickOutcome, tick_run
-from tests.factories.trading import NOW, Planned, fake_exchange, only_intent, outside_of, planned_order, running_bot
+from tests.factories.fake_account import INSUFFICIENT_FUNDS
+from tests.factories.fake_exchange import FakeExchange, SubmitFault, raising
+from tests.factories.trading import NOW, Planned, context_of, fake_exchange, only_intent, planned_order, running_bot
 
 pytestmark = pytest.mark.django_db
 
@@ -41,7 +42,7 @@ def exchange() -> FakeExchange:
 
 
 def place(planned: Planned) -> OrderIntent:
-    return order_place(lease=planned.lease, intent_id=planned.intent.id, desk=planned.desk).intent
+    return order_place(lease=planned.lease, intent_id=planned.intent.id, deps=planned.deps).intent
 
 
 def test_the_request_carries_the_intents_own_id_terms_and_deadline(exchange: FakeExchange) -> None:
@@ -49,7 +50,7 @@ def test_the_request_carries_the_intents_own_id_terms_and_deadline(exchange: Fak
     intent = place(planned)
 
     [request] = exchange.submitted
-    assert (request.cl_ord_id, request.volume, request.price) == (intent.cl_ord_id, intent.volume, intent.price)
+    assert (request.client_order_id, request.volume, request.price) == (intent.cl_ord_id, intent.volume, intent.price)
     assert (request.order_type, request.time_in_force) == (OrderType.LIMIT, TimeInForce.IOC)
     assert request.deadline == intent.deadline == NOW + timedelta(seconds=5)
 
@@ -57,13 +58,7 @@ def test_the_request_carries_the_intents_own_id_terms_and_deadline(exchange: Fak
 def test_the_intent_says_sending_while_the_exchange_is_asked(exchange: FakeExchange) -> None:
     seen: list[str] = []
     planned = planned_order(exchange)
-    submit = exchange.submit
-
-    def watch(order: object) -> object:
-        seen.append(OrderIntent.objects.get().state)
-        return submit(order)  # type: ignore[arg-type]
-
-    exchange.submit = watch  # type: ignore[method-assign,assignment]
+    exchange.on("submit", before=lambda order: seen.append(OrderIntent.objects.get().state))
     place(planned)
     assert seen == [IntentState.SENDING]
 
@@ -97,7 +92,7 @@ class TestAnswers:
     def test_accepted_and_filled(self, exchange: FakeExchange) -> None:
         intent = place(planned_order(exchange))
         assert intent.state == IntentState.FILLED
-        assert intent.txid == exchange.placed[0].txid
+        assert intent.txid == exchange.placed[0].exchange_order_id
 
     def test_accepted_and_resting(self, exchange: FakeExchange) -> None:
         intent = place(planned_order(exchange, kind=OrderKind.REST, price=Decimal(29000)))
@@ -134,10 +129,7 @@ class TestAnswers:
     def test_a_failure_that_nobody_foresaw_leaves_doubt_and_is_loud(self, exchange: FakeExchange) -> None:
         planned = planned_order(exchange)
 
-        def fail(order: object) -> None:
-            raise ZeroDivisionError
-
-        exchange.submit = fail  # type: ignore[method-assign,assignment]
+        exchange.on("submit", before=raising(ZeroDivisionError()))
         with pytest.raises(ZeroDivisionError):
             place(planned)
         assert OrderIntent.objects.get().state == IntentState.UNKNOWN
@@ -153,16 +145,16 @@ class TestConsequences:
         [RejectionKind.KEY_INVALID, RejectionKind.KEY_LOCKED, RejectionKind.PERMISSION, RejectionKind.BUG],
     )
     def test_a_refusal_that_would_repeat_ends_the_run(self, exchange: FakeExchange, kind: RejectionKind) -> None:
-        outside = outside_of(exchange)
-        run = running_bot(outside, strategy="dca", parameters={"quote_amount": "50"})
+        context = context_of(exchange)
+        run = running_bot(context, strategy="dca", parameters={"quote_amount": "50"})
         exchange.next_submits.append(rejected(kind))
-        tick_run(run_id=run.id, outside=outside)
+        tick_run(run_id=run.id, context=context)
         run.refresh_from_db()
         assert run.state == RunState.ERROR
         error = stream_list(aggregate_type="bot", aggregate_id=run.bot_id)[1].message()
         assert isinstance(error, BotError)
         assert (error.code, error.is_final) == ("some_code", True)
-        assert tick_run(run_id=run.id, outside=outside) == TickOutcome.NOT_RUNNING
+        assert tick_run(run_id=run.id, context=context) == TickOutcome.NOT_RUNNING
 
     @pytest.mark.parametrize(
         ("rejection", "seconds"),
@@ -175,20 +167,20 @@ class TestConsequences:
         ],
     )
     def test_other_refusals_pause_entries(self, exchange: FakeExchange, rejection: Rejected, seconds: int) -> None:
-        outside = outside_of(exchange)
-        run = running_bot(outside, strategy="dca", parameters={"quote_amount": "50"})
+        context = context_of(exchange)
+        run = running_bot(context, strategy="dca", parameters={"quote_amount": "50"})
         exchange.next_submits.append(rejection)
-        tick_run(run_id=run.id, outside=outside)
+        tick_run(run_id=run.id, context=context)
         run.refresh_from_db()
         assert run.is_running
         assert run.entries_held_until == NOW + timedelta(seconds=seconds)
 
     def test_an_order_that_never_left_is_decided_anew_on_the_same_candle(self, exchange: FakeExchange) -> None:
-        outside = outside_of(exchange)
-        run = running_bot(outside, strategy="dca", parameters={"quote_amount": "50"})
+        context = context_of(exchange)
+        run = running_bot(context, strategy="dca", parameters={"quote_amount": "50"})
         exchange.next_submits.append(SubmitFault.NOT_SENT)
-        tick_run(run_id=run.id, outside=outside)
-        tick_run(run_id=run.id, outside=outside)
+        tick_run(run_id=run.id, context=context)
+        tick_run(run_id=run.id, context=context)
         first, second = OrderIntent.objects.order_by("attempt")
         assert (first.state, second.state) == (IntentState.NOT_PLACED, IntentState.FILLED)
         assert (first.decision_id, second.attempt) == (second.decision_id, 2)
@@ -196,62 +188,53 @@ class TestConsequences:
         assert len(exchange.placed) == 1
 
     def test_while_an_order_is_in_doubt_nothing_is_bought(self, exchange: FakeExchange) -> None:
-        outside = outside_of(exchange)
-        run = running_bot(outside, strategy="dca", parameters={"quote_amount": "50", "every_candles": 1})
+        context = context_of(exchange)
+        run = running_bot(context, strategy="dca", parameters={"quote_amount": "50", "every_candles": 1})
         exchange.next_submits.append(SubmitFault.LOST_AFTER)
         for hour in range(4):
-            tick_run(run_id=run.id, outside=outside)
+            tick_run(run_id=run.id, context=context)
             exchange.set_candles(exchange.candles["XBTUSD", 60][: 20 + hour])
         assert OrderIntent.objects.count() == len(exchange.submitted) == len(exchange.placed) == 1
 
 
-class Shy(FakeExchange):
-    """Shows an order, and its trades, only after it was asked for a few times."""
+def show_orders_after(exchange: FakeExchange, times: int) -> None:
+    """Orders are missing in the first answers."""
 
-    asked_before_shown = 2
-    hides_trades = False
+    def late(found: dict[str, ExchangeOrder]) -> dict[str, ExchangeOrder]:
+        return {} if exchange.calls.count("orders") <= times else found
 
-    def orders(self, txids: object) -> dict[str, ExchangeOrder]:
-        found = super().orders(txids)  # type: ignore[arg-type]
-        self.asked_before_shown -= 1
-        return {} if self.asked_before_shown >= 0 else found
+    exchange.on("orders", after=late)
 
 
 class TestLateTruth:
-    def test_an_order_that_is_not_shown_at_once_stays_open_until_it_is(self) -> None:
-        exchange = Shy(now=NOW)
+    def test_an_order_that_is_not_shown_at_once_stays_open_until_it_is(self, exchange: FakeExchange) -> None:
+        show_orders_after(exchange, 2)
         intent = place(planned_order(exchange))
         assert intent.state == IntentState.FILLED
         assert Fill.objects.count() == 1
 
-    def test_an_order_that_is_missing_in_every_answer_stays_open(self) -> None:
-        exchange = Shy(now=NOW)
-        exchange.asked_before_shown = 100
+    def test_an_order_that_is_missing_in_every_answer_stays_open(self, exchange: FakeExchange) -> None:
+        show_orders_after(exchange, 100)
         intent = place(planned_order(exchange))
         assert (intent.state, Fill.objects.count()) == (IntentState.OPEN, 0)
         assert intent.next_check_at is not None
 
     def test_an_ended_order_whose_trades_are_not_shown_yet_has_not_ended(self, exchange: FakeExchange) -> None:
-        exchange.trades_of = lambda trade_ids: {}  # type: ignore[method-assign]
-        history = exchange.trades_history
-        exchange.trades_history = lambda start=None: []  # type: ignore[method-assign]
+        exchange.on("trades_of", instead=lambda trade_ids: {})
+        exchange.on("trades_history", instead=lambda start=None: [])
         planned = planned_order(exchange)
         intent = place(planned)
         assert (intent.state, Fill.objects.count()) == (IntentState.OPEN, 0)
 
-        exchange.trades_history = history  # type: ignore[method-assign]
-        [intent] = orders_sync([intent], desk=planned.desk)
+        exchange.off("trades_history")
+        [intent] = orders_sync([intent], deps=planned.deps)
         assert (intent.state, Fill.objects.count()) == (IntentState.FILLED, 1)
 
     def test_a_failing_look_after_placement_loses_nothing(self, exchange: FakeExchange) -> None:
         planned = planned_order(exchange)
-        exchange.orders = _raise  # type: ignore[method-assign,assignment]
+        exchange.on("orders", before=raising(ExchangeUnavailable("It does not answer.")))
         intent = place(planned)
-        assert (intent.state, intent.txid) == (IntentState.OPEN, exchange.placed[0].txid)
-
-
-def _raise(txids: object) -> Iterator[None]:
-    raise ExchangeUnavailable("It does not answer.")
+        assert (intent.state, intent.txid) == (IntentState.OPEN, exchange.placed[0].exchange_order_id)
 
 
 class TestRestingOrders:
@@ -262,15 +245,15 @@ class TestRestingOrders:
         return planned
 
     def sync(self, planned: Planned) -> OrderIntent:
-        [intent] = orders_sync(resting_intents(planned.run.id), desk=planned.desk)
+        [intent] = orders_sync(resting_intents(planned.run.id), deps=planned.deps)
         return intent
 
     def test_fills_in_parts_are_booked_as_they_come(self, exchange: FakeExchange, resting: Planned) -> None:
-        txid = exchange.placed[0].txid
-        exchange.fill(txid, Decimal("0.004"))
+        exchange_order_id = exchange.placed[0].exchange_order_id
+        exchange.fill(exchange_order_id, Decimal("0.004"))
         intent = self.sync(resting)
         assert (intent.state, intent.filled_volume) == (IntentState.PARTIAL, Decimal("0.004"))
-        exchange.fill(txid)
+        exchange.fill(exchange_order_id)
         intent = self.sync(resting)
         assert (intent.state, intent.filled_volume) == (IntentState.FILLED, Decimal("0.01"))
         assert Fill.objects.count() == 2
@@ -278,46 +261,46 @@ class TestRestingOrders:
 
     def test_what_is_filled_is_no_longer_kept_back(self, exchange: FakeExchange, resting: Planned) -> None:
         before = Position.objects.get().quote_reserved
-        exchange.fill(exchange.placed[0].txid, Decimal("0.005"))
+        exchange.fill(exchange.placed[0].exchange_order_id, Decimal("0.005"))
         self.sync(resting)
         assert Position.objects.get().quote_reserved == before / 2
 
     def test_the_same_answer_twice_books_once(self, exchange: FakeExchange, resting: Planned) -> None:
-        exchange.fill(exchange.placed[0].txid, Decimal("0.004"))
+        exchange.fill(exchange.placed[0].exchange_order_id, Decimal("0.004"))
         self.sync(resting)
         self.sync(resting)
         assert Fill.objects.count() == 1
         assert Position.objects.get().base_volume == Decimal("0.004")
 
     def test_a_cancelled_order_keeps_its_fills(self, exchange: FakeExchange, resting: Planned) -> None:
-        txid = exchange.placed[0].txid
-        exchange.fill(txid, Decimal("0.004"))
-        exchange.end(txid, OrderStatus.CANCELED, "User requested")
+        exchange_order_id = exchange.placed[0].exchange_order_id
+        exchange.fill(exchange_order_id, Decimal("0.004"))
+        exchange.end(exchange_order_id, OrderStatus.CANCELED, "User requested")
         intent = self.sync(resting)
         assert (intent.state, intent.filled_volume) == (IntentState.CANCELED, Decimal("0.004"))
         assert Position.objects.get().base_volume == Decimal("0.004")
         assert Position.objects.get().quote_reserved == 0
 
     def test_an_expired_order_says_so(self, exchange: FakeExchange, resting: Planned) -> None:
-        exchange.end(exchange.placed[0].txid, OrderStatus.EXPIRED)
+        exchange.end(exchange.placed[0].exchange_order_id, OrderStatus.EXPIRED)
         assert self.sync(resting).state == IntentState.EXPIRED
 
     def test_an_older_answer_does_not_take_back_a_newer_one(self, exchange: FakeExchange, resting: Planned) -> None:
         [old] = exchange.placed
         [stale] = resting_intents(resting.run.id)
-        exchange.fill(old.txid)
+        exchange.fill(old.exchange_order_id)
         self.sync(resting)
-        intent = order_take_over(stale, old, desk=resting.desk)
+        intent = order_update(stale, old, deps=resting.deps)
         assert intent.state == IntentState.FILLED
 
     def test_one_order_a_side_is_all_that_a_bot_has(self, exchange: FakeExchange, resting: Planned) -> None:
-        assert standing_of(resting.run, now=NOW).active_sides == {"buy"}
+        assert exposure_of(resting.run, now=NOW).active_sides == {"buy"}
 
     def test_an_order_with_other_terms_than_ours_is_for_a_person(
         self, exchange: FakeExchange, resting: Planned
     ) -> None:
         [order] = exchange.placed
-        exchange._orders[order.txid] = replace(order, volume=Decimal(5))
+        exchange.rewrite(order.exchange_order_id, volume=Decimal(5))
         intent = self.sync(resting)
         assert (intent.state, intent.state_code) == (IntentState.NEEDS_HUMAN, "contradictory_evidence")
         error = stream_list(aggregate_type="bot", aggregate_id=resting.run.bot_id)[-1].message()
@@ -330,13 +313,13 @@ class TestRestingOrders:
         place(planned)
         sale = planned_sale(planned)
         Position.objects.update(base_volume=Decimal(0), base_reserved=Decimal(0))
-        intent = order_place(lease=planned.lease, intent_id=sale.id, desk=planned.desk).intent
+        intent = order_place(lease=planned.lease, intent_id=sale.id, deps=planned.deps).intent
         assert (intent.state, intent.state_code) == (IntentState.NEEDS_HUMAN, "constraint_violated")
         assert "trading_position" in intent.evidence[-1]["because"]
 
 
 def planned_sale(planned: Planned) -> OrderIntent:
-    order = SizedOrder("sell", OrderKind.TAKE, Decimal(29000), Decimal("0.01"), "test", "d" * 32)
+    order = DecidedOrder("sell", OrderKind.TAKE, Decimal(29000), Decimal("0.01"), "test", "d" * 32)
     intent = intent_plan(lease=planned.lease, order=order, decides_candle=False, now=NOW)
     assert intent is not None
     return intent
@@ -346,27 +329,25 @@ def test_an_order_that_was_given_up_and_turns_up_after_all_contradicts_the_proof
     exchange.next_submits.append(SubmitFault.NOT_SENT)
     intent = place(planned_order(exchange))
     with pytest.raises(ContradictoryEvidence):
-        intent_accepted(intent_id=intent.id, txid="OABC", source="AddOrder", now=NOW)
+        intent_accepted(intent_id=intent.id, exchange_order_id="OABC", source="AddOrder", now=NOW)
     intent.refresh_from_db()
     assert intent.state == IntentState.NOT_PLACED
 
 
 def test_a_contradiction_is_told_even_by_a_worker_that_lost_its_lease(exchange: FakeExchange) -> None:
     planned = planned_order(exchange)
-    submit = exchange.submit
 
-    def take_long(order: OrderRequest) -> Submission:
+    def take_long(order: OrderRequest) -> None:
         """Meanwhile others hold the order for lost, and prove it absent."""
         lease_take(run_id=planned.run.id, now=NOW + timedelta(minutes=10))
         evidence = {"grade": "B"}
         intent_end(intent_id=planned.intent.id, state=IntentState.NOT_PLACED, code="x", evidence=evidence, now=NOW)
-        return submit(order)
 
-    exchange.submit = take_long  # type: ignore[method-assign]
+    exchange.on("submit", before=take_long)
     with pytest.raises(ContradictoryEvidence):
         place(planned)
     intent = only_intent()
-    assert (intent.state, intent.evidence[-1]["txid"]) == (IntentState.NOT_PLACED, exchange.placed[0].txid)
+    assert (intent.state, intent.evidence[-1]["txid"]) == (IntentState.NOT_PLACED, exchange.placed[0].exchange_order_id)
     error = stream_list(aggregate_type="bot", aggregate_id=planned.run.bot_id)[-1].message()
     assert isinstance(error, BotError)
     assert error.code == "contradictory_evidence"
@@ -376,23 +357,22 @@ def test_a_late_answer_to_an_order_in_doubt_is_evidence_of_its_own(exchange: Fak
     """A worker that was taken for dead comes back with the exchange's answer."""
     exchange.next_submits.append(SubmitFault.LOST_AFTER)
     intent = place(planned_order(exchange))
-    intent = intent_accepted(intent_id=intent.id, txid=exchange.placed[0].txid, source="AddOrder", now=NOW)
-    assert (intent.state, intent.txid) == (IntentState.OPEN, exchange.placed[0].txid)
+    intent = intent_accepted(
+        intent_id=intent.id, exchange_order_id=exchange.placed[0].exchange_order_id, source="AddOrder", now=NOW
+    )
+    assert (intent.state, intent.txid) == (IntentState.OPEN, exchange.placed[0].exchange_order_id)
 
 
 def test_words_that_nobody_knows_are_doubt(exchange: FakeExchange) -> None:
     planned = planned_order(exchange)
-
-    def answer(order: object) -> None:
-        raise OutcomeUnknown("EGeneral:Something new", cl_ord_id=planned.intent.cl_ord_id, is_alarming=True)
-
-    exchange.submit = answer  # type: ignore[method-assign,assignment]
+    unknown = OutcomeUnknown("EGeneral:Something new", client_order_id=planned.intent.cl_ord_id, is_alarming=True)
+    exchange.on("submit", before=raising(unknown))
     assert place(planned).state == IntentState.UNKNOWN
 
 
 def test_a_settled_placement_forgets_the_last_skip(exchange: FakeExchange) -> None:
     planned = planned_order(exchange)
     BotRun.objects.update(skip_reason="buy:budget_exhausted")
-    placement = order_place(lease=planned.lease, intent_id=planned.intent.id, desk=planned.desk)
-    placement_settle(placement, side=Side.BUY, lease=planned.lease, desk=planned.desk)
+    placement = order_place(lease=planned.lease, intent_id=planned.intent.id, deps=planned.deps)
+    placement_apply(placement, side=Side.BUY, lease=planned.lease, deps=planned.deps)
     assert BotRun.objects.get().skip_reason == ""

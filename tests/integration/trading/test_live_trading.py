@@ -29,7 +29,7 @@ from tests.factories.trading import (
     add_candle,
     fake_exchange,
     only_intent,
-    outside_of,
+    context_of,
     planned_order,
     running_bot,
     start_command,
@@ -106,7 +106,7 @@ def test_a_trade_asked_of_a_running_live_bot_is_rejected(
     exchange: StrictExchange, switch: Callable[[bool], None]
 ) -> None:
     switch(True)
-    run = running_bot(outside_of(exchange), mode=Mode.LIVE)
+    run = running_bot(context_of(exchange), mode=Mode.LIVE)
     switch(False)
     command = TriggerTrade(**asked_of(run), side=Side.BUY, quote_amount=Decimal(50))
 
@@ -120,14 +120,14 @@ def test_a_trade_asked_of_a_running_live_bot_is_rejected(
 def test_ticks_of_a_running_live_bot_place_nothing_and_say_so_once(
     exchange: StrictExchange, switch: Callable[[bool], None]
 ) -> None:
-    outside = outside_of(exchange)
+    outside = context_of(exchange)
     switch(True)
     run = running_bot(outside, mode=Mode.LIVE, **BUYS_EVERY_CANDLE)
     switch(False)
-    outcomes = [tick_run(run_id=run.id, outside=outside)]
+    outcomes = [tick_run(run_id=run.id, context=outside)]
     for _ in range(3):
         add_candle(exchange, 30000)
-        outcomes.append(tick_run(run_id=run.id, outside=outside))
+        outcomes.append(tick_run(run_id=run.id, context=outside))
 
     assert outcomes == [TickOutcome.DECIDED] * 4
     assert OrderIntent.objects.count() == len(exchange.placed) == 0
@@ -137,20 +137,20 @@ def test_ticks_of_a_running_live_bot_place_nothing_and_say_so_once(
 
     switch(True)
     add_candle(exchange, 30000)
-    tick_run(run_id=run.id, outside=outside)
+    tick_run(run_id=run.id, context=outside)
     assert len(exchange.placed) == 1
 
 
 def test_ticks_of_a_live_bot_that_holds_sell_nothing(exchange: StrictExchange, switch: Callable[[bool], None]) -> None:
-    outside = outside_of(exchange)
+    outside = context_of(exchange)
     switch(True)
     run = running_bot(outside, mode=Mode.LIVE)
-    tick_run(run_id=run.id, outside=outside)
+    tick_run(run_id=run.id, context=outside)
     assert only_intent().side == "buy"
     switch(False)
     for _ in range(8):
         add_candle(exchange, 10000)
-        tick_run(run_id=run.id, outside=outside)
+        tick_run(run_id=run.id, context=outside)
 
     assert len(exchange.placed) == 1
     assert [(skip.side, skip.code) for skip in told(run, BotTradeSkipped)] == [("sell", "live_trading_disabled")]
@@ -160,14 +160,14 @@ def test_a_tick_still_books_what_became_of_an_order(exchange: StrictExchange, sw
     switch(True)
     clock = SteppingClock()
     planned = planned_order(exchange, clock, kind=OrderKind.REST, price=Decimal(20000), mode=Mode.LIVE)
-    order_place(lease=planned.lease, intent_id=planned.intent.id, desk=planned.desk)
+    order_place(lease=planned.lease, intent_id=planned.intent.id, deps=planned.deps)
     planned.lease.release()
     assert only_intent().state == IntentState.OPEN
     switch(False)
     exchange.fill(only_intent().txid)
     clock.sleep(60)
 
-    tick_run(run_id=planned.run.id, outside=outside_of(exchange, clock))
+    tick_run(run_id=planned.run.id, context=context_of(exchange, clock))
 
     assert only_intent().state == IntentState.FILLED
     assert Fill.objects.count() == len(exchange.placed) == 1
@@ -179,17 +179,17 @@ def test_an_order_that_was_stored_is_not_sent(exchange: StrictExchange, switch: 
     switch(False)
 
     with pytest.raises(LiveTradingDisabled):
-        order_place(lease=planned.lease, intent_id=planned.intent.id, desk=planned.desk)
+        order_place(lease=planned.lease, intent_id=planned.intent.id, deps=planned.deps)
 
     assert (only_intent().state, len(exchange.placed)) == (IntentState.PLANNED, 0)
 
 
 @pytest.mark.parametrize("manner", ["pause", "stop", "flatten"])
 def test_a_running_live_bot_can_be_ended(exchange: StrictExchange, switch: Callable[[bool], None], manner: Any) -> None:
-    outside = outside_of(exchange, SteppingClock(timezone.now()))
+    outside = context_of(exchange, SteppingClock(timezone.now()))
     switch(True)
     run = running_bot(outside, mode=Mode.LIVE, **BUYS_EVERY_CANDLE)
-    tick_run(run_id=run.id, outside=outside)
+    tick_run(run_id=run.id, context=outside)
     held = Position.objects.get().base_volume
     assert held > 0
     switch(False)
@@ -205,7 +205,7 @@ def test_a_running_live_bot_can_be_ended(exchange: StrictExchange, switch: Calla
 def test_a_stop_takes_a_live_bots_orders_off_the_book(exchange: StrictExchange, switch: Callable[[bool], None]) -> None:
     switch(True)
     planned = planned_order(exchange, kind=OrderKind.REST, price=Decimal(20000), mode=Mode.LIVE)
-    order_place(lease=planned.lease, intent_id=planned.intent.id, desk=planned.desk)
+    order_place(lease=planned.lease, intent_id=planned.intent.id, deps=planned.deps)
     planned.lease.release()
     switch(False)
 

@@ -13,7 +13,10 @@ from apps.events.store.selectors import stream_list
 from apps.exchange.types import OrderStatus
 from apps.messages.bots import StopBot
 from apps.messages.trading import BotTradeExecuted
-from apps.trading.models import Fill, IntentState, LedgerAccount, LedgerEntry, OrderIntent, Position, RunState
+from apps.trading.models.ledger import Fill, LedgerAccount, LedgerEntry, Position
+from apps.trading.models.order_states import IntentState
+from apps.trading.models.orders import OrderIntent
+from apps.trading.models.runs import RunState
 from apps.trading.services.runs.tick import TickOutcome, tick_run
 from tests.integration.trading.conftest import DEPOSIT, paper_bot
 
@@ -31,7 +34,7 @@ def test_the_first_tick_of_a_started_bot_is_a_trade() -> None:
     intent = OrderIntent.objects.get()
     assert intent.state == IntentState.FILLED
     order = exchange.orders([intent.txid])[intent.txid]
-    assert (order.cl_ord_id, order.volume, order.status) == (intent.cl_ord_id, intent.volume, OrderStatus.CLOSED)
+    assert (order.client_order_id, order.volume, order.status) == (intent.cl_ord_id, intent.volume, OrderStatus.CLOSED)
     assert (intent.filled_cost, intent.filled_fee) == (order.cost, order.fee)
     trades = exchange.trades_of(order.trade_ids)
     assert set(Fill.objects.values_list("exchange_trade_id", flat=True)) == set(trades)

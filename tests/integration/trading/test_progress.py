@@ -10,12 +10,11 @@ from django.utils import timezone
 
 from apps.events.models import ProcessHeartbeat
 from apps.events.process import heartbeats
-from apps.trading.management.commands import run_reconciler
-from apps.trading.management.commands.run_reconciler import Reconciler
-from apps.trading.models import BotRun
+from apps.trading.models.runs import BotRun
+from apps.trading.reconciler import Reconciler
 from apps.trading.scheduler import Scheduler
 from tests.brokers import eventually
-from tests.factories.trading import fake_exchange, only_intent, outside_of, planned_order, running_bot
+from tests.factories.trading import context_of, fake_exchange, only_intent, planned_order, running_bot
 from tests.integration.events.relay_helpers import another_session
 from tests.integration.trading.test_scheduler import Recorder
 
@@ -37,7 +36,7 @@ def state_after(step: Callable[[], Any], name: str) -> str:
 
 
 def due_run() -> BotRun:
-    run = running_bot(outside_of(fake_exchange()))
+    run = running_bot(context_of(fake_exchange()))
     BotRun.objects.filter(id=run.id).update(next_tick_at=timezone.now() - timedelta(seconds=1))
     return run
 
@@ -67,17 +66,16 @@ def test_a_scheduler_with_much_or_nothing_to_do_is_up() -> None:
             assert state_after(scheduler.step, "scheduler") == "up"
 
 
-def test_an_order_that_is_not_looked_at_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_order_that_is_not_looked_at_is_told() -> None:
     planned_order(fake_exchange())
     order_id = only_intent().cl_ord_id
-    reconciler = Reconciler()
-    with monkeypatch.context() as frozen:
-        frozen.setattr(run_reconciler, "orders_reconcile", lambda *, after_each: 0)
-        eventually(lambda: state_after(reconciler.step, "reconciler") == "down", what="the news of it")
+    idle = Reconciler(reconcile=lambda **_: 0)
+    eventually(lambda: state_after(idle.step, "reconciler") == "down", what="the news of it")
     detail = ProcessHeartbeat.objects.get(name="reconciler").detail
     assert detail.startswith("No order was looked at for 0 s; waiting: 1. ")
     assert f"Order {order_id} has been due for" in detail
 
+    reconciler = Reconciler()
     eventually(lambda: state_after(reconciler.step, "reconciler") == "up", what="the news of its recovery")
 
 

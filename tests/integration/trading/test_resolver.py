@@ -9,16 +9,18 @@ from django.core.management import CommandError, call_command
 from apps.core.terms import Side
 from apps.events.store.selectors import stream_list
 from apps.exchange.errors import ExchangeUnavailable, HistoryTooLong, KeyInvalid
-from apps.exchange.fake import FakeExchange, SubmitFault
 from apps.exchange.types import OrderRequest, OrderStatus, OrderType
 from apps.messages.bots import BotError
-from apps.trading.ids import new_cl_ord_id
-from apps.trading.models import Fill, IntentState, OrderIntent, OrderKind, Position
+from apps.trading.ids import new_client_order_id
+from apps.trading.models.ledger import Fill, Position
+from apps.trading.models.order_states import IntentState
+from apps.trading.models.orders import OrderIntent, OrderKind
 from apps.trading.services.orders.lifecycle import intent_mark_cancel_requested
-from apps.trading.services.orders.manual_resolution import order_judge
+from apps.trading.services.orders.manual_resolution import order_resolve
 from apps.trading.services.orders.placement import order_place
 from apps.trading.services.orders.reconciliation import orders_reconcile
-from tests.factories.trading import NOW, SteppingClock, fake_exchange, only_intent, outside_of, planned_order
+from tests.factories.fake_exchange import FakeExchange, SubmitFault, raising
+from tests.factories.trading import NOW, SteppingClock, context_of, fake_exchange, only_intent, planned_order
 
 pytestmark = pytest.mark.django_db
 
@@ -29,11 +31,11 @@ class Doubt:
     def __init__(self, fault: SubmitFault, *, kind: OrderKind = OrderKind.TAKE, price: int = 30000) -> None:
         self.exchange: FakeExchange = fake_exchange([30000] * 30)
         self.clock = SteppingClock()
-        self.outside = outside_of(self.exchange, self.clock)
+        self.context = context_of(self.exchange, self.clock)
         planned = planned_order(self.exchange, self.clock, kind=kind, price=Decimal(price))
-        self.run, self.desk = planned.run, planned.desk
+        self.run, self.deps = planned.run, planned.deps
         self.exchange.next_submits.append(fault)
-        order_place(lease=planned.lease, intent_id=planned.intent.id, desk=planned.desk)
+        order_place(lease=planned.lease, intent_id=planned.intent.id, deps=planned.deps)
         planned.lease.release()
 
     @property
@@ -45,32 +47,30 @@ class Doubt:
         while self.after_deadline < seconds_after_deadline:
             self.clock.sleep(1)
             self.exchange.now = self.clock.now
-            orders_reconcile(outside=self.outside)
+            orders_reconcile(context=self.context)
         return only_intent()
 
-    def stranger(self, side: Side = Side.BUY, cl_ord_id: str = "x") -> str:
-        """Another order of the account on the pair, filled at once; with `cl_ord_id` "" it carries none."""
+    def stranger(self, side: Side = Side.BUY, client_order_id: str = "x") -> str:
+        """Another order of the account on the pair, filled at once; with `client_order_id` "" it carries none."""
         request = OrderRequest(
             pair="XBTUSD",
             side=side,
             order_type=OrderType.MARKET,
             volume=Decimal("0.002"),
-            cl_ord_id=cl_ord_id or "x",
+            client_order_id=client_order_id or "x",
             deadline=self.clock.now,
         )
         self.exchange.submit(request)
         order = self.exchange.placed[-1]
-        if not cl_ord_id:
-            from dataclasses import replace
-
-            self.exchange._orders[order.txid] = replace(order, cl_ord_id=None)
-        return order.txid
+        if not client_order_id:
+            self.exchange.rewrite(order.exchange_order_id, client_order_id=None)
+        return order.exchange_order_id
 
 
 def assert_adopted(doubt: Doubt) -> None:
     [order] = doubt.exchange.placed
     intent = only_intent()
-    assert intent.txid == order.txid
+    assert intent.txid == order.exchange_order_id
     assert len(doubt.exchange.submitted) == 1
 
 
@@ -95,19 +95,19 @@ class TestFound:
 
     def test_an_order_that_becomes_visible_after_55_seconds_is_adopted(self) -> None:
         doubt = Doubt(SubmitFault.LOST_AFTER)
-        txid = doubt.exchange.placed[0].txid
-        doubt.exchange.hide(txid)
+        exchange_order_id = doubt.exchange.placed[0].exchange_order_id
+        doubt.exchange.hide(exchange_order_id)
         assert doubt.pass_until(54).state == IntentState.UNKNOWN
-        doubt.exchange.reveal(txid)
+        doubt.exchange.reveal(exchange_order_id)
         assert doubt.pass_until(61).state == IntentState.FILLED
         assert_adopted(doubt)
         assert Fill.objects.count() == 1
 
     def test_an_order_that_ended_with_a_part_filled_keeps_the_part(self) -> None:
         doubt = Doubt(SubmitFault.LOST_AFTER, kind=OrderKind.REST, price=29000)
-        txid = doubt.exchange.placed[0].txid
-        doubt.exchange.fill(txid, Decimal("0.004"))
-        doubt.exchange.end(txid, OrderStatus.CANCELED)
+        exchange_order_id = doubt.exchange.placed[0].exchange_order_id
+        doubt.exchange.fill(exchange_order_id, Decimal("0.004"))
+        doubt.exchange.end(exchange_order_id, OrderStatus.CANCELED)
         intent = doubt.pass_until(1)
         assert (intent.state, intent.filled_volume) == (IntentState.CANCELED, Decimal("0.004"))
 
@@ -154,15 +154,15 @@ class TestNotFound:
 class TestStrangers:
     def test_an_order_without_an_id_on_the_same_pair_and_side_may_be_ours(self) -> None:
         doubt = Doubt(SubmitFault.LOST_BEFORE)
-        txid = doubt.stranger(cl_ord_id="")
+        exchange_order_id = doubt.stranger(client_order_id="")
         intent = doubt.pass_until(301)
         assert (intent.state, intent.state_code) == (IntentState.NEEDS_HUMAN, "unattributed_activity")
-        assert txid in intent.evidence[-1]["unattributed"]
+        assert exchange_order_id in intent.evidence[-1]["unattributed"]
         assert Position.objects.get().quote_reserved == intent.reserved_quote > 0
 
     def test_the_user_is_told_once(self) -> None:
         doubt = Doubt(SubmitFault.LOST_BEFORE)
-        doubt.stranger(cl_ord_id="")
+        doubt.stranger(client_order_id="")
         doubt.pass_until(400)
         story = [event.message() for event in stream_list(aggregate_type="bot", aggregate_id=doubt.run.bot_id)]
         assert [message.code for message in story if isinstance(message, BotError)] == ["order_needs_human"]
@@ -170,32 +170,28 @@ class TestStrangers:
     def test_an_order_on_the_other_side_is_not_ours(self) -> None:
         doubt = Doubt(SubmitFault.LOST_BEFORE)
         doubt.exchange.totals["XXBT"] = Decimal(1)
-        doubt.stranger(Side.SELL, cl_ord_id="")
+        doubt.stranger(Side.SELL, client_order_id="")
         assert doubt.pass_until(301).state == IntentState.NOT_PLACED
 
     def test_an_order_under_another_client_id_is_somebody_elses(self) -> None:
         doubt = Doubt(SubmitFault.LOST_BEFORE)
-        doubt.stranger(cl_ord_id="from-the-phone")
+        doubt.stranger(client_order_id="from-the-phone")
         assert doubt.pass_until(301).state == IntentState.NOT_PLACED
 
     def test_an_order_of_another_bot_is_that_bots(self) -> None:
         doubt = Doubt(SubmitFault.LOST_BEFORE)
-        doubt.stranger(cl_ord_id=new_cl_ord_id(doubt.run.id))
+        doubt.stranger(client_order_id=new_client_order_id(doubt.run.id))
         assert doubt.pass_until(301).state == IntentState.NOT_PLACED
 
     def test_an_order_from_long_before_is_not_ours(self) -> None:
         doubt = Doubt(SubmitFault.LOST_BEFORE)
         doubt.exchange.now = NOW - timedelta(minutes=2)
-        doubt.stranger(cl_ord_id="")
+        doubt.stranger(client_order_id="")
         assert doubt.pass_until(301).state == IntentState.NOT_PLACED
 
     def test_a_history_that_cannot_be_read_whole_proves_nothing(self) -> None:
         doubt = Doubt(SubmitFault.LOST_BEFORE)
-
-        def too_long(start: object = None) -> list[object]:
-            raise HistoryTooLong("There are more than 2000 rows.")
-
-        doubt.exchange.trades_history = too_long  # type: ignore[method-assign,assignment]
+        doubt.exchange.on("trades_history", before=raising(HistoryTooLong("There are more than 2000 rows.")))
         intent = doubt.pass_until(301)
         assert (intent.state, intent.state_code) == (IntentState.NEEDS_HUMAN, "history_too_long")
 
@@ -204,13 +200,13 @@ class TestJudgement:
     @pytest.fixture
     def doubt(self) -> Doubt:
         doubt = Doubt(SubmitFault.LOST_BEFORE)
-        doubt.stranger(cl_ord_id="")
+        doubt.stranger(client_order_id="")
         doubt.pass_until(301)
         return doubt
 
     def judge(self, *verdict: str) -> None:
         call_command(
-            "judge_order", only_intent().cl_ord_id, *verdict, "--operator=kim", "--because=the account's own pages"
+            "resolve_order", only_intent().cl_ord_id, *verdict, "--operator=kim", "--because=the account's own pages"
         )
 
     def test_a_person_may_say_that_it_was_never_placed(self, doubt: Doubt) -> None:
@@ -220,16 +216,16 @@ class TestJudgement:
         assert Position.objects.get().quote_reserved == 0
 
     def test_a_person_may_name_the_order_and_its_terms_must_still_fit(self, doubt: Doubt) -> None:
-        order_judge(
-            cl_ord_id=only_intent().cl_ord_id,
-            txid=doubt.exchange.placed[0].txid,
+        order_resolve(
+            client_order_id=only_intent().cl_ord_id,
+            exchange_order_id=doubt.exchange.placed[0].exchange_order_id,
             operator="kim",
             because="the account's own pages",
             now=doubt.clock(),
         )
         assert only_intent().state == IntentState.OPEN
         doubt.clock.sleep(60)
-        orders_reconcile(outside=doubt.outside)
+        orders_reconcile(context=doubt.context)
         assert (only_intent().state, Fill.objects.count()) == (IntentState.NEEDS_HUMAN, 0)
 
     def test_an_order_that_is_not_in_doubt_is_not_for_a_person_to_judge(self) -> None:
@@ -241,3 +237,12 @@ class TestJudgement:
 def test_one_round_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
     call_command("run_reconciler", "--once")
     assert capsys.readouterr().out == "0 orders looked at.\n"
+
+
+def test_the_old_name_of_the_command_works_and_says_the_new_one(capsys: pytest.CaptureFixture[str]) -> None:
+    doubt = Doubt(SubmitFault.LOST_BEFORE)
+    doubt.stranger(client_order_id="")
+    doubt.pass_until(301)
+    call_command("judge_order", only_intent().cl_ord_id, "--not-placed", "--operator=kim", "--because=looked")
+    assert "now called resolve_order" in capsys.readouterr().err
+    assert only_intent().state == IntentState.NOT_PLACED

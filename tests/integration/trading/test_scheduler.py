@@ -12,11 +12,11 @@ from apps.events.models import ProcessHeartbeat
 from apps.messages.base import WakeUp
 from apps.messages.bots import TickBot
 from apps.trading import scheduler as scheduler_module
-from apps.trading.models import BotRun, RunState
+from apps.trading.models.runs import BotRun, RunState
 from apps.trading.scheduler import Scheduler
 from apps.trading.services.runs.schedule import runs_take_due
 from tests.brokers import RabbitMQ
-from tests.factories.trading import NOW, fake_exchange, outside_of, running_bot
+from tests.factories.trading import NOW, SteppingClock, context_of, fake_exchange, running_bot
 
 pytestmark = pytest.mark.django_db
 
@@ -53,26 +53,26 @@ def scheduler(sender: Recorder, monkeypatch: pytest.MonkeyPatch) -> Scheduler:
 
 
 def due_bot() -> BotRun:
-    run = running_bot(outside_of(fake_exchange()))
+    run = running_bot(context_of(fake_exchange()))
     BotRun.objects.filter(id=run.id).update(next_tick_at=timezone.now() - timedelta(seconds=1))
     return run
 
 
 class TestTakingDueRuns:
     def test_a_run_is_due_once_in_every_interval(self) -> None:
-        run = running_bot(outside_of(fake_exchange()))
+        run = running_bot(context_of(fake_exchange()))
         assert [due.run_id for due in runs_take_due(now=NOW, tick_seconds=2)] == [run.id]
         assert runs_take_due(now=NOW + timedelta(seconds=1.9), tick_seconds=2) == []
         assert [due.run_id for due in runs_take_due(now=NOW + timedelta(seconds=2), tick_seconds=2)] == [run.id]
 
     @pytest.mark.parametrize("state", [state for state in RunState if state != RunState.RUNNING])
     def test_only_running_runs_are_due(self, state: RunState) -> None:
-        running_bot(outside_of(fake_exchange()))
+        running_bot(context_of(fake_exchange()))
         BotRun.objects.update(state=state, stopped_at=None if state.is_live else NOW)
         assert runs_take_due(now=NOW + timedelta(days=1), tick_seconds=1) == []
 
     def test_the_longest_waiting_come_first(self) -> None:
-        runs = [running_bot(outside_of(fake_exchange())) for _ in range(3)]
+        runs = [running_bot(context_of(fake_exchange())) for _ in range(3)]
         for number, run in enumerate(runs):
             BotRun.objects.filter(id=run.id).update(next_tick_at=NOW - timedelta(seconds=number))
         taken = {due.run_id for due in runs_take_due(now=NOW, tick_seconds=1, limit=2)}
@@ -85,6 +85,29 @@ def test_a_due_run_gets_a_signal_of_its_bot(scheduler: Scheduler, sender: Record
     [signal] = sender.sent
     assert isinstance(signal, TickBot)
     assert (signal.bot_id, signal.run_id) == (run.bot_id, run.id)
+
+
+def test_what_is_due_is_decided_by_the_clock_that_it_was_given(sender: Recorder) -> None:
+    run = running_bot(context_of(fake_exchange()))
+    clock = SteppingClock(NOW - timedelta(seconds=1))
+    scheduler = Scheduler(sender, clock=clock)
+    scheduler.step()
+    assert sender.sent == []
+    clock.sleep(1)
+    scheduler.step()
+    assert [signal.aggregate_id for signal in sender.sent] == [run.bot_id]
+
+
+def test_the_broker_is_asked_once_a_second_while_nothing_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+    seconds = iter([0.5, 1.5, 1.5, 2.0, 2.6, 2.6])
+    now = [0.0]
+    sender = Recorder()
+    monkeypatch.setattr(sender, "keep_alive", lambda: asked.append(now[0]))
+    scheduler = Scheduler(sender, monotonic=lambda: now[0])
+    for now[0] in seconds:
+        scheduler.step()
+    assert asked == [1.5, 2.6]
 
 
 def test_nothing_due_is_nothing_sent(scheduler: Scheduler, sender: Recorder) -> None:

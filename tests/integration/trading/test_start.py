@@ -17,25 +17,19 @@ from apps.exchange.errors import ExchangeUnavailable, UnknownPair
 from apps.exchange.types import OrderRequest, OrderType
 from apps.messages.bots import BotStarted
 from apps.strategies.base import InvalidParameters, UnknownStrategy
-from apps.trading.ids import new_cl_ord_id
-from apps.trading.models import BotRun, BotSwitch, Position, RunState
+from apps.trading.ids import new_client_order_id
+from apps.trading.models.ledger import Position
+from apps.trading.models.runs import BotRun, BotSwitch, RunState
 from apps.trading.services.runs.schedule import runs_take_due
 from apps.trading.services.runs.start import run_start
-from tests.factories.trading import (
-    NOW,
-    delivery_of,
-    fake_exchange,
-    outside_of,
-    running_bot,
-    start_command,
-)
+from tests.factories.trading import NOW, context_of, delivery_of, fake_exchange, running_bot, start_command
 
 pytestmark = pytest.mark.django_db
 
 
 def test_a_started_bot_runs_and_says_so_and_the_command_is_done() -> None:
     command = start_command()
-    run = run_start(command=command, delivery=delivery_of(command), outside=outside_of(fake_exchange()))
+    run = run_start(command=command, delivery=delivery_of(command), context=context_of(fake_exchange()))
 
     assert BotRun.objects.get() == run
     assert (run.state, run.definition, run.pair) == (RunState.RUNNING, command.config, "XBTUSD")
@@ -49,13 +43,13 @@ def test_a_started_bot_runs_and_says_so_and_the_command_is_done() -> None:
 
 
 def test_it_is_due_at_once() -> None:
-    run = running_bot(outside_of(fake_exchange()))
+    run = running_bot(context_of(fake_exchange()))
     [due] = runs_take_due(now=NOW, tick_seconds=1)
     assert due.run_id == run.id
 
 
 def test_its_position_is_empty_and_names_the_assets() -> None:
-    run = running_bot(outside_of(fake_exchange()))
+    run = running_bot(context_of(fake_exchange()))
     position = Position.objects.get(bot_id=run.bot_id, pair="XBTUSD")
     assert (position.base_asset, position.quote_asset) == ("XXBT", "ZUSD")
     assert (position.base_volume, position.quote_spent) == (0, 0)
@@ -65,22 +59,22 @@ def test_the_run_remembers_the_chain_that_started_it() -> None:
     correlation_id = new_id()
     command = start_command()
     with message_context(correlation_id=correlation_id):
-        run = run_start(command=command, delivery=delivery_of(command), outside=outside_of(fake_exchange()))
+        run = run_start(command=command, delivery=delivery_of(command), context=context_of(fake_exchange()))
     assert run.correlation_id == correlation_id
     [event] = stream_list(aggregate_type="bot", aggregate_id=run.bot_id)
     assert run.started_event_id == event.event_id
 
 
 def test_the_pair_is_stored_under_its_usual_name_whatever_it_was_called() -> None:
-    assert running_bot(outside_of(fake_exchange()), pair="BTC/USD").pair == "XBTUSD"
+    assert running_bot(context_of(fake_exchange()), pair="BTC/USD").pair == "XBTUSD"
 
 
 def test_a_bot_that_runs_is_not_started_again() -> None:
-    outside = outside_of(fake_exchange())
-    run = running_bot(outside)
+    context = context_of(fake_exchange())
+    run = running_bot(context)
     again = start_command(bot_id=run.bot_id, requested_at=NOW + timedelta(minutes=5))
     with pytest.raises(CommandDropped, match="already running"):
-        run_start(command=again, delivery=delivery_of(again), outside=outside)
+        run_start(command=again, delivery=delivery_of(again), context=context)
     assert BotRun.objects.count() == 1
 
 
@@ -88,7 +82,7 @@ def test_a_start_that_comes_after_a_later_stop_is_not_wanted() -> None:
     command = start_command()
     BotSwitch.objects.create(bot_id=command.bot_id, stop_requested_at=NOW + timedelta(seconds=1))
     with pytest.raises(CommandDropped, match="superseded"):
-        run_start(command=command, delivery=delivery_of(command), outside=outside_of(fake_exchange()))
+        run_start(command=command, delivery=delivery_of(command), context=context_of(fake_exchange()))
     assert BotRun.objects.count() == 0
 
 
@@ -103,7 +97,7 @@ def test_a_start_that_comes_after_a_later_stop_is_not_wanted() -> None:
 def test_a_definition_that_cannot_run_is_refused_for_good(config: dict[str, Any], error: type[PlatformError]) -> None:
     command = start_command(**config)
     with pytest.raises(error) as refusal:
-        run_start(command=command, delivery=delivery_of(command), outside=outside_of(fake_exchange()))
+        run_start(command=command, delivery=delivery_of(command), context=context_of(fake_exchange()))
     assert not refusal.value.retryable
     assert BotRun.objects.count() == 0
 
@@ -113,7 +107,7 @@ def test_an_exchange_that_does_not_answer_is_tried_again() -> None:
     exchange.fail_reads(ExchangeUnavailable("It does not answer."))
     command = start_command()
     with pytest.raises(ExchangeUnavailable) as error:
-        run_start(command=command, delivery=delivery_of(command), outside=outside_of(exchange))
+        run_start(command=command, delivery=delivery_of(command), context=context_of(exchange))
     assert error.value.retryable
     assert BotRun.objects.count() == 0
 
@@ -123,7 +117,7 @@ def test_a_worker_that_lost_the_command_starts_nothing() -> None:
     lost = delivery_of(command)
     delivery_of(command, now=NOW + timedelta(minutes=1))  # another worker takes over
     with pytest.raises(ExecutionLost):
-        run_start(command=command, delivery=lost, outside=outside_of(fake_exchange()))
+        run_start(command=command, delivery=lost, context=context_of(fake_exchange()))
     assert BotRun.objects.count() == 0
     assert stream_list(aggregate_type="bot", aggregate_id=command.bot_id) == []
 
@@ -140,7 +134,7 @@ def test_what_the_bot_held_after_its_last_run_it_holds_in_the_next() -> None:
         updated_at=NOW,
     )
     command = start_command(bot_id=bot_id)
-    run_start(command=command, delivery=delivery_of(command), outside=outside_of(fake_exchange()))
+    run_start(command=command, delivery=delivery_of(command), context=context_of(fake_exchange()))
     assert Position.objects.get().base_volume == Decimal("0.5")
 
 
@@ -155,9 +149,9 @@ def test_an_open_order_with_the_bots_mark_that_nobody_knows_is_cancelled() -> No
                 order_type=OrderType.LIMIT,
                 volume=Decimal("0.001"),
                 price=Decimal(10000),
-                cl_ord_id=new_cl_ord_id(owner),
+                client_order_id=new_client_order_id(owner),
                 deadline=NOW,
             )
         )
-    run_start(command=command, delivery=delivery_of(command), outside=outside_of(exchange))
+    run_start(command=command, delivery=delivery_of(command), context=context_of(exchange))
     assert [order.status.value for order in exchange.placed] == ["canceled", "open"]

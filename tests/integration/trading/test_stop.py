@@ -10,11 +10,13 @@ import pytest
 from apps.events.commands.runner import CommandDropped, ExecutionLost
 from apps.events.store.selectors import command_execution_get, stream_list
 from apps.exchange.errors import ExchangeUnavailable
-from apps.exchange.fake import SubmitFault
 from apps.exchange.types import Cancellation, OrderStatus
 from apps.messages.bots import BotStopped, StopBot
 from apps.trading.errors import BotBusy, FlattenIncomplete
-from apps.trading.models import BotRun, BotSwitch, IntentState, OrderIntent, OrderKind, Position, RunState
+from apps.trading.models.ledger import Position
+from apps.trading.models.order_states import IntentState
+from apps.trading.models.orders import OrderIntent, OrderKind
+from apps.trading.models.runs import BotRun, BotSwitch, RunState
 from apps.trading.services.context.run_lease import LEASE, lease_take
 from apps.trading.services.orders.placement import order_place
 from apps.trading.services.orders.reconciliation import orders_reconcile
@@ -22,14 +24,14 @@ from apps.trading.services.runs.schedule import runs_take_due
 from apps.trading.services.runs.start import run_start
 from apps.trading.services.runs.stop import run_stop
 from apps.trading.services.runs.tick import tick_run
+from tests.factories.fake_exchange import FakeExchange, SubmitFault
 from tests.factories.trading import (
     NOW,
     SteppingClock,
-    StrictExchange,
+    context_of,
     delivery_of,
     fake_exchange,
     only_intent,
-    outside_of,
     planned_order,
     running_bot,
     start_command,
@@ -43,17 +45,17 @@ class Bot:
     """A running bot on an exchange in memory."""
 
     def __init__(self, **config: Any) -> None:
-        self.exchange: StrictExchange = fake_exchange()
+        self.exchange: FakeExchange = fake_exchange()
         self.clock = SteppingClock()
-        self.outside = outside_of(self.exchange, self.clock)
-        self.run = running_bot(self.outside, **config)
+        self.context = context_of(self.exchange, self.clock)
+        self.run = running_bot(self.context, **config)
 
     def buy(self) -> None:
-        tick_run(run_id=self.run.id, outside=self.outside)
+        tick_run(run_id=self.run.id, context=self.context)
 
     def stop(self, manner: str = "stop", command: StopBot | None = None) -> BotStopped:
         command = command or stop_command(self.run, manner=manner)
-        run_stop(command=command, delivery=delivery_of(command), outside=self.outside)
+        run_stop(command=command, delivery=delivery_of(command), context=self.context)
         return self.last_word()
 
     def last_word(self) -> BotStopped:
@@ -72,11 +74,11 @@ class RestingBot(Bot):
     def __init__(self, *, fault: SubmitFault | None = None) -> None:
         self.exchange = fake_exchange([30000] * 30)
         self.clock = SteppingClock()
-        self.outside = outside_of(self.exchange, self.clock)
+        self.context = context_of(self.exchange, self.clock)
         planned = planned_order(self.exchange, self.clock, kind=OrderKind.REST, price=Decimal(24000))
         if fault is not None:
             self.exchange.next_submits.append(fault)
-        order_place(lease=planned.lease, intent_id=planned.intent.id, desk=planned.desk)
+        order_place(lease=planned.lease, intent_id=planned.intent.id, deps=planned.deps)
         planned.lease.release()
         self.run = planned.run
 
@@ -97,7 +99,7 @@ def test_a_stopped_bot_is_not_due_and_does_not_tick() -> None:
     bot = Bot()
     bot.stop()
     assert runs_take_due(now=NOW + timedelta(days=1), tick_seconds=1) == []
-    assert tick_run(run_id=bot.run.id, outside=bot.outside) == "not_running"
+    assert tick_run(run_id=bot.run.id, context=bot.context) == "not_running"
     assert bot.exchange.submitted == []
 
 
@@ -128,9 +130,9 @@ def test_a_pause_keeps_open_orders_and_names_them() -> None:
 def test_fills_of_a_paused_bots_order_are_booked_by_the_reconciler() -> None:
     bot = RestingBot()
     bot.stop("pause")
-    bot.exchange.fill(bot.exchange.placed[0].txid)
+    bot.exchange.fill(bot.exchange.placed[0].exchange_order_id)
     bot.clock.sleep(60)
-    orders_reconcile(outside=bot.outside)
+    orders_reconcile(context=bot.context)
     assert only_intent().state == IntentState.FILLED
     assert Position.objects.get().base_volume == Decimal("0.01")
 
@@ -140,35 +142,28 @@ def test_a_stop_cancels_what_an_earlier_paused_run_left() -> None:
     bot.stop("pause")
     again = start_command(bot_id=bot.run.bot_id, requested_at=NOW + timedelta(minutes=5))
     again = again.model_copy(update={"user_id": bot.run.user_id})
-    run = run_start(command=again, delivery=delivery_of(again), outside=bot.outside)
+    run = run_start(command=again, delivery=delivery_of(again), context=bot.context)
     assert bot.stop(command=stop_command(run)).open_orders == ()
     assert only_intent().state == IntentState.CANCELED
 
 
-class Deaf(StrictExchange):
-    """Takes a cancel and does nothing about it."""
-
-    def cancel(self, *, txid: str | None = None, cl_ord_id: str | None = None) -> Cancellation:
-        return Cancellation(0)
-
-
 def test_an_order_that_cannot_be_proved_gone_is_named_and_looked_after() -> None:
     bot = RestingBot()
-    bot.exchange.__class__ = Deaf
+    bot.exchange.on("cancel", instead=lambda **_: Cancellation(0))
     stopped = bot.stop()
     assert stopped.open_orders == (only_intent().cl_ord_id,)
     assert bot.state == RunState.STOPPED
 
-    bot.exchange.__class__ = StrictExchange
+    bot.exchange.off("cancel")
     bot.clock.sleep(60)
-    orders_reconcile(outside=bot.outside)
+    orders_reconcile(context=bot.context)
     assert bot.exchange.placed[0].status == OrderStatus.CANCELED
     assert only_intent().state == IntentState.CANCELED
 
 
 def test_a_cancel_that_a_fill_came_before_books_the_fill() -> None:
     bot = RestingBot()
-    bot.exchange.fill(bot.exchange.placed[0].txid)
+    bot.exchange.fill(bot.exchange.placed[0].exchange_order_id)
     assert bot.stop().open_orders == ()
     assert only_intent().state == IntentState.FILLED
     assert Position.objects.get().base_volume == Decimal("0.01")
@@ -215,7 +210,7 @@ class TestFlatten:
 
     def test_an_open_purchase_is_cancelled_first_and_its_part_sold(self) -> None:
         bot = RestingBot()
-        bot.exchange.fill(bot.exchange.placed[0].txid, Decimal("0.004"))
+        bot.exchange.fill(bot.exchange.placed[0].exchange_order_id, Decimal("0.004"))
         bot.stop("flatten")
         buy, sell = bot.exchange.placed
         assert (buy.status, sell.volume) == (OrderStatus.CANCELED, Decimal("0.004"))
@@ -242,7 +237,7 @@ class TestFlatten:
 
         bot.clock.sleep(30)
         delivery = delivery_of(command, now=bot.clock() + timedelta(minutes=1))
-        run_stop(command=command, delivery=delivery, outside=bot.outside)
+        run_stop(command=command, delivery=delivery, context=bot.context)
         assert len(bot.exchange.submitted) == 2
         assert Position.objects.get().base_volume == 0
         assert bot.state == RunState.STOPPED
@@ -257,9 +252,9 @@ class TestFlatten:
             assert delivery.is_last_attempt is (attempt == 5)
             if attempt < 5:
                 with pytest.raises(FlattenIncomplete):
-                    run_stop(command=command, delivery=delivery, outside=bot.outside)
+                    run_stop(command=command, delivery=delivery, context=bot.context)
             else:
-                run_stop(command=command, delivery=delivery, outside=bot.outside)
+                run_stop(command=command, delivery=delivery, context=bot.context)
         assert "not all could be done" in bot.last_word().reason
         assert Position.objects.get().base_volume > 0
         assert bot.state == RunState.STOPPED
@@ -282,10 +277,10 @@ class TestRaces:
             requested_at=NOW + timedelta(seconds=1),
             expires_at=NOW + timedelta(days=1),
         )
-        outside = outside_of(fake_exchange())
-        run_stop(command=command, delivery=delivery_of(command), outside=outside)
+        context = context_of(fake_exchange())
+        run_stop(command=command, delivery=delivery_of(command), context=context)
         with pytest.raises(CommandDropped, match="superseded"):
-            run_start(command=start, delivery=delivery_of(start), outside=outside)
+            run_start(command=start, delivery=delivery_of(start), context=context)
         assert BotRun.objects.count() == 0
 
     def test_a_stop_asked_for_before_the_last_start_is_not_wanted(self) -> None:
@@ -319,7 +314,7 @@ class TestRaces:
             if len(naps) == 3:
                 lease.release()
 
-        bot.outside = type(bot.outside)(bot.outside.open_exchange, bot.clock, nap)
+        bot.context = type(bot.context)(bot.context.open_exchange, bot.clock, nap)
         bot.stop()
         assert len(naps) == 3
 
@@ -352,7 +347,7 @@ class TestRaces:
         lost = delivery_of(command)
         delivery_of(command, now=NOW + timedelta(minutes=1))
         with pytest.raises(ExecutionLost):
-            run_stop(command=command, delivery=lost, outside=bot.outside)
+            run_stop(command=command, delivery=lost, context=bot.context)
         assert bot.state == RunState.STOPPING
         assert len(stream_list(aggregate_type="bot", aggregate_id=bot.run.bot_id)) == 1
 
@@ -360,7 +355,7 @@ class TestRaces:
         exchange, clock = fake_exchange(), SteppingClock()
         planned = planned_order(exchange, clock)
         command = stop_command(planned.run)
-        run_stop(command=command, delivery=delivery_of(command), outside=outside_of(exchange, clock))
+        run_stop(command=command, delivery=delivery_of(command), context=context_of(exchange, clock))
         assert only_intent().state == IntentState.NOT_PLACED
         assert exchange.submitted == []
 
@@ -369,7 +364,7 @@ def test_what_happens_to_the_orders_of_a_run_that_failed() -> None:
     """An error ends the run, not the care for its orders."""
     bot = RestingBot()
     BotRun.objects.update(state=RunState.ERROR, stopped_at=NOW)
-    bot.exchange.fill(bot.exchange.placed[0].txid)
+    bot.exchange.fill(bot.exchange.placed[0].exchange_order_id)
     bot.clock.sleep(60)
-    orders_reconcile(outside=bot.outside)
+    orders_reconcile(context=bot.context)
     assert OrderIntent.objects.get().state == IntentState.FILLED

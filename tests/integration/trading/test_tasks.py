@@ -16,16 +16,18 @@ from apps.messages.base import Command
 from apps.messages.bots import BotError, BotStarted, BotStopped, StartBot, StopBot, TickBot, TriggerTrade
 from apps.trading import tasks
 from apps.trading.errors import WrongMode
-from apps.trading.models import BotRun, Fill, RunState
+from apps.trading.models.ledger import Fill
+from apps.trading.models.runs import BotRun, RunState
 from apps.trading.services.context import live
 from apps.vault.selectors import OpenCredential
-from tests.factories.trading import StrictExchange, fake_exchange, start_command
+from tests.factories.fake_exchange import FakeExchange
+from tests.factories.trading import fake_exchange, start_command
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def exchange(monkeypatch: pytest.MonkeyPatch) -> StrictExchange:
+def exchange(monkeypatch: pytest.MonkeyPatch) -> FakeExchange:
     """Whatever a bot's key opens, it is this."""
     exchange = fake_exchange()
     key = OpenCredential(uuid4(), uuid4(), Mode.PAPER, "key", "secret")
@@ -59,7 +61,7 @@ def state_of(command: Command) -> str:
     return execution.state
 
 
-def test_start_tick_trigger_and_stop(exchange: StrictExchange) -> None:
+def test_start_tick_trigger_and_stop(exchange: FakeExchange) -> None:
     run = started_bot(strategy="dca", parameters={"quote_amount": "50"})
     tasks.tick(TickBot(bot_id=run.bot_id, run_id=run.id, due_at=timezone.now()))
     command = trigger(run, side="buy", quote_amount=Decimal(50))
@@ -70,28 +72,28 @@ def test_start_tick_trigger_and_stop(exchange: StrictExchange) -> None:
     assert story(run.bot_id)[-1] is BotStopped
 
 
-def test_a_command_that_is_delivered_twice_is_done_once(exchange: StrictExchange) -> None:
+def test_a_command_that_is_delivered_twice_is_done_once(exchange: FakeExchange) -> None:
     run = started_bot()
     command = trigger(run, side="buy", quote_amount=Decimal(50))
     assert [execute(command), execute(command)] == ["done", "already done"]
     assert len(exchange.placed) == 1
 
 
-def test_a_start_that_comes_too_late_is_dropped(exchange: StrictExchange) -> None:
+def test_a_start_that_comes_too_late_is_dropped(exchange: FakeExchange) -> None:
     command = start_command(requested_at=timezone.now() - timedelta(days=2))
     assert execute(command).startswith("dropped: expired")
     assert BotRun.objects.count() == 0
     assert story(command.bot_id) == []
 
 
-def test_a_start_of_a_running_bot_is_dropped_and_is_no_error(exchange: StrictExchange) -> None:
+def test_a_start_of_a_running_bot_is_dropped_and_is_no_error(exchange: FakeExchange) -> None:
     run = started_bot()
     command = start_command(bot_id=run.bot_id, requested_at=timezone.now())
     assert execute(command) == "dropped: the bot is already running"
     assert story(run.bot_id) == [BotStarted]
 
 
-def test_a_start_that_cannot_succeed_fails_at_once_and_says_so(exchange: StrictExchange) -> None:
+def test_a_start_that_cannot_succeed_fails_at_once_and_says_so(exchange: FakeExchange) -> None:
     command = start_command(requested_at=timezone.now(), pair="DOGEMOON")
     assert execute(command) == "failed: unknown_pair"
     [event] = stream_list(aggregate_type="bot", aggregate_id=command.bot_id)
@@ -101,7 +103,7 @@ def test_a_start_that_cannot_succeed_fails_at_once_and_says_so(exchange: StrictE
 
 
 def test_a_start_that_may_succeed_later_is_tried_again_and_gives_up_after_the_last_attempt(
-    exchange: StrictExchange,
+    exchange: FakeExchange,
 ) -> None:
     command = start_command(requested_at=timezone.now())
     exchange.fail_reads(*[ExchangeUnavailable("The exchange does not answer.")] * 5)
@@ -112,7 +114,7 @@ def test_a_start_that_may_succeed_later_is_tried_again_and_gives_up_after_the_la
     assert story(command.bot_id) == [BotError]
 
 
-def test_a_trade_that_a_rule_refuses_is_a_failed_command_and_no_failed_bot(exchange: StrictExchange) -> None:
+def test_a_trade_that_a_rule_refuses_is_a_failed_command_and_no_failed_bot(exchange: FakeExchange) -> None:
     run = started_bot()
     command = trigger(run, side="sell")
     assert execute(command) == "failed: trade_refused"

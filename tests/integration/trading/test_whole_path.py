@@ -14,7 +14,9 @@ from apps.events.store.selectors import command_execution_get, stream_list
 from apps.messages.base import Message
 from apps.messages.bots import BotStarted, BotStopped, StopBot
 from apps.messages.trading import BotTradeExecuted
-from apps.trading.models import BotRun, Fill, OrderIntent, RunState
+from apps.trading.models.ledger import Fill
+from apps.trading.models.orders import OrderIntent
+from apps.trading.models.runs import BotRun, RunState
 from tests.brokers import RabbitMQ, eventually
 from tests.integration.trading.conftest import start_now
 from tests.workers.processes import Processes

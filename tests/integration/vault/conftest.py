@@ -3,21 +3,11 @@
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import connection
 from rest_framework.test import APIClient
 
-from apps.exchange.fake import FakeExchange
-from apps.exchange.types import KeyInfo
 from tests.factories.exchange import use_fake_exchange
+from tests.factories.fake_exchange import FakeExchange
 from tests.factories.vault import client_of
-
-
-class WatchedExchange(FakeExchange):
-    """Fails the test where it is asked inside a transaction."""
-
-    def key_info(self) -> KeyInfo:
-        assert not connection.in_atomic_block, "an exchange is asked inside a transaction"
-        return super().key_info()
 
 
 @pytest.fixture
@@ -31,8 +21,8 @@ def client(user_id: UUID) -> APIClient:
 
 
 @pytest.fixture
-def fake(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> FakeExchange:
-    """Watched in the tests that commit; the others run inside a transaction of pytest's."""
-    marker = request.node.get_closest_marker("django_db")
-    commits = marker is not None and marker.kwargs.get("transaction", False)
-    return use_fake_exchange(monkeypatch, WatchedExchange() if commits else FakeExchange())
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeExchange:
+    """Refuses to be asked inside a transaction of the code."""
+    fake = FakeExchange()
+    fake.refuse_in_transactions()
+    return use_fake_exchange(monkeypatch, fake)

@@ -12,7 +12,6 @@ from rest_framework.test import APIClient
 from apps.core.models import IdempotencyRecord
 from apps.events.models import OutboxRow, StoredEvent
 from apps.exchange import errors as failures
-from apps.exchange.fake import ALL_PERMISSIONS, FakeExchange
 from apps.exchange.models import ExchangeNonce
 from apps.exchange.nonce import signing_turn
 from apps.exchange.paper_account import PaperAccount
@@ -20,6 +19,8 @@ from apps.exchange.types import KeyInfo
 from apps.vault.models import Credential
 from apps.vault.selectors import credential_open
 from apps.vault.services import connect
+from tests.factories.fake_account import ALL_PERMISSIONS
+from tests.factories.fake_exchange import FakeExchange
 from tests.factories.vault import API_SECRET, api_key, client_of, stored_credential
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("kraken_service.urls")]
@@ -176,16 +177,14 @@ def test_no_answer_says_nothing_of_the_key(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_refused_key_leaves_no_nonce_behind(
-    client: APIClient, fake: FakeExchange, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_refused_key_leaves_no_nonce_behind(client: APIClient, fake: FakeExchange) -> None:
     body = _live()
 
-    def asked_and_refused() -> KeyInfo:
+    def asked_and_refused() -> None:
         with signing_turn(body["api_key"]):
             raise failures.KeyInvalid("No.")
 
-    monkeypatch.setattr(fake, "key_info", asked_and_refused)
+    fake.on("key_info", before=asked_and_refused)
 
     client.post(CONNECT, body, format="json")
 
@@ -235,13 +234,9 @@ def test_a_label_is_the_users_own_and_asked_for_before_any_exchange(
 
 
 def test_two_connections_of_one_label_at_once_end_with_one(
-    client: APIClient, fake: FakeExchange, user_id: UUID, monkeypatch: pytest.MonkeyPatch
+    client: APIClient, fake: FakeExchange, user_id: UUID
 ) -> None:
-    def meanwhile() -> KeyInfo:
-        stored_credential(user_id=user_id, label="Main")
-        return fake.key
-
-    monkeypatch.setattr(fake, "key_info", meanwhile)
+    fake.on("key_info", before=lambda: stored_credential(user_id=user_id, label="Main"))
 
     response = client.post(CONNECT, _live("MAIN"), format="json")
 

@@ -13,12 +13,13 @@ from apps.core.errors import NotFound
 from apps.core.terms import Mode
 from apps.events.models import StoredEvent
 from apps.exchange import errors as failures
-from apps.exchange.fake import ALL_PERMISSIONS, FakeExchange
 from apps.exchange.types import KeyInfo
 from apps.vault.errors import KeySuspended
 from apps.vault.models import Credential
 from apps.vault.selectors import credential_open
 from apps.vault.services.keys import credential_disconnect
+from tests.factories.fake_account import ALL_PERMISSIONS
+from tests.factories.fake_exchange import FakeExchange
 from tests.factories.vault import API_SECRET, NOW, api_key, client_of, stored_credential
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("kraken_service.urls")]
@@ -288,15 +289,15 @@ def test_a_paper_key_is_not_rotated(client: APIClient, user_id: UUID) -> None:
 
 
 def test_a_result_is_not_written_to_a_key_that_was_rotated_meanwhile(
-    client: APIClient, fake: FakeExchange, user_id: UUID, monkeypatch: pytest.MonkeyPatch
+    client: APIClient, fake: FakeExchange, user_id: UUID
 ) -> None:
     credential = stored_credential(user_id=user_id, mode=Mode.LIVE)
 
-    def rotated_meanwhile() -> KeyInfo:
+    def rotated_meanwhile() -> None:
         Credential.objects.update(key_digest="0" * 64)
         raise failures.KeyInvalid("The old one is revoked.")
 
-    monkeypatch.setattr(fake, "key_info", rotated_meanwhile)
+    fake.on("key_info", before=rotated_meanwhile)
 
     response = client.post(f"{KEYS}/{credential.id}/test")
 

@@ -97,37 +97,6 @@ def test_the_gateway_may_open_a_file_for_every_connection_that_it_holds() -> Non
     assert min(allowed["soft"], allowed["hard"]) >= files
 
 
-def test_the_number_of_web_processes_is_one_setting_here_and_there(make_profile: Callable[..., Profile]) -> None:
-    local = applications.applications(make_profile("run"), {"MUCKARD_WEB_WORKERS": "3"})
-    web = [application for application in local if application.command[0] == "gunicorn"]
-
-    assert len(web) == 5
-    for application in web:
-        assert "--workers 3" in " ".join(application.command), application.name
-        in_container = OWN[application.name]
-        assert "--workers ${MUCKARD_WEB_WORKERS:-1} " in in_container["environment"]["GUNICORN_CMD_ARGS"]
-        assert "--workers" not in in_container["command"]
-
-
-def test_a_number_of_web_processes_that_is_none_is_refused_by_name(make_profile: Callable[..., Profile]) -> None:
-    with pytest.raises(StackError, match="MUCKARD_WEB_WORKERS='none'"):
-        applications.applications(make_profile("run"), {"MUCKARD_WEB_WORKERS": "none"})
-
-
-def test_the_gateway_may_open_a_file_for_every_connection_that_it_holds() -> None:
-    template = gateway.TEMPLATE.read_text()
-    connections, files = (
-        int(re.findall(rf"^\s*{directive} (\d+);", template, re.MULTILINE)[0])
-        for directive in ("worker_connections", "worker_rlimit_nofile")
-    )
-    allowed = MICROSERVICES["services"]["gateway"]["ulimits"]["nofile"]
-
-    assert connections >= 8192
-    # Listening sockets, logs and the like come on top.
-    assert files >= connections + 512
-    assert min(allowed["soft"], allowed["hard"]) >= files
-
-
 @pytest.mark.parametrize("name", sorted(SERVICES))
 def test_every_container_says_whether_it_is_healthy(name: str) -> None:
     check = SERVICES[name]["healthcheck"]

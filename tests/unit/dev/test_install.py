@@ -47,12 +47,6 @@ def test_a_browser_is_installed_for_tests_only() -> None:
     assert "chromium" in installer.missing_packages(SERVERS, with_browser=True)
 
 
-@pytest.mark.usefixtures("bare_machine")
-def test_a_browser_is_installed_for_tests_only() -> None:
-    assert "chromium" not in install.missing_packages(SERVERS)
-    assert "chromium" in install.missing_packages(SERVERS, with_browser=True)
-
-
 def test_a_machine_that_has_all_lacks_nothing() -> None:
     assert installer.missing_packages(SERVERS) == []
 

@@ -8,7 +8,7 @@ import pytest
 
 from apps.core.terms import Mode
 from apps.exchange.kraken import transport
-from apps.exchange.kraken.client import Patience
+from apps.exchange.kraken.client import CallPolicy
 from apps.exchange.kraken.exchange import KrakenExchange
 from tests.factories.exchange_stub import KEY, SECRET, ExchangeStub, running_stub
 
@@ -30,5 +30,5 @@ def exchange(stub: ExchangeStub, monkeypatch: pytest.MonkeyPatch) -> KrakenExcha
 
     monkeypatch.setattr(transport, "signing_turn", turn)
     monkeypatch.setattr(transport, "PAUSES_SECONDS", (0.0,))
-    patience = Patience(connect_seconds=0.5, read_seconds=0.5)
-    return KrakenExchange(mode=Mode.PAPER, url=stub.url, api_key=KEY, api_secret=SECRET, patience=patience)
+    policy = CallPolicy(connect_seconds=0.5, read_seconds=0.5)
+    return KrakenExchange(mode=Mode.PAPER, url=stub.url, api_key=KEY, api_secret=SECRET, policy=policy)

@@ -5,13 +5,13 @@ import requests
 from kraken.spot import Market, SpotClient
 
 from apps.exchange.errors import UnsafeExchangeUrl
-from apps.exchange.kraken.client import KrakenClient, Patience
+from apps.exchange.kraken.client import CallPolicy, KrakenClient
 from tests.factories.exchange_stub import KEY, SECRET, ExchangeStub, result
 
 
 def _client(url: str, *, is_internal: bool = False, **more: str) -> KrakenClient:
-    patience = Patience(connect_seconds=0.5, read_seconds=0.5)
-    return KrakenClient(url=url, patience=patience, is_internal=is_internal, **more)
+    policy = CallPolicy(connect_seconds=0.5, read_seconds=0.5)
+    return KrakenClient(url=url, policy=policy, is_internal=is_internal, **more)
 
 
 def test_the_address_is_the_clients_own_and_leaks_into_no_other(stub: ExchangeStub) -> None:

@@ -6,10 +6,11 @@ import pytest
 
 from apps.core.terms import Side
 from apps.exchange.errors import ExchangeUnavailable, NotSent, OutcomeUnknown
-from apps.exchange.fake import INSUFFICIENT_FUNDS, FakeExchange, SubmitFault
 from apps.exchange.port import Exchange
 from apps.exchange.types import Accepted, Cancellation, OrderStatus, TimeInForce
 from tests.factories.exchange import OrderRequestFactory, market_order
+from tests.factories.fake_account import INSUFFICIENT_FUNDS
+from tests.factories.fake_exchange import FakeExchange, SubmitFault, raising
 
 D = Decimal
 
@@ -25,17 +26,17 @@ def test_it_is_an_exchange(fake: FakeExchange) -> None:
 
 
 def test_a_market_order_is_filled_at_once_and_moves_the_balances(fake: FakeExchange) -> None:
-    answer = fake.submit(market_order(volume=D("0.01"), cl_ord_id="a"))
+    answer = fake.submit(market_order(volume=D("0.01"), client_order_id="a"))
 
     assert isinstance(answer, Accepted)
-    order = fake.orders([answer.txid])[answer.txid]
+    order = fake.orders([answer.exchange_order_id])[answer.exchange_order_id]
     assert (order.status, order.cost, order.fee, order.average_price) == (OrderStatus.CLOSED, D(500), D(5), D(50000))
     assert {asset: balance.total for asset, balance in fake.balances().items()} == {"XXBT": D("0.01"), "ZUSD": D(495)}
-    assert fake.trades_of(order.trade_ids)[order.trade_ids[0]].order_txid == answer.txid
+    assert fake.trades_of(order.trade_ids)[order.trade_ids[0]].exchange_order_id == answer.exchange_order_id
 
 
 def test_a_limit_order_rests_holds_funds_and_fills_when_the_market_comes(fake: FakeExchange) -> None:
-    fake.submit(OrderRequestFactory.create(volume=D("0.01"), price=D(40000), cl_ord_id="a"))
+    fake.submit(OrderRequestFactory.create(volume=D("0.01"), price=D(40000), client_order_id="a"))
     assert fake.balances()["ZUSD"].free == 1000 - 404
 
     fake.set_price(D(40001))
@@ -57,40 +58,40 @@ def test_it_loses_the_answer_before_or_after_accepting(fake: FakeExchange) -> No
     fake.next_submits.extend([SubmitFault.LOST_BEFORE, SubmitFault.LOST_AFTER, SubmitFault.NOT_SENT])
     for name, error in (("before", OutcomeUnknown), ("after", OutcomeUnknown), ("never", NotSent)):
         with pytest.raises(error):
-            fake.submit(market_order(cl_ord_id=name))
+            fake.submit(market_order(client_order_id=name))
 
-    assert [order.cl_ord_id for order in fake.placed] == ["after"]
-    assert [order.cl_ord_id for order in fake.submitted] == ["before", "after"]
+    assert [order.client_order_id for order in fake.placed] == ["after"]
+    assert [order.client_order_id for order in fake.submitted] == ["before", "after"]
 
 
 def test_a_hidden_order_is_seen_nowhere_until_it_is_revealed(fake: FakeExchange) -> None:
-    answer = fake.submit(market_order(cl_ord_id="a"))
+    answer = fake.submit(market_order(client_order_id="a"))
     assert isinstance(answer, Accepted)
-    fake.hide(answer.txid)
-    assert (fake.closed_orders("a"), fake.orders([answer.txid]), fake.trades_history()) == ([], {}, [])
+    fake.hide(answer.exchange_order_id)
+    assert (fake.closed_orders("a"), fake.orders([answer.exchange_order_id]), fake.trades_history()) == ([], {}, [])
 
-    fake.reveal(answer.txid)
+    fake.reveal(answer.exchange_order_id)
     assert len(fake.closed_orders("a")) == len(fake.trades_history()) == 1
 
 
 def test_a_partial_fill_then_a_cancellation_leaves_the_fill(fake: FakeExchange) -> None:
     answer = fake.submit(OrderRequestFactory.create(volume=D("0.01"), price=D(40000)))
     assert isinstance(answer, Accepted)
-    fake.fill(answer.txid, D("0.004"))
+    fake.fill(answer.exchange_order_id, D("0.004"))
 
-    assert fake.cancel(txid=answer.txid) == Cancellation(1)
-    assert fake.cancel(txid=answer.txid) == Cancellation(0)
-    order = fake.orders([answer.txid])[answer.txid]
+    assert fake.cancel(exchange_order_id=answer.exchange_order_id) == Cancellation(1)
+    assert fake.cancel(exchange_order_id=answer.exchange_order_id) == Cancellation(0)
+    order = fake.orders([answer.exchange_order_id])[answer.exchange_order_id]
     assert (order.status, order.executed_volume) == (OrderStatus.CANCELED, D("0.004"))
 
 
 def test_an_open_client_order_id_cannot_be_used_again_a_closed_one_can(fake: FakeExchange) -> None:
-    fake.submit(OrderRequestFactory.create(price=D(40000), cl_ord_id="a"))
+    fake.submit(OrderRequestFactory.create(price=D(40000), client_order_id="a"))
     with pytest.raises(OutcomeUnknown):
-        fake.submit(OrderRequestFactory.create(price=D(40000), cl_ord_id="a"))
+        fake.submit(OrderRequestFactory.create(price=D(40000), client_order_id="a"))
 
-    fake.cancel(cl_ord_id="a")
-    assert isinstance(fake.submit(OrderRequestFactory.create(price=D(40000), cl_ord_id="a")), Accepted)
+    fake.cancel(client_order_id="a")
+    assert isinstance(fake.submit(OrderRequestFactory.create(price=D(40000), client_order_id="a")), Accepted)
 
 
 def test_post_only_never_takes_and_ioc_never_rests(fake: FakeExchange) -> None:
@@ -107,3 +108,34 @@ def test_reads_fail_as_told_and_then_work_again(fake: FakeExchange) -> None:
     with pytest.raises(ExchangeUnavailable):
         fake.balances()
     assert fake.balances()["ZUSD"].total == 1000
+
+
+def test_a_hook_before_a_call_sees_its_arguments_and_may_raise(fake: FakeExchange) -> None:
+    seen: list[str] = []
+    fake.on("ticker", before=seen.append)
+    fake.on("balances", before=raising(ExchangeUnavailable("down")))
+
+    assert fake.ticker("XBTUSD").last == 50000
+    assert seen == ["XBTUSD"]
+    with pytest.raises(ExchangeUnavailable):
+        fake.balances()
+    fake.off("balances")
+    assert fake.balances()["ZUSD"].total == 1000
+    assert fake.calls == ["ticker", "balances", "balances"]
+
+
+def test_a_hook_instead_of_a_call_leaves_the_account_as_it_is(fake: FakeExchange) -> None:
+    fake.submit(OrderRequestFactory.create(price=D(40000), client_order_id="a"))
+    fake.on("cancel", instead=lambda **_: Cancellation(0))
+
+    assert fake.cancel(client_order_id="a") == Cancellation(0)
+    assert len(fake.open_orders("a")) == 1
+
+
+def test_a_hook_after_a_call_changes_the_answer_only(fake: FakeExchange) -> None:
+    answer = fake.submit(market_order(client_order_id="a"))
+    assert isinstance(answer, Accepted)
+    fake.on("orders", after=lambda found: {})
+
+    assert fake.orders([answer.exchange_order_id]) == {}
+    assert [order.client_order_id for order in fake.placed] == ["a"]

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.exchange.errors import OrderNotPlaceable
-from apps.exchange.fake import XBTUSD
 from apps.exchange.types import OrderRequest
 from tests.factories.exchange import OrderRequestFactory, market_order
+from tests.factories.fake_account import XBTUSD
 
 D = Decimal
 
@@ -97,7 +97,7 @@ def test_rounded_prices_are_on_the_grid_and_on_the_side_asked_for(price: Decimal
     assert below % XBTUSD.tick_size == above % XBTUSD.tick_size == 0
 
 
-@pytest.mark.parametrize("cl_ord_id", ["", " lead", "trail ", "nineteen-characters", "täg", "x" * 40])
-def test_a_client_order_id_that_kraken_would_not_take_is_refused(cl_ord_id: str) -> None:
-    with pytest.raises(ValueError, match="cl_ord_id"):
-        OrderRequestFactory.create(cl_ord_id=cl_ord_id)
+@pytest.mark.parametrize("client_order_id", ["", " lead", "trail ", "nineteen-characters", "täg", "x" * 40])
+def test_a_client_order_id_that_kraken_would_not_take_is_refused(client_order_id: str) -> None:
+    with pytest.raises(ValueError, match="client_order_id"):
+        OrderRequestFactory.create(client_order_id=client_order_id)

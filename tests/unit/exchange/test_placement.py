@@ -7,7 +7,7 @@ import requests
 
 from apps.core.terms import Mode, Side
 from apps.exchange.errors import NotSent, OutcomeUnknown
-from apps.exchange.kraken.client import Patience
+from apps.exchange.kraken.client import CallPolicy
 from apps.exchange.kraken.exchange import KrakenExchange
 from apps.exchange.types import Accepted, Rejected, RejectionKind, TimeInForce
 from tests.factories import exchange_stub as on_the_wire
@@ -37,7 +37,7 @@ def test_a_warning_does_not_make_a_success_a_failure(exchange: KrakenExchange, s
 def test_the_request_is_signed_and_in_fixed_point(exchange: KrakenExchange, stub: ExchangeStub) -> None:
     stub.reply("AddOrder", PLACED)
 
-    exchange.submit(OrderRequestFactory.create(volume=Decimal("1E-5"), price=Decimal("1E-7"), cl_ord_id="mk-1"))
+    exchange.submit(OrderRequestFactory.create(volume=Decimal("1E-5"), price=Decimal("1E-7"), client_order_id="mk-1"))
 
     (request,) = stub.calls("AddOrder")
     assert request.is_signed_with(SECRET)
@@ -111,15 +111,16 @@ def test_a_doubtful_answer_leaves_the_outcome_unknown_and_is_not_sent_again(
     stub.reply("AddOrder", reply)
 
     with pytest.raises(OutcomeUnknown) as caught:
-        exchange.submit(OrderRequestFactory.create(cl_ord_id="mk-doubt"))
+        exchange.submit(OrderRequestFactory.create(client_order_id="mk-doubt"))
 
-    assert caught.value.cl_ord_id == "mk-doubt"
+    assert caught.value.client_order_id == "mk-doubt"
     assert caught.value.retryable is False
     assert len(stub.received) == 1
 
 
 @pytest.mark.parametrize(
-    "text", ["EOrder:cl_ord_id already in use", "EGeneral:Invalid arguments:cl_ord_id", "EOrder:Duplicate cl_ord_id"]
+    "text",
+    ["EOrder:cl_ord_id already in use", "EGeneral:Invalid arguments:cl_ord_id", "EOrder:Duplicate cl_ord_id"],
 )
 def test_whatever_is_said_of_the_client_order_id_must_be_looked_up(
     exchange: KrakenExchange, stub: ExchangeStub, text: str
@@ -144,9 +145,7 @@ def test_words_that_are_not_known_leave_the_outcome_unknown_and_alarm(
 
     assert caught.value.is_alarming is True
     assert len(stub.received) == 1
-    assert [record.levelname for record in caplog.records if "placement_answer_not_known" in record.message] == [
-        "ERROR"
-    ]
+    assert [record.levelname for record in caplog.records if "placement_answer_unknown" in record.message] == ["ERROR"]
 
 
 @pytest.mark.parametrize(
@@ -208,7 +207,7 @@ def test_a_limit_says_how_long_to_wait(exchange: KrakenExchange, stub: ExchangeS
 def test_an_order_that_could_not_leave_was_not_sent() -> None:
     nobody_there = "http://127.0.0.1:9"
     unreachable = KrakenExchange(
-        mode=Mode.PAPER, url=nobody_there, api_key=KEY, api_secret=SECRET, patience=Patience(connect_seconds=0.5)
+        mode=Mode.PAPER, url=nobody_there, api_key=KEY, api_secret=SECRET, policy=CallPolicy(connect_seconds=0.5)
     )
 
     with pytest.raises(NotSent) as caught:

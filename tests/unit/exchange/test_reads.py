@@ -92,7 +92,7 @@ def test_a_cancellation_is_not_repeated(exchange: KrakenExchange, stub: Exchange
     stub.reply("CancelOrder", failure)
 
     with pytest.raises((failures.ExchangeUnavailable, failures.NonceRefused)):
-        exchange.cancel(cl_ord_id="mk-1")
+        exchange.cancel(client_order_id="mk-1")
     assert len(stub.received) == 1
 
 
@@ -128,7 +128,7 @@ def test_an_order_is_read_as_kraken_writes_it(exchange: KrakenExchange, stub: Ex
 
     order = exchange.orders(["OGMZCL-KC6MC-ZRBGM6"])["OGMZCL-KC6MC-ZRBGM6"]
 
-    assert (order.status, order.side, order.cl_ord_id, order.userref) == (
+    assert (order.status, order.side, order.client_order_id, order.userref) == (
         OrderStatus.CLOSED,
         Side.BUY,
         "mk-1",
@@ -149,7 +149,7 @@ def test_an_order_with_nothing_but_its_terms_is_read_too(exchange: KrakenExchang
     bare = {"status": "open", "vol": "1", "descr": {"type": "sell", "ordertype": "limit", "price": "5"}}
     stub.reply("OpenOrders", result({"open": {"OAAAAA-BBBBB-CCCCCC": bare}}))
 
-    (order,) = exchange.open_orders(cl_ord_id="mk-1")
+    (order,) = exchange.open_orders(client_order_id="mk-1")
 
     assert (order.executed_volume, order.average_price, order.limit_price) == (Decimal(0), None, Decimal(5))
     assert stub.calls("OpenOrders")[0].params["cl_ord_id"] == "mk-1"
@@ -161,8 +161,12 @@ def test_ids_that_the_exchange_does_not_have_are_missing_and_the_others_are_foun
     known = {"OA", "OC"}
 
     def query(request: Received) -> Reply:
-        txids = set(request.params["txid"].split(","))
-        return result(dict.fromkeys(txids, ORDER)) if txids <= known else errors("EOrder:Unknown order")
+        exchange_order_ids = set(request.params["txid"].split(","))
+        return (
+            result(dict.fromkeys(exchange_order_ids, ORDER))
+            if exchange_order_ids <= known
+            else errors("EOrder:Unknown order")
+        )
 
     monkeypatch.setattr(stub, "handle", query)
 
@@ -193,13 +197,13 @@ def test_a_history_is_never_cut_in_silence(exchange: KrakenExchange, stub: Excha
 def test_cancelling_what_is_not_open_counts_nothing(exchange: KrakenExchange, stub: ExchangeStub) -> None:
     stub.reply("CancelOrder", errors("EOrder:Unknown order"), errors("EOrder:Invalid order"), result({"count": 1}))
 
-    answers = [exchange.cancel(txid="OAAAAA-BBBBB-CCCCCC") for _ in range(3)]
+    answers = [exchange.cancel(exchange_order_id="OAAAAA-BBBBB-CCCCCC") for _ in range(3)]
 
     assert answers == [Cancellation(0), Cancellation(0), Cancellation(1)]
 
 
 def test_a_cancellation_names_one_order(exchange: KrakenExchange) -> None:
-    with pytest.raises(ValueError, match="txid or a cl_ord_id"):
+    with pytest.raises(ValueError, match="exchange_order_id or a client_order_id"):
         exchange.cancel()
 
 

@@ -5,9 +5,9 @@ from decimal import Decimal
 
 import pytest
 
-from apps.exchange.fake import FakeExchange
 from apps.exchange.types import Candle, Ohlc
 from apps.market.selectors import candles
+from tests.factories.fake_exchange import FakeExchange
 
 
 def _candle(hour: int) -> Candle:
@@ -32,8 +32,8 @@ def test_the_last_closed_candles_oldest_first(limit: int, hours: list[int]) -> N
     assert [candle.opened_at.hour for candle in candles(fake, "XBTUSD", 60, limit)] == hours
 
 
-def test_the_forming_candle_is_none_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_forming_candle_is_none_of_them() -> None:
     fake = FakeExchange()
-    monkeypatch.setattr(fake, "ohlc", lambda *_: Ohlc((_candle(0),), forming=_candle(1)))
+    fake.on("ohlc", instead=lambda *_: Ohlc((_candle(0),), forming=_candle(1)))
 
     assert candles(fake, "XBTUSD", 60) == [_candle(0)]

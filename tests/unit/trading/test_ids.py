@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 from apps.core.ids import new_id
-from apps.trading.ids import bot_code, candle_step, decision_id, is_ours, new_cl_ord_id
+from apps.trading.ids import bot_code, candle_step, decision_id, is_ours, new_client_order_id
 
 BOT = UUID("0193a5b0-0000-7000-8000-00000000abcd")
 
@@ -27,15 +27,15 @@ def test_bot_step_side_and_level_each_make_another_decision() -> None:
 
 
 def test_a_client_id_is_18_characters_that_kraken_takes() -> None:
-    assert re.fullmatch(r"mk[0-9a-hjkmnp-tv-z]{16}", new_cl_ord_id(uuid4()))
+    assert re.fullmatch(r"mk[0-9a-hjkmnp-tv-z]{16}", new_client_order_id(uuid4()))
 
 
 def test_every_attempt_has_an_id_of_its_own() -> None:
-    assert len({new_cl_ord_id(BOT) for _ in range(1000)}) == 1000
+    assert len({new_client_order_id(BOT) for _ in range(1000)}) == 1000
 
 
 def test_an_order_shows_whose_it_is_without_the_database() -> None:
-    ours = new_cl_ord_id(BOT)
+    ours = new_client_order_id(BOT)
     assert is_ours(ours)
     assert is_ours(ours, bot_id=BOT)
     assert not is_ours(ours, bot_id=UUID("0193a5b0-0000-7000-8000-00000000abce"))

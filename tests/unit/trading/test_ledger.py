@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.trading.ledger import postings_of
-from apps.trading.models import LedgerAccount
+from apps.trading.models.ledger import LedgerAccount
 
 amounts = st.decimals(min_value=0, max_value=10**9, places=8, allow_nan=False, allow_infinity=False)
 volumes = st.decimals(min_value=Decimal("0.00000001"), max_value=10**6, places=8, allow_nan=False)

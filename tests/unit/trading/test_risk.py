@@ -8,19 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.core.terms import Side
-from apps.exchange.fake import XBTUSD, FakeExchange
 from apps.exchange.types import Ticker
 from apps.strategies.base import OrderPlan
-from apps.trading.models import OrderKind
-from apps.trading.risk import HeldBack, Standing, Terms, assess
+from apps.trading.models.orders import OrderKind
+from apps.trading.risk import Exposure, RiskRejection, SizedOrder, assess
 from apps.trading.services.orders.positions import WORST_FEE_RATE, worst_cost
+from tests.factories.fake_account import XBTUSD
+from tests.factories.fake_exchange import FakeExchange
 
 
 def ticker(price: Decimal = Decimal(30000)) -> Ticker:
     return FakeExchange(price=price).ticker("XBTUSD")
 
 
-def standing(**changes: Any) -> Standing:
+def exposure(**changes: Any) -> Exposure:
     facts: dict[str, Any] = {
         "quote_available": Decimal(1000),
         "base_available": Decimal("0.5"),
@@ -29,18 +30,18 @@ def standing(**changes: Any) -> Standing:
         "entries_held": False,
         "worst_fee_rate": WORST_FEE_RATE,
     }
-    return Standing(**(facts | changes))
+    return Exposure(**(facts | changes))
 
 
-def terms_of(plan: OrderPlan, at: Ticker | None = None, **changes: Any) -> Terms:
-    terms = assess(plan, standing=standing(**changes), instrument=XBTUSD, ticker=at or ticker())
-    assert isinstance(terms, Terms)
-    return terms
+def sized(plan: OrderPlan, at: Ticker | None = None, **changes: Any) -> SizedOrder:
+    order = assess(plan, exposure=exposure(**changes), instrument=XBTUSD, ticker=at or ticker())
+    assert isinstance(order, SizedOrder)
+    return order
 
 
 def code_of(plan: OrderPlan, **changes: Any) -> str:
-    held = assess(plan, standing=standing(**changes), instrument=XBTUSD, ticker=ticker())
-    assert isinstance(held, HeldBack)
+    held = assess(plan, exposure=exposure(**changes), instrument=XBTUSD, ticker=ticker())
+    assert isinstance(held, RiskRejection)
     return held.code
 
 
@@ -49,24 +50,24 @@ SELL = OrderPlan(side=Side.SELL, reason="")
 
 
 def test_a_purchase_takes_up_to_half_a_percent_above_the_best_price() -> None:
-    assert terms_of(BUY) == Terms(OrderKind.TAKE, Decimal("30150.0"), Decimal("0.03290426"))
+    assert sized(BUY) == SizedOrder(OrderKind.TAKE, Decimal("30150.0"), Decimal("0.03290426"))
 
 
 def test_a_sale_takes_down_to_half_a_percent_below_the_best_price() -> None:
-    assert terms_of(SELL) == Terms(OrderKind.TAKE, Decimal("29850.0"), Decimal("0.5"))
+    assert sized(SELL) == SizedOrder(OrderKind.TAKE, Decimal("29850.0"), Decimal("0.5"))
 
 
 def test_an_amount_is_spent_about_whole_at_the_best_price() -> None:
-    terms = terms_of(OrderPlan(side=Side.BUY, quote_amount=Decimal(50), reason=""))
-    cost = terms.volume * 30000
+    order = sized(OrderPlan(side=Side.BUY, quote_amount=Decimal(50), reason=""))
+    cost = order.volume * 30000
     assert Decimal("49.9") < cost * (1 + WORST_FEE_RATE) <= 50
 
 
 def test_a_limit_price_rests_on_the_pairs_grid_never_worse_than_wished() -> None:
     plan = OrderPlan(side=Side.BUY, limit_price=Decimal("29000.19"), reason="")
-    assert (terms_of(plan).kind, terms_of(plan).price) == (OrderKind.REST, Decimal("29000.1"))
+    assert (sized(plan).kind, sized(plan).price) == (OrderKind.REST, Decimal("29000.1"))
     plan = OrderPlan(side=Side.SELL, limit_price=Decimal("31000.11"), reason="")
-    assert terms_of(plan).price == Decimal("31000.2")
+    assert sized(plan).price == Decimal("31000.2")
 
 
 @given(
@@ -74,11 +75,11 @@ def test_a_limit_price_rests_on_the_pairs_grid_never_worse_than_wished() -> None
     price=st.decimals(min_value=1, max_value=10**6, places=1),
 )
 def test_no_purchase_can_cost_more_than_is_there_with_the_highest_fee(available: Decimal, price: Decimal) -> None:
-    terms = assess(BUY, standing=standing(quote_available=available), instrument=XBTUSD, ticker=ticker(price))
-    if isinstance(terms, Terms):
-        assert worst_cost(price=terms.price, volume=terms.volume) <= available
-        assert terms.volume == XBTUSD.floor_volume(terms.volume)
-        assert terms.price % XBTUSD.tick_size == 0
+    order = assess(BUY, exposure=exposure(quote_available=available), instrument=XBTUSD, ticker=ticker(price))
+    if isinstance(order, SizedOrder):
+        assert worst_cost(price=order.price, volume=order.volume) <= available
+        assert order.volume == XBTUSD.floor_volume(order.volume)
+        assert order.price % XBTUSD.tick_size == 0
 
 
 @given(
@@ -87,8 +88,8 @@ def test_no_purchase_can_cost_more_than_is_there_with_the_highest_fee(available:
 )
 def test_no_sale_is_of_more_than_is_there(available: Decimal, wanted: Decimal | None) -> None:
     plan = OrderPlan(side=Side.SELL, base_volume=wanted, reason="")
-    terms = assess(plan, standing=standing(base_available=available), instrument=XBTUSD, ticker=ticker())
-    assert isinstance(terms, HeldBack) or terms.volume <= available
+    order = assess(plan, exposure=exposure(base_available=available), instrument=XBTUSD, ticker=ticker())
+    assert isinstance(order, RiskRejection) or order.volume <= available
 
 
 @pytest.mark.parametrize(
@@ -112,8 +113,8 @@ def test_the_rule_that_holds_a_trade_back_is_named(plan: OrderPlan, facts: dict[
 
 
 def test_an_exit_goes_on_while_an_entry_is_in_doubt() -> None:
-    assert terms_of(SELL, has_doubtful_order=True, active_sides=frozenset({"buy"})).volume == Decimal("0.5")
+    assert sized(SELL, has_doubtful_order=True, active_sides=frozenset({"buy"})).volume == Decimal("0.5")
 
 
 def test_an_exit_goes_on_while_entries_pause() -> None:
-    assert terms_of(SELL, entries_held=True).volume == Decimal("0.5")
+    assert sized(SELL, entries_held=True).volume == Decimal("0.5")

@@ -2,10 +2,10 @@
 
 import pytest
 
-from apps.exchange.fake import ALL_PERMISSIONS
 from apps.exchange.types import KeyInfo
 from apps.vault.errors import KeyMayWithdraw, KeyRightsUnknown
 from apps.vault.permissions import NEEDED, refuse_dangerous_rights, warnings_of
+from tests.factories.fake_account import ALL_PERMISSIONS
 
 
 def test_a_key_for_trading_alone_is_taken() -> None:

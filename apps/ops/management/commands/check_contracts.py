@@ -1,4 +1,4 @@
-"""Compares the published contracts with the code: OpenAPI, AsyncAPI and the frozen shapes of messages."""
+"""Compares published documents with the code: OpenAPI, AsyncAPI, frozen message shapes, the life of an order."""
 
 import json
 import os
@@ -13,12 +13,13 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from apps.events.brokers import asyncapi
 from apps.messages import schemas
+from apps.trading.models import order_states
 
 SERVICES = ("user", "kraken")
 
 
 class Command(BaseCommand):
-    help = "Fails where docs/openapi-*.yaml, docs/asyncapi.json or a frozen message shape differ from the code."
+    help = "Fails where a document that is generated from the code, or a frozen message shape, differs from the code."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--write", action="store_true", help="write the documents, and freeze new shapes")
@@ -44,6 +45,24 @@ def _documents() -> Iterator[tuple[Path, str]]:
     for service in SERVICES:
         yield docs / f"openapi-{service}.yaml", _openapi(service)
     yield docs / "asyncapi.json", json.dumps(asyncapi.asyncapi_document(), indent=2) + "\n"
+    yield docs / "orders.md", _orders(docs / "orders.md")
+
+
+def _orders(page: Path) -> str:
+    """The page with its diagram and its table of states made from the table of transitions."""
+    text = page.read_text()
+    text = _with_block(text, "diagram", f"```mermaid\n{order_states.as_mermaid()}\n```")
+    return _with_block(text, "states", order_states.as_markdown())
+
+
+def _with_block(text: str, name: str, content: str) -> str:
+    """The text with what stands between the markers of that name replaced. Raises CommandError without the markers."""
+    begin, end = f"<!-- generated: {name} -->", f"<!-- end: {name} -->"
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise CommandError(f"docs/orders.md needs the lines {begin} and {end}.")
+    return f"{before}{begin}\n{content}\n{end}{after}"
 
 
 def _openapi(service: str) -> str:

@@ -1,4 +1,4 @@
-"""Wakes the workers for bots that are due, until it is told to stop."""
+"""Sends workers wake-up messages for due bots, until it is told to stop."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a worker needs of the outside: the clock, patience, and the exchange account of the bot it works for."""
+"""Dependencies of a run: exchange, clock, sleep. The execution context makes them for each run."""
 
 import time
 from collections.abc import Callable
@@ -8,12 +8,12 @@ from datetime import datetime
 from django.utils import timezone
 
 from apps.exchange.port import Exchange
-from apps.trading.models import BotRun
+from apps.trading.models.runs import BotRun
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """The outside, for one bot's account."""
+class Dependencies:
+    """What one run needs from outside: its exchange account, the clock, a way to wait."""
 
     exchange: Exchange
     clock: Callable[[], datetime]
@@ -21,13 +21,13 @@ class Desk:
 
 
 @dataclass(frozen=True, slots=True)
-class Outside:
-    """The outside. Tests bring one with a clock of their own and an exchange in memory."""
+class ExecutionContext:
+    """Makes the dependencies of runs. Tests pass one with a clock that they set and an exchange in memory."""
 
     open_exchange: Callable[[BotRun], Exchange]
     clock: Callable[[], datetime] = timezone.now
     sleep: Callable[[float], None] = time.sleep
 
-    def desk(self, run: BotRun) -> Desk:
+    def deps(self, run: BotRun) -> Dependencies:
         """Raises what opening the run's credential raises."""
-        return Desk(self.open_exchange(run), self.clock, self.sleep)
+        return Dependencies(self.open_exchange(run), self.clock, self.sleep)

@@ -1,10 +1,10 @@
-"""The real outside: the exchange that a run's stored credential opens."""
+"""The execution context of the running platform: the exchange account that a run's stored credential opens."""
 
 from apps.exchange.factory import exchange_for
 from apps.exchange.port import Exchange
 from apps.trading.errors import WrongMode
-from apps.trading.models import BotRun
-from apps.trading.services.context.dependencies import Outside
+from apps.trading.models.runs import BotRun
+from apps.trading.services.context.dependencies import ExecutionContext
 from apps.vault.selectors import credential_open
 
 
@@ -16,4 +16,4 @@ def exchange_of(run: BotRun) -> Exchange:
     return exchange_for(credential)
 
 
-LIVE = Outside(open_exchange=exchange_of)
+LIVE_CONTEXT = ExecutionContext(open_exchange=exchange_of)

@@ -1,4 +1,4 @@
-"""One worker at a time for a run. The fence is what makes it safe: a holder whose lease ran out can write nothing."""
+"""Lease with a fencing token: one worker at a time for a run. A holder whose lease has expired can write nothing."""
 
 import secrets
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ from django.db.models import F
 
 from apps.events.commands.worker.identity import has_died, this_worker
 from apps.trading.errors import BotBusy, LeaseLost
-from apps.trading.models import BotRun
-from apps.trading.services.context.dependencies import Outside
+from apps.trading.models.runs import BotRun
+from apps.trading.services.context.dependencies import ExecutionContext
 
-# Longer than any one call to the exchange; holders renew before each.
+# Longer than any one call to the exchange. Holders renew it before each call.
 LEASE = timedelta(seconds=30)
 GRACE = timedelta(seconds=2)
 WAIT_SECONDS = 0.1
@@ -22,7 +22,7 @@ WAIT_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class RunLease:
-    """The right to work on a run, until it runs out."""
+    """The right to work on a run until the lease expires."""
 
     run_id: UUID
     fence: int
@@ -38,7 +38,7 @@ class RunLease:
 
 
 def lease_take(*, run_id: UUID, now: datetime) -> RunLease | None:
-    """The lease, or None while another worker holds it. A worker that is known to have died holds nothing."""
+    """The lease, or None while another worker holds it. The lease of a worker that is known to have died is free."""
     seen = BotRun.objects.filter(id=run_id).values("lease_owner", "lease_until", "fence").first()
     if seen is None:
         return None
@@ -54,7 +54,7 @@ def lease_take(*, run_id: UUID, now: datetime) -> RunLease | None:
 
 @contextmanager
 def run_lease(*, run_id: UUID, now: datetime) -> Iterator[RunLease | None]:
-    """The lease for the block, or None. It is given back at the end, also when the block fails."""
+    """The lease for the block, or None. It is released at the end, also when the block raises."""
     lease = lease_take(run_id=run_id, now=now)
     try:
         yield lease
@@ -64,13 +64,13 @@ def run_lease(*, run_id: UUID, now: datetime) -> Iterator[RunLease | None]:
 
 
 @contextmanager
-def run_lease_wait(*, run_id: UUID, outside: Outside) -> Iterator[RunLease]:
-    """As `run_lease`, but waits for another holder, also for one that died. Raises BotBusy."""
-    give_up_at = outside.clock() + LEASE + GRACE
-    while (lease := lease_take(run_id=run_id, now=outside.clock())) is None:
-        if outside.clock() >= give_up_at:
+def run_lease_wait(*, run_id: UUID, context: ExecutionContext) -> Iterator[RunLease]:
+    """Like `run_lease`, but waits until another holder releases the lease or it expires. Raises BotBusy."""
+    give_up_at = context.clock() + LEASE + GRACE
+    while (lease := lease_take(run_id=run_id, now=context.clock())) is None:
+        if context.clock() >= give_up_at:
             raise BotBusy("Another worker is at this bot.", run_id=str(run_id))
-        outside.sleep(WAIT_SECONDS)
+        context.sleep(WAIT_SECONDS)
     try:
         yield lease
     finally:
@@ -78,7 +78,7 @@ def run_lease_wait(*, run_id: UUID, outside: Outside) -> Iterator[RunLease]:
 
 
 def run_get_for_update(lease: RunLease) -> BotRun:
-    """The run, locked, for its lease holder alone. Raises LeaseLost."""
+    """The run, locked for update, where `lease` still holds it. Raises LeaseLost."""
     run = BotRun.objects.select_for_update().get(id=lease.run_id)
     if run.fence != lease.fence:
         raise LeaseLost("Another worker took over this run.", run_id=str(lease.run_id))

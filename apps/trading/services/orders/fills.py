@@ -1,6 +1,6 @@
-"""Takes over what the exchange says of an order: new fills with all that they move, then how the order stands.
+"""Records what the exchange reports of an order: new fills, then the order's state.
 
-One transaction holds the order, its fills, the ledger, the position and the events that announce them.
+The order, its fills, the ledger entries, the position and the events are one transaction.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,10 @@ from apps.exchange.types import ExchangeOrder, ExchangeTrade, OrderStatus
 from apps.messages.trading import BotTradeExecuted, TradeExecuted
 from apps.trading.errors import ContradictoryEvidence
 from apps.trading.ledger import postings_of
-from apps.trading.models import BotRun, Fill, IntentState, LedgerEntry, OrderIntent, Position
+from apps.trading.models.ledger import Fill, LedgerEntry, Position
+from apps.trading.models.order_states import IntentState
+from apps.trading.models.orders import OrderIntent
+from apps.trading.models.runs import BotRun
 from apps.trading.services.orders.positions import position_get_for_update, reservation_set
 
 ENDS = {
@@ -31,10 +34,10 @@ ENDS = {
 def order_record(
     *, intent_id: UUID, order: ExchangeOrder, trades: Sequence[ExchangeTrade], now: datetime
 ) -> OrderIntent:
-    """Books the trades that are not booked yet, and the order's end once all that it executed is booked.
+    """Records the trades that are not recorded yet, and the order's end once every executed part is recorded.
 
-    May be repeated with the same, older or newer answers of the exchange. Raises ContradictoryEvidence where the answer
-    cannot be about this order.
+    Idempotent: the same, older or newer answers of the exchange may follow. Raises ContradictoryEvidence where the
+    answer cannot be about this order.
     """
     intent = OrderIntent.objects.select_related("run").get(id=intent_id)
     position = position_get_for_update(bot_id=intent.bot_id, pair=intent.pair)
@@ -44,31 +47,35 @@ def order_record(
     known = set(intent.fills.values_list("exchange_trade_id", flat=True))
     for trade in sorted(trades, key=lambda trade: (trade.executed_at, trade.trade_id)):
         if trade.trade_id not in known:
-            _book(intent, position, trade, now)
-    if intent.is_active:
+            _record_fill(intent, position, trade, now)
+    if intent.is_resting:
+        # An order in needs_human is left to manual resolution; its fills are recorded all the same.
         _settle(intent, order, now)
-        reservation_set(position, intent, now=now)
+    reservation_set(position, intent, now=now)
     position.save()
     intent.save()
     return intent
 
 
 def _check(intent: OrderIntent, order: ExchangeOrder, trades: Sequence[ExchangeTrade]) -> None:
-    if order.txid != intent.txid or order.side.value != intent.side or order.volume != intent.volume:
+    if order.exchange_order_id != intent.txid or order.side.value != intent.side or order.volume != intent.volume:
         raise ContradictoryEvidence(
-            f"The exchange's order {order.txid} has other terms than {intent.cl_ord_id}.", cl_ord_id=intent.cl_ord_id
+            f"The exchange's order {order.exchange_order_id} has other terms than {intent.cl_ord_id}.",
+            client_order_id=intent.cl_ord_id,
         )
-    if any(trade.order_txid != order.txid or trade.side != order.side for trade in trades):
+    if any(trade.exchange_order_id != order.exchange_order_id or trade.side != order.side for trade in trades):
         raise ContradictoryEvidence(
-            f"The exchange gave trades of another order for {order.txid}.", cl_ord_id=intent.cl_ord_id
+            f"The exchange gave trades of another order for {order.exchange_order_id}.",
+            client_order_id=intent.cl_ord_id,
         )
     if sum((trade.volume for trade in trades), Decimal(0)) > intent.volume:
         raise ContradictoryEvidence(
-            f"The exchange gave more trades for {order.txid} than were ordered.", cl_ord_id=intent.cl_ord_id
+            f"The exchange gave more trades for {order.exchange_order_id} than were ordered.",
+            client_order_id=intent.cl_ord_id,
         )
 
 
-def _book(intent: OrderIntent, position: Position, trade: ExchangeTrade, now: datetime) -> None:
+def _record_fill(intent: OrderIntent, position: Position, trade: ExchangeTrade, now: datetime) -> None:
     fill = Fill.objects.create(
         intent=intent,
         bot_id=intent.bot_id,
@@ -110,26 +117,26 @@ def _book(intent: OrderIntent, position: Position, trade: ExchangeTrade, now: da
 
 
 def _settle(intent: OrderIntent, order: ExchangeOrder, now: datetime) -> None:
-    """The order's state. It ends only when every executed part is booked: its trades may become visible later."""
-    is_booked = intent.filled_volume >= order.executed_volume
-    if order.status.is_live or not is_booked:
-        intent.state = IntentState.PARTIAL if intent.filled_volume else IntentState.OPEN
+    """Moves the order's state. It ends only with all executed parts recorded: trades may become visible late."""
+    has_all_fills = intent.filled_volume >= order.executed_volume
+    if order.status.is_live or not has_all_fills:
+        if intent.filled_volume and intent.state == IntentState.OPEN:
+            intent.move_to(IntentState.PARTIAL)
         return
-    intent.state = ENDS[order.status]
-    if intent.state == IntentState.FILLED and intent.filled_volume != intent.volume:
+    if order.status is OrderStatus.CLOSED and intent.filled_volume != intent.volume:
         raise ContradictoryEvidence(
-            f"The exchange calls {order.txid} closed with {plain(intent.filled_volume)} of {plain(intent.volume)}.",
-            cl_ord_id=intent.cl_ord_id,
+            f"The exchange calls {order.exchange_order_id} closed with {plain(intent.filled_volume)} of "
+            f"{plain(intent.volume)}.",
+            client_order_id=intent.cl_ord_id,
         )
-    if intent.filled_volume == intent.volume:
-        intent.state = IntentState.FILLED
+    intent.move_to(IntentState.FILLED if intent.filled_volume == intent.volume else ENDS[order.status])
     intent.state_code = order.reason[:80]
     intent.ended_at = now
     intent.next_check_at = None
 
 
 def _announce(run: BotRun, intent: OrderIntent, position: Position, fill: Fill, now: datetime) -> None:
-    # The bot's stream first, the credential's second: every writer takes these locks in this order.
+    # Lock order of every writer: the bot's stream first, the credential's second.
     publish(
         BotTradeExecuted(
             bot_id=intent.bot_id,

@@ -1,4 +1,4 @@
-"""The life of an order, one transaction for each step. What the exchange answered is stored with it as evidence."""
+"""The life of an order, one transaction a step. Every answer of the exchange is stored with it as evidence."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,22 +15,23 @@ from apps.core.terms import Side
 from apps.events.store.publish import publish
 from apps.messages.bots import BotError
 from apps.trading.errors import ContradictoryEvidence, LeaseLost, RunNotTrading
-from apps.trading.ids import new_cl_ord_id
-from apps.trading.models import ACTIVE_STATES, BotRun, IntentState, OrderIntent, OrderKind, Position, RunState
+from apps.trading.ids import new_client_order_id
+from apps.trading.models.ledger import Position
+from apps.trading.models.order_states import ACTIVE_STATES, IntentState, is_legal
+from apps.trading.models.orders import OrderIntent, OrderKind
+from apps.trading.models.runs import BotRun, RunState
 from apps.trading.services.context.run_lease import LEASE, RunLease, run_get_for_update
 from apps.trading.services.orders.positions import position_get_for_update, reservation_set
 
 log = structlog.get_logger(__name__)
 
-UNPLACED_STATES = (IntentState.PLANNED, IntentState.SENDING, IntentState.UNKNOWN, IntentState.NEEDS_HUMAN)
-
-# How long the exchange may still accept the order: Kraken allows 2 s to 60 s. It bounds the doubt about a lost answer.
+# How long the exchange may accept the order (Kraken: 2 to 60 s). It bounds the doubt about a lost answer.
 DEADLINE = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
-class SizedOrder:
-    """An order that has passed the rules: exact terms on the pair's grid."""
+class DecidedOrder:
+    """A sized order with the decision behind it: price in quote, volume in base, on the pair's grid."""
 
     side: str
     kind: OrderKind
@@ -43,10 +44,10 @@ class SizedOrder:
 
 
 @transaction.atomic
-def intent_plan(*, lease: RunLease, order: SizedOrder, decides_candle: bool, now: datetime) -> OrderIntent | None:
-    """Stores the order and reserves what it may take. None where this was decided before, or cannot be covered now.
+def intent_plan(*, lease: RunLease, order: DecidedOrder, decides_candle: bool, now: datetime) -> OrderIntent | None:
+    """Stores the order and reserves what it may take. None where it was decided before, or is not covered now.
 
-    `decides_candle` says that with it the run has decided on the order's candle. Raises LeaseLost, RunNotTrading,
+    `decides_candle`: the run has thereby decided on the order's candle. Raises LeaseLost, RunNotTrading,
     LiveTradingDisabled.
     """
     run = run_get_for_update(lease)
@@ -62,7 +63,7 @@ def intent_plan(*, lease: RunLease, order: SizedOrder, decides_candle: bool, now
         decision_id=order.decision_id,
         command_id=order.command_id,
         attempt=earlier.attempt + 1 if earlier else 1,
-        cl_ord_id=new_cl_ord_id(run.bot_id),
+        cl_ord_id=new_client_order_id(run.bot_id),
         pair=run.pair,
         side=order.side,
         kind=order.kind,
@@ -94,7 +95,7 @@ def _is_covered(run: BotRun, position: Position, *, side: str) -> bool:
 
 @transaction.atomic
 def intent_mark_sending(*, lease: RunLease, intent_id: UUID, now: datetime) -> OrderIntent:
-    """From here on the order may have been sent. Commits before the first byte leaves.
+    """From this commit on the order may have been sent; it is made before the first byte leaves.
 
     Raises LeaseLost, RunNotTrading, LiveTradingDisabled.
     """
@@ -103,7 +104,7 @@ def intent_mark_sending(*, lease: RunLease, intent_id: UUID, now: datetime) -> O
     _refuse_unless_trading(run, intent.side)
     if intent.state != IntentState.PLANNED or intent.run_id != run.id:
         raise LeaseLost("This order is not this worker's to send.", intent_id=str(intent_id))
-    intent.state = IntentState.SENDING
+    intent.move_to(IntentState.SENDING)
     intent.fence = lease.fence
     intent.sent_at = now
     intent.deadline = now + DEADLINE
@@ -113,28 +114,24 @@ def intent_mark_sending(*, lease: RunLease, intent_id: UUID, now: datetime) -> O
 
 
 @transaction.atomic
-def intent_accepted(*, intent_id: UUID, txid: str, source: str, now: datetime) -> OrderIntent:
-    """The exchange named its id for the order: it is placed, whatever was thought before.
+def intent_accepted(*, intent_id: UUID, exchange_order_id: str, source: str, now: datetime) -> OrderIntent:
+    """The exchange named its id for the order: it is placed.
 
-    Raises ContradictoryEvidence where it was already held to be another order, or none.
+    Raises ContradictoryEvidence where the order has another exchange order id, or has ended without being placed.
     """
     intent = _locked(intent_id)
-    if intent.txid == txid and intent.state != IntentState.NEEDS_HUMAN:
+    if intent.txid == exchange_order_id and intent.state != IntentState.NEEDS_HUMAN:
         return intent
-    if intent.txid not in ("", txid) or intent.state not in (
-        IntentState.SENDING,
-        IntentState.UNKNOWN,
-        IntentState.NEEDS_HUMAN,
-    ):
+    if intent.txid not in ("", exchange_order_id) or not is_legal(intent.state, IntentState.OPEN):
         raise ContradictoryEvidence(
-            f"The order {intent.cl_ord_id} is {intent.state}, yet the exchange says it placed {txid}.",
-            cl_ord_id=intent.cl_ord_id,
-            txid=txid,
+            f"The order {intent.cl_ord_id} is {intent.state}, yet the exchange says it placed {exchange_order_id}.",
+            client_order_id=intent.cl_ord_id,
+            exchange_order_id=exchange_order_id,
         )
-    intent.txid = txid
-    intent.state = IntentState.OPEN
+    intent.txid = exchange_order_id
+    intent.move_to(IntentState.OPEN)
     intent.next_check_at = now
-    _testify(intent, now, source=source, txid=txid)
+    _add_evidence(intent, now, source=source, txid=exchange_order_id)
     intent.save()
     return intent
 
@@ -143,87 +140,93 @@ def intent_accepted(*, intent_id: UUID, txid: str, source: str, now: datetime) -
 def intent_end(
     *, intent_id: UUID, state: IntentState, code: str, evidence: dict[str, Any], now: datetime
 ) -> OrderIntent:
-    """An order that never came to be: rejected by a definitive answer, or proved not placed. Frees what it kept back.
+    """Ends an order that was never placed, as rejected or not_placed, and releases its reservation.
 
     Does nothing where the order has ended or was placed in the meantime.
     """
-    run, position, intent = _locked_with_all_above(intent_id)
-    if intent.state not in UNPLACED_STATES or intent.txid:
+    run, position, intent = _locked_with_run_and_position(intent_id)
+    if not intent.is_active or intent.txid:
         return intent
-    intent.state = state
+    intent.move_to(state)
     intent.state_code = code
     intent.ended_at = now
     intent.next_check_at = None
-    _testify(intent, now, code=code, **evidence)
+    _add_evidence(intent, now, code=code, **evidence)
     reservation_set(position, intent, now=now)
     position.save()
     intent.save()
     if state == IntentState.NOT_PLACED and intent.candle_at == run.decided_candle_at:
-        # The decision was not carried out: while its candle is the latest, it may be taken anew.
+        # The decision was not carried out. While its candle is the latest one, it may be taken again.
         run.decided_candle_at = None
         run.save(update_fields=["decided_candle_at"])
     return intent
 
 
 @transaction.atomic
-def intent_doubt(
+def intent_mark_unknown(
     *, intent_id: UUID, code: str, evidence: dict[str, Any], now: datetime, next_check_at: datetime | None = None
 ) -> OrderIntent:
-    """No answer tells what became of the order. It keeps its reservation; only evidence ends the doubt.
+    """Marks the outcome of the order as unknown. It keeps its reservation; only evidence ends the doubt.
 
-    Without a `next_check_at` it is looked for when its deadline has passed, by when it is placed or never will be.
+    The default of `next_check_at` is the order's deadline: by then the order is placed or never will be.
     """
     intent = _locked(intent_id)
     if intent.state not in (IntentState.SENDING, IntentState.UNKNOWN):
         return intent
     if intent.state == IntentState.UNKNOWN:
         intent.checks += 1
-    intent.state = IntentState.UNKNOWN
+    else:
+        intent.move_to(IntentState.UNKNOWN)
     intent.state_code = code
     intent.next_check_at = next_check_at or intent.deadline
-    _testify(intent, now, code=code, **evidence)
+    _add_evidence(intent, now, code=code, **evidence)
     intent.save()
-    log.warning("order_outcome_unknown", cl_ord_id=intent.cl_ord_id, code=code, checks=intent.checks)
+    log.warning("order_marked_unknown", client_order_id=intent.cl_ord_id, code=code, checks=intent.checks)
     return intent
 
 
 @transaction.atomic
 def intent_needs_human(*, intent_id: UUID, code: str, evidence: dict[str, Any], now: datetime) -> OrderIntent:
-    """The evidence contradicts itself. The order keeps its reservation and blocks entries until a person decides.
+    """Marks the evidence as contradictory. The order keeps its reservation and blocks entries until manual resolution.
 
-    The user is told.
+    Publishes `bot.error` to the user.
     """
     intent = _locked(intent_id)
     if not intent.is_active or intent.state == IntentState.NEEDS_HUMAN:
         return intent
-    intent.state = IntentState.NEEDS_HUMAN
+    intent.move_to(IntentState.NEEDS_HUMAN)
     intent.state_code = code
     intent.next_check_at = None
-    _testify(intent, now, code=code, **evidence)
+    _add_evidence(intent, now, code=code, **evidence)
     intent.save()
-    _tell(
+    _notify_user(
         intent,
         code="order_needs_human",
         message=f"What became of the order {intent.cl_ord_id} is not clear; until it is, the bot buys nothing.",
         now=now,
     )
-    log.error("order_needs_a_person", cl_ord_id=intent.cl_ord_id, code=code)
+    log.error("order_marked_needs_human", client_order_id=intent.cl_ord_id, code=code)
     return intent
 
 
 @transaction.atomic
-def intent_contradicted(*, intent_id: UUID, txid: str, because: str, now: datetime) -> None:
-    """The exchange placed an order that was proved not to have been. The proof was wrong: a person must look."""
+def intent_mark_conflict(*, intent_id: UUID, exchange_order_id: str, because: str, now: datetime) -> None:
+    """Records that the exchange placed an order which was proved not placed. Publishes `bot.error` to the user."""
     intent = _locked(intent_id)
-    _testify(intent, now, code="contradicted", txid=txid, because=because)
+    _add_evidence(intent, now, code="contradicted", txid=exchange_order_id, because=because)
     intent.save(update_fields=["evidence"])
-    _tell(intent, code="contradictory_evidence", message=because, now=now)
-    log.error("order_placed_against_proof", cl_ord_id=intent.cl_ord_id, txid=txid, because=because)
+    _notify_user(intent, code="contradictory_evidence", message=because, now=now)
+    log.error(
+        "order_marked_conflict",
+        client_order_id=intent.cl_ord_id,
+        exchange_order_id=exchange_order_id,
+        because=because,
+    )
 
 
 @transaction.atomic
 def intent_mark_cancel_requested(*, intent_id: UUID, now: datetime) -> OrderIntent:
-    """Wanted off the book. It stays so through doubt: found open later, the order is cancelled then."""
+    """Records the wish to cancel. It outlives an unknown outcome: an order found open later is cancelled then."""
     intent = _locked(intent_id)
     if intent.is_active and intent.cancel_requested_at is None:
         intent.cancel_requested_at = now
@@ -232,15 +235,15 @@ def intent_mark_cancel_requested(*, intent_id: UUID, now: datetime) -> OrderInte
 
 
 def intent_poll_at(*, intent_id: UUID, next_check_at: datetime) -> OrderIntent:
-    """When an order on the book is to be asked for next."""
+    """Sets when an active order is looked at next."""
     OrderIntent.objects.filter(id=intent_id, state__in=ACTIVE_STATES).update(next_check_at=next_check_at)
     return OrderIntent.objects.get(id=intent_id)
 
 
 def intents_recover(*, lease: RunLease, now: datetime) -> None:
-    """What a worker that died left behind: unsent orders are dropped, possibly sent ones become unknown.
+    """Crash recovery: planned orders of an earlier lease holder become not_placed, sending ones unknown.
 
-    Only the holder of the lease may say so: nobody else is at the run now.
+    Only the current holder of the lease may do this: no other worker can be sending for the run.
     """
     left = OrderIntent.objects.filter(run_id=lease.run_id, fence__lt=lease.fence)
     for intent in left.filter(state=IntentState.PLANNED):
@@ -252,7 +255,7 @@ def intents_recover(*, lease: RunLease, now: datetime) -> None:
             now=now,
         )
     for intent in left.filter(state=IntentState.SENDING):
-        intent_doubt(
+        intent_mark_unknown(
             intent_id=intent.id,
             code="worker_lost",
             evidence={"because": "the worker that was sending it is gone"},
@@ -274,14 +277,14 @@ def _locked(intent_id: UUID) -> OrderIntent:
     return OrderIntent.objects.select_for_update().get(id=intent_id)
 
 
-def _locked_with_all_above(intent_id: UUID) -> tuple[BotRun, Position, OrderIntent]:
+def _locked_with_run_and_position(intent_id: UUID) -> tuple[BotRun, Position, OrderIntent]:
     run_id, bot_id, pair = OrderIntent.objects.values_list("run_id", "bot_id", "pair").get(id=intent_id)
     run = BotRun.objects.select_for_update().get(id=run_id)
     position = position_get_for_update(bot_id=bot_id, pair=pair)
     return run, position, _locked(intent_id)
 
 
-def _tell(intent: OrderIntent, *, code: str, message: str, now: datetime) -> None:
+def _notify_user(intent: OrderIntent, *, code: str, message: str, now: datetime) -> None:
     publish(
         BotError(
             bot_id=intent.bot_id,
@@ -296,6 +299,6 @@ def _tell(intent: OrderIntent, *, code: str, message: str, now: datetime) -> Non
     )
 
 
-def _testify(intent: OrderIntent, now: datetime, **facts: Any) -> None:
+def _add_evidence(intent: OrderIntent, now: datetime, **facts: Any) -> None:
     said = {name: plain(fact) if isinstance(fact, Decimal) else fact for name, fact in facts.items()}
     intent.evidence = [*intent.evidence, {"at": now.isoformat(), **said}]

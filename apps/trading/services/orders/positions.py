@@ -1,4 +1,4 @@
-"""What a bot holds, what it may still spend, and what its open orders keep back."""
+"""Positions: what a bot holds, and what its active orders reserve."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -6,19 +6,20 @@ from uuid import UUID
 
 from apps.core.money import DECIMAL_PLACES, round_up
 from apps.core.terms import Side
-from apps.trading.models import OrderIntent, Position
+from apps.trading.models.ledger import Position
+from apps.trading.models.orders import OrderIntent
 
-# The highest taker fee that Kraken has published (0.80 %, autumn 2026): what an order may cost at worst.
+# The highest taker fee that Kraken has published (0.80 %, autumn 2026), as a fraction of the cost.
 WORST_FEE_RATE = Decimal("0.008")
 
 
 def worst_cost(*, price: Decimal, volume: Decimal) -> Decimal:
-    """The most quote currency that a purchase may take, with its fee."""
+    """The most quote currency that a purchase may take, fee included."""
     return round_up(price * volume * (1 + WORST_FEE_RATE), DECIMAL_PLACES)
 
 
 def position_get_for_update(*, bot_id: UUID, pair: str) -> Position:
-    """The bot's position in the pair, locked. It exists from the start of the bot's first run in the pair."""
+    """The bot's position in the pair, locked for update. It exists since the bot's first run in the pair."""
     return Position.objects.select_for_update().get(bot_id=bot_id, pair=pair)
 
 
@@ -32,7 +33,7 @@ def position_ensure(*, bot_id: UUID, pair: str, base_asset: str, quote_asset: st
 
 
 def reservation_set(position: Position, intent: OrderIntent, *, now: datetime) -> None:
-    """Reserves what the order may still take; nothing once it has ended. Both rows are locked; the caller saves."""
+    """Reserves what the order may still take; nothing once it has ended. The caller holds both locks, and saves."""
     quote = base = Decimal(0)
     if intent.is_active and intent.side == Side.BUY:
         quote = worst_cost(price=intent.price, volume=intent.remaining)

@@ -1,12 +1,13 @@
-"""What became of an order whose outcome is unknown. It is never sent again; only evidence ends the doubt.
+"""Resolves orders of unknown outcome. Such an order is never sent again; only evidence ends the doubt.
 
-The exchange takes the order until its deadline, and may show it up to a minute later (reports of Kraken's users). So it
-is looked for by its `cl_ord_id`, among open and ended orders, at the deadline and 5, 15, 30 and 60 seconds after it,
-then once a minute. Found, it is adopted with its fills. Not found, it counts as not placed only with proof:
+The exchange accepts an order until its deadline, and may show it up to a minute later (reports of Kraken's users). The
+resolver looks for it by its client order id among open and closed orders: at the deadline, 5, 15, 30 and 60 seconds
+after it, then once a minute. An order that is found is adopted with its fills. An order that is not found becomes
+not_placed only with proof:
 
-- Grade A: nothing ever left this machine. That is known at once, where the order was to be sent.
-- Grade B: five minutes after the deadline, everything that the account has had on that pair and side since the order
-  was sent belongs to orders that are known. Anything that does not is for a person to judge.
+- Grade A: nothing ever left this machine. The worker that was about to send it knows that at once.
+- Grade B: five minutes after the deadline, every order and trade of the account on that pair and side since the order
+  was sent belongs to another order. An order or trade that cannot be attributed makes the order needs_human.
 """
 
 from dataclasses import dataclass
@@ -18,50 +19,53 @@ import structlog
 from apps.exchange.errors import HistoryTooLong
 from apps.exchange.types import ExchangeOrder
 from apps.trading.ids import is_ours
-from apps.trading.models import IntentState, OrderIntent
-from apps.trading.services.context.dependencies import Desk
-from apps.trading.services.orders.lifecycle import intent_accepted, intent_doubt, intent_end, intent_needs_human
-from apps.trading.services.orders.placement import LOOK_BACK, order_cancel, order_take_over
+from apps.trading.models.order_states import IntentState
+from apps.trading.models.orders import OrderIntent
+from apps.trading.services.context.dependencies import Dependencies
+from apps.trading.services.orders.lifecycle import intent_accepted, intent_end, intent_mark_unknown, intent_needs_human
+from apps.trading.services.orders.placement import LOOK_BACK, order_cancel, order_update
 
 log = structlog.get_logger(__name__)
 
 
-# How far the exchange's clock and ours may be apart where an order's absence is judged.
+# Largest difference between the exchange's clock and ours that the proof of absence allows for.
 CLOCK_SKEW = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Seconds after the deadline at which an order is looked for, and from when on its absence may be judged."""
+    """When an unknown order is looked for and when its absence may be decided, in seconds after its deadline."""
 
     looks: tuple[int, ...] = (0, 5, 15, 30, 60)
     then_every: int = 60
-    judge_after: int = 300
+    decide_absence_after: int = 300
 
     def next_look(self, *, deadline: datetime, now: datetime) -> datetime:
         passed = (now - deadline).total_seconds()
         for seconds in self.looks:
             if seconds > passed:
                 return deadline + timedelta(seconds=seconds)
-        return min(now + timedelta(seconds=self.then_every), max(now, deadline + timedelta(seconds=self.judge_after)))
+        return min(
+            now + timedelta(seconds=self.then_every), max(now, deadline + timedelta(seconds=self.decide_absence_after))
+        )
 
 
 SCHEDULE = Schedule()
 
 
-def intent_resolve(intent: OrderIntent, *, desk: Desk, schedule: Schedule = SCHEDULE) -> OrderIntent:
-    """Looks for the order once. Raises what reads raise; then the look does not count."""
+def intent_resolve(intent: OrderIntent, *, deps: Dependencies, schedule: Schedule = SCHEDULE) -> OrderIntent:
+    """Looks for the order once. Raises what the exchange's reads raise; such a look does not count."""
     assert intent.deadline is not None
     assert intent.sent_at is not None
-    if intent.state != IntentState.UNKNOWN or desk.clock() < intent.deadline:
+    if intent.state != IntentState.UNKNOWN or deps.clock() < intent.deadline:
         return intent
-    order, where = _find(intent, desk)
+    order, where = _find(intent, deps)
     if order is not None:
-        return _adopt(intent, order, where, desk)
-    now = desk.clock()
-    if now >= intent.deadline + timedelta(seconds=schedule.judge_after):
-        return _judge_absence(intent, desk)
-    return intent_doubt(
+        return _adopt(intent, order, where, deps)
+    now = deps.clock()
+    if now >= intent.deadline + timedelta(seconds=schedule.decide_absence_after):
+        return _decide_absence(intent, deps)
+    return intent_mark_unknown(
         intent_id=intent.id,
         code="not_found_yet",
         evidence={"looked_in": ["OpenOrders", "ClosedOrders"], "found": False},
@@ -70,43 +74,45 @@ def intent_resolve(intent: OrderIntent, *, desk: Desk, schedule: Schedule = SCHE
     )
 
 
-def _find(intent: OrderIntent, desk: Desk) -> tuple[ExchangeOrder | None, str]:
+def _find(intent: OrderIntent, deps: Dependencies) -> tuple[ExchangeOrder | None, str]:
     assert intent.sent_at is not None
-    # Open first: an order that ends between the two questions is then found by the second.
-    for order in desk.exchange.open_orders(cl_ord_id=intent.cl_ord_id):
-        if order.cl_ord_id == intent.cl_ord_id:
+    # Open orders first: an order that ends between the two reads is found by the second.
+    for order in deps.exchange.open_orders(client_order_id=intent.cl_ord_id):
+        if order.client_order_id == intent.cl_ord_id:
             return order, "OpenOrders"
-    for order in desk.exchange.closed_orders(cl_ord_id=intent.cl_ord_id, start=intent.sent_at - LOOK_BACK):
-        if order.cl_ord_id == intent.cl_ord_id:
+    for order in deps.exchange.closed_orders(client_order_id=intent.cl_ord_id, start=intent.sent_at - LOOK_BACK):
+        if order.client_order_id == intent.cl_ord_id:
             return order, "ClosedOrders"
     return None, ""
 
 
-def _adopt(intent: OrderIntent, order: ExchangeOrder, where: str, desk: Desk) -> OrderIntent:
-    log.info("order_found", cl_ord_id=intent.cl_ord_id, txid=order.txid, where=where)
-    intent = intent_accepted(intent_id=intent.id, txid=order.txid, source=where, now=desk.clock())
-    intent = order_take_over(intent, order, desk=desk)
+def _adopt(intent: OrderIntent, order: ExchangeOrder, where: str, deps: Dependencies) -> OrderIntent:
+    log.info("order_found", client_order_id=intent.cl_ord_id, exchange_order_id=order.exchange_order_id, where=where)
+    intent = intent_accepted(
+        intent_id=intent.id, exchange_order_id=order.exchange_order_id, source=where, now=deps.clock()
+    )
+    intent = order_update(intent, order, deps=deps)
     if intent.is_resting and intent.cancel_requested_at is not None:
-        intent = order_cancel(intent, desk=desk)
+        intent = order_cancel(intent, deps=deps)
     return intent
 
 
-def _judge_absence(intent: OrderIntent, desk: Desk) -> OrderIntent:
+def _decide_absence(intent: OrderIntent, deps: Dependencies) -> OrderIntent:
     try:
-        strangers = _unattributed(intent, desk)
+        unattributed = _unattributed(intent, deps)
     except HistoryTooLong:
         return intent_needs_human(
             intent_id=intent.id,
             code="history_too_long",
             evidence={"because": "the account had more orders or trades in the time than can be read at once"},
-            now=desk.clock(),
+            now=deps.clock(),
         )
-    if strangers:
+    if unattributed:
         return intent_needs_human(
             intent_id=intent.id,
             code="unattributed_activity",
-            evidence={"unattributed": strangers[:20], "because": "it may be this order"},
-            now=desk.clock(),
+            evidence={"unattributed": unattributed[:20], "because": "it may be this order"},
+            now=deps.clock(),
         )
     return intent_end(
         intent_id=intent.id,
@@ -117,48 +123,58 @@ def _judge_absence(intent: OrderIntent, desk: Desk) -> OrderIntent:
             "looked_in": ["OpenOrders", "ClosedOrders", "TradesHistory"],
             "because": "every order and trade on the pair and side since it was sent belongs to another order",
         },
-        now=desk.clock(),
+        now=deps.clock(),
     )
 
 
-def _unattributed(intent: OrderIntent, desk: Desk) -> list[str]:
-    """Orders and trades on the pair and side, since the order was sent, that no known order accounts for."""
+def _unattributed(intent: OrderIntent, deps: Dependencies) -> list[str]:
+    """Orders and trades on the pair and side, since the order was sent, that belong to no other order."""
     assert intent.sent_at is not None
     start = intent.sent_at - CLOCK_SKEW
-    names = desk.exchange.instrument(intent.pair).names
-    orders = [*desk.exchange.open_orders(), *desk.exchange.closed_orders(start=start)]
-    trades = desk.exchange.trades_history(start=start)
+    names = deps.exchange.instrument(intent.pair).names
+    orders = [*deps.exchange.open_orders(), *deps.exchange.closed_orders(start=start)]
+    trades = deps.exchange.trades_history(start=start)
     ours = set(
         OrderIntent.objects.filter(credential_id=intent.credential_id).exclude(txid="").values_list("txid", flat=True)
     )
-    # An order under a client id of its own is not this one, whoever placed it.
-    accounted = ours.union(order.txid for order in orders if order.cl_ord_id and order.cl_ord_id != intent.cl_ord_id)
-    strange_orders = [
-        order.txid
+    # An order that carries another client order id is another order.
+    attributed = ours.union(
+        order.exchange_order_id
+        for order in orders
+        if order.client_order_id and order.client_order_id != intent.cl_ord_id
+    )
+    other_orders = [
+        order.exchange_order_id
         for order in orders
         if order.pair in names
         and order.side.value == intent.side
-        and order.txid not in accounted
+        and order.exchange_order_id not in attributed
         and (order.opened_at is None or order.opened_at >= start)
     ]
-    strange_trades = [
+    other_trades = [
         trade.trade_id
         for trade in trades
-        if trade.pair in names and trade.side.value == intent.side and trade.order_txid not in accounted
+        if trade.pair in names and trade.side.value == intent.side and trade.exchange_order_id not in attributed
     ]
-    return strange_orders + strange_trades
+    return other_orders + other_trades
 
 
-def orphans_cancel(*, bot_id: UUID, desk: Desk) -> list[ExchangeOrder]:
-    """Takes open orders off the book that carry the bot's mark and that no intent knows, and returns them.
+def orphans_cancel(*, bot_id: UUID, deps: Dependencies) -> list[ExchangeOrder]:
+    """Cancels open orders that carry the bot's code and that no intent knows, and returns them.
 
-    Only a database that was set back leaves such. Nobody would ever look after them. Raises what reads raise.
+    Only a restore of the database leaves such orders. No tick and no reconciliation would see them. Raises what the
+    exchange's reads raise.
     """
-    marked = [order for order in desk.exchange.open_orders() if is_ours(order.cl_ord_id or "", bot_id=bot_id)]
-    ids = [order.cl_ord_id or "" for order in marked]
+    marked = [order for order in deps.exchange.open_orders() if is_ours(order.client_order_id or "", bot_id=bot_id)]
+    ids = [order.client_order_id or "" for order in marked]
     known = set(OrderIntent.objects.filter(cl_ord_id__in=ids).values_list("cl_ord_id", flat=True))
-    orphans = [order for order in marked if order.cl_ord_id not in known]
+    orphans = [order for order in marked if order.client_order_id not in known]
     for order in orphans:
-        log.error("orphan_order_cancelled", bot_id=str(bot_id), txid=order.txid, cl_ord_id=order.cl_ord_id)
-        desk.exchange.cancel(txid=order.txid)
+        log.error(
+            "orphan_order_cancelled",
+            bot_id=str(bot_id),
+            exchange_order_id=order.exchange_order_id,
+            client_order_id=order.client_order_id,
+        )
+        deps.exchange.cancel(exchange_order_id=order.exchange_order_id)
     return orphans

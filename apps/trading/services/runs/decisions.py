@@ -1,4 +1,4 @@
-"""From the market to an order: what the strategy sees, what it wants, what the rules make of it."""
+"""Decisions: market data and position to the strategy, its plans through the risk rules, and on to placement."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -12,32 +12,35 @@ from apps.strategies.base import OrderPlan, Snapshot
 from apps.strategies.registry import strategy_get
 from apps.trading.errors import LeaseLost
 from apps.trading.ids import candle_step, decision_id
-from apps.trading.models import ACTIVE_STATES, DOUBTFUL_STATES, BotRun, OrderIntent, OrderKind, Position
-from apps.trading.risk import HeldBack, Standing, Terms, assess
-from apps.trading.services.context.dependencies import Desk
+from apps.trading.models.ledger import Position
+from apps.trading.models.order_states import ACTIVE_STATES, DOUBTFUL_STATES
+from apps.trading.models.orders import OrderIntent, OrderKind
+from apps.trading.models.runs import BotRun
+from apps.trading.risk import Exposure, RiskRejection, SizedOrder, assess
+from apps.trading.services.context.dependencies import Dependencies
 from apps.trading.services.context.run_lease import RunLease
-from apps.trading.services.orders.lifecycle import SizedOrder, intent_plan
+from apps.trading.services.orders.lifecycle import DecidedOrder, intent_plan
 from apps.trading.services.orders.placement import Placement, order_place
 from apps.trading.services.orders.positions import WORST_FEE_RATE
 from apps.trading.services.runs.events import trade_skipped
-from apps.trading.services.runs.rejections import placement_settle
+from apps.trading.services.runs.rejections import placement_apply
 
 
-def closed_candles(run: BotRun, desk: Desk) -> tuple[Candle, ...]:
-    """The closed candles of the run's pair, oldest first; empty where the run has decided on the last one already."""
+def closed_candles(run: BotRun, deps: Dependencies) -> tuple[Candle, ...]:
+    """The closed candles of the run's pair, oldest first. Empty where the run has already decided on the last one."""
     definition = run.definition
     if run.decided_candle_at is not None:
-        fresh = desk.exchange.ohlc(run.pair, definition.interval_minutes, since=run.decided_candle_at)
+        fresh = deps.exchange.ohlc(run.pair, definition.interval_minutes, since=run.decided_candle_at)
         later = [candle for candle in fresh.closed if candle.opened_at > run.decided_candle_at]
-        # Without even a forming candle the market has gone back in time, as a replay that begins again does.
+        # No forming candle either: the market has gone back in time, as a replay does when it starts again.
         if not later and fresh.forming is not None:
             return ()
-    closed = desk.exchange.ohlc(run.pair, definition.interval_minutes).closed
+    closed = deps.exchange.ohlc(run.pair, definition.interval_minutes).closed
     return () if not closed or closed[-1].opened_at == run.decided_candle_at else closed
 
 
 def plans_for(run: BotRun, candles: tuple[Candle, ...], instrument: Instrument, *, is_asked: bool) -> list[OrderPlan]:
-    """What the run's strategy wants now."""
+    """The order plans of the run's strategy now. `is_asked`: a user asked for a trade."""
     position = Position.objects.get(bot_id=run.bot_id, pair=run.pair)
     snapshot = Snapshot(
         candles=candles,
@@ -50,46 +53,48 @@ def plans_for(run: BotRun, candles: tuple[Candle, ...], instrument: Instrument, 
     return strategy_get(definition.strategy).read(definition.parameters).decide(snapshot)
 
 
-def plan_carry_out(
+def plan_execute(
     plan: OrderPlan,
     *,
     run: BotRun,
     lease: RunLease,
     instrument: Instrument,
-    desk: Desk,
+    deps: Dependencies,
     candle_at: datetime | None,
     command_id: UUID | None = None,
-) -> Placement | HeldBack | None:
-    """Places the order that a plan wants, or says which rule holds it back. None where this was decided before.
+) -> Placement | RiskRejection | None:
+    """Places the order of a plan. Returns the risk rule that rejects it, or None where it was decided before.
 
-    The decision was taken for the candle, or for the command where one asked for it.
+    The decision belongs to the candle, or to the command where one asked for the trade.
     """
     is_asked = command_id is not None
-    terms = _terms(plan, run=run, instrument=instrument, desk=desk)
-    if isinstance(terms, HeldBack):
-        trade_skipped(lease=lease, side=plan.side, held=terms, candle_at=candle_at, is_asked=is_asked, now=desk.clock())
-        return terms
-    order = sized(plan, terms, run, candle_at=candle_at, command_id=command_id)
-    intent = intent_plan(lease=lease, order=order, decides_candle=not is_asked, now=desk.clock())
+    sized = _sized(plan, run=run, instrument=instrument, deps=deps)
+    if isinstance(sized, RiskRejection):
+        trade_skipped(
+            lease=lease, side=plan.side, rejection=sized, candle_at=candle_at, is_asked=is_asked, now=deps.clock()
+        )
+        return sized
+    order = decided_order(plan, sized, run, candle_at=candle_at, command_id=command_id)
+    intent = intent_plan(lease=lease, order=order, decides_candle=not is_asked, now=deps.clock())
     if intent is None:
         return None
-    placement = order_place(lease=lease, intent_id=intent.id, desk=desk)
-    placement_settle(placement, side=plan.side, lease=lease, desk=desk)
+    placement = order_place(lease=lease, intent_id=intent.id, deps=deps)
+    placement_apply(placement, side=plan.side, lease=lease, deps=deps)
     return placement
 
 
-def _terms(plan: OrderPlan, *, run: BotRun, instrument: Instrument, desk: Desk) -> Terms | HeldBack:
+def _sized(plan: OrderPlan, *, run: BotRun, instrument: Instrument, deps: Dependencies) -> SizedOrder | RiskRejection:
     if is_live_trading_refused(run.mode):
-        return HeldBack(LiveTradingDisabled.code, DISABLED)
-    ticker = desk.exchange.ticker(run.pair)
-    return assess(plan, standing=standing_of(run, now=desk.clock()), instrument=instrument, ticker=ticker)
+        return RiskRejection(LiveTradingDisabled.code, DISABLED)
+    ticker = deps.exchange.ticker(run.pair)
+    return assess(plan, exposure=exposure_of(run, now=deps.clock()), instrument=instrument, ticker=ticker)
 
 
-def standing_of(run: BotRun, *, now: datetime) -> Standing:
-    """What the bot may still do. Orders that are open or in doubt count as if they took all that they may."""
+def exposure_of(run: BotRun, *, now: datetime) -> Exposure:
+    """What the bot may still commit. Open and doubtful orders count with all that they may take."""
     position = Position.objects.get(bot_id=run.bot_id, pair=run.pair)
     active = list(OrderIntent.objects.filter(bot_id=run.bot_id, state__in=ACTIVE_STATES).values_list("side", "state"))
-    return Standing(
+    return Exposure(
         quote_available=run.definition.quote_budget - position.quote_spent - position.quote_reserved,
         base_available=position.base_volume - position.base_reserved,
         has_doubtful_order=any(state in DOUBTFUL_STATES for _, state in active),
@@ -100,7 +105,7 @@ def standing_of(run: BotRun, *, now: datetime) -> Standing:
 
 
 def candle_mark_decided(*, lease: RunLease, candle_at: datetime) -> None:
-    """The run has decided on this candle, and wants nothing, or nothing more. Raises LeaseLost."""
+    """Records that the run has decided on this candle and places no further order for it. Raises LeaseLost."""
     held = BotRun.objects.filter(id=lease.run_id, fence=lease.fence)
     if not held.update(decided_candle_at=candle_at):
         raise LeaseLost("Another worker took over this run.", run_id=str(lease.run_id))
@@ -112,19 +117,19 @@ def _last_buy_at(run: BotRun) -> datetime | None:
     return carried_out.order_by("-planned_at").values_list("candle_at", flat=True).first()
 
 
-def sized(
-    plan: OrderPlan, terms: Terms, run: BotRun, *, candle_at: datetime | None, command_id: UUID | None
-) -> SizedOrder:
-    """The order, under the id of the decision: what it was taken for, the side and the level."""
+def decided_order(
+    plan: OrderPlan, sized: SizedOrder, run: BotRun, *, candle_at: datetime | None, command_id: UUID | None
+) -> DecidedOrder:
+    """The order under its decision id, made of the candle or command, the side and the level."""
     step = f"command:{command_id}"
     if command_id is None:
         assert candle_at is not None
         step = candle_step(run.definition.strategy, candle_at)
-    return SizedOrder(
+    return DecidedOrder(
         side=plan.side.value,
-        kind=OrderKind(terms.kind),
-        price=terms.price,
-        volume=terms.volume,
+        kind=OrderKind(sized.kind),
+        price=sized.price,
+        volume=sized.volume,
         reason=plan.reason,
         decision_id=decision_id(bot_id=run.bot_id, step=step, side=plan.side.value, level=plan.level),
         candle_at=candle_at,

@@ -1,4 +1,4 @@
-"""What a run tells the world besides its trades: that it held back, that it has trouble, that it ended."""
+"""Events of a run other than its trades: trade skipped, trouble, failed, stopped."""
 
 from datetime import datetime, timedelta
 from typing import Literal
@@ -11,32 +11,32 @@ from apps.core.terms import Side
 from apps.events.store.publish import publish
 from apps.messages.bots import BotError, BotStopped
 from apps.messages.trading import BotTradeSkipped
-from apps.trading.models import BotRun, RunState
-from apps.trading.risk import HeldBack
+from apps.trading.models.runs import BotRun, RunState
+from apps.trading.risk import RiskRejection
 from apps.trading.selectors import orders_left
 from apps.trading.services.context.run_lease import RunLease, run_get_for_update
 
 log = structlog.get_logger(__name__)
 
-# An error that passes by itself within this time is nobody's business.
+# An error that passes within this time is not reported to the user.
 TROUBLE_PERSISTS_AFTER = timedelta(seconds=30)
 PAUSE_AFTER_TROUBLE = timedelta(seconds=5)
 
 
 @transaction.atomic
 def trade_skipped(
-    *, lease: RunLease, side: Side, held: HeldBack, candle_at: datetime | None, is_asked: bool, now: datetime
+    *, lease: RunLease, side: Side, rejection: RiskRejection, candle_at: datetime | None, is_asked: bool, now: datetime
 ) -> None:
-    """Notes that a rule held a trade back, and publishes it where the reason is a new one or somebody asked.
+    """Records that a risk rule rejected a trade. Publishes it where the reason is new or a user asked for the trade.
 
-    A bot that holds back for the same reason candle after candle says so once.
+    A bot whose trades are rejected for the same reason candle after candle publishes it once.
     """
     run = run_get_for_update(lease)
-    reason = f"{side}:{held.code}"
-    is_news = run.skip_reason != reason
+    reason = f"{side}:{rejection.code}"
+    is_new = run.skip_reason != reason
     run.skip_reason = reason
     run.save(update_fields=["skip_reason"])
-    if is_news or is_asked:
+    if is_new or is_asked:
         publish(
             BotTradeSkipped(
                 bot_id=run.bot_id,
@@ -44,8 +44,8 @@ def trade_skipped(
                 user_id=run.user_id,
                 pair=run.pair,
                 side=side.value,
-                code=held.code,
-                message=held.message,
+                code=rejection.code,
+                message=rejection.message,
                 market_time=candle_at,
                 skipped_at=now,
             ),
@@ -55,7 +55,7 @@ def trade_skipped(
 
 @transaction.atomic
 def run_trouble(*, lease: RunLease, error: PlatformError, now: datetime) -> None:
-    """Notes a failure that may pass. Where it persists, the user is told, once; the run goes on and tries again."""
+    """Records a failure that may pass. Publishes it once where it persists; the run continues and retries."""
     run = run_get_for_update(lease)
     run.trouble_code = error.code
     if run.trouble_since is None:
@@ -70,7 +70,7 @@ def run_trouble(*, lease: RunLease, error: PlatformError, now: datetime) -> None
 
 @transaction.atomic
 def run_recovered(*, lease: RunLease) -> None:
-    """The trouble, if there was any, is over."""
+    """Clears the recorded trouble."""
     BotRun.objects.filter(id=lease.run_id, fence=lease.fence, trouble_since__isnull=False).update(
         trouble_code="", trouble_since=None, trouble_announced=False
     )
@@ -78,7 +78,7 @@ def run_recovered(*, lease: RunLease) -> None:
 
 @transaction.atomic
 def run_fail(*, lease: RunLease, code: str, message: str, now: datetime) -> None:
-    """Ends the run for good: going on would not help. Its open orders stay, and are looked after."""
+    """Ends the run with a final error. Its open orders stay open; the reconciler takes them over."""
     run = run_get_for_update(lease)
     if not RunState(run.state).is_live:
         return
@@ -89,7 +89,7 @@ def run_fail(*, lease: RunLease, code: str, message: str, now: datetime) -> None
 
 
 def run_close(run: BotRun, *, state: RunState, now: datetime) -> None:
-    """Saves the run as ended. It is locked; the caller announces it."""
+    """Saves the run as ended. The caller holds its lock and publishes the event."""
     run.state = state
     run.stopped_at = now
     run.save(update_fields=["state", "stopped_at"])

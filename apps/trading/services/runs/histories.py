@@ -1,8 +1,8 @@
 """After a restore of the database no bot trades until its orders were compared with the exchange.
 
-Only the exchange knows what was ordered in the time that the database lost. For each run that is live, or has orders
-that may be on the book, the reconciler resolves what the database knows, takes off the book what carries the bot's mark
-and is not known, and ends the run where such an order was filled: its position is not what the database says.
+Only the exchange knows what was ordered in the time that the database lost. For each run that is live or has active
+orders, the reconciler resolves the orders that the database knows and cancels open orders that carry the bot's code and
+are not known. It ends the run where such an order was filled: the position is then not what the database says.
 """
 
 from dataclasses import dataclass
@@ -18,10 +18,12 @@ from apps.events.store.lineage import last_restore, lineage_current
 from apps.exchange.types import ExchangeOrder
 from apps.trading.errors import HistoryNotReconciled, LeaseLost
 from apps.trading.ids import is_ours
-from apps.trading.models import ACTIVE_STATES, BotRun, IntentState, OrderIntent, ReconciledHistory
-from apps.trading.models.runs import LIVE_RUNS
-from apps.trading.services.context.dependencies import Desk, Outside
-from apps.trading.services.context.live import LIVE
+from apps.trading.models.histories import ReconciledHistory
+from apps.trading.models.order_states import ACTIVE_STATES, IntentState
+from apps.trading.models.orders import OrderIntent
+from apps.trading.models.runs import LIVE_RUNS, BotRun
+from apps.trading.services.context.dependencies import Dependencies, ExecutionContext
+from apps.trading.services.context.live import LIVE_CONTEXT
 from apps.trading.services.context.run_lease import RunLease, run_lease
 from apps.trading.services.orders.lifecycle import intents_recover
 from apps.trading.services.orders.placement import order_cancel, orders_sync
@@ -33,7 +35,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Where the database is now; `restored_to` is None where no restore to it was recorded."""
+    """The database's current history. `restored_to` is None where no restore to it was recorded."""
 
     lineage: str
     restore_id: UUID | None
@@ -47,7 +49,7 @@ def history_current() -> History:
 
 
 def history_is_reconciled(*, now: datetime) -> bool:
-    """Whether bots may trade. A database that has never said in which history it is says so now."""
+    """Whether bots may trade. The first call on a new database records its history as reconciled."""
     current = history_current()
     row, _ = ReconciledHistory.objects.get_or_create(
         id=1, defaults={"lineage": current.lineage, "restore_id": current.restore_id, "reconciled_at": now}
@@ -64,12 +66,12 @@ def refuse_unreconciled(*, now: datetime) -> None:
         )
 
 
-def history_reconcile(*, outside: Outside = LIVE) -> str:
+def history_reconcile(*, context: ExecutionContext = LIVE_CONTEXT) -> str:
     """Compares every run's orders with the exchange, where that has not been done since a restore.
 
-    Returns why bots still wait, for a person; nothing where they may trade. Run it again until they may.
+    Returns why bots still wait, as a sentence for operators; empty where they may trade. Call it again until then.
     """
-    if history_is_reconciled(now=outside.clock()):
+    if history_is_reconciled(now=context.clock()):
         return ""
     current = history_current()
     if current.restored_to is None:
@@ -77,10 +79,10 @@ def history_reconcile(*, outside: Outside = LIVE) -> str:
             "The database was restored or taken over by another server: bots wait. Record to which moment: "
             "`manage.py record_restore`."
         )
-    waiting = [str(run.bot_id) for run in _runs() if not _compare(run, current.restored_to, outside)]
+    waiting = [str(run.bot_id) for run in _runs() if not _compare(run, current.restored_to, context)]
     if waiting:
         return f"After a restore, bots wait until these were compared with the exchange: {', '.join(waiting[:5])}."
-    _mark_reconciled(current, now=outside.clock())
+    _mark_reconciled(current, now=context.clock())
     return ""
 
 
@@ -96,50 +98,52 @@ def _runs() -> list[BotRun]:
     return list(BotRun.objects.filter(wanted).distinct().order_by("started_at"))
 
 
-def _compare(run: BotRun, restored_to: datetime, outside: Outside) -> bool:
-    """Whether nothing more has to be known of this run. A failure that may pass leaves it for the next round."""
+def _compare(run: BotRun, restored_to: datetime, context: ExecutionContext) -> bool:
+    """Whether this run is compared. A retryable failure leaves it for the next round."""
     with (
         message_context(correlation_id=run.correlation_id, causation_id=run.started_event_id),
-        run_lease(run_id=run.id, now=outside.clock()) as lease,
+        run_lease(run_id=run.id, now=context.clock()) as lease,
     ):
         if lease is None:
             return False
         try:
-            _look_after(run, lease, outside.desk(run), restored_to)
+            _compare_orders(run, lease, context.deps(run), restored_to)
         except LeaseLost:
             return False
         except PlatformError as error:
             log.warning("comparison_failed", run_id=str(run.id), code=error.code, reason=error.message)
             if error.retryable:
                 return False
-            run_fail(lease=lease, code=error.code, message=error.message, now=outside.clock())
+            run_fail(lease=lease, code=error.code, message=error.message, now=context.clock())
     return True
 
 
-def _look_after(run: BotRun, lease: RunLease, desk: Desk, restored_to: datetime) -> None:
-    intents_recover(lease=lease, now=desk.clock())
-    orphans_cancel(bot_id=run.bot_id, desk=desk)
+def _compare_orders(run: BotRun, lease: RunLease, deps: Dependencies, restored_to: datetime) -> None:
+    intents_recover(lease=lease, now=deps.clock())
+    orphans_cancel(bot_id=run.bot_id, deps=deps)
     for intent in OrderIntent.objects.filter(run=run, state__in=ACTIVE_STATES).order_by("planned_at"):
-        lease.renew(now=desk.clock())
+        lease.renew(now=deps.clock())
         if intent.state == IntentState.UNKNOWN:
-            intent_resolve(intent, desk=desk)
+            intent_resolve(intent, deps=deps)
         elif intent.is_resting:
-            for each in orders_sync([intent], desk=desk):
+            for each in orders_sync([intent], deps=deps):
                 if each.is_resting and each.cancel_requested_at is not None:
-                    order_cancel(each, desk=desk)
-    # After the cancels: what was filled before them is among the ended orders.
-    lost = [order for order in _unknown_orders(run, desk, restored_to) if order.executed_volume]
+                    order_cancel(each, deps=deps)
+    # After the cancels: orders that were filled before them are among the closed orders.
+    lost = [order for order in _unknown_orders(run, deps, restored_to) if order.executed_volume]
     if lost:
-        names = ", ".join(order.txid for order in lost[:10])
+        names = ", ".join(order.exchange_order_id for order in lost[:10])
         message = (
             f"Orders of the time that the database lost were filled: {names}. The bot's position is not what the "
             "platform knows. Settle it on the exchange, then start a new bot."
         )
-        run_fail(lease=lease, code="orders_lost_in_restore", message=message, now=desk.clock())
+        run_fail(lease=lease, code="orders_lost_in_restore", message=message, now=deps.clock())
 
 
-def _unknown_orders(run: BotRun, desk: Desk, restored_to: datetime) -> list[ExchangeOrder]:
-    ended = desk.exchange.closed_orders(start=restored_to - CLOCK_SKEW)
-    marked = {order.cl_ord_id or "": order for order in ended if is_ours(order.cl_ord_id or "", bot_id=run.bot_id)}
+def _unknown_orders(run: BotRun, deps: Dependencies, restored_to: datetime) -> list[ExchangeOrder]:
+    ended = deps.exchange.closed_orders(start=restored_to - CLOCK_SKEW)
+    marked = {
+        order.client_order_id or "": order for order in ended if is_ours(order.client_order_id or "", bot_id=run.bot_id)
+    }
     known = set(OrderIntent.objects.filter(cl_ord_id__in=list(marked)).values_list("cl_ord_id", flat=True))
-    return [order for cl_ord_id, order in marked.items() if cl_ord_id not in known]
+    return [order for client_order_id, order in marked.items() if client_order_id not in known]

@@ -1,4 +1,4 @@
-"""Trading because somebody asked, now."""
+"""Manual trades: a user asks a running bot to trade now."""
 
 from apps.core.live_trading import refuse_live_trading
 from apps.core.terms import Side
@@ -6,21 +6,23 @@ from apps.exchange.errors import NotSent
 from apps.messages.bots import TriggerTrade
 from apps.strategies.base import OrderPlan
 from apps.trading.errors import BotNotRunning, OrderRejected, StrategyHolds, TradeRefused
-from apps.trading.models import BotRun, IntentState, OrderIntent, RunState
-from apps.trading.risk import HeldBack
-from apps.trading.services.context.dependencies import Desk, Outside
-from apps.trading.services.context.live import LIVE
+from apps.trading.models.order_states import IntentState
+from apps.trading.models.orders import OrderIntent
+from apps.trading.models.runs import BotRun, RunState
+from apps.trading.risk import RiskRejection
+from apps.trading.services.context.dependencies import Dependencies, ExecutionContext
+from apps.trading.services.context.live import LIVE_CONTEXT
 from apps.trading.services.context.run_lease import RunLease, run_lease_wait
 from apps.trading.services.orders.lifecycle import intents_recover
 from apps.trading.services.orders.placement import Placement
-from apps.trading.services.runs.decisions import plan_carry_out, plans_for
+from apps.trading.services.runs.decisions import plan_execute, plans_for
 from apps.trading.services.runs.histories import refuse_unreconciled
 from apps.trading.services.runs.start import refuse_deleted
-from apps.trading.services.runs.tick import orders_look_after
+from apps.trading.services.runs.tick import open_orders_update
 
 
-def trade_trigger(*, command: TriggerTrade, outside: Outside = LIVE) -> None:
-    """Places the order that was asked for, or the one that the strategy wants now. Once, however often it is called.
+def trade_trigger(*, command: TriggerTrade, context: ExecutionContext = LIVE_CONTEXT) -> None:
+    """Places the order that was asked for, or the strategy's own. At most one order, however often it is called.
 
     Raises CommandDropped where the bot was deleted, BotNotRunning, LiveTradingDisabled, StrategyHolds, TradeRefused,
     OrderRejected; BotBusy, HistoryNotReconciled and what reads raise, where a later attempt may help.
@@ -30,19 +32,19 @@ def trade_trigger(*, command: TriggerTrade, outside: Outside = LIVE) -> None:
     if run is None:
         raise BotNotRunning("The bot is not running, so it cannot trade.", bot_id=str(command.bot_id))
     refuse_live_trading(run.mode)
-    refuse_unreconciled(now=outside.clock())
-    with run_lease_wait(run_id=run.id, outside=outside) as lease:
-        desk = outside.desk(run)
-        intents_recover(lease=lease, now=desk.clock())
-        orders_look_after(run, desk=desk)
+    refuse_unreconciled(now=context.clock())
+    with run_lease_wait(run_id=run.id, context=context) as lease:
+        deps = context.deps(run)
+        intents_recover(lease=lease, now=deps.clock())
+        open_orders_update(run, deps=deps)
         asked = OrderIntent.objects.filter(command_id=command.command_id).exclude(state=IntentState.NOT_PLACED)
         if not asked.exists():
-            _trade(command, run, lease, desk)
+            _trade(command, run, lease, deps)
 
 
-def _trade(command: TriggerTrade, run: BotRun, lease: RunLease, desk: Desk) -> None:
-    instrument = desk.exchange.instrument(run.pair)
-    candles = desk.exchange.ohlc(run.pair, run.definition.interval_minutes).closed
+def _trade(command: TriggerTrade, run: BotRun, lease: RunLease, deps: Dependencies) -> None:
+    instrument = deps.exchange.instrument(run.pair)
+    candles = deps.exchange.ohlc(run.pair, run.definition.interval_minutes).closed
     if command.side is not None:
         plans = [OrderPlan(side=Side(command.side), quote_amount=command.quote_amount, reason="asked for")]
     else:
@@ -50,20 +52,20 @@ def _trade(command: TriggerTrade, run: BotRun, lease: RunLease, desk: Desk) -> N
     if not plans:
         raise StrategyHolds("The strategy sees nothing to trade now.")
     for plan in plans:
-        result = plan_carry_out(
+        result = plan_execute(
             plan,
             run=run,
             lease=lease,
             instrument=instrument,
-            desk=desk,
+            deps=deps,
             candle_at=candles[-1].opened_at if candles else None,
             command_id=command.command_id,
         )
         _refuse(result)
 
 
-def _refuse(result: Placement | HeldBack | None) -> None:
-    if isinstance(result, HeldBack):
+def _refuse(result: Placement | RiskRejection | None) -> None:
+    if isinstance(result, RiskRejection):
         raise TradeRefused(result.message, rule=result.code)
     if isinstance(result, Placement) and result.rejection is not None:
         raise OrderRejected(result.rejection.message, rule=result.rejection.code)

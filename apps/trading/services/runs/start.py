@@ -13,10 +13,9 @@ from apps.events.store.publish import publish
 from apps.exchange.instrument import Instrument
 from apps.messages.bots import BotStarted, StartBot
 from apps.strategies.registry import strategy_get
-from apps.trading.models import BotRun, BotSwitch
-from apps.trading.models.runs import LIVE_RUNS
-from apps.trading.services.context.dependencies import Outside
-from apps.trading.services.context.live import LIVE
+from apps.trading.models.runs import LIVE_RUNS, BotRun, BotSwitch
+from apps.trading.services.context.dependencies import ExecutionContext
+from apps.trading.services.context.live import LIVE_CONTEXT
 from apps.trading.services.orders.positions import position_ensure
 from apps.trading.services.orders.unknown_outcome import orphans_cancel
 from apps.trading.services.runs.histories import refuse_unreconciled
@@ -24,21 +23,21 @@ from apps.trading.services.runs.histories import refuse_unreconciled
 log = structlog.get_logger(__name__)
 
 
-def run_start(*, command: StartBot, delivery: Delivery, outside: Outside = LIVE) -> BotRun:
-    """Begins a run: its row, the news of it and the command's end are one transaction.
+def run_start(*, command: StartBot, delivery: Delivery, context: ExecutionContext = LIVE_CONTEXT) -> BotRun:
+    """Begins a run. Its row, `bot.started` and the completion of the command are one transaction.
 
     Raises CommandDropped where the bot runs already, was stopped since or was deleted, UnknownStrategy,
     InvalidParameters, UnknownPair, LiveTradingDisabled, HistoryNotReconciled, and what opening the credential raises.
     """
     _refuse_unwanted(command)
     refuse_live_trading(command.config.mode)
-    refuse_unreconciled(now=outside.clock())
-    run = _run_of(command, now=outside.clock())
+    refuse_unreconciled(now=context.clock())
+    run = _run_of(command, now=context.clock())
     strategy_get(run.definition.strategy).read(run.definition.parameters)
-    desk = outside.desk(run)
-    instrument = desk.exchange.instrument(run.definition.pair)
-    orphans_cancel(bot_id=run.bot_id, desk=desk)
-    return _begin(run, command, delivery, instrument, now=outside.clock())
+    deps = context.deps(run)
+    instrument = deps.exchange.instrument(run.definition.pair)
+    orphans_cancel(bot_id=run.bot_id, deps=deps)
+    return _begin(run, command, delivery, instrument, now=context.clock())
 
 
 @transaction.atomic
@@ -66,7 +65,7 @@ def _begin(run: BotRun, command: StartBot, delivery: Delivery, instrument: Instr
 
 
 def switch_get_for_update(bot_id: UUID) -> BotSwitch:
-    """The bot's switch, locked: one start or stop of a bot at a time."""
+    """The bot's switch, locked for update: one start or stop of a bot at a time."""
     BotSwitch.objects.get_or_create(bot_id=bot_id)
     return BotSwitch.objects.select_for_update().get(bot_id=bot_id)
 

@@ -1,7 +1,7 @@
-"""Stopping a bot: nothing new is sent from the first moment on; what is on the book is taken off and proved gone.
+"""Stopping a bot: from the first commit on it sends no new order; open orders are cancelled and the end is proved.
 
-A stop always ends. What could not be proved in time is named in the announcement, keeps its wish to be cancelled, and
-is looked after by the reconciler.
+A stop always ends. Orders whose end could not be proved in time are listed in `bot.stopped`; their cancel stays
+requested, and the reconciler takes over.
 """
 
 from datetime import datetime, timedelta
@@ -17,17 +17,19 @@ from apps.events.store.selectors import command_execution_get
 from apps.messages.bots import BotStopped, StopBot, StopDeletedBot
 from apps.strategies.base import OrderPlan
 from apps.trading.errors import BotBusy, FlattenIncomplete, LeaseLost
-from apps.trading.models import ACTIVE_STATES, BotRun, IntentState, OrderIntent, Position, RunState
-from apps.trading.models.runs import LIVE_RUNS
-from apps.trading.risk import HeldBack, assess
+from apps.trading.models.ledger import Position
+from apps.trading.models.order_states import ACTIVE_STATES, IntentState
+from apps.trading.models.orders import OrderIntent
+from apps.trading.models.runs import LIVE_RUNS, BotRun, RunState
+from apps.trading.risk import RiskRejection, assess
 from apps.trading.selectors import orders_left
-from apps.trading.services.context.dependencies import Desk, Outside
-from apps.trading.services.context.live import LIVE
+from apps.trading.services.context.dependencies import Dependencies, ExecutionContext
+from apps.trading.services.context.live import LIVE_CONTEXT
 from apps.trading.services.context.run_lease import RunLease, run_get_for_update, run_lease_wait
 from apps.trading.services.orders.lifecycle import intent_mark_cancel_requested, intent_plan, intents_recover
 from apps.trading.services.orders.placement import order_cancel, order_place, orders_sync
 from apps.trading.services.orders.unknown_outcome import intent_resolve
-from apps.trading.services.runs.decisions import sized, standing_of
+from apps.trading.services.runs.decisions import decided_order, exposure_of
 from apps.trading.services.runs.events import run_close, stopped_of
 from apps.trading.services.runs.start import switch_get_for_update
 
@@ -36,32 +38,32 @@ log = structlog.get_logger(__name__)
 STATE_OF = {"pause": RunState.PAUSING, "stop": RunState.STOPPING, "flatten": RunState.FLATTENING}
 REASON_OF = {"pause": "Paused.", "stop": "Stopped.", "flatten": "Sold and stopped."}
 
-# How long to wait for proof that the orders are off the book, and how often to ask.
+# How long to wait for proof that the orders have ended, and how often to ask.
 PROOF_WITHIN = timedelta(seconds=12)
 LOOK_EVERY_SECONDS = 0.5
 FLATTEN_ROUNDS = 5
 
 
-def run_stop(*, command: StopBot, delivery: Delivery, outside: Outside = LIVE) -> None:
-    """Ends the bot's run in the manner asked for, and the command with it.
+def run_stop(*, command: StopBot, delivery: Delivery, context: ExecutionContext = LIVE_CONTEXT) -> None:
+    """Ends the bot's run as the command's manner says (pause, stop, flatten), and completes the command.
 
-    Raises CommandDropped where the bot was started since, BotBusy, and, while attempts are left, whatever kept the
-    position from being sold.
+    Raises CommandDropped where the bot was started since, BotBusy, and, while attempts are left, the error that kept
+    the position from being sold.
     """
-    run = _begin(command, delivery, now=outside.clock())
+    run = _begin(command, delivery, now=context.clock())
     if run is None:
         return
-    with run_lease_wait(run_id=run.id, outside=outside) as lease:
-        trouble = _wind_up(command, run, lease, outside)
+    with run_lease_wait(run_id=run.id, context=context) as lease:
+        trouble = _wind_up(command, run, lease, context)
         if command.manner == "flatten" and trouble is not None and trouble.retryable and not delivery.is_last_attempt:
             raise trouble
         reason = REASON_OF[command.manner] if trouble is None else f"Stopped; not all could be done: {trouble.message}"
-        _end(command, delivery, lease, reason, now=outside.clock())
+        _end(command, delivery, lease, reason, now=context.clock())
 
 
 @transaction.atomic
 def _begin(command: StopBot, delivery: Delivery, *, now: datetime) -> BotRun | None:
-    """From this commit on the run sends nothing new. None where there was nothing to stop."""
+    """From this commit on the run sends no new order. None where there was nothing to stop."""
     switch = switch_get_for_update(command.bot_id)
     switch.stop_requested_at = max(switch.stop_requested_at or command.requested_at, command.requested_at)
     if isinstance(command, StopDeletedBot):
@@ -85,7 +87,7 @@ def _begin(command: StopBot, delivery: Delivery, *, now: datetime) -> BotRun | N
 
 
 def _run_to_stop(command: StopBot) -> BotRun | None:
-    """The live run; to sell what a stopped bot still holds, its last one."""
+    """The live run. For a flatten of a bot that is not running and still holds a position: its last run."""
     runs = BotRun.objects.select_for_update().filter(bot_id=command.bot_id)
     live = runs.filter(state__in=LIVE_RUNS).first()
     if live is not None or command.manner != "flatten":
@@ -117,18 +119,18 @@ def _announce_nothing_to_stop(command: StopBot, delivery: Delivery, *, now: date
     delivery.complete(now=now)
 
 
-def _wind_up(command: StopBot, run: BotRun, lease: RunLease, outside: Outside) -> PlatformError | None:
-    """Takes orders off the book and sells, as the manner says. What went wrong, if anything."""
-    intents_recover(lease=lease, now=outside.clock())
+def _wind_up(command: StopBot, run: BotRun, lease: RunLease, context: ExecutionContext) -> PlatformError | None:
+    """Cancels orders and sells, as the manner says. Returns the error that kept it from completing, if any."""
+    intents_recover(lease=lease, now=context.clock())
     if command.manner == "pause":
         return None
     for intent in _active(run):
-        intent_mark_cancel_requested(intent_id=intent.id, now=outside.clock())
+        intent_mark_cancel_requested(intent_id=intent.id, now=context.clock())
     try:
-        desk = outside.desk(run)
-        _clear_book(run, lease, desk)
+        deps = context.deps(run)
+        _cancel_all(run, lease, deps)
         if command.manner == "flatten":
-            _sell_all(run, lease, desk)
+            _sell_all(run, lease, deps)
     except LeaseLost:
         raise
     except PlatformError as error:
@@ -137,42 +139,42 @@ def _wind_up(command: StopBot, run: BotRun, lease: RunLease, outside: Outside) -
     return None
 
 
-def _clear_book(run: BotRun, lease: RunLease, desk: Desk) -> None:
-    """Cancels the bot's orders, of earlier runs too, and waits a while for the proof. Raises what reads raise."""
-    give_up_at = desk.clock() + PROOF_WITHIN
+def _cancel_all(run: BotRun, lease: RunLease, deps: Dependencies) -> None:
+    """Cancels the bot's orders, also of earlier runs, and waits for proof. Raises what the exchange's reads raise."""
+    give_up_at = deps.clock() + PROOF_WITHIN
     for intent in _active(run):
-        order_cancel(intent, desk=desk)
-    while (left := _active(run)) and desk.clock() < give_up_at:
-        desk.sleep(LOOK_EVERY_SECONDS)
-        lease.renew(now=desk.clock())
-        orders_sync([intent for intent in left if intent.is_resting], desk=desk)
+        order_cancel(intent, deps=deps)
+    while (left := _active(run)) and deps.clock() < give_up_at:
+        deps.sleep(LOOK_EVERY_SECONDS)
+        lease.renew(now=deps.clock())
+        orders_sync([intent for intent in left if intent.is_resting], deps=deps)
         for intent in left:
             if intent.state == IntentState.UNKNOWN:
-                intent_resolve(intent, desk=desk)
+                intent_resolve(intent, deps=deps)
 
 
-def _sell_all(run: BotRun, lease: RunLease, desk: Desk) -> None:
-    """Sells what the bot holds, in as many orders as it takes. Raises FlattenIncomplete, and what reads raise."""
-    instrument = desk.exchange.instrument(run.pair)
+def _sell_all(run: BotRun, lease: RunLease, deps: Dependencies) -> None:
+    """Sells the position in up to FLATTEN_ROUNDS orders. Raises FlattenIncomplete and what exchange reads raise."""
+    instrument = deps.exchange.instrument(run.pair)
     for _ in range(FLATTEN_ROUNDS):
-        lease.renew(now=desk.clock())
+        lease.renew(now=deps.clock())
         number = OrderIntent.objects.filter(run=run).count()
         plan = OrderPlan(side=Side.SELL, reason="the bot is to hold nothing", level=number)
-        terms = assess(
+        sized = assess(
             plan,
-            standing=standing_of(run, now=desk.clock()),
+            exposure=exposure_of(run, now=deps.clock()),
             instrument=instrument,
-            ticker=desk.exchange.ticker(run.pair),
+            ticker=deps.exchange.ticker(run.pair),
         )
-        if isinstance(terms, HeldBack):
-            if terms.code in ("nothing_to_sell", "below_minimum"):
+        if isinstance(sized, RiskRejection):
+            if sized.code in ("nothing_to_sell", "below_minimum"):
                 return
-            raise FlattenIncomplete(terms.message, rule=terms.code)
-        order = sized(plan, terms, run, candle_at=None, command_id=run.stop_command_id)
-        intent = intent_plan(lease=lease, order=order, decides_candle=False, now=desk.clock())
+            raise FlattenIncomplete(sized.message, rule=sized.code)
+        order = decided_order(plan, sized, run, candle_at=None, command_id=run.stop_command_id)
+        intent = intent_plan(lease=lease, order=order, decides_candle=False, now=deps.clock())
         if intent is None:
             raise FlattenIncomplete("The position changed while it was being sold.", rule="position_changed")
-        placement = order_place(lease=lease, intent_id=intent.id, desk=desk)
+        placement = order_place(lease=lease, intent_id=intent.id, deps=deps)
         if placement.rejection is not None:
             raise FlattenIncomplete(placement.rejection.message, rule=placement.rejection.code)
         if placement.intent.is_active or placement.intent.state == IntentState.NOT_PLACED:

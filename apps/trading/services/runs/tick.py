@@ -1,4 +1,4 @@
-"""A tick: one worker looks after a run's orders, and decides where a new candle has closed."""
+"""A tick: one worker updates a run's orders, and lets the strategy decide where a new candle has closed."""
 
 import contextlib
 from datetime import datetime
@@ -11,13 +11,13 @@ from django.db import DatabaseError
 from apps.core.context import message_context
 from apps.core.errors import PlatformError
 from apps.trading.errors import LeaseLost, RunNotTrading, UnexpectedFailure
-from apps.trading.models import BotRun
-from apps.trading.services.context.dependencies import Desk, Outside
-from apps.trading.services.context.live import LIVE
+from apps.trading.models.runs import BotRun
+from apps.trading.services.context.dependencies import Dependencies, ExecutionContext
+from apps.trading.services.context.live import LIVE_CONTEXT
 from apps.trading.services.context.run_lease import RunLease, run_lease
 from apps.trading.services.orders.lifecycle import intents_recover
 from apps.trading.services.orders.placement import Placement, order_cancel, orders_sync, resting_intents
-from apps.trading.services.runs.decisions import candle_mark_decided, closed_candles, plan_carry_out, plans_for
+from apps.trading.services.runs.decisions import candle_mark_decided, closed_candles, plan_execute, plans_for
 from apps.trading.services.runs.events import run_fail, run_recovered, run_trouble
 from apps.trading.services.runs.histories import history_is_reconciled
 
@@ -27,56 +27,56 @@ log = structlog.get_logger(__name__)
 class TickOutcome(StrEnum):
     BUSY = "busy"  # another worker is at the bot
     NOT_RUNNING = "not_running"
-    NOT_RECONCILED = "not_reconciled"  # the database was restored: the orders are compared with the exchange first
+    NOT_RECONCILED = "not_reconciled"  # after a restore, until the orders are compared with the exchange
     NOTHING_NEW = "nothing_new"  # no candle has closed since the last decision
     DECIDED = "decided"
-    LOST = "lost"  # the bot was taken over or told to stop meanwhile
-    TROUBLE = "trouble"  # it failed, and tries again
-    FAILED = "failed"  # it failed, and the run has ended
+    LOST = "lost"  # another worker took over, or a stop was requested meanwhile
+    TROUBLE = "trouble"  # failed; the run retries
+    FAILED = "failed"  # failed, and the run has ended
 
 
-def tick_run(*, run_id: UUID, outside: Outside = LIVE) -> TickOutcome:
-    """One tick. Returns at once where another worker holds the run. Announces failures instead of raising them.
+def tick_run(*, run_id: UUID, context: ExecutionContext = LIVE_CONTEXT) -> TickOutcome:
+    """One tick. Returns at once where another worker holds the run. Expected failures are published, not raised.
 
-    What nobody foresaw is announced and raised.
+    An unexpected exception is published and raised.
     """
     run = BotRun.objects.filter(id=run_id).first()
     if run is None or not run.is_running:
         return TickOutcome.NOT_RUNNING
-    if not history_is_reconciled(now=outside.clock()):
+    if not history_is_reconciled(now=context.clock()):
         return TickOutcome.NOT_RECONCILED
     with (
         message_context(correlation_id=run.correlation_id, causation_id=run.started_event_id),
-        run_lease(run_id=run_id, now=outside.clock()) as lease,
+        run_lease(run_id=run_id, now=context.clock()) as lease,
     ):
-        return TickOutcome.BUSY if lease is None else _work(lease, outside)
+        return TickOutcome.BUSY if lease is None else _work(lease, context)
 
 
-def _work(lease: RunLease, outside: Outside) -> TickOutcome:
+def _work(lease: RunLease, context: ExecutionContext) -> TickOutcome:
     try:
         run = BotRun.objects.get(id=lease.run_id)
         if not run.is_running:
             return TickOutcome.NOT_RUNNING
-        outcome = _tick(run, lease, outside.desk(run))
+        outcome = _tick(run, lease, context.deps(run))
         if run.trouble_since is not None:
             run_recovered(lease=lease)
     except (LeaseLost, RunNotTrading) as error:
         log.info("tick_given_up", run_id=str(lease.run_id), reason=error.message)
         return TickOutcome.LOST
     except PlatformError as error:
-        return after_failure(lease, error, now=outside.clock())
+        return after_failure(lease, error, now=context.clock())
     except DatabaseError:
         raise
     except Exception:
         with contextlib.suppress(DatabaseError, LeaseLost):
             unforeseen = UnexpectedFailure("The bot failed for an unexpected reason.")
-            run_trouble(lease=lease, error=unforeseen, now=outside.clock())
+            run_trouble(lease=lease, error=unforeseen, now=context.clock())
         raise
     return outcome
 
 
 def after_failure(lease: RunLease, error: PlatformError, *, now: datetime) -> TickOutcome:
-    """What may pass is noted; what cannot pass ends the run."""
+    """Records a retryable failure; any other ends the run."""
     try:
         if error.retryable:
             run_trouble(lease=lease, error=error, now=now)
@@ -87,19 +87,19 @@ def after_failure(lease: RunLease, error: PlatformError, *, now: datetime) -> Ti
     return TickOutcome.FAILED
 
 
-def _tick(run: BotRun, lease: RunLease, desk: Desk) -> TickOutcome:
-    intents_recover(lease=lease, now=desk.clock())
-    orders_look_after(run, desk=desk)
-    run.refresh_from_db()  # what was found out may have reopened a decision
-    candles = closed_candles(run, desk)
+def _tick(run: BotRun, lease: RunLease, deps: Dependencies) -> TickOutcome:
+    intents_recover(lease=lease, now=deps.clock())
+    open_orders_update(run, deps=deps)
+    run.refresh_from_db()  # an order proved not placed reopens its decision
+    candles = closed_candles(run, deps)
     if not candles:
         return TickOutcome.NOTHING_NEW
-    lease.renew(now=desk.clock())
-    instrument = desk.exchange.instrument(run.pair)
+    lease.renew(now=deps.clock())
+    instrument = deps.exchange.instrument(run.pair)
     candle_at = candles[-1].opened_at
     plans = plans_for(run, candles, instrument, is_asked=False)
     done = [
-        plan_carry_out(plan, run=run, lease=lease, instrument=instrument, desk=desk, candle_at=candle_at)
+        plan_execute(plan, run=run, lease=lease, instrument=instrument, deps=deps, candle_at=candle_at)
         for plan in plans
     ]
     if not any(isinstance(each, Placement) for each in done):
@@ -107,9 +107,9 @@ def _tick(run: BotRun, lease: RunLease, desk: Desk) -> TickOutcome:
     return TickOutcome.DECIDED
 
 
-def orders_look_after(run: BotRun, *, desk: Desk) -> None:
-    """Books what became of orders on the book, and takes off those that are not wanted. Raises what reads raise."""
-    due = resting_intents(run.id, due_at=desk.clock())
-    for intent in orders_sync(due, desk=desk):
+def open_orders_update(run: BotRun, *, deps: Dependencies) -> None:
+    """Updates open orders that are due, and cancels those to be cancelled. Raises what the exchange's reads raise."""
+    due = resting_intents(run.id, due_at=deps.clock())
+    for intent in orders_sync(due, deps=deps):
         if intent.is_resting and intent.cancel_requested_at is not None:
-            order_cancel(intent, desk=desk)
+            order_cancel(intent, deps=deps)
