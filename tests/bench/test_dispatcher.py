@@ -68,7 +68,7 @@ def test_dispatcher_beside_kombu_and_celery(rabbitmq: RabbitMQ) -> None:
     figures: dict[str, list[float]] = {}
     for _ in range(ROUNDS):
         order([uuid4() for _ in range(1000)], COMMANDS)
-        batch = query.next_rows(query.Wanted(frozenset((slot, 1) for slot in range(64)), limit=ONE_BY_ONE))
+        batch = query.next_rows(query.FetchSpec(frozenset((slot, 1) for slot in range(64)), limit=ONE_BY_ONE))
         payloads = [orjson.loads(row.envelope.payload) for row in batch if row.envelope]
         yardsticks: dict[str, Callable[[], None]] = {
             "kombu, unconfirmed": partial(kombu, rabbitmq.url, payloads, confirm=False),

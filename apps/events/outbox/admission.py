@@ -6,18 +6,18 @@ import structlog
 
 from apps.events.outbox import metrics, parking
 from apps.events.outbox.parking import Poison
-from apps.events.process.circuit_breaker import Breaker
+from apps.events.process.circuit_breaker import CircuitBreaker
 
 logger = structlog.get_logger(__name__)
 
 
-class Gate:
+class Admission:
     """Of one transport, in one process."""
 
     def __init__(self, transport: str) -> None:
         self.parked: set[UUID] = set()
         self._transport = transport
-        self._breaker = Breaker()
+        self._breaker = CircuitBreaker()
 
     @property
     def is_shut(self) -> bool:

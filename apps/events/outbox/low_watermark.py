@@ -31,7 +31,7 @@ class _Candidate:
     next_transaction: int
 
 
-class Floor:
+class LowWatermark:
     """`value` is below every row that is or can become visible."""
 
     def __init__(self, transport: str) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Collection
 
 from django.db import connection
 
-from apps.events.outbox.admission import Gate
-from apps.events.outbox.low_watermark import Floor
+from apps.events.outbox.admission import Admission
+from apps.events.outbox.low_watermark import LowWatermark
 from apps.events.outbox.metrics import OutboxLook
 from apps.events.outbox.rows import prepare_session
 from apps.events.process.progress import Backlog, Progress, ProgressWatch, Standing
@@ -30,8 +30,8 @@ class OutboxProgress:
         name: str,
         transport: str,
         *,
-        gate: Gate,
-        floor: Floor,
+        gate: Admission,
+        floor: LowWatermark,
         look: OutboxLook,
         slots: Callable[[], Collection[int]],
         cause: Callable[[], str],

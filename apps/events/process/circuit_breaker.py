@@ -9,7 +9,7 @@ MIN_OUTCOMES = 20
 REMEMBERED_OUTCOMES = 100
 
 
-class Breaker:
+class CircuitBreaker:
     """Asked before an event is given up; told of everything that went well."""
 
     def __init__(self, *, max_consecutive: int = MAX_CONSECUTIVE, max_part: float = MAX_PART) -> None:

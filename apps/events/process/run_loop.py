@@ -83,7 +83,7 @@ def run_until_stopped(step: Callable[[], float], *, stop: Stop | None = None) ->
     own = stop is None
     # Not `stop or Stop()`: one that nobody has requested yet is false.
     stop = Stop() if stop is None else stop
-    database = DatabasePatience()
+    database = DatabaseRetry()
     try:
         with stop_on_signals(stop):
             while not stop:
@@ -100,7 +100,7 @@ def run_until_stopped(step: Callable[[], float], *, stop: Stop | None = None) ->
             stop.close()
 
 
-class DatabasePatience:
+class DatabaseRetry:
     """Decides how long to wait for a database that does not answer, and says so once at each change."""
 
     def __init__(self) -> None:

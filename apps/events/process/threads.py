@@ -22,7 +22,7 @@ class WorkerEnded(PlatformError):
     http_status = 500
 
 
-class SideBySide:
+class WorkerThreads:
     """Of each name a worker, made in its own thread. The threads begin with the first step; `close` ends them, each
     after what it has in hand."""
 

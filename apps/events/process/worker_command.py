@@ -21,7 +21,7 @@ class Worker(Protocol):
         """Hands over what it holds."""
 
 
-class BackgroundCommand(BaseCommand):
+class WorkerCommand(BaseCommand):
     """Runs what `worker` makes until SIGTERM or SIGINT."""
 
     requires_system_checks = ()

@@ -24,7 +24,7 @@ def main(topic: str) -> None:
     from apps.events.consumers.group import GroupConsumer
     from apps.events.consumers.registry import load_consumers
     from apps.events.models import OutboxRow, StoredEvent
-    from apps.events.process.threads import SideBySide
+    from apps.events.process.threads import WorkerThreads
     from apps.events.process.worker_command import run
     from apps.events.store.selectors import envelope_of
 
@@ -40,7 +40,7 @@ def main(topic: str) -> None:
             pass
 
     load_consumers()
-    run(SideBySide({"events": lambda: GroupConsumer(READ_MODELS, topics=[topic]), "statuses": Statuses}))
+    run(WorkerThreads({"events": lambda: GroupConsumer(READ_MODELS, topics=[topic]), "statuses": Statuses}))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ def main(group: str, topic: str, seconds: str) -> None:
 
     from apps.events.consumers import group as group_module
     from apps.events.consumers.registry import consumes
-    from apps.events.process.threads import SideBySide
+    from apps.events.process.threads import WorkerThreads
     from apps.events.process.worker_command import run
     from apps.messages.envelope import Envelope
     from apps.messages.user import UserUpdated
@@ -32,7 +32,7 @@ def main(group: str, topic: str, seconds: str) -> None:
 
     consumes(UserUpdated, group=group)(handle)
     setattr(group_module, "topics_of", lambda _: [topic])  # noqa: B010  (a name that the module imports)
-    run(SideBySide({group: lambda: group_module.GroupConsumer(group)}))
+    run(WorkerThreads({group: lambda: group_module.GroupConsumer(group)}))
 
 
 if __name__ == "__main__":

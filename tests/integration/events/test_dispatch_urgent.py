@@ -17,8 +17,8 @@ __all__ = ["drain", "running"]
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def wanted_rows(**more: Any) -> query.Wanted:
-    return query.Wanted(frozenset((slot, 1) for slot in range(64)), **{"limit": 5, **more})
+def wanted_rows(**more: Any) -> query.FetchSpec:
+    return query.FetchSpec(frozenset((slot, 1) for slot in range(64)), **{"limit": 5, **more})
 
 
 def test_what_is_urgent_does_not_wait_behind_a_flood_of_other_commands(

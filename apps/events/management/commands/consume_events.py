@@ -7,11 +7,11 @@ from django.core.management.base import CommandError, CommandParser
 
 from apps.events.consumers.group import GroupConsumer
 from apps.events.consumers.registry import groups, load_consumers, topics_of
-from apps.events.process.threads import SideBySide
-from apps.events.process.worker_command import BackgroundCommand, Worker
+from apps.events.process.threads import WorkerThreads
+from apps.events.process.worker_command import Worker, WorkerCommand
 
 
-class Command(BackgroundCommand):
+class Command(WorkerCommand):
     help = "Runs the consumer groups of this service's apps, or one of them. Run it again to share the partitions."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -26,4 +26,4 @@ class Command(BackgroundCommand):
             raise CommandError(f"{group} reads nothing from Kafka in this service. It has: {', '.join(readers)}.")
         if not readers:
             raise CommandError("No app of this service reads from Kafka.")
-        return SideBySide({name: partial(GroupConsumer, name) for name in ([group] if group else readers)})
+        return WorkerThreads({name: partial(GroupConsumer, name) for name in ([group] if group else readers)})

@@ -6,10 +6,10 @@ from django.core.management.base import CommandError
 
 from apps.events.consumers.rabbitmq import StatusConsumer
 from apps.events.consumers.registry import load_consumers
-from apps.events.process.worker_command import BackgroundCommand, Worker
+from apps.events.process.worker_command import Worker, WorkerCommand
 
 
-class Command(BackgroundCommand):
+class Command(WorkerCommand):
     help = "Hands status messages and alerts from RabbitMQ to this service's handlers, until SIGTERM."
 
     def worker(self, options: dict[str, Any]) -> Worker:

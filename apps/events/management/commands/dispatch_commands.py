@@ -3,10 +3,10 @@
 from typing import Any
 
 from apps.events.outbox.dispatcher.dispatcher import Dispatcher
-from apps.events.process.worker_command import BackgroundCommand, Worker
+from apps.events.process.worker_command import Worker, WorkerCommand
 
 
-class Command(BackgroundCommand):
+class Command(WorkerCommand):
     help = "Sends commands and status messages from the outbox to RabbitMQ, confirmed, until SIGTERM."
 
     def worker(self, options: dict[str, Any]) -> Worker:

@@ -7,10 +7,10 @@ from django.core.management.base import CommandError, CommandParser
 from apps.core.arguments import not_negative, positive_integer
 from apps.events.outbox.relay.relay import Relay
 from apps.events.outbox.relay.shards import Shard
-from apps.events.process.worker_command import BackgroundCommand, Worker
+from apps.events.process.worker_command import Worker, WorkerCommand
 
 
-class Command(BackgroundCommand):
+class Command(WorkerCommand):
     help = (
         "Relays committed events from the outbox to Kafka. Run a second one as a hot standby: it takes over when the "
         "first one's leases end. To share the work, run one with each --shard of --shards."

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from apps.events.brokers.rabbitmq.messages import Outgoing, outgoing_of
-from apps.events.outbox.dispatcher.query import Row, Wanted, next_rows
+from apps.events.outbox.dispatcher.query import FetchSpec, Row, next_rows
 from apps.events.outbox.parking import Poison
 
 
@@ -17,7 +17,7 @@ class Item(NamedTuple):
     poison: Poison | None = None
 
 
-def fetch(wanted: Wanted) -> list[Item]:
+def fetch(wanted: FetchSpec) -> list[Item]:
     """Raises DatabaseError."""
     return [_item(row) for row in next_rows(wanted)]
 
@@ -32,7 +32,7 @@ def without_poison(items: Iterable[Item]) -> Iterator[Item]:
             yield item
 
 
-def waves(items: Iterable[Item]) -> Iterator[list[Item]]:
+def rounds(items: Iterable[Item]) -> Iterator[list[Item]]:
     """The items in rounds of one a key: what is not confirmed holds its key's later rows back."""
     rest = list(items)
     while rest:

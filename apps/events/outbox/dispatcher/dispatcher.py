@@ -16,12 +16,12 @@ from django.db import DatabaseError
 from apps.events.brokers.rabbitmq.connection import BrokerUnavailable
 from apps.events.brokers.rabbitmq.publisher import ConfirmedPublisher
 from apps.events.outbox import metrics
-from apps.events.outbox.admission import Gate
-from apps.events.outbox.dispatcher.batch import Item, fetch, waves, without_poison
-from apps.events.outbox.dispatcher.in_flight import UnderWay
-from apps.events.outbox.dispatcher.query import TRANSPORT, Wanted
-from apps.events.outbox.dispatcher.queue_backoff import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Pauses
-from apps.events.outbox.low_watermark import Floor
+from apps.events.outbox.admission import Admission
+from apps.events.outbox.dispatcher.batch import Item, fetch, rounds, without_poison
+from apps.events.outbox.dispatcher.in_flight import InFlight
+from apps.events.outbox.dispatcher.query import TRANSPORT, FetchSpec
+from apps.events.outbox.dispatcher.queue_backoff import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, QueueBackoff
+from apps.events.outbox.low_watermark import LowWatermark
 from apps.events.outbox.prefetch import Prefetcher
 from apps.events.outbox.progress import OutboxProgress
 from apps.events.process import heartbeats
@@ -54,14 +54,14 @@ class Dispatcher:
         self._publisher = publisher or ConfirmedPublisher("dispatcher")
         self._waiter = Waiter(TRANSPORT)
         self._prefetcher = Prefetcher(fetch, name="dispatcher-fetch")
-        self._gate = Gate(TRANSPORT)
-        self._floor = Floor(TRANSPORT)
+        self._gate = Admission(TRANSPORT)
+        self._floor = LowWatermark(TRANSPORT)
         self._look = metrics.OutboxLook(TRANSPORT)
         self._highest = 0
         self._slots: frozenset[int] = frozenset()
         self._chores_at = float("-inf")
         self._failures = 0
-        self._paused = Pauses()
+        self._paused = QueueBackoff()
         self._progress = OutboxProgress(
             NAME,
             TRANSPORT,
@@ -71,7 +71,7 @@ class Dispatcher:
             slots=lambda: self._slots,
             cause=lambda: self._paused.detail() or ADVICE,
         )
-        self._under_way = UnderWay(self._publisher, self._gate, self._paused)
+        self._under_way = InFlight(self._publisher, self._gate, self._paused)
 
     def step(self) -> float:
         """Sends what there is. Returns the seconds to wait before the next step. Raises DatabaseError."""
@@ -133,8 +133,8 @@ class Dispatcher:
             self._prefetcher.start(self._wanted()._replace(under_way=sent))
         return batch
 
-    def _wanted(self) -> Wanted:
-        return Wanted(
+    def _wanted(self) -> FetchSpec:
+        return FetchSpec(
             leases=frozenset((slot, self._leases.epoch(slot)) for slot in self._slots),
             limit=self._batch_rows,
             parked=frozenset(self._gate.parked),
@@ -162,7 +162,7 @@ class Dispatcher:
         """Whether the whole batch was sent. Raises BrokerUnavailable, DatabaseError."""
         held_back: set[UUID] = set()
         sendable = list(without_poison(batch))
-        for wave in waves(sendable):
+        for wave in rounds(sendable):
             # What is not confirmed holds its key's later rows back.
             held_back |= self._settle(item.row.key for item in wave)
             ready = [item for item in wave if item.row.key not in held_back]

@@ -7,11 +7,11 @@ from uuid import UUID
 from apps.events.brokers.rabbitmq.connection import BrokerUnavailable
 from apps.events.brokers.rabbitmq.publisher import ConfirmedPublisher, Delivery, Verdict
 from apps.events.outbox import metrics
-from apps.events.outbox.admission import Gate
+from apps.events.outbox.admission import Admission
 from apps.events.outbox.dispatcher import query
 from apps.events.outbox.dispatcher.batch import Item
 from apps.events.outbox.dispatcher.query import TRANSPORT, Row
-from apps.events.outbox.dispatcher.queue_backoff import Pauses
+from apps.events.outbox.dispatcher.queue_backoff import QueueBackoff
 from apps.events.outbox.rows import delete_rows
 
 _REASONS = {
@@ -25,10 +25,10 @@ class _Sent(NamedTuple):
     delivery: Delivery
 
 
-class UnderWay:
+class InFlight:
     """Between a publisher and the outbox. Rows stay in it until the database has followed, through its outages too."""
 
-    def __init__(self, publisher: ConfirmedPublisher, gate: Gate, pauses: Pauses) -> None:
+    def __init__(self, publisher: ConfirmedPublisher, gate: Admission, pauses: QueueBackoff) -> None:
         self._publisher = publisher
         self._gate = gate
         self._pauses = pauses

@@ -64,7 +64,7 @@ class Row(NamedTuple):
     envelope: Envelope | None
 
 
-class Wanted(NamedTuple):
+class FetchSpec(NamedTuple):
     """Which rows: of the slots of these leases (slot and epoch), above the floor, at most `limit`; none of a parked
     key, for a paused queue, or under way."""
 
@@ -80,7 +80,7 @@ class Wanted(NamedTuple):
         return self[:4] == other[:4]
 
 
-def next_rows(wanted: Wanted) -> list[Row]:
+def next_rows(wanted: FetchSpec) -> list[Row]:
     """These rows, of each key in the order in which they were written: the most urgent, then the oldest.
 
     Raises DatabaseError.
@@ -96,11 +96,11 @@ def urgent_queues() -> list[str]:
     return [queue for kind in (Command, Status) for queue in topology.queue_names(kind, priority=Priority.HIGH)]
 
 
-def query_of(wanted: Wanted) -> str:
+def query_of(wanted: FetchSpec) -> str:
     return _NEXT.format(can_go=_CAN_GO + (_NOT_PAUSED if wanted.paused else ""))
 
 
-def values_of(wanted: Wanted) -> dict[str, Any]:
+def values_of(wanted: FetchSpec) -> dict[str, Any]:
     return {
         "urgent": urgent_queues(),
         "slots": [slot for slot, _ in wanted.leases],

@@ -11,7 +11,7 @@ FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 5.0
 
 
-class Pauses:
+class QueueBackoff:
     def __init__(self) -> None:
         self._until: dict[str, tuple[float, float, str]] = {}
 

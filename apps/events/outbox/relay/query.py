@@ -45,7 +45,7 @@ class Record(NamedTuple):
     timestamp_ms: int
 
 
-class Wanted(NamedTuple):
+class FetchSpec(NamedTuple):
     """Which records: of these slots, above the floor, at most `limit`, and none that are under way or parked."""
 
     slots: frozenset[int]
@@ -86,12 +86,12 @@ def next_records(
         return [_record(*row) for row in cursor.fetchall()]
 
 
-def fetch(wanted: Wanted) -> list[Record]:
+def fetch(wanted: FetchSpec) -> list[Record]:
     """Raises DatabaseError."""
     return next_records(**wanted._asdict())
 
 
-def of_size(records: list[Record], most_bytes: int) -> list[Record]:
+def limit_bytes(records: list[Record], most_bytes: int) -> list[Record]:
     """The first of the records, up to a size; at least one."""
     size = 0
     for index, record in enumerate(records):

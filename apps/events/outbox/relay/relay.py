@@ -12,15 +12,15 @@ from kafka.errors import KafkaError
 from apps.events.brokers.kafka.options import BrokerUnavailable
 from apps.events.brokers.kafka.producer import EventProducer
 from apps.events.outbox import metrics as outbox_metrics
-from apps.events.outbox.admission import Gate
-from apps.events.outbox.low_watermark import Floor
+from apps.events.outbox.admission import Admission
+from apps.events.outbox.low_watermark import LowWatermark
 from apps.events.outbox.prefetch import Prefetcher
 from apps.events.outbox.progress import OutboxProgress
 from apps.events.outbox.relay import metrics, query
 from apps.events.outbox.relay.batch import Batch
 from apps.events.outbox.relay.broker_watch import BrokerWatch
 from apps.events.outbox.relay.poison import find_poison, is_poison, poison_of, reason_of
-from apps.events.outbox.relay.query import Record, Wanted
+from apps.events.outbox.relay.query import FetchSpec, Record
 from apps.events.outbox.relay.shards import Shard
 from apps.events.outbox.rows import delete_rows
 from apps.events.process import heartbeats
@@ -66,11 +66,11 @@ class Relay:
         self._producer: EventProducer | None = None
         self._window: deque[Batch] = deque()
         self._prefetcher = Prefetcher(query.fetch, name="relay-fetch")
-        self._floor = Floor(TRANSPORT)
+        self._floor = LowWatermark(TRANSPORT)
         self._highest = 0
         self._acknowledged: list[int] = []
         self._held: dict[int, int] = {}
-        self._gate = Gate(TRANSPORT)
+        self._gate = Admission(TRANSPORT)
         self._failures = 0
         self._broker = BrokerWatch()
         self._waiter = Waiter(TRANSPORT)
@@ -175,7 +175,7 @@ class Relay:
         fetched = self._prefetcher.take(wanted.is_like)
         if fetched is None:
             fetched = query.fetch(wanted)
-        records = query.of_size(fetched, BATCH_BYTES // PARTS_UNDER_WAY)
+        records = query.limit_bytes(fetched, BATCH_BYTES // PARTS_UNDER_WAY)
         if not records:
             return False
         self._busy_at = time.monotonic()
@@ -190,12 +190,12 @@ class Relay:
                 self._prefetcher.forget()
         return is_sent
 
-    def _wanted(self, taken: list[Record]) -> Wanted:
+    def _wanted(self, taken: list[Record]) -> FetchSpec:
         """What to fetch next, where `taken` is about to be under way."""
         under_way = [record.row_id for batch in self._window for record in batch.records]
         under_way += [record.row_id for record in taken]
         limit = 1 if self._careful else self._part_rows
-        return Wanted(frozenset(self._held), limit, under_way, frozenset(self._gate.parked), self._floor.value)
+        return FetchSpec(frozenset(self._held), limit, under_way, frozenset(self._gate.parked), self._floor.value)
 
     def _hand_over(self, records: list[Record]) -> bool:
         """Gives the records to the producer; those of a key from its poison on are left out, and the key is parked.

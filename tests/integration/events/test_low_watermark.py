@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from apps.events.models import OutboxRow, ParkedKey
 from apps.events.outbox import parking
-from apps.events.outbox.low_watermark import Floor
+from apps.events.outbox.low_watermark import LowWatermark
 from apps.events.outbox.relay import query
 from apps.events.outbox.relay.relay import Relay
 from apps.events.outbox.rows import prepare_session
@@ -33,7 +33,7 @@ def _publish(session: Any, topic: str) -> None:
         )
 
 
-def _raise_twice(floor: Floor, highest: int) -> None:
+def _raise_twice(floor: LowWatermark, highest: int) -> None:
     floor.raise_if_safe(highest=highest)
     floor.raise_if_safe(highest=highest)
 
@@ -43,7 +43,7 @@ def test_the_floor_rises_over_what_was_deleted(topic: str) -> None:
     highest = OutboxRow.objects.order_by("-id")[0].pk
     OutboxRow.objects.all().delete()
     fill_outbox(topic, [uuid4()], 1)
-    floor = Floor("kafka")
+    floor = LowWatermark("kafka")
 
     _raise_twice(floor, highest)
 
@@ -52,7 +52,7 @@ def test_the_floor_rises_over_what_was_deleted(topic: str) -> None:
 
 
 def test_the_floor_stays_below_a_row_that_was_numbered_and_is_not_committed(topic: str) -> None:
-    floor = Floor("kafka")
+    floor = LowWatermark("kafka")
     with another_session() as slow:
         _publish(slow, topic)
         fill_outbox(topic, [uuid4()], 10)
@@ -84,7 +84,7 @@ def test_a_row_committed_late_is_sent_by_a_relay_that_has_been_far_beyond_it(top
 
 def test_a_reader_that_keeps_a_snapshot_for_hours_does_not_hold_the_floor(topic: str) -> None:
     """As a backup does: nothing it might see is cleaned up."""
-    floor = Floor("kafka")
+    floor = LowWatermark("kafka")
     with another_session() as reader, reader.cursor() as cursor:
         reader.set_session(isolation_level="REPEATABLE READ", readonly=True)
         cursor.execute("SELECT count(*) FROM events.outbox")

@@ -9,7 +9,7 @@ import pytest
 from django.db import OperationalError
 
 from apps.events.process import run_loop
-from apps.events.process.run_loop import DatabasePatience, Stop, run_until_stopped
+from apps.events.process.run_loop import DatabaseRetry, Stop, run_until_stopped
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -75,7 +75,7 @@ def test_a_step_that_finds_the_database_gone_is_called_again(monkeypatch: pytest
 
 
 def test_the_pauses_grow_to_a_limit_and_start_anew_after_a_success() -> None:
-    patience = DatabasePatience()
+    patience = DatabaseRetry()
     error = OperationalError("gone")
     assert [patience.failed(error) for _ in range(6)] == [0.5, 1.0, 2.0, 4.0, 5.0, 5.0]
     patience.worked()

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.events.brokers.rabbitmq.messages import Outgoing
-from apps.events.outbox.dispatcher.batch import Item, waves, without_poison
+from apps.events.outbox.dispatcher.batch import Item, rounds, without_poison
 from apps.events.outbox.dispatcher.query import Row
-from apps.events.outbox.dispatcher.queue_backoff import LONGEST_PAUSE_SECONDS, Pauses
+from apps.events.outbox.dispatcher.queue_backoff import LONGEST_PAUSE_SECONDS, QueueBackoff
 from apps.events.outbox.parking import Poison
 from apps.messages.envelope import Envelope
 
@@ -32,7 +32,7 @@ def item(number: int, key: UUID, *, is_faulty: bool = False) -> Item:
 def test_no_wave_has_a_key_twice_and_each_key_keeps_its_order(keys: list[UUID]) -> None:
     batch = [item(number, key) for number, key in enumerate(keys)]
 
-    made = list(waves(batch))
+    made = list(rounds(batch))
 
     assert all(len({each.row.key for each in wave}) == len(wave) for wave in made)
     assert sorted(each.row.id for wave in made for each in wave) == list(range(len(keys)))
@@ -56,13 +56,13 @@ def test_of_each_key_what_comes_before_its_first_faulty_row_can_be_sent(drawn: l
 def test_keys_that_are_all_different_go_in_one_wave() -> None:
     batch = [item(number, uuid4()) for number in range(500)]
 
-    assert list(waves(batch)) == [batch]
+    assert list(rounds(batch)) == [batch]
 
 
 def test_a_refusing_queue_rests_longer_each_time_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
     monkeypatch.setattr("time.monotonic", lambda: clock[0])
-    pauses = Pauses()
+    pauses = QueueBackoff()
     rests = []
     for _ in range(7):
         pauses.add(["bot.stop"], "full")
@@ -79,7 +79,7 @@ def test_a_queue_that_takes_messages_again_is_forgotten_but_not_while_it_rests(
 ) -> None:
     clock = [100.0]
     monkeypatch.setattr("time.monotonic", lambda: clock[0])
-    pauses = Pauses()
+    pauses = QueueBackoff()
     pauses.add(["bot.stop"], "full")
 
     pauses.clear(["bot.stop", "bot.start"])
