@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from apps.events.brokers.rabbitmq.connection import BrokerUnavailable
 from apps.events.brokers.rabbitmq.wake_ups import SignalSender
+from apps.events.process.backoff import Backoff
 from apps.events.process.heartbeats import beat
 from apps.events.process.progress import Progress, ProgressWatch
 from apps.messages.base import WakeUp
@@ -21,16 +22,13 @@ NAME = "scheduler"
 POLL_SECONDS = 0.1
 KEEP_ALIVE_SECONDS = 1.0
 
-# While the broker is away: this long, then twice as long each time, up to the maximum.
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 5.0
-
 
 class Scheduler:
     """One step after another, in one thread. Several may run beside each other: each run is taken by one of them."""
 
     def __init__(self, sender: SignalSender | None = None) -> None:
         self._sender = sender or SignalSender(NAME)
-        self._failures = 0
+        self._backoff = Backoff()
         self._heard_at = 0.0
         progress = Progress(NAME, what="tick", done="scheduled")
         self._watch = ProgressWatch(progress, lambda: ticks_backlog(now=timezone.now()))
@@ -42,9 +40,8 @@ class Scheduler:
             sent = self._send_due()
         except BrokerUnavailable as error:
             return self._pause(error)
-        if self._failures:
-            log.info("signals_flow_again", after_failed_tries=self._failures)
-            self._failures = 0
+        if failures := self._backoff.succeeded():
+            log.info("signals_flow_again", after_failed_tries=failures)
         beat(NAME, *self._watch.standing())
         return 0.0 if sent else POLL_SECONDS
 
@@ -65,13 +62,12 @@ class Scheduler:
 
     def _keep_alive(self) -> None:
         """Before runs are taken: while the broker is known to be away, they stay due."""
-        if self._failures or time.monotonic() - self._heard_at > KEEP_ALIVE_SECONDS:
+        if self._backoff.failures or time.monotonic() - self._heard_at > KEEP_ALIVE_SECONDS:
             self._sender.keep_alive()
             self._heard_at = time.monotonic()
 
     def _pause(self, error: BrokerUnavailable) -> float:
-        seconds: float = min(FIRST_PAUSE_SECONDS * 2.0**self._failures, LONGEST_PAUSE_SECONDS)
-        self._failures = min(self._failures + 1, 10)
+        seconds = self._backoff.failed()
         log.warning("RabbitMQ takes no signals; runs stay due.", reason=error.message, next_try_in_seconds=seconds)
         beat(NAME, "down", error.message)
         return seconds

@@ -1,4 +1,4 @@
-"""The frame of the commands that are processes of the platform: figures for Prometheus, steps, a clean end."""
+"""Base of the management commands that run as processes: metrics port, run loop, clean shutdown."""
 
 import gc
 from collections.abc import Iterator
@@ -15,14 +15,14 @@ from apps.events.process.run_loop import run_until_stopped
 
 class Worker(Protocol):
     def step(self) -> float:
-        """A little work. Returns the seconds until the next. Raises OperationalError where PostgreSQL is gone."""
+        """Does a bounded piece of work. Returns the seconds to wait before the next. Raises DatabaseError."""
 
     def close(self) -> None:
-        """Hands over what it holds."""
+        """Releases leases and connections."""
 
 
 class WorkerCommand(BaseCommand):
-    """Runs what `worker` makes until SIGTERM or SIGINT."""
+    """Runs the worker that `worker` creates until SIGTERM or SIGINT."""
 
     requires_system_checks = ()
 
@@ -39,7 +39,7 @@ class WorkerCommand(BaseCommand):
             raise CommandError(error.message) from error
 
     def worker(self, options: dict[str, Any]) -> Worker:
-        """Made of the command's own options. Raises CommandError where they cannot be met."""
+        """Creates the worker from the command's options. Raises CommandError if they are not valid."""
         raise NotImplementedError
 
 
@@ -49,18 +49,21 @@ def add_metrics_arguments(parser: CommandParser) -> None:
 
 
 def run(worker: Worker) -> None:
-    """Until SIGTERM or SIGINT."""
+    """Runs the worker until SIGTERM or SIGINT, then closes it."""
     try:
-        with garbage_collection_of_what_comes():
+        with frozen_startup_objects():
             run_until_stopped(worker.step)
     finally:
         worker.close()
 
 
 @contextmanager
-def garbage_collection_of_what_comes() -> Iterator[None]:
-    """What is loaded already stays to the end, and the collector need not look through it again and again: that took a
-    third of the time in which the dispatcher makes its messages."""
+def frozen_startup_objects() -> Iterator[None]:
+    """Excludes everything loaded at start from garbage collection (`gc.freeze`).
+
+    These objects live until the process ends. Scanning them again and again took a third of the time in which the
+    dispatcher builds its messages.
+    """
     gc.collect()
     gc.freeze()
     try:
@@ -70,7 +73,7 @@ def garbage_collection_of_what_comes() -> Iterator[None]:
 
 
 def serve_metrics(port: int, address: str) -> None:
-    """In a thread of its own. Raises CommandError where the port is taken."""
+    """Serves Prometheus metrics in a thread. Raises CommandError if the port is taken."""
     try:
         start_http_server(port, addr=address)
     except OSError as error:

@@ -13,7 +13,11 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg2
 from django.db import connection
 
+from apps.events.outbox.relay import query
+from apps.events.outbox.relay.query import Record
 from apps.events.outbox.relay.relay import Relay
+from apps.events.outbox.rows import FetchSpec
+from apps.messages.base import SLOTS
 from tests.kafka_broker import outbox_count
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -26,6 +30,12 @@ def drive(relay: Relay, *, until: Callable[[], bool], seconds: float = 30.0) -> 
         assert time.monotonic() < deadline, f"the relay did not get there within {seconds:g} s"
         pause = relay.step()
         time.sleep(min(pause, 0.2))
+
+
+def next_records(*, limit: int, low_watermark: int = 0) -> list[Record]:
+    """What a relay that holds every slot would fetch."""
+    leases = frozenset((slot, 1) for slot in range(SLOTS))
+    return query.next_records(FetchSpec(leases, limit, low_watermark=low_watermark))
 
 
 def drain(topic: str, *, seconds: float = 30.0, relay: Relay | None = None) -> None:

@@ -15,7 +15,6 @@ from django.utils import timezone
 
 from apps.core.context import message_context
 from apps.events.models import Lease, OutboxRow, ProcessHeartbeat, StoredEvent
-from apps.events.outbox.relay import query
 from apps.events.outbox.relay.relay import Relay
 from apps.events.outbox.relay.shards import Shard
 from apps.events.process import heartbeats
@@ -23,7 +22,7 @@ from apps.events.store.publish import publish
 from apps.events.store.selectors import envelope_of
 from apps.messages.base import slot_of
 from apps.messages.user import UserUpdated
-from tests.integration.events.relay_helpers import drain, drive, manage
+from tests.integration.events.relay_helpers import drain, drive, manage, next_records
 from tests.kafka_broker import everything_in, fill_outbox, first_seen, outbox_count, sequences_by_key, topic
 
 __all__ = ["topic"]
@@ -232,8 +231,8 @@ def test_a_batch_is_cut_at_its_size_in_bytes(topic: str) -> None:
     relay = Relay()
     try:
         relay.step()
-        under_way = sum(len(part.records) for part in relay._window)
-        assert under_way * 60_000 <= 1024 * 1024
+        in_flight = sum(len(part.records) for part in relay._window)
+        assert in_flight * 60_000 <= 1024 * 1024
         drain(topic, relay=relay)
     finally:
         relay.close()
@@ -320,7 +319,7 @@ def test_a_row_without_its_event_is_poison_and_not_passed_over_silently(topic: s
     fill_outbox(topic, [uuid4()], 1)
     OutboxRow.objects.update(event_id=uuid4())
 
-    (record,) = query.next_records(slots=range(64), limit=10)
+    (record,) = next_records(limit=10)
 
     assert record.value is None
 
