@@ -4,14 +4,21 @@ other side of the wire."""
 from typing import Any
 
 from django.db import models
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 
 class Term(models.TextChoices):
     """A closed set of words: choices of a database field, values of a message field, strings in JSON."""
 
     @classmethod
-    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> dict[str, Any]:
-        """The words in place, without a reference: the shape of published messages has no definitions of its own."""
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Without a `ref`, so that the JSON Schema of a message contains the words in place, as it was published."""
+        return core_schema.enum_schema(cls, list(cls), sub_type="str")
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Without the class's title and description."""
         return {"enum": cls.values, "type": "string"}
 
 

@@ -174,7 +174,7 @@ def test_a_dispatcher_that_sends_nothing_is_down_until_it_sends(
 ) -> None:
     order(uuid4())
     with monkeypatch.context() as frozen:
-        frozen.setattr(dispatcher_module, "fetch", lambda wanted: [])
+        frozen.setattr(running, "_fetch", lambda spec: [])
         eventually(lambda: running.step() is not None and is_down("rabbitmq"), what="the news of it")
     beat = ProcessHeartbeat.objects.get(name="rabbitmq")
     assert beat.detail.startswith("No message was sent for 1 s; waiting: 1. The oldest has waited ")

@@ -22,6 +22,7 @@ from apps.events.store.publish import publish
 from apps.events.store.selectors import envelope_of
 from apps.messages.base import slot_of
 from apps.messages.user import UserUpdated
+from tests.envelopes import kafka_headers_of
 from tests.integration.events.relay_helpers import drain, drive, manage, next_records
 from tests.kafka_broker import everything_in, fill_outbox, first_seen, outbox_count, sequences_by_key, topic
 
@@ -125,6 +126,7 @@ def test_records_are_cloud_events_in_binary_mode(topic: str) -> None:
     assert event.get_extension("traceparent") == trace
     assert event.get_data() == {"changed": ["name"], "user_id": str(user_id)}
     assert dict(record.headers)["traceparent"] == trace.encode()
+    assert set(kafka_headers_of(record.envelope)) <= set(record.headers), "the headers that other tests send"
 
 
 def test_the_envelope_is_read_back_as_it_was_published(topic: str) -> None:
@@ -143,6 +145,7 @@ def test_a_relay_killed_between_acknowledgement_and_deletion_loses_and_inverts_n
     fill_outbox(topic, keys, 1000)
     with transaction.atomic(), connection.cursor() as cursor:
         # Others may read the outbox, and nobody may delete: the relay waits with what Kafka has acknowledged.
+        cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         cursor.execute("LOCK TABLE outbox IN SHARE MODE")
         with manage("relay_events", MUCKARD_RELAY_BATCH_ROWS=str(BATCH), MUCKARD_LEASE_SECONDS="2") as relay:
             _wait_until(lambda: len(everything_in(topic)) >= BATCH // 2)
