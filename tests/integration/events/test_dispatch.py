@@ -1,4 +1,4 @@
-"""The outbox reaches RabbitMQ: commands as Celery tasks, status for all who listen, a row gone only once confirmed."""
+"""The outbox reaches RabbitMQ: commands as Celery tasks, status on its exchange, rows deleted only once confirmed."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""A batch is sent while the one before it is confirmed and the next one is read: in order, once, and all of it."""
+"""A batch is sent while the one before it is confirmed and the next one is read: complete, in order and once."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -36,7 +36,7 @@ def test_a_backlog_of_one_key_leaves_in_order_and_once(small_batches: Dispatcher
 
 
 def test_a_backlog_of_many_keys_leaves_in_order_and_once(small_batches: Dispatcher, rabbitmq: RabbitMQ) -> None:
-    """Of three keys in batches of two, each batch brings one that is still under way."""
+    """With three keys in batches of two, each batch has a key that is still in flight."""
     bots = [uuid4() for _ in range(3)]
     ordered = [order(bots[number % 3]) for number in range(31)]
 

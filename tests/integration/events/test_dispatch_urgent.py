@@ -1,4 +1,4 @@
-"""What the dispatcher reads next: what is urgent first, nothing of a key out of turn, and never the whole outbox."""
+"""The dispatcher's next batch: urgent rows first, each key in order, and without reading the whole outbox."""
 
 from typing import Any
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""Relay and dispatcher are down where messages wait and none leaves, and up while they are idle, slow or parked."""
+"""Relay and dispatcher are down if messages wait and none is sent, and up while they are idle, slow or parked."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -203,7 +203,7 @@ def test_an_idle_dispatcher_is_up(running: Any, rabbitmq: RabbitMQ) -> None:
 
 
 def test_the_look_at_the_oldest_row_reads_the_index_and_no_more() -> None:
-    """Of a long outbox, once a second."""
+    """The query runs once a second, also on a long outbox."""
     prepare_session()
     for transport, index in (("kafka", "outbox_kafka_ready on"), ("rabbitmq", "outbox_rabbitmq on")):
         with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""What is committed reaches Kafka: everything, in the order of its key, and as a CloudEvent."""
+"""Every committed event reaches Kafka as a CloudEvent, in the order of its key."""
 
 import random
 import signal
@@ -57,7 +57,7 @@ def test_a_key_keeps_its_partition_and_the_record_says_the_aggregate(topic: str)
 
 
 def test_order_per_key_is_kept_with_concurrent_publishers(topic: str) -> None:
-    """Transactions that overlap, on keys that they share, while the relay runs."""
+    """Overlapping transactions on shared keys, while the relay runs."""
     keys = sorted(uuid4() for _ in range(6))
     threads = [threading.Thread(target=_publish_at_random, args=(topic, keys, seed)) for seed in range(6)]
     for thread in threads:
@@ -144,14 +144,14 @@ def test_a_relay_killed_between_acknowledgement_and_deletion_loses_and_inverts_n
     keys = [uuid4() for _ in range(7)]
     fill_outbox(topic, keys, 1000)
     with transaction.atomic(), connection.cursor() as cursor:
-        # Others may read the outbox, and nobody may delete: the relay waits with what Kafka has acknowledged.
+        # The lock allows reads and blocks deletes: the relay waits with rows that Kafka has acknowledged.
         cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         cursor.execute("LOCK TABLE outbox IN SHARE MODE")
         with manage("relay_events", MUCKARD_RELAY_BATCH_ROWS=str(BATCH), MUCKARD_LEASE_SECONDS="2") as relay:
             _wait_until(lambda: len(everything_in(topic)) >= BATCH // 2)
             relay.send_signal(signal.SIGKILL)
             relay.wait()
-        # PostgreSQL would go on with the deletion that it was asked for.
+        # PostgreSQL would still run the DELETE of the killed relay.
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
             "AND query LIKE 'DELETE FROM outbox%' AND pid <> pg_backend_pid()"
@@ -243,7 +243,7 @@ def test_a_batch_is_cut_at_its_size_in_bytes(topic: str) -> None:
 
 
 def test_postgresql_that_drops_the_connection_is_waited_for(topic: str) -> None:
-    """The relay is another process; its connections are cut again and again while it works."""
+    """The relay is another process; its connections are cut several times while it works."""
     keys = [uuid4() for _ in range(5)]
     fill_outbox(topic, keys, 1500)
     cuts = 0

@@ -1,4 +1,4 @@
-"""One bad event is given up; a fault of all of them opens the breaker."""
+"""One bad event is set aside; a fault of all events opens the breaker."""
 
 from apps.events.process.circuit_breaker import CircuitBreaker
 

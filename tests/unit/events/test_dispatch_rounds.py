@@ -1,4 +1,4 @@
-"""A batch goes in rounds of one message a key, and a queue that refuses rests a little longer each time."""
+"""A batch goes in rounds of one message a key, and a queue that refuses is paused longer each time."""
 
 from datetime import UTC, datetime
 from itertools import takewhile

@@ -1,4 +1,4 @@
-"""A background process works until it is told to stop, and waits for a database that is gone."""
+"""The run loop steps until a stop is requested, and waits for a database that is down."""
 
 import os
 import signal
