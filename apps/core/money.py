@@ -1,6 +1,5 @@
-"""Amounts of money and of assets: Decimal, always with what they are amounts of."""
+"""Decimal amounts of money and of assets: columns, text and rounding."""
 
-from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from typing import Any
 
@@ -31,26 +30,3 @@ def round_down(value: Decimal, decimals: int) -> Decimal:
 
 def round_up(value: Decimal, decimals: int) -> Decimal:
     return quantize(value, decimals, rounding=ROUND_CEILING)
-
-
-@dataclass(frozen=True, order=False)
-class Money:
-    """An amount of one asset. Sums of different assets are refused."""
-
-    amount: Decimal
-    asset: str
-
-    def __add__(self, other: "Money") -> "Money":
-        self._same(other)
-        return Money(self.amount + other.amount, self.asset)
-
-    def __sub__(self, other: "Money") -> "Money":
-        self._same(other)
-        return Money(self.amount - other.amount, self.asset)
-
-    def _same(self, other: "Money") -> None:
-        if self.asset != other.asset:
-            raise ValueError(f"{self.asset} and {other.asset} cannot be added.")
-
-    def __str__(self) -> str:
-        return f"{plain(self.amount)} {self.asset}"

@@ -1,4 +1,4 @@
-"""The event backbone on the staff site: the audit browser, and what waits or failed. Nothing can be changed here."""
+"""The event backbone on the staff site, read-only: the audit browser, waiting and failed messages, processes."""
 
 import json
 

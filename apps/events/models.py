@@ -1,11 +1,14 @@
-"""The event store and what hangs on it. Tables of this app are written by SQL in the migrations: partitions, the
-append function and the trigger that refuses change are not Django's to make."""
+"""Tables of the event backbone.
+
+The migrations create the unmanaged ones by SQL, because Django cannot express their partitions, the append function and
+the trigger that makes events immutable.
+"""
 
 from django.db import models
 
 
 class StoredEvent(models.Model):
-    """`events.event`: what was published, for ever. Appended by the function events.append_event alone."""
+    """`events.event`, the event store: append-only, written only by the function events.append_event."""
 
     event_id = models.UUIDField(primary_key=True)
     recorded_at = models.DateTimeField()
@@ -28,7 +31,7 @@ class StoredEvent(models.Model):
 
 
 class EventStream(models.Model):
-    """The head of an aggregate's chain: the last number and hash. Its row is the lock that orders the aggregate."""
+    """The last sequence number and hash of an aggregate's hash chain. Locking the row orders the aggregate's events."""
 
     pk = models.CompositePrimaryKey("aggregate_type", "aggregate_id")
     aggregate_type = models.TextField()
@@ -42,7 +45,7 @@ class EventStream(models.Model):
 
 
 class OutboxRow(models.Model):
-    """What is still to be delivered; deleted when the broker has confirmed it."""
+    """A message that waits to be sent; deleted once the broker has confirmed it."""
 
     id = models.BigAutoField(primary_key=True)
     event_id = models.UUIDField()
@@ -62,7 +65,7 @@ class OutboxRow(models.Model):
 
 
 class ParkedKey(models.Model):
-    """A key that no relay may pass: its oldest event cannot be sent, and nothing may overtake it."""
+    """A key whose oldest message cannot be sent; later messages of the key must not overtake it."""
 
     transport = models.TextField()
     key = models.UUIDField()
@@ -77,7 +80,7 @@ class ParkedKey(models.Model):
 
 
 class Lease(models.Model):
-    """Who works on what, until when. `epoch` is the fencing token: it grows with every change of owner."""
+    """Exclusive ownership of a piece of work until `expires_at`. `epoch` is the fencing token: it grows per owner."""
 
     name = models.TextField(primary_key=True)
     owner = models.TextField()
@@ -89,7 +92,7 @@ class Lease(models.Model):
 
 
 class InboxEntry(models.Model):
-    """An event that a consumer has handled, written in the handler's own transaction."""
+    """An event that a consumer has handled, inserted in the handler's transaction."""
 
     pk = models.CompositePrimaryKey("consumer", "event_id")
     consumer = models.TextField()
@@ -101,7 +104,7 @@ class InboxEntry(models.Model):
 
 
 class DeadLetter(models.Model):
-    """An event that a consumer could not handle, and every later one of the same key, in order."""
+    """An event that a consumer could not handle, or a later event of the same key that waits behind it."""
 
     class Reason(models.TextChoices):
         FAILED = "failed"
@@ -130,7 +133,7 @@ class DeadLetter(models.Model):
 
 
 class CommandExecution(models.Model):
-    """A command's run: claimed by one worker at a time, done once however often the broker delivers it."""
+    """The execution of a command: one worker at a time, done once however often it is delivered."""
 
     class State(models.TextChoices):
         RUNNING = "running"
@@ -156,7 +159,7 @@ class CommandExecution(models.Model):
 
 
 class ProcessHeartbeat(models.Model):
-    """A background process lives, and what it sees of its broker: readiness reads this, and never asks the broker."""
+    """The last sign of life of a process and the state of its broker. Readiness reads this table, not the broker."""
 
     name = models.TextField(primary_key=True)
     host = models.TextField()

@@ -1,4 +1,4 @@
-"""What auditors and operators did with the event log itself."""
+"""Events about the event log itself: replays, exports, redrives, releases and restores."""
 
 from datetime import datetime
 from typing import Any

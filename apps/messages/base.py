@@ -1,6 +1,6 @@
-"""The base of everything that is published: a class declares what a message is called, where it goes and what it says.
+"""Base classes of all messages. A message class declares its name, destination and key, and its fields are the payload.
 
-Adding a message is adding a class in this package. Its keyword arguments are the declaration; its fields, the payload.
+To add a message, add a class in this package; its keyword arguments are the declaration.
 """
 
 import zlib
@@ -17,8 +17,8 @@ from apps.core.errors import PlatformError
 # Intermediaries must forward events of this size (CloudEvents 1.0, "Size Limits").
 MAX_PAYLOAD_BYTES = 64 * 1024
 
-# Keys are spread over this many slots; relays and dispatchers share the work by slot. Never change it: order per key
-# rests on it.
+# Keys are spread over this many slots, and relays and dispatchers share the work by slot. Never change the number: a
+# key that changes its slot may be sent by two processes at once, out of order.
 SLOTS = 64
 
 
@@ -28,14 +28,14 @@ class Transport(StrEnum):
 
 
 class Priority(StrEnum):
-    """High-priority queues have workers of their own, so that a flood of normal messages cannot delay them."""
+    """High-priority queues have separate workers, so that a flood of normal messages cannot delay them."""
 
     NORMAL = "normal"
     HIGH = "high"
 
     @property
     def suffix(self) -> str:
-        """What a name that each priority has of its own ends in; nothing where it is normal."""
+        """Suffix of names that exist once per priority; empty for normal priority."""
         return "" if self is Priority.NORMAL else f".{self}"
 
 
@@ -45,7 +45,7 @@ class UnknownMessage(PlatformError):
 
 
 class InvalidPayload(PlatformError):
-    """A payload does not fit its class, or is larger than 64 KiB."""
+    """A payload does not match its class, or is larger than 64 KiB."""
 
     code = "invalid_payload"
     http_status = 500
@@ -57,11 +57,11 @@ class DuplicateMessage(TypeError):
 
 @dataclass(frozen=True)
 class Declaration:
-    """What a message class says about itself.
+    """The declaration of a message class.
 
-    `destination` is a topic for Kafka and a queue for RabbitMQ; `key_field` names the payload field that holds the
-    aggregate's id, by which messages are partitioned and ordered. `journal` names the topic that keeps a command or a
-    status message for auditors, beside the events of the same aggregate.
+    `destination` is a topic for Kafka and a queue for RabbitMQ. `key_field` is the payload field with the aggregate's
+    id; messages are partitioned and ordered by it. `journal` is the Kafka topic that also receives a command or status
+    message, for auditors, in order with the events of the same aggregate.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Declaration:
 
     @property
     def topic(self) -> str | None:
-        """The Kafka topic that holds the message, if any."""
+        """The Kafka topic that the message is sent to, if any."""
         return self.destination if self.transport is Transport.KAFKA else self.journal
 
 
@@ -83,7 +83,7 @@ _catalogue: dict[tuple[str, int], type["Message"]] = {}
 
 
 class Message(BaseModel):
-    """A payload. Immutable, strictly typed, and without personal data: what is published is kept for ever."""
+    """A payload: immutable, strictly typed and without personal data, because published messages are never deleted."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_timedelta="iso8601")
 
@@ -107,9 +107,9 @@ class Message(BaseModel):
         return key
 
     def canonical_bytes(self) -> bytes:
-        """The payload as RFC 8785 canonical JSON: the very bytes that are hashed, stored and sent.
+        """The payload as RFC 8785 canonical JSON. Exactly these bytes are hashed, stored and sent.
 
-        Raises InvalidPayload where they are more than 64 KiB.
+        Raises InvalidPayload if they are more than 64 KiB.
         """
         payload: bytes = rfc8785.dumps(self.model_dump(mode="json"))
         if len(payload) > MAX_PAYLOAD_BYTES:
@@ -127,7 +127,7 @@ class Message(BaseModel):
 
 
 class Event(Message):
-    """Something that happened. Goes to a Kafka topic, where it is kept for 90 days and can be replayed."""
+    """Something that happened. Sent to a Kafka topic, kept there for 90 days, and replayable."""
 
     def __init_subclass__(cls, *, name: str, topic: str, aggregate: str, key: str, version: int = 1) -> None:
         super().__init_subclass__()
@@ -135,7 +135,7 @@ class Event(Message):
 
 
 class Command(Message):
-    """Something to be done, once. Goes to a RabbitMQ queue of its own name and runs as the Celery task of that name."""
+    """Something to be done once. Sent to the RabbitMQ queue of its name and run as the Celery task of that name."""
 
     command_id: UUID
 
@@ -154,7 +154,7 @@ class Command(Message):
 
 
 class Status(Message):
-    """News for whoever listens. Goes to a topic exchange; the queue of its own name is bound for the kraken service."""
+    """A notification. Sent to the topic exchange; the kraken service reads the queue of the same name."""
 
     def __init_subclass__(
         cls,
@@ -171,10 +171,10 @@ class Status(Message):
 
 
 class WakeUp(Message):
-    """A nudge from one background process to the workers: straight to its queue, never stored, and worthless soon.
+    """A short-lived message that wakes the workers: sent straight to its queue by a process, never stored.
 
-    It announces no state and decides nothing alone: a lost one is replaced by the next. Everything else is an Event,
-    a Command or a Status.
+    It carries no state and triggers no decision by itself, and a lost one is replaced by the next. Everything else is
+    an Event, a Command or a Status.
     """
 
     def __init_subclass__(cls, *, name: str, aggregate: str, key: str, version: int = 1) -> None:
@@ -183,7 +183,7 @@ class WakeUp(Message):
 
 
 def message_class(name: str, version: int = 1) -> type[Message]:
-    """The class of a published message. Raises UnknownMessage."""
+    """The class of a message name and version. Raises UnknownMessage."""
     try:
         return _catalogue[name, version]
     except KeyError:
@@ -191,7 +191,7 @@ def message_class(name: str, version: int = 1) -> type[Message]:
 
 
 def all_messages() -> list[type[Message]]:
-    """Every message of the catalogue, by name and version."""
+    """Every message class, ordered by name and version."""
     return [_catalogue[identity] for identity in sorted(_catalogue)]
 
 

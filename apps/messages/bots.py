@@ -1,4 +1,4 @@
-"""Commands to bots, and what the bot service says of them."""
+"""Commands to bots, and the status messages of the bot service."""
 
 from datetime import datetime
 from decimal import Decimal

@@ -1,8 +1,8 @@
-"""An envelope as a CloudEvent 1.0: in the headers of a Kafka record (binary mode), or whole as JSON.
+"""Envelopes as CloudEvents 1.0: read from the headers of a Kafka record (binary mode), or written and read as JSON.
 
 The mapping is that of the Kafka protocol binding
 (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md), with the extensions
-`sequence`, `partitionkey`, `traceparent`, `recordedtime`, `correlationid` and `causationid`, and two of our own:
+`sequence`, `partitionkey`, `traceparent`, `recordedtime`, `correlationid` and `causationid`, and two of this platform:
 `schemaversion` and `userid`.
 """
 
@@ -20,12 +20,12 @@ from apps.messages.envelope import Envelope
 
 Headers = list[tuple[str, bytes]]
 
-# Sequences compare as text, so they are padded to the digits of the largest.
+# Sequence numbers are padded to the digits of the largest, because consumers compare them as text.
 SEQUENCE_DIGITS = 20
 
 
 class MalformedEvent(PlatformError):
-    """A record that none of our publishers can have written."""
+    """A record or JSON document that is not an event of this platform."""
 
     code = "malformed_event"
     http_status = 500
@@ -33,7 +33,7 @@ class MalformedEvent(PlatformError):
 
 @cache
 def schema_attributes(event_type: str, schema_version: int) -> Headers:
-    """The headers that all events of one shape share."""
+    """The headers that are the same for all events of one type and version."""
     return [
         ("ce_specversion", b"1.0"),
         ("content-type", b"application/json"),
@@ -43,34 +43,8 @@ def schema_attributes(event_type: str, schema_version: int) -> Headers:
     ]
 
 
-def kafka_headers(envelope: Envelope, *, recorded_at: datetime | None = None) -> Headers:
-    """The headers of the record whose value is the envelope's payload."""
-    traceparent = envelope.traceparent.encode()
-    headers = [
-        *schema_attributes(envelope.event_type, envelope.schema_version),
-        ("ce_id", str(envelope.event_id).encode()),
-        ("ce_source", envelope.source.encode()),
-        ("ce_time", timestamp(envelope.occurred_at).encode()),
-        ("ce_sequence", b"%020d" % envelope.aggregate_seq),
-        ("ce_partitionkey", str(envelope.aggregate_id).encode()),
-        ("ce_correlationid", str(envelope.correlation_id).encode()),
-        ("ce_traceparent", traceparent),
-        # The same again for tracers, which know the W3C header alone.
-        ("traceparent", traceparent),
-    ]
-    if recorded_at is not None:
-        headers.append(("ce_recordedtime", timestamp(recorded_at).encode()))
-    if envelope.causation_id is not None:
-        headers.append(("ce_causationid", str(envelope.causation_id).encode()))
-    if envelope.user_id is not None:
-        headers.append(("ce_userid", str(envelope.user_id).encode()))
-    if envelope.replay_id is not None:
-        headers.append(("ce_replayid", str(envelope.replay_id).encode()))
-    return headers
-
-
 def from_kafka(headers: Iterable[tuple[str, bytes]], value: bytes | None) -> Envelope:
-    """The envelope of a record. Raises MalformedEvent."""
+    """The envelope of a Kafka record. The relay writes the headers (`outbox/relay/query.py`). Raises MalformedEvent."""
     attributes = {name[3:]: content for name, content in headers if name.startswith("ce_")}
     try:
         return _envelope({name: content.decode() for name, content in attributes.items()}, bytes(value or b""))
@@ -79,7 +53,7 @@ def from_kafka(headers: Iterable[tuple[str, bytes]], value: bytes | None) -> Env
 
 
 def to_json(envelope: Envelope) -> dict[str, Any]:
-    """The event in CloudEvents' JSON format. Raises MalformedEvent where the payload is not JSON."""
+    """The event in CloudEvents' JSON format. Raises MalformedEvent if the payload is not JSON."""
     event: dict[str, Any] = {
         "specversion": "1.0",
         "id": str(envelope.event_id),
@@ -109,7 +83,7 @@ def to_json(envelope: Envelope) -> dict[str, Any]:
 
 
 def from_json(event: dict[str, Any]) -> Envelope:
-    """The envelope of an event in JSON format; its payload is canonical again, byte for byte. Raises MalformedEvent."""
+    """The envelope of an event in JSON format, with its payload in canonical bytes. Raises MalformedEvent."""
     try:
         return _envelope(event, rfc8785.dumps(event["data"]))
     except (KeyError, ValueError, TypeError, AttributeError) as error:

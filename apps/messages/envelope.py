@@ -1,4 +1,4 @@
-"""A published message with all that is known of it besides its payload."""
+"""Envelope: a published message with its metadata."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,7 @@ from apps.messages.base import Message, message_class
 
 @dataclass(frozen=True)
 class Envelope:
-    """One row of the event store, or the same event as a consumer receives it. Times are UTC."""
+    """A row of the event store, or the same event as a consumer receives it. Times are in UTC."""
 
     event_id: UUID
     event_type: str
@@ -27,7 +27,7 @@ class Envelope:
 
     @property
     def source(self) -> str:
-        """CloudEvents `source`: the aggregate, so that `sequence` is unique within it."""
+        """CloudEvents `source`: the aggregate, within which `sequence` is unique."""
         return f"/{self.aggregate_type}/{self.aggregate_id}"
 
     @property

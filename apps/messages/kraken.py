@@ -1,4 +1,4 @@
-"""Events and alerts of exchange keys. Never a key or a secret: a label, rights and dates."""
+"""Events and alerts about exchange keys. They contain permissions and dates, never a key or a secret."""
 
 from datetime import datetime
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""The Kafka topics. Names and partition counts are fixed: a key's partition must never change."""
+"""The Kafka topics. Partition counts never change, because they decide a key's partition and so its order."""
 
 from dataclasses import dataclass
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What bots did with money. Amounts are decimal strings in the asset that their name says."""
+"""Events about trades. Amounts are decimal strings in the asset that the field's name or the docstring gives."""
 
 from datetime import datetime
 from decimal import Decimal

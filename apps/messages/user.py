@@ -1,4 +1,4 @@
-"""Events of accounts and onboarding. No name or address: what is published is kept for ever."""
+"""Events about accounts and onboarding. They contain no name or address, because events are never deleted."""
 
 from datetime import datetime
 from typing import Literal

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from apps.events.brokers.rabbitmq.connection import BrokerUnavailable
 from apps.events.brokers.rabbitmq.wake_ups import SignalSender
+from apps.events.process.backoff import Backoff
 from apps.events.process.heartbeats import beat
 from apps.events.process.progress import Progress, ProgressWatch
 from apps.messages.base import WakeUp
@@ -22,9 +23,6 @@ log = structlog.get_logger(__name__)
 NAME = "scheduler"
 POLL_SECONDS = 0.1
 KEEP_ALIVE_SECONDS = 1.0
-
-# Backoff while the broker is unavailable, in seconds: doubled after each failure, up to the maximum.
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 5.0
 
 
 class Scheduler:
@@ -43,7 +41,7 @@ class Scheduler:
         self._sender = sender or SignalSender(NAME)
         self._clock = clock
         self._monotonic = monotonic
-        self._failures = 0
+        self._backoff = Backoff()
         self._heard_at = 0.0
         progress = Progress(NAME, what="tick", done="scheduled")
         self._watch = ProgressWatch(progress, lambda: ticks_backlog(now=clock()), clock=monotonic)
@@ -55,9 +53,8 @@ class Scheduler:
             sent = self._send_due()
         except BrokerUnavailable as error:
             return self._pause(error)
-        if self._failures:
-            log.info("broker_available_again", after_failed_tries=self._failures)
-            self._failures = 0
+        if failures := self._backoff.succeeded():
+            log.info("broker_available_again", after_failed_tries=failures)
         beat(NAME, *self._watch.standing())
         return 0.0 if sent else POLL_SECONDS
 
@@ -78,13 +75,12 @@ class Scheduler:
 
     def _keep_alive(self) -> None:
         """Checks the connection before runs are taken: while the broker is unavailable, they stay due."""
-        if self._failures or self._monotonic() - self._heard_at > KEEP_ALIVE_SECONDS:
+        if self._backoff.failures or self._monotonic() - self._heard_at > KEEP_ALIVE_SECONDS:
             self._sender.keep_alive()
             self._heard_at = self._monotonic()
 
     def _pause(self, error: BrokerUnavailable) -> float:
-        seconds: float = min(FIRST_PAUSE_SECONDS * 2.0**self._failures, LONGEST_PAUSE_SECONDS)
-        self._failures = min(self._failures + 1, 10)
+        seconds = self._backoff.failed()
         log.warning("broker_unavailable", effect="runs stay due", reason=error.message, next_try_in_seconds=seconds)
         beat(NAME, "down", error.message)
         return seconds

@@ -25,7 +25,8 @@ from apps.events.brokers.topology import rabbitmq as topology
 from apps.events.models import CommandExecution
 from apps.events.outbox.dispatcher import query
 from apps.events.outbox.dispatcher.dispatcher import Dispatcher
-from apps.events.process.worker_command import garbage_collection_of_what_comes
+from apps.events.outbox.rows import FetchSpec
+from apps.events.process.worker_command import frozen_startup_objects
 from apps.events.store.publish import dispatch
 from apps.messages.bots import StopBot
 from tests.brokers import RabbitMQ, eventually, rabbitmq_rows
@@ -68,7 +69,7 @@ def test_dispatcher_beside_kombu_and_celery(rabbitmq: RabbitMQ) -> None:
     figures: dict[str, list[float]] = {}
     for _ in range(ROUNDS):
         order([uuid4() for _ in range(1000)], COMMANDS)
-        batch = query.next_rows(query.Wanted(frozenset((slot, 1) for slot in range(64)), limit=ONE_BY_ONE))
+        batch = query.next_rows(FetchSpec(frozenset((slot, 1) for slot in range(64)), limit=ONE_BY_ONE))
         payloads = [orjson.loads(row.envelope.payload) for row in batch if row.envelope]
         yardsticks: dict[str, Callable[[], None]] = {
             "kombu, unconfirmed": partial(kombu, rabbitmq.url, payloads, confirm=False),
@@ -158,7 +159,7 @@ def test_from_commit_to_the_start_of_the_run(rabbitmq: RabbitMQ, tmp_path: Path)
 def drain_outbox() -> None:
     dispatcher = Dispatcher()
     try:
-        with garbage_collection_of_what_comes():
+        with frozen_startup_objects():
             while rabbitmq_rows().exists():
                 dispatcher.step()
     finally:

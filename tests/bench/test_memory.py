@@ -60,7 +60,7 @@ def watch(
     processes = Processes(folder)
     print()
     try:
-        process = psutil.Process(processes.manage(command, until="Leases taken").pid)
+        process = psutil.Process(processes.manage(command, until="leases_taken").pid)
         looks = []
         for number in range(1, SERVINGS + 1):
             serve()

@@ -19,10 +19,9 @@ from django.db import connection
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from apps.events.models import OutboxRow
-from apps.events.outbox.relay import query
 from apps.events.outbox.relay.relay import Relay
 from apps.messages.base import slot_of
-from tests.integration.events.relay_helpers import manage
+from tests.integration.events.relay_helpers import manage, next_records
 from tests.kafka_broker import everything_in, fill_outbox, outbox_count, topic
 
 __all__ = ["topic"]
@@ -90,7 +89,7 @@ def test_from_commit_to_acknowledgement(topic: str) -> None:
 
 
 def _bare_rate(topic: str) -> float:
-    records = query.next_records(slots=range(64), limit=EVENTS)
+    records = next_records(limit=EVENTS)
     producer: Any = KafkaProducer(
         bootstrap_servers=list(settings.ENVIRONMENT.kafka_bootstrap_servers),
         api_version=(3, 9),
@@ -114,7 +113,7 @@ def _bare_rate(topic: str) -> float:
 
 def _relay_rate(topic: str) -> float:
     relay = Relay()
-    producer = relay._producer_made()
+    producer = relay._window.producer
     assert producer.knows(topic, seconds=10)
     relay._keep_leases()
     try:

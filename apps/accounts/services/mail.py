@@ -9,6 +9,7 @@ from django.db import transaction
 from apps.accounts.mail_templates import TEXTS
 from apps.accounts.models import OneTimeToken, OutgoingMail, User
 from apps.accounts.services.one_time_tokens import LIFETIMES, token_issue
+from apps.events.process.backoff import delay_seconds
 
 log = structlog.get_logger(__name__)
 
@@ -78,8 +79,8 @@ def _claim(now: datetime) -> OutgoingMail | None:
 
 def back_off(attempts: int) -> timedelta:
     """From an attempt, the first being 1, to the next."""
-    pause: timedelta = min(CLAIM * 2 ** (attempts - 1), LONGEST_BACK_OFF)
-    return pause
+    seconds = delay_seconds(attempts, first_seconds=CLAIM.total_seconds(), max_seconds=LONGEST_BACK_OFF.total_seconds())
+    return timedelta(seconds=seconds)
 
 
 def _compose(row: OutgoingMail, now: datetime) -> EmailMessage | None:

@@ -15,6 +15,7 @@ from apps.events.consumers.delivery import deliver
 from apps.events.consumers.registry import groups, handlers_for
 from apps.events.consumers.retry_policy import Result
 from apps.events.process import heartbeats
+from apps.events.process.backoff import Backoff
 from apps.events.process.run_loop import DATABASE_ERRORS
 from apps.messages.base import Priority, Status, message_class
 
@@ -22,8 +23,6 @@ logger = structlog.get_logger(__name__)
 
 HEARTBEAT = "status-consumer"
 IDLE_SECONDS = 0.25
-FIRST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 5.0
 NORMAL_PREFETCH = 20
 HIGH_PREFETCH = 50
 
@@ -42,7 +41,7 @@ class StatusConsumer:
         self.queues = [queue for lane in lanes for queue in lane.queues]
         self._reader = QueueReader("status-consumer", [lane for lane in lanes if lane.queues])
         self._watch = ReaderWatch(HEARTBEAT, self._reader)
-        self._failures = 0
+        self._backoff = Backoff()
 
     def step(self) -> float:
         """Handles one message. Returns the seconds to wait before the next step. Raises DatabaseError."""
@@ -53,7 +52,7 @@ class StatusConsumer:
             standing = self._watch.standing()
         except BrokerUnavailable as error:
             return self._pause(str(error))
-        self._failures = 0
+        self._backoff.succeeded()
         heartbeats.beat(HEARTBEAT, *standing)
         return 0.0
 
@@ -79,8 +78,7 @@ class StatusConsumer:
             self._reader.ack([message])
 
     def _pause(self, reason: str) -> float:
-        seconds = min(FIRST_PAUSE_SECONDS * 2.0**self._failures, LONGEST_PAUSE_SECONDS)
-        self._failures = min(self._failures + 1, 10)
+        seconds = self._backoff.failed()
         logger.warning("status_paused", reason=reason, next_try_in_seconds=seconds)
         heartbeats.beat(HEARTBEAT, "down", reason)
         return seconds

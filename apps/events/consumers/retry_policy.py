@@ -13,7 +13,7 @@ from apps.events.consumers.delivery import batch_handler_of, deliver, deliver_ba
 from apps.events.consumers.inbound import Arrival
 from apps.events.consumers.partition import ATTEMPTS
 from apps.events.consumers.registry import BatchHandler, handlers_for
-from apps.events.process.circuit_breaker import Breaker
+from apps.events.process.circuit_breaker import CircuitBreaker
 from apps.events.process.run_loop import DATABASE_ERRORS, is_conflict
 from apps.messages.base import InvalidPayload, Transport, UnknownMessage
 from apps.messages.envelope import Envelope
@@ -44,7 +44,7 @@ class Handling:
 
     def __init__(self, group: str) -> None:
         self.group = group
-        self.breaker = Breaker()
+        self.breaker = CircuitBreaker()
         self._blocked: set[UUID] = set()
 
     def look_up(self, arrivals: list[Arrival]) -> None:

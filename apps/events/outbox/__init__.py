@@ -1,1 +1,1 @@
-"""What relay and dispatcher share of the outbox: reading it fast, what may pass, and what to tell of it."""
+"""The transactional outbox: relay and dispatcher send its rows to Kafka and RabbitMQ."""

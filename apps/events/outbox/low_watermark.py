@@ -1,17 +1,20 @@
-"""The row below which nothing is left to send, so that relay and dispatcher need not walk past what was deleted.
+"""Low watermark of the outbox: every row at or below it has left the outbox or is parked.
 
-While anything keeps PostgreSQL from cleaning up (a backup, a long report), deleted rows stay in the index: after an
-hour of a busy outbox each fetch would read millions of them. The floor must never pass a row that a transaction has
-numbered and not committed yet. A transaction takes its id before it draws a row's number, so once every transaction
-that was open when a number was the highest has ended, no lower number can appear any more.
+Fetches start above it. Otherwise each fetch would read the index entries of deleted rows. They stay while a backup or
+a long report keeps PostgreSQL from removing them: millions after a busy hour.
+
+The watermark must not pass a row whose transaction has drawn its id and has not committed. A transaction takes its
+transaction id before it draws a row id. So when every transaction that was open at the time of a highest row id has
+ended, no lower row id can appear.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from django.db import connection
 
-# From nothing again, in case: a row that was missed would be late then, and not lost.
+# The watermark restarts from 0 at this interval: a row that it passed by mistake would be late, not lost.
 SECONDS_BETWEEN_RESETS = 300.0
 
 _SNAPSHOT = """
@@ -25,38 +28,42 @@ SELECT min(id) FROM outbox
 
 @dataclass(frozen=True)
 class _Candidate:
-    """The highest number that was seen, and the first transaction id after all that were open then."""
+    """A row id that may become the watermark, and the first transaction id that was not in use when it was seen."""
 
-    number: int
+    row_id: int
     next_transaction: int
 
 
-class Floor:
-    """`value` is below every row that is or can become visible."""
+class LowWatermark:
+    """The watermark of one transport, in one process: `value` is below every row that is or can become visible."""
 
-    def __init__(self, transport: str) -> None:
+    def __init__(self, transport: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.value = 0
         self._transport = transport
+        self._clock = clock
         self._candidate: _Candidate | None = None
-        self._reset_at = time.monotonic()
+        self._reset_at = clock()
 
     def reset(self) -> None:
-        """Rows far below come back: a parked key was released."""
+        """Restarts from 0, because rows below may have become visible: a parked key was released."""
         self.value = 0
         self._candidate = None
-        self._reset_at = time.monotonic()
+        self._reset_at = self._clock()
 
-    def raise_if_safe(self, *, highest: int) -> None:
-        """Call it once a second or so, with the highest row that was fetched so far. Raises DatabaseError."""
-        if time.monotonic() - self._reset_at > SECONDS_BETWEEN_RESETS:
+    def advance(self, *, highest: int) -> None:
+        """Advances as far as is safe. `highest` is the highest row id fetched so far.
+
+        Call it about once a second. Raises DatabaseError.
+        """
+        if self._clock() - self._reset_at > SECONDS_BETWEEN_RESETS:
             self.reset()
         with connection.cursor() as cursor:
             cursor.execute(_SNAPSHOT)
             oldest_transaction, next_transaction = cursor.fetchone()
             if self._candidate is not None and oldest_transaction >= self._candidate.next_transaction:
-                cursor.execute(_OLDEST, [self._transport, self.value, self._candidate.number])
+                cursor.execute(_OLDEST, [self._transport, self.value, self._candidate.row_id])
                 (oldest,) = cursor.fetchone()
-                self.value = self._candidate.number if oldest is None else oldest - 1
+                self.value = self._candidate.row_id if oldest is None else oldest - 1
                 self._candidate = None
         if self._candidate is None and highest > self.value:
             self._candidate = _Candidate(highest, next_transaction)

@@ -1,7 +1,7 @@
-"""What relay and dispatcher tell Prometheus of the outbox; each of its own transport."""
+"""Prometheus metrics of the outbox; relay and dispatcher set those of their own transport."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from django.db import connection
 from prometheus_client import Counter, Gauge
@@ -18,7 +18,7 @@ max_key_depth = Gauge(
 )
 parked_keys = Gauge("outbox_parked_keys", "Keys that are parked now.", ["transport"])
 
-SECONDS_BETWEEN_LOOKS = 10.0
+SECONDS_BETWEEN_COUNTS = 10.0
 
 _PENDING = """
 SELECT slot, count(*), extract(epoch FROM now() - min(created_at)) FROM outbox
@@ -33,30 +33,31 @@ SELECT coalesce(max(depth), 0) FROM (
 """
 
 
-class OutboxLook:
-    """Counts the outbox from time to time: counting a long one is work."""
+class OutboxStats:
+    """Counts the waiting rows every 10 s, because counting a long outbox is expensive. `clock` is monotonic."""
 
-    def __init__(self, transport: str) -> None:
+    def __init__(self, transport: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._transport = transport
-        self._looked_at = float("-inf")
+        self._clock = clock
+        self._counted_at = float("-inf")
         self._waiting: dict[int, int] = {}
 
     def waiting(self, slots: Iterable[int]) -> int:
-        """How many messages of these slots waited at the last look."""
+        """How many messages of these slots waited at the last count."""
         return sum(self._waiting.get(slot, 0) for slot in slots)
 
-    def look(self, *, floor: int) -> None:
-        """Counts what lies above the floor. Raises DatabaseError."""
-        if time.monotonic() - self._looked_at < SECONDS_BETWEEN_LOOKS:
+    def update(self, *, low_watermark: int) -> None:
+        """Counts the rows above the low watermark, if that is due. Raises DatabaseError."""
+        if self._clock() - self._counted_at < SECONDS_BETWEEN_COUNTS:
             return
-        self._looked_at = time.monotonic()
+        self._counted_at = self._clock()
         with connection.cursor() as cursor:
-            cursor.execute(_PENDING, [self._transport, floor])
+            cursor.execute(_PENDING, [self._transport, low_watermark])
             rows = cursor.fetchall()
             self._waiting = {slot: count for slot, count, _ in rows}
             pending.clear()
             for slot, count, _ in rows:
                 pending.labels(self._transport, slot).set(count)
             oldest_age.labels(self._transport).set(max((float(age) for _, _, age in rows), default=0.0))
-            cursor.execute(_DEPTH, [self._transport, floor])
+            cursor.execute(_DEPTH, [self._transport, low_watermark])
             max_key_depth.labels(self._transport).set(cursor.fetchone()[0])

@@ -1,5 +1,4 @@
-"""Keys that no relay and no dispatcher may pass: their oldest message cannot be sent, and nothing of the same key may
-overtake it."""
+"""Parked keys. The oldest message of such a key cannot be sent, and later messages of the key must not overtake it."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,8 +21,8 @@ VALUES (%s, %s, %s, %s, %s, now()) ON CONFLICT (transport, key) DO NOTHING
 """
 _NOTE = "UPDATE outbox SET attempts = attempts + 1, last_error = %s WHERE id = %s"
 
-# Rows of a parked key leave what is read. The parked keys are locked: a release that runs at the same time either
-# comes first, and then they are not here, or waits and frees these rows as well.
+# Rows of parked keys are hidden from the fetch. The parked keys are locked: a concurrent release either committed
+# first, and its keys are not found here, or it waits and makes these rows visible again.
 _HOLD = """
 WITH parked AS MATERIALIZED (SELECT key FROM parked_key WHERE transport = %(transport)s ORDER BY key FOR SHARE)
 UPDATE outbox SET next_attempt_at = 'infinity' FROM parked
@@ -35,7 +34,7 @@ _SKIP = "DELETE FROM outbox WHERE transport = ANY(%s) AND key = %s AND event_id 
 
 @dataclass(frozen=True)
 class Poison:
-    """A row that can never be sent as it is: `reason` for programs, `detail` for a person."""
+    """A row that can never be sent as it is. `reason` is for programs, `detail` for a person."""
 
     row_id: int
     key: UUID
@@ -47,15 +46,15 @@ class Poison:
 
 
 def park(poison: Poison, *, transport: str) -> None:
-    """Parks the key of a message that cannot be sent, with all that follows it. Raises DatabaseError."""
+    """Parks the key of a message that cannot be sent, and hides all rows of the key. Raises DatabaseError."""
     why = f"{poison.reason}: {poison.detail}"
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_PARK, [transport, poison.key, poison.event_id, poison.event_type, why])
         cursor.execute(_NOTE, [poison.detail[:500], poison.row_id])
         cursor.execute(_HOLD, {"transport": transport})
     logger.error(
-        "A message cannot be sent: its key is parked, and everything later of the key waits behind it. Remove the "
-        "cause, then release the key.",
+        "key_parked",
+        advice="Everything later of the key waits behind this message. Remove the cause, then release the key.",
         command=f"manage.py parked_keys release {poison.key}",
         transport=transport,
         key=str(poison.key),
@@ -68,7 +67,7 @@ def park(poison: Poison, *, transport: str) -> None:
 
 
 def parked_keys(transport: str) -> set[UUID]:
-    """The parked keys; rows that came for them since leave the sender's sight. Raises DatabaseError."""
+    """The parked keys. Hides rows that were added for them since the last call. Raises DatabaseError."""
     keys = set(ParkedKey.objects.filter(transport=transport).values_list("key", flat=True))
     if keys:
         with connection.cursor() as cursor:
@@ -77,7 +76,7 @@ def parked_keys(transport: str) -> set[UUID]:
 
 
 def waiting_rows() -> dict[tuple[str, UUID], int]:
-    """How many messages wait for each parked transport and key."""
+    """How many messages wait, by parked transport and key."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT p.transport, p.key, count(o.id) FROM parked_key p "
@@ -88,8 +87,10 @@ def waiting_rows() -> dict[tuple[str, UUID], int]:
 
 @transaction.atomic
 def release(key: UUID, *, operator: str, now: datetime, without: UUID | None = None) -> int:
-    """Lets the key's messages go, oldest first; returns how many. `without` names one that is left out for good: it
-    stays in the event store, and nobody is ever sent it. The release is an event itself. Raises NotFound.
+    """Releases a parked key: its messages are sent, oldest first. Returns how many.
+
+    `without` names a message that is removed from the outbox and never sent; it stays in the event store. The release
+    is itself published as an event. Raises NotFound.
     """
     parked = ParkedKey.objects.filter(key=key)
     transports = sorted(parked.select_for_update().values_list("transport", flat=True))
@@ -115,5 +116,5 @@ def release(key: UUID, *, operator: str, now: datetime, without: UUID | None = N
         ),
         now=now,
     )
-    logger.warning("A parked key is released.", key=str(key), messages=freed, without=str(without) if without else None)
+    logger.warning("parked_key_released", key=str(key), messages=freed, without=str(without) if without else None)
     return freed

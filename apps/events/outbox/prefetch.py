@@ -1,4 +1,4 @@
-"""Fetches what is next in the outbox while the last of it is being sent: PostgreSQL works while a broker does."""
+"""Prefetch: the next rows are read from PostgreSQL while the broker works on the current batch."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -8,54 +8,54 @@ from django.db import connection
 
 from apps.events.process.run_loop import DATABASE_ERRORS
 
-W = TypeVar("W")
+S = TypeVar("S")
 R = TypeVar("R")
 
 
-class Prefetcher(Generic[W, R]):
-    """One thread with a connection of its own to PostgreSQL; made when it is first needed. `fetch` runs in it."""
+class Prefetcher(Generic[S, R]):
+    """Runs `fetch` in one thread with its own connection to PostgreSQL. The thread is started when first needed."""
 
-    def __init__(self, fetch: Callable[[W], R], *, name: str) -> None:
+    def __init__(self, fetch: Callable[[S], R], *, name: str) -> None:
         self._fetch = fetch
         self._name = name
         self._thread: ThreadPoolExecutor | None = None
-        self._coming: tuple[W, Future[R]] | None = None
+        self._pending: tuple[S, Future[R]] | None = None
 
-    def start(self, wanted: W) -> None:
-        """Begins to fetch. The answer to an earlier start is forgotten."""
+    def start(self, spec: S) -> None:
+        """Starts a fetch. The result of an earlier one is dropped."""
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix=self._name)
-        self._coming = wanted, self._thread.submit(self._run, wanted)
+        self._pending = spec, self._thread.submit(self._run, spec)
 
-    def take(self, is_still_wanted: Callable[[W], bool]) -> R | None:
-        """What was fetched ahead, where it is still what is wanted; else None, and the caller fetches it.
+    def take(self, is_valid: Callable[[S], bool]) -> R | None:
+        """The prefetched result if its spec is still valid; otherwise None, and the caller fetches by itself.
 
-        None too where the thread's connection was lost, perhaps long ago: the caller's own may well be there.
+        Also None if the thread lost its connection, possibly long ago: the caller's own connection may work.
         """
-        coming = self._coming
+        pending = self._pending
         self.forget()
-        if coming is None or not is_still_wanted(coming[0]):
+        if pending is None or not is_valid(pending[0]):
             return None
         try:
-            return coming[1].result()
+            return pending[1].result()
         except DATABASE_ERRORS:
             return None
 
     def forget(self) -> None:
-        """What was fetched must not be sent: something before it was not."""
-        self._coming = None
+        """Drops the prefetched rows: rows before them were not sent."""
+        self._pending = None
 
     def close(self) -> None:
         self.forget()
         if self._thread is not None:
-            # In the thread: its connection, not the caller's.
+            # Submitted, because `connection` is per thread: this closes the thread's, not the caller's.
             self._thread.submit(connection.close)
             self._thread.shutdown()
             self._thread = None
 
-    def _run(self, wanted: W) -> R:
+    def _run(self, spec: S) -> R:
         try:
-            return self._fetch(wanted)
+            return self._fetch(spec)
         except DATABASE_ERRORS:
             connection.close()
             raise

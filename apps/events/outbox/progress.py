@@ -1,16 +1,16 @@
-"""Whether a relay or dispatcher makes progress: the oldest row of the outbox has to leave."""
+"""Progress of a relay or dispatcher: the oldest row of the outbox must leave it."""
 
 from collections.abc import Callable, Collection
 
 from django.db import connection
 
-from apps.events.outbox.admission import Gate
-from apps.events.outbox.low_watermark import Floor
-from apps.events.outbox.metrics import OutboxLook
+from apps.events.outbox.admission import Admission
+from apps.events.outbox.low_watermark import LowWatermark
+from apps.events.outbox.metrics import OutboxStats
 from apps.events.outbox.rows import prepare_session
 from apps.events.process.progress import Backlog, Progress, ProgressWatch, Standing
 
-# The transport is written out, for the planner to see that a partial index has the answer.
+# The transport is a literal, so that the planner can use the partial index.
 _OLDEST = """
 SELECT id, extract(epoch FROM clock_timestamp() - created_at)::bigint FROM outbox
  WHERE transport = '{transport}' AND next_attempt_at < 'infinity' AND id > %s AND slot = ANY(%s)
@@ -19,10 +19,10 @@ SELECT id, extract(epoch FROM clock_timestamp() - created_at)::bigint FROM outbo
 
 
 class OutboxProgress:
-    """Of one transport, in one process. What is parked does not count: the gate tells of it.
+    """Progress of one transport, in one process. Parked rows do not count: `Admission.detail` reports them.
 
-    A row that is sent leaves the outbox, and the next one is the oldest. A row that stays the oldest although others
-    leave was passed over, or cannot be sent. `slots` are those held now; `cause` says what is known of the reason.
+    A row that is sent leaves the outbox, and the next one becomes the oldest. A row that stays the oldest while others
+    leave was skipped or cannot be sent. `slots` are the held slots; `cause` is a sentence with the known cause.
     """
 
     def __init__(
@@ -30,40 +30,40 @@ class OutboxProgress:
         name: str,
         transport: str,
         *,
-        gate: Gate,
-        floor: Floor,
-        look: OutboxLook,
+        admission: Admission,
+        low_watermark: LowWatermark,
+        stats: OutboxStats,
         slots: Callable[[], Collection[int]],
         cause: Callable[[], str],
     ) -> None:
         self._query = _OLDEST.format(transport=transport)
-        self._gate = gate
-        self._floor = floor
-        self._look = look
+        self._admission = admission
+        self._low_watermark = low_watermark
+        self._stats = stats
         self._slots = slots
         self._cause = cause
         self._watch = ProgressWatch(Progress(name, done="sent"), self._backlog)
 
     def standing(self, *, remark: str = "") -> Standing:
-        """What the heartbeat says; `remark` is its detail while all is well. Raises DatabaseError."""
+        """State and detail of the heartbeat; `remark` is the detail while the state is up. Raises DatabaseError."""
         standing = self._watch.standing()
-        if self._gate.is_shut:
-            return Standing("down", self._gate.detail)
-        return standing if standing.is_stalled else Standing("up", remark or self._gate.detail)
+        if self._admission.is_stopped:
+            return Standing("down", self._admission.detail)
+        return standing if standing.is_stalled else Standing("up", remark or self._admission.detail)
 
     def restart(self) -> None:
-        """Other slots are held now: what waits in them has the whole limit."""
+        """Starts the limit again, because other slots are held now."""
         self._watch.restart()
 
     def _backlog(self) -> Backlog:
         slots = self._slots()
         prepare_session()
         with connection.cursor() as cursor:
-            cursor.execute(self._query, [self._floor.value, list(slots)])
+            cursor.execute(self._query, [self._low_watermark.value, list(slots)])
             row = cursor.fetchone()
         if row is None:
             return Backlog()
         row_id, age_seconds = row
         reason = f"The oldest has waited {age_seconds} s. {self._cause()}"
-        # Counted less often than looked at: there may be none by the count, and one by now.
-        return Backlog(max(self._look.waiting(slots), 1), row_id, reason)
+        # The count is up to 10 s old and may be 0, but at least this row waits.
+        return Backlog(max(self._stats.waiting(slots), 1), row_id, reason)

@@ -1,4 +1,4 @@
-"""How background processes say that they live and what they see of their broker. Readiness reads the rows."""
+"""Heartbeats of the background processes: a process lives, and the state of its broker. Readiness reads the rows."""
 
 import os
 import socket
@@ -12,7 +12,7 @@ from apps.core.process_table import PROCESSES, process_of_heartbeat
 
 State = Literal["up", "down"]
 
-# A beat that says nothing new is written at most this often.
+# An unchanged state is written at most this often.
 SECONDS_BETWEEN_BEATS = 1.0
 
 _UPSERT = """
@@ -21,7 +21,7 @@ ON CONFLICT (name) DO UPDATE SET host = excluded.host, pid = excluded.pid, state
     detail = excluded.detail, beat_at = excluded.beat_at
 """
 
-# A process that has been silent this long and has a successor is gone for good: a worker whose host was renamed, say.
+# A process that has been silent this long and has a successor is gone for good, such as a worker on a renamed host.
 FORGOTTEN_AFTER = timedelta(minutes=10)
 
 _FORGET = """
@@ -38,9 +38,9 @@ _written: dict[str, tuple[State, float]] = {}
 
 
 def beat(name: str, state: State, detail: str = "") -> None:
-    """Says that `name` lives and whether what it works with is there; `detail` is for a person.
+    """Records that `name` lives and whether its dependencies answer; `detail` is for a person.
 
-    Call it as often as you like: an unchanged state is written about once a second. Raises DatabaseError.
+    Cheap to call in every step: an unchanged state is written about once a second. Raises DatabaseError.
     """
     state_before, written_at = _written.get(name, (None, 0.0))
     now = time.monotonic()
@@ -52,7 +52,7 @@ def beat(name: str, state: State, detail: str = "") -> None:
 
 
 def retire(name: str) -> None:
-    """Takes the row away: for a process that ends for good, so that nobody reports it as silent."""
+    """Deletes the heartbeat of a process that ends for good, so that it is not reported as silent."""
     _written.pop(name, None)
     with connection.cursor() as cursor:
         cursor.execute(
@@ -62,7 +62,7 @@ def retire(name: str) -> None:
 
 
 def kind_of(name: str) -> str:
-    """What stays the same when a process moves to another host: `worker-high` of `worker-high@host`."""
+    """The name without its host: `worker-high` of `worker-high@host`."""
     return name.partition("@")[0]
 
 
@@ -73,10 +73,10 @@ def is_known(name: str) -> bool:
 
 
 def forget_silent(*, now: datetime) -> int:
-    """Deletes what has been silent for ten minutes and has a successor of its kind, or a name that no process has any
+    """Deletes heartbeats that are ten minutes old and have a successor of their kind, or a name that no process has any
     more; returns how many.
 
-    The last one of a kind stays, however long it has been silent: readiness goes on to say that it is down.
+    The latest heartbeat of a kind always stays, so that readiness keeps reporting it as down.
     Raises DatabaseError.
     """
     with connection.cursor() as cursor:

@@ -1,26 +1,26 @@
-"""Who works on which slots, until when: leases in PostgreSQL, so that a standby takes over what a dead owner held.
+"""Leases on slots, in PostgreSQL: one process works on a slot, and a standby takes over the slots of a dead owner.
 
-A lease's end is kept by PostgreSQL's clock. An owner counts its own time from before it asked, on a clock that never
-jumps, and lets go a margin earlier: then it has stopped before anybody else can start.
+A lease expires by PostgreSQL's clock. The owner measures time on its monotonic clock, from before the statement that
+renewed the lease, and stops relying on it a margin earlier. So the owner has stopped before another process can start.
 """
 
 import os
 import secrets
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import structlog
 from django.db import connection
 
 logger = structlog.get_logger(__name__)
 
-# The part of a lease after which its owner no longer relies on it.
+# The owner relies on its lease for this part of its duration.
 SAFE_PART = 0.8
-# The part of a lease after which it is renewed.
+# The owner renews its lease after this part of its duration.
 RENEW_PART = 0.3
 
-# In the order of the names: two processes that ask for the same leases must not lock them crosswise.
+# Rows are locked in the order of their names, so that two processes taking the same leases cannot deadlock.
 _TAKE = """
 INSERT INTO lease AS held (name, owner, epoch, expires_at)
 SELECT name, %(owner)s, 1, now() + %(seconds)s * interval '1 second' FROM unnest(%(names)s) AS name ORDER BY name
@@ -32,35 +32,47 @@ WHERE held.owner = excluded.owner OR held.expires_at <= now()
 RETURNING name, epoch
 """
 
-# Expired, not deleted: the epoch must never go back.
+# The row is expired, not deleted: its epoch, the fencing token, must never decrease.
 _RELEASE = "UPDATE lease SET expires_at = now() WHERE owner = %s AND name = ANY(%s) AND expires_at > now()"
 
 
 def process_owner() -> str:
-    """A name for this process that no other one ever has."""
+    """A name for this process, unique across hosts and restarts."""
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 class LeaseSet:
-    """The leases on `slots` of one `kind` of work that this process holds or would like to hold."""
+    """The leases on `slots` of one `kind` of work that this process holds or tries to take. `clock` is monotonic."""
 
-    def __init__(self, kind: str, slots: Iterable[int], *, seconds: float, owner: str | None = None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        slots: Iterable[int],
+        *,
+        seconds: float,
+        owner: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.kind = kind
         self.owner = owner or process_owner()
         self.seconds = seconds
+        self._clock = clock
         self._wanted = {f"{kind}:{slot:02d}": slot for slot in slots}
         self._epochs: dict[int, int] = {}
         self._taken_at = float("-inf")
 
     def keep(self) -> frozenset[int]:
-        """Renews what is due and takes what others let go: call it before every piece of work. The slots held now."""
-        if time.monotonic() - self._taken_at >= self.seconds * RENEW_PART:
+        """Renews leases that are due and takes free ones. Call it before every piece of work. Returns the held slots.
+
+        Raises DatabaseError.
+        """
+        if self._clock() - self._taken_at >= self.seconds * RENEW_PART:
             return self.take()
         return self.held()
 
     def take(self) -> frozenset[int]:
-        """Takes every lease that is free, expired or ours already, in one statement. Raises DatabaseError."""
-        began = time.monotonic()
+        """Takes every lease that is free, expired or already held here, in one statement. Raises DatabaseError."""
+        began = self._clock()
         with connection.cursor() as cursor:
             cursor.execute(_TAKE, {"owner": self.owner, "seconds": self.seconds, "names": list(self._wanted)})
             epochs = {self._wanted[name]: epoch for name, epoch in cursor.fetchall()}
@@ -71,20 +83,20 @@ class LeaseSet:
     renew = take
 
     def held(self) -> frozenset[int]:
-        """The slots that are surely ours; none once the safe part of the lease is over."""
+        """The held slots; none once the safe part of the lease is over."""
         return frozenset(self._epochs) if self.safe_seconds_left > 0 else frozenset()
 
     def epoch(self, slot: int) -> int:
-        """The fencing token of a held slot: it grows with every change of owner. KeyError where it is not held."""
+        """The fencing token of a held slot; it grows with every change of owner. Raises KeyError if it is not held."""
         return self._epochs[slot]
 
     @property
     def safe_seconds_left(self) -> float:
-        """For how long the held slots are still surely ours; 0 or less when they no longer are."""
-        return self._taken_at + self.seconds * SAFE_PART - time.monotonic()
+        """How long the held slots may still be relied on; 0 or less once they may not."""
+        return self._taken_at + self.seconds * SAFE_PART - self._clock()
 
     def release(self) -> None:
-        """Lets go of everything at once, so that a standby need not wait for the end of the lease."""
+        """Expires the held leases now, so that a standby need not wait for their end. Raises DatabaseError."""
         names = [name for name, slot in self._wanted.items() if slot in self._epochs]
         self._epochs, self._taken_at = {}, float("-inf")
         if names:
@@ -93,6 +105,6 @@ class LeaseSet:
 
     def _report(self, epochs: dict[int, int]) -> None:
         if taken := sorted(set(epochs) - set(self._epochs)):
-            logger.info("Leases taken.", kind=self.kind, slots=len(taken), owner=self.owner)
+            logger.info("leases_taken", kind=self.kind, slots=len(taken), owner=self.owner)
         if lost := sorted(set(self._epochs) - set(epochs)):
-            logger.warning("Leases lost to another owner.", kind=self.kind, slots=len(lost), owner=self.owner)
+            logger.warning("leases_lost", kind=self.kind, slots=len(lost), owner=self.owner)

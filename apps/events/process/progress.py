@@ -1,4 +1,4 @@
-"""Tells a process that makes progress from one that only lives: work waits, and for a while none of it was done."""
+"""Detects a stalled process: it lives and work waits, but none of it has been done for a while."""
 
 import time
 from collections.abc import Callable, Hashable
@@ -9,7 +9,7 @@ from prometheus_client import Gauge
 
 from apps.events.process.heartbeats import State
 
-# Work may wait this long without any progress before its process is reported as down. The same for every process.
+# A process is reported as down after this long with work waiting and no progress. The same for every process.
 LIMIT_SECONDS = 30.0
 
 stalled = Gauge(
@@ -33,7 +33,7 @@ class Standing(NamedTuple):
 
 @dataclass(frozen=True)
 class Backlog:
-    """What waits, as `Progress.observe` wants it."""
+    """The waiting work; the fields are arguments of `Progress.observe`."""
 
     count: int = 0
     marker: Hashable = None
@@ -59,11 +59,11 @@ class Progress:
         stalled.labels(name).set(0)
 
     def observe(self, *, backlog: int, marker: Hashable, now: float, reason: str = "") -> Standing:
-        """Down where `backlog` was above 0 and `marker` the same all the time for as long as the limit; else up.
+        """Down if `backlog` stayed above 0 and `marker` unchanged for the limit; otherwise up.
 
-        `marker` is anything that changes with every piece of work done, and with nothing else: a count, a committed
-        offset, the id of the oldest row that waits. `now` is of a clock that never jumps, in seconds. `reason` says in
-        a sentence what is known of the cause and what to do; it ends the detail.
+        `marker` changes with every piece of work done, and with nothing else: a count, a committed offset, the id of
+        the oldest waiting row. `now` is monotonic, in seconds. `reason` is a sentence with the known cause and what to
+        do; it is the end of the detail.
         """
         if self._since is None or backlog <= 0 or marker != self._marker:
             self._since = now
@@ -81,18 +81,18 @@ class Progress:
         return LIMIT_SECONDS if self._limit_seconds is None else self._limit_seconds
 
     def restart(self) -> None:
-        """Counts from the next observation: after what is expected to heal the process, or work changed hands."""
+        """Starts the limit at the next observation: after a repair was tried, or other work was taken over."""
         self._since = None
 
     def forget(self) -> None:
-        """Takes the gauge's line away: the process no longer does this work (a partition was revoked, say)."""
+        """Removes the gauge: the process no longer does this work, because a partition was revoked, for example."""
         stalled.remove(self._name)
 
 
 class ProgressWatch:
-    """Looks at a process's backlog from time to time, and keeps how it stands in between. For one thread.
+    """Reads a process's backlog at intervals and keeps the standing in between. Not thread-safe.
 
-    `look` may raise; the standing before is kept then, and the next call looks again.
+    `look` reads the backlog. If it raises, the standing stays as it was and the next call reads again.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class ProgressWatch:
         self._standing = Standing("up")
 
     def standing(self) -> Standing:
-        """Raises what the look raises."""
+        """The current standing. Raises what `look` raises."""
         if self._clock() >= self._due_at:
             backlog = self._look()
             now = self._clock()
@@ -122,5 +122,5 @@ class ProgressWatch:
         return self._standing
 
     def restart(self) -> None:
-        """As of `Progress`."""
+        """As `Progress.restart`."""
         self._progress.restart()

@@ -1,4 +1,4 @@
-"""The frame of every background process: step after step until SIGTERM or SIGINT, through restarts of PostgreSQL."""
+"""The run loop of every background process: steps until SIGTERM or SIGINT, retried through restarts of PostgreSQL."""
 
 import os
 import select
@@ -11,11 +11,9 @@ from types import FrameType
 import structlog
 from django.db import InterfaceError, OperationalError, connections
 
-logger = structlog.get_logger(__name__)
+from apps.events.process.backoff import Backoff
 
-# After a failure of the database: this long, then twice as long each time, up to the maximum.
-FIRST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 5.0
+logger = structlog.get_logger(__name__)
 
 DATABASE_ERRORS = (OperationalError, InterfaceError)
 # https://www.postgresql.org/docs/15/errcodes-appendix.html: serialization failure, deadlock, lock not available.
@@ -23,15 +21,15 @@ _CONFLICTS = frozenset({"40001", "40P01", "55P03"})
 
 
 def is_conflict(error: BaseException) -> bool:
-    """Whether PostgreSQL refused because of another transaction: it is there, and trying again helps."""
+    """Whether PostgreSQL refused because of a concurrent transaction. It is up, and a retry can succeed."""
     return getattr(error.__cause__, "pgcode", None) in _CONFLICTS
 
 
 class Stop:
-    """Whether the process was asked to end. Safe to set from a signal handler, cheap to ask from any thread."""
+    """A request to stop. Safe to set in a signal handler, cheap to read from any thread."""
 
     def __init__(self) -> None:
-        # A pipe and not a threading.Event: an Event that a handler sets while its own thread waits on it deadlocks.
+        # A pipe, not a threading.Event: an Event that a handler sets while its own thread waits on it deadlocks.
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._writer, False)
         self._requested = False
@@ -45,7 +43,7 @@ class Stop:
             os.write(self._writer, b"x")
 
     def wait(self, seconds: float) -> bool:
-        """Sleeps; wakes at once when the end is requested. Returns whether it is."""
+        """Sleeps until the time has passed or a stop is requested. Returns whether one is."""
         if not self._requested and seconds > 0:
             select.select([self._reader], [], [], seconds)
         return self._requested
@@ -57,7 +55,7 @@ class Stop:
 
 @contextmanager
 def stop_on_signals(stop: Stop) -> Iterator[Stop]:
-    """SIGTERM and SIGINT request the end of `stop` while the block runs; a second SIGINT interrupts at once."""
+    """SIGTERM and SIGINT request `stop` while the block runs; a second SIGINT raises KeyboardInterrupt."""
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
@@ -75,15 +73,16 @@ def stop_on_signals(stop: Stop) -> Iterator[Stop]:
             signal.signal(number, handler)
 
 
-def run_until_stopped(step: Callable[[], float], *, stop: Stop | None = None) -> None:
+def run_until_stopped(step: Callable[[], float], *, stop: Stop | None = None, backoff: Backoff | None = None) -> None:
     """Calls `step` until SIGTERM or SIGINT (or `stop`); `step` returns the seconds to wait before the next call.
 
-    A step that finds PostgreSQL gone is tried again, less and less often, for ever. Any other error ends the loop.
+    A step that fails because PostgreSQL is down is retried with `backoff`, without a limit. Any other error ends the
+    loop.
     """
     own = stop is None
-    # Not `stop or Stop()`: one that nobody has requested yet is false.
+    # Not `stop or Stop()`: a Stop is false until it is requested.
     stop = Stop() if stop is None else stop
-    database = DatabasePatience()
+    database = DatabaseRetry(backoff)
     try:
         with stop_on_signals(stop):
             while not stop:
@@ -100,19 +99,18 @@ def run_until_stopped(step: Callable[[], float], *, stop: Stop | None = None) ->
             stop.close()
 
 
-class DatabasePatience:
-    """Decides how long to wait for a database that does not answer, and says so once at each change."""
+class DatabaseRetry:
+    """Back-off while PostgreSQL is down, with a log entry for each failure and for the recovery."""
 
-    def __init__(self) -> None:
-        self._failures = 0
+    def __init__(self, backoff: Backoff | None = None) -> None:
+        self._backoff = backoff or Backoff()
 
     def failed(self, error: Exception) -> float:
-        """The seconds to wait. The dead connection is closed, so that the next use makes a new one."""
-        seconds: float = min(FIRST_PAUSE_SECONDS * 2.0**self._failures, LONGEST_PAUSE_SECONDS)
-        self._failures = min(self._failures + 1, 10)
+        """Returns the seconds to wait. Closes the dead connection, so that the next use opens a new one."""
+        seconds = self._backoff.failed()
         reason = str(error).strip().splitlines()
         logger.warning(
-            "PostgreSQL does not answer; waiting for it. Nothing is lost.",
+            "postgresql_unavailable",
             reason=reason[0] if reason else type(error).__name__,
             next_try_in_seconds=seconds,
         )
@@ -121,6 +119,5 @@ class DatabasePatience:
         return seconds
 
     def worked(self) -> None:
-        if self._failures:
-            logger.info("PostgreSQL answers again.", after_failed_tries=self._failures)
-        self._failures = 0
+        if failures := self._backoff.succeeded():
+            logger.info("postgresql_available_again", after_failed_tries=failures)

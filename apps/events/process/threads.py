@@ -1,4 +1,4 @@
-"""Several workers in one process, each in a thread of its own: none waits for another."""
+"""Several workers in one process, one thread each, so that none waits for another."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -11,20 +11,22 @@ from apps.events.process.worker_command import Worker
 
 logger = structlog.get_logger(__name__)
 
-FAREWELL_SECONDS = 20.0
-LOOK_SECONDS = 0.5
+JOIN_SECONDS = 20.0
+CHECK_SECONDS = 0.5
 
 
 class WorkerEnded(PlatformError):
-    """One of the workers ended by an error: the process ends too, so that it is started anew."""
+    """A worker thread failed. The process ends too, so that its supervisor restarts it."""
 
     code = "worker_ended"
     http_status = 500
 
 
 class WorkerThreads:
-    """Of each name a worker, made in its own thread. The threads begin with the first step; `close` ends them, each
-    after what it has in hand."""
+    """Runs one named worker per thread. Each worker is created in its own thread.
+
+    The first `step` starts the threads. `close` stops each of them after its current step.
+    """
 
     def __init__(self, makers: Mapping[str, Callable[[], Worker]]) -> None:
         self._stop = Stop()
@@ -32,19 +34,19 @@ class WorkerThreads:
         self._ended: list[str] = []
 
     def step(self) -> float:
-        """Returns the seconds until the next look at the threads. Raises WorkerEnded."""
+        """Checks the threads. Returns the seconds until the next check. Raises WorkerEnded."""
         for thread in self._threads:
             if thread.ident is None:
                 thread.start()
         if self._ended:
             raise WorkerEnded(f"These ended by an error; see the log: {', '.join(self._ended)}.")
-        return LOOK_SECONDS
+        return CHECK_SECONDS
 
     def close(self) -> None:
         self._stop.request()
         for thread in self._threads:
             if thread.ident is not None:
-                thread.join(FAREWELL_SECONDS)
+                thread.join(JOIN_SECONDS)
 
     def _run(self, name: str, make: Callable[[], Worker]) -> None:
         try:
@@ -54,5 +56,5 @@ class WorkerThreads:
             finally:
                 worker.close()
         except Exception:
-            logger.exception("A worker ended by an error.", worker=name)
+            logger.exception("worker_thread_failed", worker=name)
             self._ended.append(name)

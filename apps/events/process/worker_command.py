@@ -1,4 +1,4 @@
-"""The frame of the management commands that are processes of the platform: run loop, signals, metrics, a clean end."""
+"""Base of the management commands that run as processes: metrics, run loop, signals, clean shutdown."""
 
 import gc
 from collections.abc import Iterator
@@ -16,14 +16,14 @@ from apps.events.process.run_loop import run_until_stopped
 
 class Worker(Protocol):
     def step(self) -> float:
-        """A little work. Returns the seconds until the next. Raises OperationalError where PostgreSQL is gone."""
+        """Does a bounded piece of work. Returns the seconds to wait before the next. Raises DatabaseError."""
 
     def close(self) -> None:
-        """Hands over what it holds."""
+        """Releases leases and connections."""
 
 
 class WorkerCommand(BaseCommand):
-    """A long-running process: runs the steps of what `worker` returns until SIGTERM or SIGINT.
+    """A long-running process: runs the worker that `worker` creates until SIGTERM or SIGINT.
 
     The worker writes the heartbeat, under the process's name in the process table, since only it knows whether its work
     makes progress. A subclass with other modes, such as `--once`, overrides `handle` and calls it for the process.
@@ -53,23 +53,26 @@ class WorkerCommand(BaseCommand):
             raise CommandError(error.message) from error
 
     def worker(self, options: dict[str, Any]) -> Worker:
-        """Builds the worker from the command's options. Raises CommandError where they are not possible."""
+        """Creates the worker from the command's options. Raises CommandError if they are not valid."""
         raise NotImplementedError
 
 
 def run(worker: Worker) -> None:
-    """Until SIGTERM or SIGINT."""
+    """Runs the worker until SIGTERM or SIGINT, then closes it."""
     try:
-        with garbage_collection_of_what_comes():
+        with frozen_startup_objects():
             run_until_stopped(worker.step)
     finally:
         worker.close()
 
 
 @contextmanager
-def garbage_collection_of_what_comes() -> Iterator[None]:
-    """What is loaded already stays to the end, and the collector need not look through it again and again: that took a
-    third of the time in which the dispatcher makes its messages."""
+def frozen_startup_objects() -> Iterator[None]:
+    """Excludes everything loaded at start from garbage collection (`gc.freeze`).
+
+    These objects live until the process ends. Scanning them again and again took a third of the time in which the
+    dispatcher builds its messages.
+    """
     gc.collect()
     gc.freeze()
     try:

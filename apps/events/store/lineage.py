@@ -1,4 +1,4 @@
-"""Which history of the database this is: a restore and a failover begin another one, and say so nowhere else."""
+"""Lineage of the database: it changes with a restore and with a failover, which leave no other trace in the tables."""
 
 import json
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _LAST_RESTORE = "SELECT payload FROM event WHERE event_type = 'audit.restored' O
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """A restore that was recorded, and the lineage that it began."""
+    """A recorded restore and the lineage that started with it."""
 
     restore_id: UUID
     lineage: str
@@ -27,8 +27,8 @@ class Restore:
 def lineage_current() -> str:
     """PostgreSQL's system identifier and timeline.
 
-    A restore to a point in time and a failover begin another timeline; a dump is read into a cluster with another
-    identifier (https://www.postgresql.org/docs/current/continuous-archiving.html#BACKUP-TIMELINES).
+    A point-in-time restore and a failover start a new timeline; a dump is loaded into a cluster with another identifier
+    (https://www.postgresql.org/docs/current/continuous-archiving.html#BACKUP-TIMELINES).
     """
     with connection.cursor() as cursor:
         cursor.execute(_CURRENT)
@@ -37,7 +37,7 @@ def lineage_current() -> str:
 
 
 def last_restore() -> Restore | None:
-    """The restore that was recorded last."""
+    """The latest recorded restore."""
     with connection.cursor() as cursor:
         cursor.execute(_LAST_RESTORE)
         row = cursor.fetchone()

@@ -1,4 +1,4 @@
-"""Publishing: one row in the event store and one in the outbox, in the caller's transaction. No broker is touched."""
+"""Publishing: a row in the event store and a row in the outbox, in the caller's transaction. No broker is involved."""
 
 from datetime import datetime
 from uuid import UUID
@@ -15,14 +15,14 @@ _APPEND = "SELECT events.append_event(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s
 
 
 class PublishedOutsideTransaction(PlatformError):
-    """State and the message that announces it must commit together."""
+    """A message must commit together with the state that it announces."""
 
     code = "published_outside_transaction"
     http_status = 500
 
 
 def publish(message: Event | Status, *, now: datetime, user_id: UUID | None = None) -> UUID:
-    """Announces what has happened, in the transaction in which it happens. Returns the event's id.
+    """Announces a change, in the transaction that makes it. Returns the event's id. `now` is in UTC.
 
     Raises PublishedOutsideTransaction, InvalidPayload.
     """
@@ -30,7 +30,7 @@ def publish(message: Event | Status, *, now: datetime, user_id: UUID | None = No
 
 
 def dispatch(command: Command, *, now: datetime, user_id: UUID | None = None) -> UUID:
-    """Orders something to be done, in the transaction that records the order. Returns the command's id.
+    """Sends a command, in the transaction that records it. Returns the command's id. `now` is in UTC.
 
     Raises PublishedOutsideTransaction, InvalidPayload.
     """

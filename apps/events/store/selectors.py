@@ -11,17 +11,17 @@ from apps.messages.envelope import Envelope
 
 
 def heartbeat_list() -> list[ProcessHeartbeat]:
-    """Every background process that has ever beaten, by name."""
+    """The latest heartbeat of every process, by name."""
     return list(ProcessHeartbeat.objects.order_by("name"))
 
 
 def command_execution_get(*, command_id: UUID) -> CommandExecution | None:
-    """What the workers know of a command; None before it is first delivered."""
+    """The execution of a command; None before its first delivery."""
     return CommandExecution.objects.filter(command_id=command_id).first()
 
 
 def command_executions_by_id(*, command_ids: Collection[UUID]) -> dict[UUID, CommandExecution]:
-    """As `command_execution_get`, for many at once; commands that were never delivered are missing."""
+    """The executions of several commands, by id, without commands that were never delivered."""
     return CommandExecution.objects.in_bulk(list(command_ids))
 
 
@@ -55,7 +55,7 @@ def stream_list(*, aggregate_type: str, aggregate_id: UUID) -> list[Envelope]:
 
 
 def stream_page(*, aggregate_type: str, aggregate_id: UUID, before_seq: int | None, limit: int) -> list[Envelope]:
-    """Up to `limit` events of an aggregate, newest first, from the one before `before_seq` on."""
+    """Up to `limit` events of an aggregate, newest first, with sequence numbers below `before_seq`."""
     rows = StoredEvent.objects.filter(aggregate_type=aggregate_type, aggregate_id=aggregate_id)
     if before_seq is not None:
         rows = rows.filter(aggregate_seq__lt=before_seq)
@@ -63,17 +63,17 @@ def stream_page(*, aggregate_type: str, aggregate_id: UUID, before_seq: int | No
 
 
 def event_get(*, event_id: UUID) -> Envelope | None:
-    """A published message by its id; a command's is the command's own."""
+    """A published message by its event id, which for a command is the command id; None if there is none."""
     row = StoredEvent.objects.filter(event_id=event_id).first()
     return envelope_of(row) if row else None
 
 
 def chain_list(*, correlation_ids: Collection[UUID], user_id: UUID, limit: int) -> list[Envelope]:
-    """What the given requests set off for a user, over all aggregates, in the order in which it was recorded."""
+    """Up to `limit` of the user's events with these correlation ids, over all aggregates, in recorded order."""
     rows = StoredEvent.objects.filter(correlation_id__in=correlation_ids, user_id=user_id)
     return [envelope_of(row) for row in rows.order_by("recorded_at", "aggregate_seq")[:limit]]
 
 
 def user_events(*, user_id: UUID) -> QuerySet[StoredEvent]:
-    """Everything that was ever published about what is a user's, to be paged by `recorded_at`."""
+    """All events about a user, unordered; page them by `recorded_at`."""
     return StoredEvent.objects.filter(user_id=user_id)

@@ -1,19 +1,22 @@
-"""A nudge over Redis after commit, so that an idle relay need not wait for its next poll. Best effort: polling is the
-guarantee, and with Redis down nothing is lost but a quarter of a second."""
+"""Wake-ups over Redis: a publish after commit wakes an idle sender before its next poll.
+
+Best effort: polling is the guarantee. With Redis down, a message waits a quarter of a second at most.
+"""
 
 import contextlib
 import time
+from collections.abc import Callable
 from functools import cache
 
 import redis
 from django.conf import settings
 from django.db import transaction
 
-# One nudge per process in this time is enough: the relay drains everything once awake.
+# A process sends at most one wake-up in this time: an awake sender reads everything that waits.
 DEBOUNCE_SECONDS = 0.01
 
-# After a failure Redis is left alone for a while, so that a dead or silent one costs a request, or a relay, at most one
-# short attempt.
+# Redis is not tried again for this long after a failure, so that an outage delays a request or a sender by one short
+# timeout at most.
 PAUSE_SECONDS = 5.0
 
 _quiet_until: dict[str, float] = {}
@@ -29,9 +32,9 @@ def _client() -> redis.Redis:
 
 
 def wake_after_commit(transport: str) -> None:
-    """Publishes the nudge once the current transaction has committed."""
+    """Wakes the sender of this transport once the current transaction has committed."""
 
-    def nudge() -> None:
+    def wake() -> None:
         now = time.monotonic()
         if now < _quiet_until.get(transport, 0.0):
             return
@@ -41,24 +44,33 @@ def wake_after_commit(transport: str) -> None:
         except redis.RedisError:
             _quiet_until[transport] = now + PAUSE_SECONDS
 
-    transaction.on_commit(nudge)
+    transaction.on_commit(wake)
 
 
-class Waiter:
-    """Waits for a nudge, or for the poll interval to pass, whichever comes first."""
+class WakeUpListener:
+    """Waits for the wake-ups of one transport. `clock` is monotonic; `sleep` is used while Redis is down."""
 
-    def __init__(self, transport: str) -> None:
+    def __init__(
+        self,
+        transport: str,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._transport = transport
+        self._clock = clock
+        self._sleep = sleep
         self._subscription: redis.client.PubSub | None = None
-        self._alone_until = 0.0
+        self._paused_until = 0.0
 
     def wait(self, seconds: float) -> None:
-        if self._subscription is None and time.monotonic() < self._alone_until:
-            time.sleep(seconds)
+        """Returns at a wake-up, or after `seconds`."""
+        if self._subscription is None and self._clock() < self._paused_until:
+            self._sleep(seconds)
             return
         try:
             if self._subscription is None:
-                # The library's own limit of five seconds for an answer is longer than half a lease.
+                # redis-py's default timeout of 5 s would be longer than half a lease.
                 client = redis.Redis.from_url(
                     settings.ENVIRONMENT.redis_url, socket_connect_timeout=0.2, socket_timeout=0.2
                 )
@@ -67,8 +79,8 @@ class Waiter:
             self._subscription.get_message(timeout=seconds)
         except (redis.RedisError, OSError):
             self.close()
-            self._alone_until = time.monotonic() + PAUSE_SECONDS
-            time.sleep(seconds)
+            self._paused_until = self._clock() + PAUSE_SECONDS
+            self._sleep(seconds)
 
     def close(self) -> None:
         if self._subscription is not None:

@@ -1,6 +1,6 @@
-"""The payload shapes of all messages as JSON Schema (2020-12), frozen in the files beside this one.
+"""The payload schemas of all messages (JSON Schema 2020-12), frozen in the files of this folder.
 
-A file that was published never changes: another shape needs another version of its message.
+A published file never changes: another schema needs another version of its message. Descriptions are part of it.
 """
 
 import json
@@ -25,7 +25,7 @@ def schema_path(message: type[Message]) -> Path:
 
 
 def changed_shapes() -> Iterator[str]:
-    """What is wrong with the frozen shapes, a sentence each; nothing where every class is as published."""
+    """One sentence for each message class that does not match its frozen schema."""
     for message in all_messages():
         path = schema_path(message)
         if not path.exists():
@@ -36,7 +36,7 @@ def changed_shapes() -> Iterator[str]:
 
 
 def freeze_new_shapes() -> None:
-    """Writes the schemas of messages that have none. One that is there is never rewritten."""
+    """Writes the schemas of messages that have none. An existing file is never rewritten."""
     for message in all_messages():
         path = schema_path(message)
         if not path.exists():

@@ -26,9 +26,10 @@ from apps.events.outbox import parking
 from apps.events.store.publish import publish
 from apps.events.store.selectors import envelope_of
 from apps.messages.bots import BotError
-from apps.messages.cloud_events import from_kafka, kafka_headers
+from apps.messages.cloud_events import from_kafka
 from apps.messages.envelope import Envelope
 from apps.messages.user import UserUpdated
+from tests.envelopes import kafka_headers_of
 from tests.kafka_broker import topic
 
 __all__ = ["topic"]
@@ -239,7 +240,7 @@ class TestKafka:
             topic,
             key=str(envelope.aggregate_id).encode(),
             value=envelope.payload,
-            headers=kafka_headers(envelope),
+            headers=kafka_headers_of(envelope),
             timestamp_ms=int(recorded_at.timestamp() * 1000),
         ).get(10)
 

@@ -1,4 +1,4 @@
-"""What the tests of the dispatcher share: commands ordered, queues filled and read."""
+"""Shared by the tests of the dispatcher: commands are ordered, queues filled and read."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ def commands_in(rabbitmq: RabbitMQ, queue: str) -> list[UUID]:
 
 
 def fills_up(rabbitmq: RabbitMQ, queue: str) -> bool:
-    """Publishes until the broker refuses: its limit takes hold a moment after it was set."""
+    """Publishes until the broker refuses: a new queue limit takes effect with a delay."""
     with Connection(rabbitmq.url, transport_options={"confirm_publish": True}) as opened:
         channel: Any = opened.channel()
         try:
@@ -45,7 +45,7 @@ def fills_up(rabbitmq: RabbitMQ, queue: str) -> bool:
 
 
 def drain_outbox(dispatcher: Dispatcher, *, seconds: float = 20.0) -> None:
-    """Lets the dispatcher work until nothing waits for RabbitMQ."""
+    """Steps the dispatcher until nothing waits for RabbitMQ."""
     eventually(
         lambda: dispatcher.step() is not None and not rabbitmq_rows().exists(), seconds=seconds, what="an empty outbox"
     )

@@ -1,4 +1,4 @@
-"""Relays for tests: in this process, or as processes that can be killed."""
+"""Relays for tests: in this process, or as other processes that can be killed."""
 
 import os
 import subprocess
@@ -13,19 +13,29 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg2
 from django.db import connection
 
+from apps.events.outbox.relay import query
+from apps.events.outbox.relay.query import Record
 from apps.events.outbox.relay.relay import Relay
+from apps.events.outbox.rows import FetchSpec
+from apps.messages.base import SLOTS
 from tests.kafka_broker import outbox_count
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
 def drive(relay: Relay, *, until: Callable[[], bool], seconds: float = 30.0) -> None:
-    """Steps the relay until the condition holds. Fails where it does not in time."""
+    """Steps the relay until the condition holds. Fails if it does not hold in time."""
     deadline = time.monotonic() + seconds
     while not until():
         assert time.monotonic() < deadline, f"the relay did not get there within {seconds:g} s"
         pause = relay.step()
         time.sleep(min(pause, 0.2))
+
+
+def next_records(*, limit: int, low_watermark: int = 0) -> list[Record]:
+    """The rows that a relay with every slot would fetch."""
+    leases = frozenset((slot, 1) for slot in range(SLOTS))
+    return query.next_records(FetchSpec(leases, limit, low_watermark=low_watermark))
 
 
 def drain(topic: str, *, seconds: float = 30.0, relay: Relay | None = None) -> None:
@@ -39,7 +49,7 @@ def drain(topic: str, *, seconds: float = 30.0, relay: Relay | None = None) -> N
 
 
 def test_environment(**more: str) -> dict[str, str]:
-    """The environment of a process that works on the database that the tests use now."""
+    """The environment of a process that uses the test database."""
     parts = urlsplit(os.environ["DATABASE_URL"])
     url = urlunsplit(parts._replace(path=f"/{connection.settings_dict['NAME']}"))
     return {**os.environ, "DATABASE_URL": url, **more}
@@ -50,7 +60,7 @@ test_environment.__test__ = False  # type: ignore[attr-defined]
 
 @contextmanager
 def manage(*arguments: str, log: IO[bytes] | None = None, **environment: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """A management command as a process on the test database; killed in the end if it still runs."""
+    """A management command as a process on the test database; killed at the end if it still runs."""
     process = subprocess.Popen(
         [sys.executable, "manage.py", *arguments],
         cwd=ROOT,
@@ -67,7 +77,7 @@ def manage(*arguments: str, log: IO[bytes] | None = None, **environment: str) ->
 
 @contextmanager
 def another_session() -> Iterator[Any]:
-    """A second connection to the test database, with transactions of its own. What is not committed is rolled back."""
+    """A second connection to the test database, with its own transactions. At the end it is rolled back."""
     database = connection.settings_dict
     session = psycopg2.connect(
         host=database["HOST"], port=database["PORT"], dbname=database["NAME"], user=database["USER"],
@@ -81,7 +91,7 @@ def another_session() -> Iterator[Any]:
 
 @contextmanager
 def as_role(name: str) -> Iterator[None]:
-    """What runs inside may do in PostgreSQL what a process with that login may."""
+    """The block runs with the PostgreSQL rights of this role."""
     with connection.cursor() as cursor:
         cursor.execute(f"SET ROLE {name}")
     try:

@@ -108,7 +108,7 @@ def test_a_second_process_waits_for_the_first_and_sees_everything(
 def test_a_second_process_is_told_that_the_letters_are_in_another_ones_hands(
     rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("apps.events.commands.runner.dead_letters.hold.WAIT_SECONDS", 0.5)
+    monkeypatch.setattr("apps.events.commands.dead_letters.hold.WAIT_SECONDS", 0.5)
     bury_many(5)
     first: Any = dead.letters(DLQ, Filters())
     next(first)
@@ -124,7 +124,7 @@ def test_a_redrive_of_many_minutes_gives_back_in_between_and_takes_no_letter_twi
     rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """RabbitMQ closes the channel of a client that holds a message for half an hour."""
-    monkeypatch.setattr("apps.events.commands.runner.dead_letters.queue.HOLD_SECONDS", 0.0)
+    monkeypatch.setattr("apps.events.commands.dead_letters.queue.HOLD_SECONDS", 0.0)
     buried = [command.command_id for command in bury_many(6)]
     said: list[UUID | None] = []
 

@@ -1,4 +1,4 @@
-"""The outbox reaches RabbitMQ: commands as Celery tasks, status for all who listen, a row gone only once confirmed."""
+"""The outbox reaches RabbitMQ: commands as Celery tasks, status on its exchange, rows deleted only once confirmed."""
 
 import json
 from typing import Any
@@ -16,7 +16,6 @@ from apps.events.brokers.rabbitmq.headers import envelope_from
 from apps.events.brokers.rabbitmq.wake_ups import SignalSender
 from apps.events.brokers.topology import rabbitmq as topology
 from apps.events.models import OutboxRow, ProcessHeartbeat, StoredEvent
-from apps.events.outbox.dispatcher import dispatcher
 from apps.events.outbox.dispatcher.dispatcher import Dispatcher
 from apps.events.process.leases import LeaseSet
 from apps.events.store.publish import publish
@@ -195,7 +194,7 @@ def test_the_dispatcher_does_not_walk_past_what_it_has_sent(running: Dispatcher,
         running.step()
 
     order(uuid4())
-    assert rabbitmq_rows().get().pk == running._floor.value + 2, "the journal's row lies between"
+    assert rabbitmq_rows().get().pk == running._low_watermark.value + 2, "the journal's row lies between"
     drain()
 
 
@@ -203,7 +202,7 @@ def test_a_second_dispatcher_stands_by_and_takes_over_when_the_first_ends(rabbit
     first, second = Dispatcher(), Dispatcher()
     first.step()
     order(uuid4())
-    assert second.step() == dispatcher.STANDBY_SECONDS
+    assert second.step() == second.standby_seconds
     assert rabbitmq_rows().count() == 1
 
     first.close()

@@ -1,4 +1,4 @@
-"""A batch is sent while the one before it is confirmed and the next one is read: in order, once, and all of it."""
+"""A batch is sent while the one before it is confirmed and the next one is read: complete, in order and once."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,7 +6,9 @@ from uuid import uuid4
 
 import pytest
 from django.db import OperationalError
+from django.utils import timezone
 
+from apps.events.models import Lease
 from apps.events.outbox.dispatcher import in_flight
 from apps.events.outbox.dispatcher.dispatcher import Dispatcher
 from apps.messages.bots import TriggerTrade
@@ -34,7 +36,7 @@ def test_a_backlog_of_one_key_leaves_in_order_and_once(small_batches: Dispatcher
 
 
 def test_a_backlog_of_many_keys_leaves_in_order_and_once(small_batches: Dispatcher, rabbitmq: RabbitMQ) -> None:
-    """Of three keys in batches of two, each batch brings one that is still under way."""
+    """With three keys in batches of two, each batch has a key that is still in flight."""
     bots = [uuid4() for _ in range(3)]
     ordered = [order(bots[number % 3]) for number in range(31)]
 
@@ -109,3 +111,24 @@ def test_a_dispatcher_that_ends_leaves_nothing_that_it_has_sent(small_batches: D
     left = list(rabbitmq_rows().order_by("id").values_list("event_id", flat=True))
     assert commands_in(rabbitmq, "bot.stop") + left == ordered
     assert len(left) == 4
+
+
+def test_a_lease_that_was_lost_and_taken_again_ends_what_is_in_flight(
+    small_batches: Dispatcher, rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may have sent the same rows in between: the fencing token has grown."""
+    publisher = small_batches._publisher
+    publisher._window = 8
+    ordered = [order(uuid4()) for _ in range(2)]
+    with monkeypatch.context() as silent:
+        silent.setattr(publisher, "_answer", lambda *_: None)
+        small_batches.step()
+        before = list(small_batches._in_flight.row_ids)
+        Lease.objects.update(expires_at=timezone.now())
+        silent.setattr(small_batches._leases, "_taken_at", float("-inf"))
+
+        assert small_batches._keep_leases()
+
+        assert (len(before), len(small_batches._in_flight.row_ids)) == (2, 0)
+    drain_outbox(small_batches)
+    assert set(commands_in(rabbitmq, "bot.stop")) == set(ordered)

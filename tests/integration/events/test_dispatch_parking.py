@@ -1,4 +1,4 @@
-"""What can never be sent to RabbitMQ parks its key, and no other; operators see it and release it."""
+"""A message that can never be sent to RabbitMQ parks its key and no other; operators list and release the key."""
 
 import json
 from io import StringIO
@@ -41,7 +41,7 @@ def test_a_message_that_cannot_be_made_parks_its_key_and_no_other(running: Dispa
     assert rabbitmq.count("bot.stop") == 3
     assert list(rabbitmq_rows().values_list("key", flat=True)) == [bad, bad]
 
-    # Once somebody has mended it and let the key go, its messages follow.
+    # Once the cause is removed and the key is released, its messages are sent.
     with connection.cursor() as cursor:
         cursor.execute("SET session_replication_role = replica")
         cursor.execute("UPDATE events.event SET event_type = 'bot.stop'")

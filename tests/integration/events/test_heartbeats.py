@@ -1,4 +1,4 @@
-"""Background processes say that they live, cheaply, and readiness shows what they say."""
+"""Background processes write heartbeats at a low rate, and readiness shows them."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Leases: one owner at a time, a fencing token that only grows, and an owner that lets go before others may start."""
+"""Leases: one owner at a time, a fencing token that only grows, and an owner that stops before the lease expires."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor

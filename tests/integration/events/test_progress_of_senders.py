@@ -1,4 +1,4 @@
-"""Relay and dispatcher are down where messages wait and none leaves, and up while they are idle, slow or parked."""
+"""Relay and dispatcher are down if messages wait and none is sent, and up while they are idle, slow or parked."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -46,7 +46,7 @@ def topic() -> Iterator[str]:
 
 @pytest.fixture
 def relay(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Relay]]:
-    monkeypatch.setattr("apps.events.outbox.relay.relay.SECONDS_BETWEEN_CHORES", 0.1)
+    monkeypatch.setattr("apps.events.outbox.sender.SECONDS_BETWEEN_CHORES", 0.1)
     made: list[Relay] = []
 
     def make(**options: Any) -> Relay:
@@ -86,7 +86,7 @@ def test_a_relay_that_sends_nothing_is_down_until_it_sends(
     fill_outbox(topic, [uuid4()], 5)
     running_relay = relay()
     with monkeypatch.context() as frozen:
-        frozen.setattr(Relay, "_send_next", lambda self: False)
+        frozen.setattr(Relay, "_send_part", lambda self: False)
         drive(running_relay, until=lambda: is_down("relay"), seconds=15)
     beat = ProcessHeartbeat.objects.get(name="relay")
     assert beat.detail.startswith("No message was sent for 1 s; waiting: 5. The oldest has waited ")
@@ -101,8 +101,8 @@ def test_a_row_that_is_passed_over_while_others_leave_is_noticed(
 ) -> None:
     fill_outbox(topic, [uuid4()], 1)
     first = OutboxRow.objects.get(destination=topic).id
-    fetch = query.fetch
-    monkeypatch.setattr(query, "fetch", lambda wanted: [each for each in fetch(wanted) if each.row_id != first])
+    fetch = query.next_records
+    monkeypatch.setattr(query, "next_records", lambda spec: [each for each in fetch(spec) if each.row_id != first])
     running_relay = relay()
 
     def is_down_although_others_leave() -> bool:
@@ -120,16 +120,16 @@ def test_an_idle_relay_is_up(relay: Any, topic: str) -> None:
 
 def test_a_slow_relay_is_up_while_its_backlog_grows(relay: Any, topic: str, monkeypatch: pytest.MonkeyPatch) -> None:
     fill_outbox(topic, [uuid4() for _ in range(4)], 8)
-    send_next = Relay._send_next
+    send_part = Relay._send_part
     slow = relay(batch_rows=2)
     began = time.monotonic()
 
     def send_one_in_a_while(self: Relay) -> bool:
         if self._window or time.monotonic() - self._busy_at < LIMIT_SECONDS / 2:
             return False
-        return send_next(self)
+        return send_part(self)
 
-    monkeypatch.setattr(Relay, "_send_next", send_one_in_a_while)
+    monkeypatch.setattr(Relay, "_send_part", send_one_in_a_while)
     stays_up("relay", slow.step, until=lambda: outbox_count(topic) == 0)
     assert time.monotonic() - began > 3 * LIMIT_SECONDS
 
@@ -174,7 +174,7 @@ def test_a_dispatcher_that_sends_nothing_is_down_until_it_sends(
 ) -> None:
     order(uuid4())
     with monkeypatch.context() as frozen:
-        frozen.setattr(dispatcher_module, "fetch", lambda wanted: [])
+        frozen.setattr(running, "_fetch", lambda spec: [])
         eventually(lambda: running.step() is not None and is_down("dispatcher"), what="the news of it")
     beat = ProcessHeartbeat.objects.get(name="dispatcher")
     assert beat.detail.startswith("No message was sent for 1 s; waiting: 1. The oldest has waited ")
@@ -203,7 +203,7 @@ def test_an_idle_dispatcher_is_up(running: Any, rabbitmq: RabbitMQ) -> None:
 
 
 def test_the_look_at_the_oldest_row_reads_the_index_and_no_more() -> None:
-    """Of a long outbox, once a second."""
+    """The query runs once a second, also on a long outbox."""
     prepare_session()
     for transport, index in (("kafka", "outbox_kafka_ready on"), ("rabbitmq", "outbox_rabbitmq on")):
         with connection.cursor() as cursor:

@@ -22,8 +22,9 @@ from apps.events.consumers import registry
 from apps.events.consumers.rabbitmq import StatusConsumer
 from apps.events.consumers.registry import consumes
 from apps.events.models import Lease, ProcessHeartbeat
-from apps.events.outbox.dispatcher.dispatcher import STANDBY_SECONDS, Dispatcher
+from apps.events.outbox.dispatcher.dispatcher import Dispatcher
 from apps.events.process import heartbeats
+from apps.events.process.backoff import Backoff
 from apps.events.store.publish import dispatch, publish
 from apps.messages.bots import BotStarted, StopBot, TickBot
 from apps.messages.envelope import Envelope
@@ -49,14 +50,13 @@ def link(rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch) -> Iterator[Link]:
         netloc = f"{parts.netloc.rpartition(':')[0]}:{made.port}"
         url = parts._replace(netloc=netloc).geturl()
         monkeypatch.setattr(settings, "ENVIRONMENT", settings.ENVIRONMENT.model_copy(update={"rabbitmq_url": url}))
-        monkeypatch.setattr("apps.events.outbox.dispatcher.dispatcher.LONGEST_PAUSE_SECONDS", 0.5)
         heartbeats._written.clear()
         yield made
 
 
 @pytest.fixture
 def dispatcher(link: Link) -> Iterator[Dispatcher]:
-    made = Dispatcher()
+    made = Dispatcher(backoff=Backoff(max_seconds=0.5))
     yield made
     made.close()
 
@@ -181,20 +181,20 @@ def test_a_connection_cut_again_and_again_loses_and_reorders_nothing(
 def test_a_dispatcher_whose_leases_are_over_sends_nothing_that_is_under_way_any_more(
     dispatcher: Dispatcher, link: Link, rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatcher, "_batch_rows", 10)
+    monkeypatch.setattr(dispatcher, "_limit", 10)
     bots = [uuid4() for _ in range(40)]
     ordered = order(bots, 200)
     drain(dispatcher)
     link.silence()
     ordered += order(bots, 60)
     dispatcher.step()
-    assert dispatcher._under_way.row_ids
+    assert dispatcher._in_flight.row_ids
     Lease.objects.update(owner="somebody else")
     monkeypatch.setattr(dispatcher._leases, "_taken_at", float("-inf"))
 
-    assert dispatcher.step() == STANDBY_SECONDS
+    assert dispatcher.step() == dispatcher.standby_seconds
 
-    assert not dispatcher._under_way.row_ids
+    assert not dispatcher._in_flight.row_ids
     link.heal()
     Lease.objects.update(expires_at=timezone.now())
     drain(dispatcher)

@@ -1,4 +1,4 @@
-"""What is committed reaches Kafka: everything, in the order of its key, and as a CloudEvent."""
+"""Every committed event reaches Kafka as a CloudEvent, in the order of its key."""
 
 import random
 import signal
@@ -15,7 +15,6 @@ from django.utils import timezone
 
 from apps.core.context import message_context
 from apps.events.models import Lease, OutboxRow, ProcessHeartbeat, StoredEvent
-from apps.events.outbox.relay import query
 from apps.events.outbox.relay.relay import Relay
 from apps.events.outbox.relay.shards import Shard
 from apps.events.process import heartbeats
@@ -23,7 +22,8 @@ from apps.events.store.publish import publish
 from apps.events.store.selectors import envelope_of
 from apps.messages.base import slot_of
 from apps.messages.user import UserUpdated
-from tests.integration.events.relay_helpers import drain, drive, manage
+from tests.envelopes import kafka_headers_of
+from tests.integration.events.relay_helpers import drain, drive, manage, next_records
 from tests.kafka_broker import everything_in, fill_outbox, first_seen, outbox_count, sequences_by_key, topic
 
 __all__ = ["topic"]
@@ -57,7 +57,7 @@ def test_a_key_keeps_its_partition_and_the_record_says_the_aggregate(topic: str)
 
 
 def test_order_per_key_is_kept_with_concurrent_publishers(topic: str) -> None:
-    """Transactions that overlap, on keys that they share, while the relay runs."""
+    """Overlapping transactions on shared keys, while the relay runs."""
     keys = sorted(uuid4() for _ in range(6))
     threads = [threading.Thread(target=_publish_at_random, args=(topic, keys, seed)) for seed in range(6)]
     for thread in threads:
@@ -126,6 +126,7 @@ def test_records_are_cloud_events_in_binary_mode(topic: str) -> None:
     assert event.get_extension("traceparent") == trace
     assert event.get_data() == {"changed": ["name"], "user_id": str(user_id)}
     assert dict(record.headers)["traceparent"] == trace.encode()
+    assert set(kafka_headers_of(record.envelope)) <= set(record.headers), "the headers that other tests send"
 
 
 def test_the_envelope_is_read_back_as_it_was_published(topic: str) -> None:
@@ -143,13 +144,14 @@ def test_a_relay_killed_between_acknowledgement_and_deletion_loses_and_inverts_n
     keys = [uuid4() for _ in range(7)]
     fill_outbox(topic, keys, 1000)
     with transaction.atomic(), connection.cursor() as cursor:
-        # Others may read the outbox, and nobody may delete: the relay waits with what Kafka has acknowledged.
+        # The lock allows reads and blocks deletes: the relay waits with rows that Kafka has acknowledged.
+        cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         cursor.execute("LOCK TABLE outbox IN SHARE MODE")
         with manage("run_relay", MUCKARD_RELAY_BATCH_ROWS=str(BATCH), MUCKARD_LEASE_SECONDS="2") as relay:
             _wait_until(lambda: len(everything_in(topic)) >= BATCH // 2)
             relay.send_signal(signal.SIGKILL)
             relay.wait()
-        # PostgreSQL would go on with the deletion that it was asked for.
+        # PostgreSQL would still run the DELETE of the killed relay.
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
             "AND query LIKE 'DELETE FROM outbox%' AND pid <> pg_backend_pid()"
@@ -232,8 +234,8 @@ def test_a_batch_is_cut_at_its_size_in_bytes(topic: str) -> None:
     relay = Relay()
     try:
         relay.step()
-        under_way = sum(len(part.records) for part in relay._window)
-        assert under_way * 60_000 <= 1024 * 1024
+        in_flight = sum(len(part.records) for part in relay._window)
+        assert in_flight * 60_000 <= 1024 * 1024
         drain(topic, relay=relay)
     finally:
         relay.close()
@@ -241,7 +243,7 @@ def test_a_batch_is_cut_at_its_size_in_bytes(topic: str) -> None:
 
 
 def test_postgresql_that_drops_the_connection_is_waited_for(topic: str) -> None:
-    """The relay is another process; its connections are cut again and again while it works."""
+    """The relay is another process; its connections are cut several times while it works."""
     keys = [uuid4() for _ in range(5)]
     fill_outbox(topic, keys, 1500)
     cuts = 0
@@ -320,7 +322,7 @@ def test_a_row_without_its_event_is_poison_and_not_passed_over_silently(topic: s
     fill_outbox(topic, [uuid4()], 1)
     OutboxRow.objects.update(event_id=uuid4())
 
-    (record,) = query.next_records(slots=range(64), limit=10)
+    (record,) = next_records(limit=10)
 
     assert record.value is None
 

@@ -33,7 +33,7 @@ RESUMED_WITHIN_SECONDS = 30
 
 @pytest.fixture
 def own_kafka(settings: Any) -> Iterator[None]:
-    """A Kafka that nobody else works with; the other servers are those of all tests."""
+    """A Kafka for this test alone; the other servers are those of all tests."""
     environment = {name: value for name, value in os.environ.items() if name != "KAFKA_BOOTSTRAP_SERVERS"}
     _stack("servers", environment)
     profile = load(PROFILE, {}, PORT_OFFSET)

@@ -1,4 +1,4 @@
-"""An event that cannot be sent holds up its own key and no other; a fault of all events stops the relay."""
+"""An event that cannot be sent parks its own key and no other; a fault of all events stops the relay."""
 
 from collections.abc import Iterator
 from io import StringIO
@@ -154,7 +154,7 @@ def test_an_event_that_the_store_does_not_have_parks_its_key(topic: str) -> None
 
 
 def test_a_fault_of_all_events_stops_the_relay_and_parks_nothing(topic: str) -> None:
-    """The topology was never declared, say: parking every key would only hide it."""
+    """For example, the topology was never declared: parking every key would only hide that."""
     keys = [uuid4() for _ in range(30)]
     fill_outbox("test.not-declared", keys, 60)
     fill_outbox(topic, [uuid4()], 10)

@@ -163,7 +163,7 @@ def test_a_finished_command_is_not_delivered_again(route: Any, rabbitmq: RabbitM
 def test_a_command_given_up_is_failed_with_the_reason(
     route: Any, rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("apps.events.commands.runner.retry_router.decision.MAX_DEFERRALS", 1)
+    monkeypatch.setattr("apps.events.commands.retry_router.decision.MAX_DEFERRALS", 1)
     unwanted = stop_bot()
     send(unwanted)
     reject_one(rabbitmq, "bot.stop")
@@ -195,7 +195,6 @@ def test_nothing_is_decided_while_postgresql_is_away(
 def test_a_full_rung_holds_failures_back_and_loses_none(
     router: RetryRouter, rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("apps.events.commands.runner.retry_router.router.LONGEST_PAUSE_SECONDS", 0.1)
     refused = [Verdict.REFUSED]
 
     def publish(self: ConfirmedPublisher, messages: Any, **more: Any) -> Any:

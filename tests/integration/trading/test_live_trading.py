@@ -18,18 +18,21 @@ from apps.events.store.selectors import command_execution_get, stream_list
 from apps.messages.base import Command
 from apps.messages.bots import BotError, StopBot, TriggerTrade
 from apps.messages.trading import BotTradeSkipped
-from apps.trading.models import BotRun, Fill, IntentState, OrderIntent, OrderKind, Position, RunState
+from apps.trading.models.ledger import Fill, Position
+from apps.trading.models.order_states import IntentState
+from apps.trading.models.orders import OrderIntent, OrderKind
+from apps.trading.models.runs import BotRun, RunState
 from apps.trading.services.context import live
 from apps.trading.services.orders.placement import order_place
 from apps.trading.services.runs.tick import TickOutcome, tick_run
 from apps.vault.selectors import OpenCredential
+from tests.factories.fake_exchange import FakeExchange
 from tests.factories.trading import (
     SteppingClock,
-    StrictExchange,
     add_candle,
+    context_of,
     fake_exchange,
     only_intent,
-    context_of,
     planned_order,
     running_bot,
     start_command,
@@ -41,7 +44,7 @@ BUYS_EVERY_CANDLE = {"strategy": "dca", "parameters": {"quote_amount": "50"}}
 
 
 @pytest.fixture
-def exchange(monkeypatch: pytest.MonkeyPatch) -> StrictExchange:
+def exchange(monkeypatch: pytest.MonkeyPatch) -> FakeExchange:
     """Whatever a live bot's key opens, it is this."""
     exchange = fake_exchange()
     key = OpenCredential(uuid4(), uuid4(), Mode.LIVE, "key", "secret")
@@ -83,7 +86,7 @@ def asked_of(run: BotRun) -> dict[str, Any]:
 
 
 def test_a_start_is_rejected_at_the_first_attempt_with_the_reason(
-    exchange: StrictExchange, monkeypatch: pytest.MonkeyPatch
+    exchange: FakeExchange, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[object] = []
     monkeypatch.setattr(live, "exchange_for", opened.append)
@@ -103,7 +106,7 @@ def test_a_start_is_rejected_at_the_first_attempt_with_the_reason(
 
 
 def test_a_trade_asked_of_a_running_live_bot_is_rejected(
-    exchange: StrictExchange, switch: Callable[[bool], None]
+    exchange: FakeExchange, switch: Callable[[bool], None]
 ) -> None:
     switch(True)
     run = running_bot(context_of(exchange), mode=Mode.LIVE)
@@ -118,16 +121,16 @@ def test_a_trade_asked_of_a_running_live_bot_is_rejected(
 
 
 def test_ticks_of_a_running_live_bot_place_nothing_and_say_so_once(
-    exchange: StrictExchange, switch: Callable[[bool], None]
+    exchange: FakeExchange, switch: Callable[[bool], None]
 ) -> None:
-    outside = context_of(exchange)
+    context = context_of(exchange)
     switch(True)
-    run = running_bot(outside, mode=Mode.LIVE, **BUYS_EVERY_CANDLE)
+    run = running_bot(context, mode=Mode.LIVE, **BUYS_EVERY_CANDLE)
     switch(False)
-    outcomes = [tick_run(run_id=run.id, context=outside)]
+    outcomes = [tick_run(run_id=run.id, context=context)]
     for _ in range(3):
         add_candle(exchange, 30000)
-        outcomes.append(tick_run(run_id=run.id, context=outside))
+        outcomes.append(tick_run(run_id=run.id, context=context))
 
     assert outcomes == [TickOutcome.DECIDED] * 4
     assert OrderIntent.objects.count() == len(exchange.placed) == 0
@@ -137,26 +140,26 @@ def test_ticks_of_a_running_live_bot_place_nothing_and_say_so_once(
 
     switch(True)
     add_candle(exchange, 30000)
-    tick_run(run_id=run.id, context=outside)
+    tick_run(run_id=run.id, context=context)
     assert len(exchange.placed) == 1
 
 
-def test_ticks_of_a_live_bot_that_holds_sell_nothing(exchange: StrictExchange, switch: Callable[[bool], None]) -> None:
-    outside = context_of(exchange)
+def test_ticks_of_a_live_bot_that_holds_sell_nothing(exchange: FakeExchange, switch: Callable[[bool], None]) -> None:
+    context = context_of(exchange)
     switch(True)
-    run = running_bot(outside, mode=Mode.LIVE)
-    tick_run(run_id=run.id, context=outside)
+    run = running_bot(context, mode=Mode.LIVE)
+    tick_run(run_id=run.id, context=context)
     assert only_intent().side == "buy"
     switch(False)
     for _ in range(8):
         add_candle(exchange, 10000)
-        tick_run(run_id=run.id, context=outside)
+        tick_run(run_id=run.id, context=context)
 
     assert len(exchange.placed) == 1
     assert [(skip.side, skip.code) for skip in told(run, BotTradeSkipped)] == [("sell", "live_trading_disabled")]
 
 
-def test_a_tick_still_books_what_became_of_an_order(exchange: StrictExchange, switch: Callable[[bool], None]) -> None:
+def test_a_tick_still_books_what_became_of_an_order(exchange: FakeExchange, switch: Callable[[bool], None]) -> None:
     switch(True)
     clock = SteppingClock()
     planned = planned_order(exchange, clock, kind=OrderKind.REST, price=Decimal(20000), mode=Mode.LIVE)
@@ -173,7 +176,7 @@ def test_a_tick_still_books_what_became_of_an_order(exchange: StrictExchange, sw
     assert Fill.objects.count() == len(exchange.placed) == 1
 
 
-def test_an_order_that_was_stored_is_not_sent(exchange: StrictExchange, switch: Callable[[bool], None]) -> None:
+def test_an_order_that_was_stored_is_not_sent(exchange: FakeExchange, switch: Callable[[bool], None]) -> None:
     switch(True)
     planned = planned_order(exchange, mode=Mode.LIVE)
     switch(False)
@@ -185,11 +188,11 @@ def test_an_order_that_was_stored_is_not_sent(exchange: StrictExchange, switch: 
 
 
 @pytest.mark.parametrize("manner", ["pause", "stop", "flatten"])
-def test_a_running_live_bot_can_be_ended(exchange: StrictExchange, switch: Callable[[bool], None], manner: Any) -> None:
-    outside = context_of(exchange, SteppingClock(timezone.now()))
+def test_a_running_live_bot_can_be_ended(exchange: FakeExchange, switch: Callable[[bool], None], manner: Any) -> None:
+    context = context_of(exchange, SteppingClock(timezone.now()))
     switch(True)
-    run = running_bot(outside, mode=Mode.LIVE, **BUYS_EVERY_CANDLE)
-    tick_run(run_id=run.id, context=outside)
+    run = running_bot(context, mode=Mode.LIVE, **BUYS_EVERY_CANDLE)
+    tick_run(run_id=run.id, context=context)
     held = Position.objects.get().base_volume
     assert held > 0
     switch(False)
@@ -202,7 +205,7 @@ def test_a_running_live_bot_can_be_ended(exchange: StrictExchange, switch: Calla
     assert Position.objects.get().base_volume == (0 if manner == "flatten" else held)
 
 
-def test_a_stop_takes_a_live_bots_orders_off_the_book(exchange: StrictExchange, switch: Callable[[bool], None]) -> None:
+def test_a_stop_takes_a_live_bots_orders_off_the_book(exchange: FakeExchange, switch: Callable[[bool], None]) -> None:
     switch(True)
     planned = planned_order(exchange, kind=OrderKind.REST, price=Decimal(20000), mode=Mode.LIVE)
     order_place(lease=planned.lease, intent_id=planned.intent.id, deps=planned.deps)

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.messages.cloud_events import MalformedEvent, from_json, from_kafka, kafka_headers, timestamp, to_json
+from apps.messages.cloud_events import MalformedEvent, from_json, from_kafka, timestamp, to_json
 from apps.messages.envelope import Envelope
+from tests.envelopes import kafka_headers_of
 
 ENVELOPE = Envelope(
     event_id=UUID("018f0000-0000-7000-8000-000000000001"),
@@ -52,7 +53,7 @@ def test_a_record_carries_the_whole_envelope(  # noqa: PLR0917 -- what hypothesi
         occurred_at=occurred_at,
         payload=payload,
     )
-    assert from_kafka(kafka_headers(envelope), envelope.payload) == envelope
+    assert from_kafka(kafka_headers_of(envelope), envelope.payload) == envelope
 
 
 def test_json_carries_the_whole_envelope_with_the_same_payload_bytes() -> None:
@@ -61,25 +62,27 @@ def test_json_carries_the_whole_envelope_with_the_same_payload_bytes() -> None:
 
 
 def test_sequences_compare_as_text() -> None:
-    headers = [dict(kafka_headers(replace(ENVELOPE, aggregate_seq=number)))["ce_sequence"] for number in (9, 10, 2**62)]
+    headers = [
+        dict(kafka_headers_of(replace(ENVELOPE, aggregate_seq=number)))["ce_sequence"] for number in (9, 10, 2**62)
+    ]
     assert headers == sorted(headers)
 
 
 def test_attribute_names_are_those_that_cloudevents_allows() -> None:
-    names = [name.removeprefix("ce_") for name, _ in kafka_headers(ENVELOPE) if name.startswith("ce_")]
+    names = [name.removeprefix("ce_") for name, _ in kafka_headers_of(ENVELOPE) if name.startswith("ce_")]
     assert all(name.isalnum() and name.islower() and len(name) <= 20 for name in names)
     assert len(names) == len(set(names))
 
 
 @pytest.mark.parametrize("missing", ["ce_id", "ce_type", "ce_source", "ce_sequence", "ce_time", "ce_correlationid"])
 def test_a_record_that_lacks_an_attribute_is_malformed(missing: str) -> None:
-    headers = [(name, value) for name, value in kafka_headers(ENVELOPE) if name != missing]
+    headers = [(name, value) for name, value in kafka_headers_of(ENVELOPE) if name != missing]
     with pytest.raises(MalformedEvent):
         from_kafka(headers, b"{}")
 
 
 @pytest.mark.parametrize(
-    "headers", [[], [("ce_id", b"\xff")], [*kafka_headers(ENVELOPE)[:-1], ("ce_source", b"nonsense")]]
+    "headers", [[], [("ce_id", b"\xff")], [*kafka_headers_of(ENVELOPE)[:-1], ("ce_source", b"nonsense")]]
 )
 def test_whatever_a_stranger_writes_is_malformed_and_never_another_error(headers: list[tuple[str, bytes]]) -> None:
     with pytest.raises(MalformedEvent):

@@ -1,4 +1,4 @@
-"""What was fetched ahead is used only while it is still what is wanted; reading ahead is never needed."""
+"""A prefetched result is used only while its spec is valid, and a failed prefetch costs nothing but time."""
 
 import threading
 from collections.abc import Iterator
@@ -9,10 +9,10 @@ from django.db import OperationalError
 from apps.events.outbox.prefetch import Prefetcher
 
 
-def fetch(wanted: int) -> str:
-    if wanted < 0:
+def fetch(spec: int) -> str:
+    if spec < 0:
         raise OperationalError("the database is gone")
-    return f"{wanted} in {threading.current_thread().name}"
+    return f"{spec} in {threading.current_thread().name}"
 
 
 @pytest.fixture
@@ -25,14 +25,14 @@ def prefetcher() -> Iterator[Prefetcher[int, str]]:
 def test_it_is_fetched_in_a_thread_of_its_own_and_taken_once(prefetcher: Prefetcher[int, str]) -> None:
     prefetcher.start(7)
 
-    assert prefetcher.take(lambda wanted: wanted == 7) == "7 in ahead_0"
+    assert prefetcher.take(lambda spec: spec == 7) == "7 in ahead_0"
     assert prefetcher.take(lambda _: True) is None
 
 
 def test_what_is_no_longer_wanted_is_forgotten(prefetcher: Prefetcher[int, str]) -> None:
     prefetcher.start(7)
 
-    assert prefetcher.take(lambda wanted: wanted == 8) is None
+    assert prefetcher.take(lambda spec: spec == 8) is None
     assert prefetcher.take(lambda _: True) is None
 
 

@@ -1,4 +1,4 @@
-"""A process is down where work waits and none of it was done for as long as the limit, and up in every other case."""
+"""A process is down if work waits and none of it was done for the limit, and up in every other case."""
 
 import pytest
 from prometheus_client import REGISTRY

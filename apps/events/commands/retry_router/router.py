@@ -39,6 +39,7 @@ from apps.events.commands.retry_router.decision import (
 )
 from apps.events.models import CommandExecution
 from apps.events.process import heartbeats
+from apps.events.process.backoff import Backoff
 from apps.messages.base import Priority, all_messages
 
 logger = structlog.get_logger(__name__)
@@ -51,8 +52,6 @@ IDLE_SECONDS = 0.25
 # Of headers that cannot be sent again as they are.
 _SHOWN_CHARACTERS = 4000
 
-FIRST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 5.0
 
 # RabbitMQ's own notes on the way so far. They would grow with every round, and RabbitMQ 4 ignores them anyway.
 # CC and BCC would deliver to further queues.
@@ -79,7 +78,7 @@ class RetryRouter:
             (message.declaration.destination, message.declaration.version): message for message in all_messages()
         }
         self._subscribers: set[str] = set()
-        self._failures = 0
+        self._backoff = Backoff()
 
     def step(self) -> float:
         """Routes what there is. Returns the seconds to wait before the next step. Raises DatabaseError."""
@@ -101,7 +100,7 @@ class RetryRouter:
             return self._pause(str(error))
         if self._in_hand:
             return self._pause("A retry queue is full.")
-        self._failures = 0
+        self._backoff.succeeded()
         heartbeats.beat(self._heartbeat, *standing)
         return 0.0
 
@@ -160,8 +159,7 @@ class RetryRouter:
         return True
 
     def _pause(self, reason: str) -> float:
-        seconds = min(FIRST_PAUSE_SECONDS * 2.0**self._failures, LONGEST_PAUSE_SECONDS)
-        self._failures = min(self._failures + 1, 10)
+        seconds = self._backoff.failed()
         logger.warning("routing_paused", reason=reason, next_try_in_seconds=seconds)
         heartbeats.beat(self._heartbeat, "down", reason)
         return seconds

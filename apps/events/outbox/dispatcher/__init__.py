@@ -1,1 +1,1 @@
-"""Outbox to RabbitMQ: commands as Celery messages, status to its topic exchange, a row deleted once confirmed."""
+"""Outbox to RabbitMQ: commands as Celery messages, status to its topic exchange. A confirmed row is deleted."""

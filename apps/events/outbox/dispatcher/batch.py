@@ -1,12 +1,13 @@
-"""What is to be sent next: rows of the outbox with the messages made of them, in rounds that keep each key's order."""
+"""A batch of the dispatcher: rows with the messages made of them, in rounds that keep the order of each key."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 from uuid import UUID
 
 from apps.events.brokers.rabbitmq.messages import Outgoing, outgoing_of
-from apps.events.outbox.dispatcher.query import Row, Wanted, next_rows
+from apps.events.outbox.dispatcher.query import Row, next_rows
 from apps.events.outbox.parking import Poison
+from apps.events.outbox.rows import FetchSpec
 
 
 class Item(NamedTuple):
@@ -16,14 +17,18 @@ class Item(NamedTuple):
     message: Outgoing | None
     poison: Poison | None = None
 
+    @property
+    def row_id(self) -> int:
+        return self.row.id
 
-def fetch(wanted: Wanted) -> list[Item]:
+
+def fetch(spec: FetchSpec) -> list[Item]:
     """Raises DatabaseError."""
-    return [_item(row) for row in next_rows(wanted)]
+    return [_item(row) for row in next_rows(spec)]
 
 
 def without_poison(items: Iterable[Item]) -> Iterator[Item]:
-    """Those that can be sent: of a key, what comes before the first of which no message can be made."""
+    """The items that can be sent: of each key, those before its first item without a message."""
     blocked: set[UUID] = set()
     for item in items:
         if item.poison is not None:
@@ -32,17 +37,17 @@ def without_poison(items: Iterable[Item]) -> Iterator[Item]:
             yield item
 
 
-def waves(items: Iterable[Item]) -> Iterator[list[Item]]:
-    """The items in rounds of one a key: what is not confirmed holds its key's later rows back."""
+def rounds(items: Iterable[Item]) -> Iterator[list[Item]]:
+    """The items in rounds with one item a key, so that an unconfirmed row holds the later rows of its key back."""
     rest = list(items)
     while rest:
         seen: set[UUID] = set()
-        wave: list[Item] = []
+        this_round: list[Item] = []
         later: list[Item] = []
         for item in rest:
-            (later if item.row.key in seen else wave).append(item)
+            (later if item.row.key in seen else this_round).append(item)
             seen.add(item.row.key)
-        yield wave
+        yield this_round
         rest = later
 
 

@@ -1,4 +1,4 @@
-"""What has been sent and not dealt with: at most one row of each key, each deleted once it is confirmed."""
+"""Rows in flight to RabbitMQ: at most one of each key, deleted from the outbox once it is confirmed."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -7,11 +7,11 @@ from uuid import UUID
 from apps.events.brokers.rabbitmq.connection import BrokerUnavailable
 from apps.events.brokers.rabbitmq.publisher import ConfirmedPublisher, Delivery, Verdict
 from apps.events.outbox import metrics
-from apps.events.outbox.admission import Gate
+from apps.events.outbox.admission import Admission
 from apps.events.outbox.dispatcher import query
 from apps.events.outbox.dispatcher.batch import Item
 from apps.events.outbox.dispatcher.query import TRANSPORT, Row
-from apps.events.outbox.dispatcher.queue_backoff import Pauses
+from apps.events.outbox.dispatcher.queue_backoff import QueueBackoff
 from apps.events.outbox.rows import delete_rows
 
 _REASONS = {
@@ -25,13 +25,13 @@ class _Sent(NamedTuple):
     delivery: Delivery
 
 
-class UnderWay:
-    """Between a publisher and the outbox. Rows stay in it until the database has followed, through its outages too."""
+class InFlight:
+    """Tracks sent rows until they are deleted from the outbox, also over a database outage."""
 
-    def __init__(self, publisher: ConfirmedPublisher, gate: Gate, pauses: Pauses) -> None:
+    def __init__(self, publisher: ConfirmedPublisher, admission: Admission, queue_backoff: QueueBackoff) -> None:
         self._publisher = publisher
-        self._gate = gate
-        self._pauses = pauses
+        self._admission = admission
+        self._queue_backoff = queue_backoff
         self._sent: dict[UUID, _Sent] = {}
 
     @property
@@ -39,9 +39,9 @@ class UnderWay:
         return tuple(sent.row.id for sent in self._sent.values())
 
     def send(self, items: Sequence[Item], *, seconds: float) -> set[UUID]:
-        """Sends one row a key, of keys that are not under way, and deals with the answers that have come meanwhile.
+        """Sends one row a key, of keys that are not in flight, and handles the confirms that have arrived meanwhile.
 
-        Returns the keys whose row has not left. Raises BrokerUnavailable, DatabaseError.
+        Returns the keys whose row was not sent. Raises BrokerUnavailable, DatabaseError.
         """
         sent = [_Sent(item.row, Delivery(item.message)) for item in items if item.message is not None]
         self._sent.update((each.row.key, each) for each in sent)
@@ -50,11 +50,10 @@ class UnderWay:
         except BrokerUnavailable:
             self._give_up()
             raise
-        return self._deal_with_answers()
+        return self._handle_confirms()
 
     def settle(self, keys: Iterable[UUID] | None = None, *, seconds: float) -> set[UUID]:
-        """Waits for the answers to what is under way of these keys, or to everything; what it returns and raises is as
-        with `send`."""
+        """Waits for the confirms of these keys, or of everything in flight. Returns and raises as `send` does."""
         waited_for = self._sent.keys() if keys is None else [key for key in keys if key in self._sent]
         if not waited_for:
             return set()
@@ -63,34 +62,34 @@ class UnderWay:
         except BrokerUnavailable:
             self._give_up()
             raise
-        return self._deal_with_answers()
+        return self._handle_confirms()
 
     def abandon(self) -> None:
-        """Somebody else may send it by now."""
+        """Drops the connection and forgets the rows: a lease was lost, and its next owner may already send them."""
         if self._sent:
             self._publisher.drop()
             self._sent.clear()
 
     def _give_up(self) -> None:
-        """The connection is gone: what has no answer is read from the outbox again, and sent again."""
+        """The connection is lost: rows without a confirm are fetched and sent again."""
         try:
-            self._deal_with_answers()
+            self._handle_confirms()
         finally:
             metrics.published.labels(TRANSPORT, "failed").inc(len(self._forget(Verdict.UNKNOWN)))
 
-    def _deal_with_answers(self) -> set[UUID]:
+    def _handle_confirms(self) -> set[UUID]:
         held_back: set[UUID] = set()
         for verdict, reason in _REASONS.items():
             if refused := self._rows(verdict):
                 query.note_failure([row.id for row in refused], reason)
-                self._pauses.add({row.destination for row in refused}, reason)
+                self._queue_backoff.refused({row.destination for row in refused}, reason)
                 metrics.published.labels(TRANSPORT, "failed").inc(len(refused))
                 held_back |= self._forget(verdict)
         confirmed = self._rows(Verdict.CONFIRMED)
         delete_rows([row.id for row in confirmed])
         if confirmed:
-            self._gate.passed(len(confirmed))
-        self._pauses.clear({row.destination for row in confirmed})
+            self._admission.sent(len(confirmed))
+        self._queue_backoff.accepted({row.destination for row in confirmed})
         metrics.published.labels(TRANSPORT, "confirmed").inc(len(confirmed))
         self._forget(Verdict.CONFIRMED)
         return held_back | self._forget(Verdict.NOT_SENT)

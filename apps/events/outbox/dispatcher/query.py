@@ -1,5 +1,4 @@
-"""The rows of the outbox that go to RabbitMQ. Every statement is a short transaction: none is open while a broker is
-waited for."""
+"""Queries for the rows of the outbox that go to RabbitMQ. Every statement is a transaction of its own."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -9,18 +8,17 @@ from uuid import UUID
 from django.db import connection
 
 from apps.events.brokers.topology import rabbitmq as topology
-from apps.events.outbox.rows import prepare_session
+from apps.events.outbox.rows import FetchSpec, prepare_session
 from apps.messages.base import Command, Priority, Status, Transport
 from apps.messages.envelope import Envelope
 
 TRANSPORT = Transport.RABBITMQ.value
 
-# The outbox is cut to the batch first: joined whole, a long backlog would be joined again for every batch.
+# The batch is selected before the join: otherwise a long backlog would be joined again for every batch.
 #
-# What is urgent comes first, unless something older of its key still waits: a flood of other messages does not delay
-# it, and it overtakes nothing of its own key. It takes half of the batch at most, so that the rest goes on as well.
-# "From this queue to this queue", not "=": that leaves the planner no way round the index over queue and id, or key and
-# id.
+# Rows of urgent queues come first, unless an older row of their key waits. So a flood of other messages does not delay
+# them, and they overtake nothing of their own key. They take at most half of the batch, so that others are sent too.
+# The range conditions stand for "=": with them the planner has to use the index over queue and id, or over key and id.
 _NEXT = """
 WITH urgent AS MATERIALIZED (
     SELECT 0 AS turn, candidate.* FROM unnest(%(urgent)s::text[]) AS queue CROSS JOIN LATERAL (
@@ -46,16 +44,16 @@ SELECT batch.id, batch.key, batch.destination, batch.event_id, e.event_id, e.eve
   FROM batch LEFT JOIN event e ON e.event_id = batch.event_id AND e.recorded_at = batch.recorded_at
  ORDER BY batch.turn, batch.id
 """
-_CAN_GO = """transport = 'rabbitmq' AND next_attempt_at < 'infinity' AND id > %(floor)s AND slot = ANY(%(slots)s)
-           AND NOT (id = ANY(%(under_way)s)) AND NOT (key = ANY(%(parked)s))"""
-# What waits for a paused queue also holds back the rest of its key.
+_CAN_GO = """transport = 'rabbitmq' AND next_attempt_at < 'infinity' AND id > %(low_watermark)s
+           AND slot = ANY(%(slots)s) AND NOT (id = ANY(%(in_flight)s)) AND NOT (key = ANY(%(parked)s))"""
+# A row that waits for a paused queue holds the later rows of its key back.
 _NOT_PAUSED = """
            AND key NOT IN (SELECT waiting.key FROM outbox waiting
                             WHERE waiting.transport = 'rabbitmq' AND waiting.destination = ANY(%(paused)s))"""
 
 
 class Row(NamedTuple):
-    """An outbox row with the event it announces, which is None where the event store has no such event."""
+    """An outbox row with its event; `envelope` is None if the event store has no such event."""
 
     id: int
     key: UUID
@@ -64,30 +62,14 @@ class Row(NamedTuple):
     envelope: Envelope | None
 
 
-class Wanted(NamedTuple):
-    """Which rows: of the slots of these leases (slot and epoch), above the floor, at most `limit`; none of a parked
-    key, for a paused queue, or under way."""
-
-    leases: frozenset[tuple[int, int]]
-    limit: int
-    parked: frozenset[UUID] = frozenset()
-    paused: tuple[str, ...] = ()
-    under_way: tuple[int, ...] = ()
-    floor: int = 0
-
-    def is_like(self, other: "Wanted") -> bool:
-        """Whether what was fetched for one serves the other: what was under way is gone, and the floor only grows."""
-        return self[:4] == other[:4]
-
-
-def next_rows(wanted: Wanted) -> list[Row]:
-    """These rows, of each key in the order in which they were written: the most urgent, then the oldest.
+def next_rows(spec: FetchSpec) -> list[Row]:
+    """The rows of this spec: urgent ones first, then the oldest; of each key in the order in which they were written.
 
     Raises DatabaseError.
     """
     prepare_session()
     with connection.cursor() as cursor:
-        cursor.execute(query_of(wanted), values_of(wanted))
+        cursor.execute(query_of(spec), values_of(spec))
         return [_row(*row) for row in cursor.fetchall()]
 
 
@@ -96,24 +78,16 @@ def urgent_queues() -> list[str]:
     return [queue for kind in (Command, Status) for queue in topology.queue_names(kind, priority=Priority.HIGH)]
 
 
-def query_of(wanted: Wanted) -> str:
-    return _NEXT.format(can_go=_CAN_GO + (_NOT_PAUSED if wanted.paused else ""))
+def query_of(spec: FetchSpec) -> str:
+    return _NEXT.format(can_go=_CAN_GO + (_NOT_PAUSED if spec.paused else ""))
 
 
-def values_of(wanted: Wanted) -> dict[str, Any]:
-    return {
-        "urgent": urgent_queues(),
-        "slots": [slot for slot, _ in wanted.leases],
-        "limit": wanted.limit,
-        "parked": list(wanted.parked),
-        "paused": list(wanted.paused),
-        "under_way": list(wanted.under_way),
-        "floor": wanted.floor,
-    }
+def values_of(spec: FetchSpec) -> dict[str, Any]:
+    return {**spec.parameters(), "urgent": urgent_queues()}
 
 
 def note_failure(ids: Sequence[int], error: str) -> None:
-    """Counts a try that the broker refused, for those who look at the outbox."""
+    """Records an attempt that the broker refused, for people who look at the outbox. Raises DatabaseError."""
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE outbox SET attempts = attempts + 1, last_error = %s WHERE id = ANY(%s)", [error[:500], list(ids)]

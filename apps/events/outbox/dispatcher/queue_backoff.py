@@ -1,36 +1,48 @@
-"""Queues that take nothing at the moment, each tried again after a while."""
+"""Back-off per queue: a queue that refuses messages is paused, each time longer."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 import structlog
 
+from apps.events.process.backoff import Backoff
+
 logger = structlog.get_logger(__name__)
 
-FIRST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 5.0
+
+@dataclass
+class _Pause:
+    backoff: Backoff = field(default_factory=Backoff)
+    until: float = 0.0
+    reason: str = ""
 
 
-class Pauses:
-    def __init__(self) -> None:
-        self._until: dict[str, tuple[float, float, str]] = {}
+class QueueBackoff:
+    """The paused queues of one dispatcher. `clock` is monotonic."""
 
-    def add(self, queues: Iterable[str], reason: str) -> None:
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._pauses: dict[str, _Pause] = {}
+
+    def refused(self, queues: Iterable[str], reason: str) -> None:
+        """Pauses these queues."""
         for queue in queues:
-            _, before, _ = self._until.get(queue, (0.0, FIRST_PAUSE_SECONDS / 2, ""))
-            seconds = min(before * 2, LONGEST_PAUSE_SECONDS)
-            self._until[queue] = (time.monotonic() + seconds, seconds, reason)
+            pause = self._pauses.setdefault(queue, _Pause())
+            seconds = pause.backoff.failed()
+            pause.until, pause.reason = self._clock() + seconds, reason
             logger.warning("queue_paused", queue=queue, reason=reason, next_try_in_seconds=seconds)
 
-    def clear(self, queues: Iterable[str]) -> None:
-        """These queues take messages again, unless something else of the same wave was refused."""
+    def accepted(self, queues: Iterable[str]) -> None:
+        """Forgets the failures of these queues, except of one that is paused: it refused another message since."""
         for queue in queues:
-            if queue in self._until and self._until[queue][0] <= time.monotonic():
-                del self._until[queue]
+            if queue in self._pauses and self._pauses[queue].until <= self._clock():
+                del self._pauses[queue]
 
-    def names(self) -> tuple[str, ...]:
-        now = time.monotonic()
-        return tuple(sorted(queue for queue, (until, _, _) in self._until.items() if until > now))
+    def paused(self) -> tuple[str, ...]:
+        now = self._clock()
+        return tuple(sorted(queue for queue, pause in self._pauses.items() if pause.until > now))
 
     def detail(self) -> str:
-        return " ".join(f"{queue}: {reason}" for queue, (_, _, reason) in sorted(self._until.items()))
+        """A sentence for each queue that refused its last message."""
+        return " ".join(f"{queue}: {pause.reason}" for queue, pause in sorted(self._pauses.items()))

@@ -1,1 +1,1 @@
-"""From the outbox to Kafka: what is committed is sent, in the order of its key, and then leaves the outbox."""
+"""Outbox to Kafka: committed events are sent in the order of their key and deleted once acknowledged."""

@@ -1,4 +1,4 @@
-"""Records that are with the producer, and what became of them."""
+"""A batch of Kafka records that were handed to the producer, and their outcomes."""
 
 import time
 from dataclasses import dataclass, field
@@ -11,23 +11,19 @@ from apps.events.outbox.relay.query import Record
 
 @dataclass
 class Batch:
-    """Sent together, in order; `futures` answer to `records` one by one."""
+    """Records sent together, in order, with one future each. `sent_at` is monotonic."""
 
+    sent_at: float
     records: list[Record] = field(default_factory=list)
     futures: list[Any] = field(default_factory=list)
-    sent_at: float = field(default_factory=time.monotonic)
     _known: int = 0
 
     def add(self, record: Record, future: Any) -> None:
         self.records.append(record)
         self.futures.append(future)
 
-    @property
-    def age_seconds(self) -> float:
-        return time.monotonic() - self.sent_at
-
     def wait(self, seconds: float) -> bool:
-        """Whether every record has an outcome, waiting for it up to `seconds`."""
+        """Waits up to `seconds`. Returns whether every record has an outcome."""
         deadline = time.monotonic() + seconds
         while self._known < len(self.futures):
             future = self.futures[self._known]
@@ -37,12 +33,12 @@ class Batch:
         return True
 
     def acknowledged(self) -> list[int]:
-        """The rows whose events Kafka has."""
+        """The ids of the rows that Kafka has acknowledged."""
         outcomes = zip(self.records, self.futures, strict=True)
         return [record.row_id for record, future in outcomes if future.succeeded()]
 
     def refused(self) -> list[tuple[Record, BaseException]]:
-        """The records that failed themselves; not those that fell with the producer."""
+        """The records that failed by themselves, without those that failed because the producer was closed."""
         outcomes = zip(self.records, self.futures, strict=True)
         return [
             (record, future.exception)
@@ -54,6 +50,6 @@ class Batch:
 def _wait_for(future: Any, seconds: float) -> bool:
     if seconds <= 0:
         return False
-    # Not get(): that raises the record's failure, which is told apart later.
+    # Not get(): it raises the record's failure, which `refused` reports.
     future._produce_future.wait(seconds)
     return bool(future.is_done)

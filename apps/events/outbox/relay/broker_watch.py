@@ -1,6 +1,7 @@
-"""What the relay knows of Kafka: whether it answers, and whether a producer is stuck although it does."""
+"""State of Kafka as the relay sees it: whether it answers, and whether the producer is stuck although it does."""
 
 import time
+from collections.abc import Callable
 
 import structlog
 
@@ -9,52 +10,55 @@ from apps.events.process import heartbeats
 
 logger = structlog.get_logger(__name__)
 
-# Named as readiness shows it.
+# The name under which readiness shows it.
 BROKER = "kafka"
 
-SECONDS_BETWEEN_QUESTIONS = 3.0
+SECONDS_BETWEEN_PROBES = 3.0
 ANSWER_SECONDS = 5.0
-# A producer whose records get no acknowledgement for this long, although the broker answers questions, is stuck.
+# A producer without an acknowledgement for this long, although the broker answers probes, is stuck.
 STUCK_SECONDS = 60.0
 LOST_IDENTITY_SECONDS = 10.0
 SECONDS_BETWEEN_REMINDERS = 30.0
 
 
 class BrokerWatch:
-    def __init__(self) -> None:
+    """`clock` is monotonic."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.is_up: bool | None = None
+        self._clock = clock
         self._detail = ""
         self._asked_at = 0.0
         self._answered_at = float("-inf")
-        self._told_at = 0.0
-        self._identity_seen_at = time.monotonic()
+        self._logged_at = 0.0
+        self._identity_seen_at = clock()
 
     def acknowledged(self) -> None:
-        """Kafka has taken records: it is up."""
-        self._answered_at = time.monotonic()
-        self._is_now(up=True)
+        """Kafka has acknowledged records, so it is up."""
+        self._answered_at = self._clock()
+        self._set(up=True)
 
     def failed(self, detail: str) -> None:
         """Kafka did not answer, or refused."""
-        self._is_now(up=False, detail=detail)
+        self._set(up=False, detail=detail)
 
-    def ask(self, producer: EventProducer | None) -> None:
-        """Asks the broker from time to time whether it is there, without waiting for the answer."""
-        now = time.monotonic()
-        if producer is None or now - self._asked_at < SECONDS_BETWEEN_QUESTIONS:
+    def ask(self, producer: EventProducer) -> None:
+        """Probes the broker every 3 s, without waiting for the answer."""
+        now = self._clock()
+        if now - self._asked_at < SECONDS_BETWEEN_PROBES:
             return
         answer = producer.answers(within_seconds=ANSWER_SECONDS)
-        if answer is None:  # the question is under way
+        if answer is None:  # a probe is still waiting for its answer
             return
         self._asked_at = now
         if answer:
             self._answered_at = now
-            self._is_now(up=True)
+            self._set(up=True)
         else:
-            self._is_now(up=False, detail="It does not answer.")
+            self._set(up=False, detail="It does not answer.")
 
     def beat(self) -> None:
-        """Writes the state where readiness reads it. Raises DatabaseError."""
+        """Writes the state as a heartbeat, for readiness. Raises DatabaseError."""
         if self.is_up is not None:
             heartbeats.beat(BROKER, "up" if self.is_up else "down", self._detail)
 
@@ -66,20 +70,23 @@ class BrokerWatch:
         return "Kafka answers: see the relay's log, and restart the relay if it stays so."
 
     def why_stuck(self, producer: EventProducer, *, oldest_seconds: float) -> str | None:
-        """Why the producer will never send again, or None where it may."""
-        now = time.monotonic()
+        """Why the producer will never send again, as a label for metrics; None if it may.
+
+        `oldest_seconds` is the age of its oldest batch without acknowledgement.
+        """
+        now = self._clock()
         if not producer.has_lost_its_identity:
             self._identity_seen_at = now
         elif now - self._identity_seen_at > LOST_IDENTITY_SECONDS:
             return "lost_identity"
-        is_answering = now - self._answered_at < ANSWER_SECONDS + SECONDS_BETWEEN_QUESTIONS
+        is_answering = now - self._answered_at < ANSWER_SECONDS + SECONDS_BETWEEN_PROBES
         return "no_acknowledgement" if is_answering and oldest_seconds > STUCK_SECONDS else None
 
-    def _is_now(self, *, up: bool, detail: str = "") -> None:
-        now = time.monotonic()
+    def _set(self, *, up: bool, detail: str = "") -> None:
+        now = self._clock()
         if up and self.is_up is False:
-            logger.info("Kafka answers again.")
-        elif not up and (self.is_up is not False or now - self._told_at > SECONDS_BETWEEN_REMINDERS):
-            self._told_at = now
-            logger.warning("Kafka is not there; events wait in the outbox, in order. Nothing is lost.", detail=detail)
+            logger.info("kafka_available_again")
+        elif not up and (self.is_up is not False or now - self._logged_at > SECONDS_BETWEEN_REMINDERS):
+            self._logged_at = now
+            logger.warning("kafka_unavailable", detail=detail, advice="Events wait in the outbox, in order.")
         self.is_up, self._detail = up, detail

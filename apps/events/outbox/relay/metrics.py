@@ -1,8 +1,8 @@
-"""What the relay alone tells Prometheus."""
+"""Prometheus metrics of the relay alone."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
-rebuilds = Counter("kafka_producer_rebuilds_total", "Producers that were given up and made anew.", ["reason"])
+rebuilds = Counter("kafka_producer_rebuilds_total", "Kafka producers that were replaced.", ["reason"])
 batch_seconds = Histogram(
     "outbox_relay_batch_seconds",
     "From the first record of a batch to its last acknowledgement.",

@@ -1,4 +1,4 @@
-"""Which events can never be sent, however often one tries: everything else is Kafka's trouble and is waited out."""
+"""Poison: events that can never be sent. Every other failure is an outage of Kafka and is retried."""
 
 from collections.abc import Iterable
 from uuid import UUID
@@ -52,7 +52,7 @@ def poison_of(record: Record, reason: str, detail: str) -> Poison:
 
 
 def find_poison(records: Iterable[Record], producer: EventProducer) -> list[Poison]:
-    """What can be seen before anything is sent: events that are missing, topics that do not exist.
+    """The poison that shows before anything is sent: missing events and missing topics.
 
     Raises BrokerUnavailable.
     """

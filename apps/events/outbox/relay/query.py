@@ -1,21 +1,19 @@
-"""The outbox as the relay sees it: the next records, ready to send."""
+"""Query for the rows of the outbox that go to Kafka, as records that are ready to send."""
 
-from collections.abc import Collection, Iterable
 from typing import NamedTuple
-from uuid import UUID
 
 from django.db import connection
 
-from apps.events.outbox.rows import prepare_session
+from apps.events.outbox.rows import FetchSpec, prepare_session
 from apps.messages.cloud_events import Headers, schema_attributes
 
-# The outbox is cut to the batch first: joined whole, a long backlog would be joined again for every batch.
-# Texts are made and joined by PostgreSQL, which is faster at it than Python and its driver with many columns.
+# The batch is selected before the join: otherwise a long backlog would be joined again for every batch.
+# PostgreSQL formats the attributes and joins them to one column, which is faster than many columns through the driver.
 _NEXT = """
 WITH batch AS MATERIALIZED (
     SELECT id, event_id, recorded_at, destination, key FROM outbox
-     WHERE transport = 'kafka' AND next_attempt_at < 'infinity' AND id > %(floor)s AND slot = ANY(%(slots)s)
-       AND NOT (id = ANY(%(under_way)s)) AND NOT (key = ANY(%(parked)s))
+     WHERE transport = 'kafka' AND next_attempt_at < 'infinity' AND id > %(low_watermark)s AND slot = ANY(%(slots)s)
+       AND NOT (id = ANY(%(in_flight)s)) AND NOT (key = ANY(%(parked)s))
      ORDER BY id LIMIT %(limit)s
 )
 SELECT batch.id, batch.destination, e.event_type, e.schema_version, e.payload,
@@ -33,7 +31,7 @@ SELECT batch.id, batch.destination, e.event_type, e.schema_version, e.payload,
 
 
 class Record(NamedTuple):
-    """A row of the outbox as a Kafka record. `value` is None where the event store has no such event."""
+    """A row of the outbox as a Kafka record. `value` is None if the event store has no such event."""
 
     row_id: int
     key: bytes
@@ -45,58 +43,20 @@ class Record(NamedTuple):
     timestamp_ms: int
 
 
-class Wanted(NamedTuple):
-    """Which records: of these slots, above the floor, at most `limit`, and none that are under way or parked."""
-
-    slots: frozenset[int]
-    limit: int
-    under_way: list[int]
-    parked: frozenset[UUID]
-    floor: int = 0
-
-    def is_like(self, other: "Wanted") -> bool:
-        """Whether what was fetched for one serves the other: what is under way and the floor only grow."""
-        return (self.slots, self.limit, self.parked) == (other.slots, other.limit, other.parked)
-
-
-def next_records(
-    *,
-    slots: Collection[int],
-    limit: int,
-    under_way: Iterable[int] = (),
-    parked: Iterable[UUID] = (),
-    floor: int = 0,
-) -> list[Record]:
-    """The oldest rows of these slots above the floor that are neither under way nor parked, oldest first.
-
-    Raises DatabaseError.
-    """
+def next_records(spec: FetchSpec) -> list[Record]:
+    """The oldest rows of this spec, oldest first. Raises DatabaseError."""
     prepare_session()
     with connection.cursor() as cursor:
-        cursor.execute(
-            _NEXT,
-            {
-                "slots": list(slots),
-                "under_way": list(under_way),
-                "parked": list(parked),
-                "limit": limit,
-                "floor": floor,
-            },
-        )
+        cursor.execute(_NEXT, spec.parameters())
         return [_record(*row) for row in cursor.fetchall()]
 
 
-def fetch(wanted: Wanted) -> list[Record]:
-    """Raises DatabaseError."""
-    return next_records(**wanted._asdict())
-
-
-def of_size(records: list[Record], most_bytes: int) -> list[Record]:
-    """The first of the records, up to a size; at least one."""
+def limit_bytes(records: list[Record], max_bytes: int) -> list[Record]:
+    """The first records, of at most this size together; at least one record."""
     size = 0
     for index, record in enumerate(records):
         size += len(record.value or b"")
-        if size > most_bytes and index:
+        if size > max_bytes and index:
             return records[:index]
     return records
 

@@ -1,4 +1,4 @@
-"""How several relays share the slots: relay I of N takes every slot whose number leaves the rest I."""
+"""Shards: relay I of N sends the slots whose number modulo N is I."""
 
 from dataclasses import dataclass
 
@@ -22,5 +22,5 @@ class Shard:
 
     @property
     def process_name(self) -> str:
-        """The name under which the relay's heartbeat is known."""
+        """The name of the relay's heartbeat."""
         return "relay" if self.of == 1 else f"relay.{self.number}"

@@ -1,4 +1,4 @@
-"""The relay does not walk past what it has deleted, and never past what is still to come."""
+"""The low watermark passes deleted rows, and never a row that is still to be committed."""
 
 from typing import Any
 from uuid import uuid4
@@ -9,12 +9,12 @@ from django.utils import timezone
 
 from apps.events.models import OutboxRow, ParkedKey
 from apps.events.outbox import parking
-from apps.events.outbox.low_watermark import Floor
+from apps.events.outbox.low_watermark import LowWatermark
 from apps.events.outbox.relay import query
 from apps.events.outbox.relay.relay import Relay
-from apps.events.outbox.rows import prepare_session
+from apps.events.outbox.rows import FetchSpec, prepare_session
 from apps.messages.base import slot_of
-from tests.integration.events.relay_helpers import another_session, drive
+from tests.integration.events.relay_helpers import another_session, drive, next_records
 from tests.kafka_broker import everything_in, fill_outbox, outbox_count, sequences_by_key, topic
 
 __all__ = ["topic"]
@@ -33,9 +33,9 @@ def _publish(session: Any, topic: str) -> None:
         )
 
 
-def _raise_twice(floor: Floor, highest: int) -> None:
-    floor.raise_if_safe(highest=highest)
-    floor.raise_if_safe(highest=highest)
+def _advance_twice(watermark: LowWatermark, highest: int) -> None:
+    watermark.advance(highest=highest)
+    watermark.advance(highest=highest)
 
 
 def test_the_floor_rises_over_what_was_deleted(topic: str) -> None:
@@ -43,28 +43,28 @@ def test_the_floor_rises_over_what_was_deleted(topic: str) -> None:
     highest = OutboxRow.objects.order_by("-id")[0].pk
     OutboxRow.objects.all().delete()
     fill_outbox(topic, [uuid4()], 1)
-    floor = Floor("kafka")
+    watermark = LowWatermark("kafka")
 
-    _raise_twice(floor, highest)
+    _advance_twice(watermark, highest)
 
-    assert floor.value == highest
-    assert len(query.next_records(slots=range(64), limit=10, floor=floor.value)) == 1
+    assert watermark.value == highest
+    assert len(next_records(limit=10, low_watermark=watermark.value)) == 1
 
 
 def test_the_floor_stays_below_a_row_that_was_numbered_and_is_not_committed(topic: str) -> None:
-    floor = Floor("kafka")
+    watermark = LowWatermark("kafka")
     with another_session() as slow:
         _publish(slow, topic)
         fill_outbox(topic, [uuid4()], 10)
         highest = OutboxRow.objects.order_by("-id")[0].pk
         OutboxRow.objects.all().delete()
         for _ in range(5):
-            floor.raise_if_safe(highest=highest)
-        assert floor.value == 0
+            watermark.advance(highest=highest)
+        assert watermark.value == 0
         slow.commit()
-    _raise_twice(floor, highest)
+    _advance_twice(watermark, highest)
 
-    assert len(query.next_records(slots=range(64), limit=10, floor=floor.value)) == 1
+    assert len(next_records(limit=10, low_watermark=watermark.value)) == 1
 
 
 def test_a_row_committed_late_is_sent_by_a_relay_that_has_been_far_beyond_it(topic: str) -> None:
@@ -83,8 +83,8 @@ def test_a_row_committed_late_is_sent_by_a_relay_that_has_been_far_beyond_it(top
 
 
 def test_a_reader_that_keeps_a_snapshot_for_hours_does_not_hold_the_floor(topic: str) -> None:
-    """As a backup does: nothing it might see is cleaned up."""
-    floor = Floor("kafka")
+    """A backup keeps such a snapshot, so no row that it might see is removed."""
+    watermark = LowWatermark("kafka")
     with another_session() as reader, reader.cursor() as cursor:
         reader.set_session(isolation_level="REPEATABLE READ", readonly=True)
         cursor.execute("SELECT count(*) FROM events.outbox")
@@ -92,10 +92,10 @@ def test_a_reader_that_keeps_a_snapshot_for_hours_does_not_hold_the_floor(topic:
         highest = OutboxRow.objects.order_by("-id")[0].pk
         OutboxRow.objects.all().delete()
 
-        _raise_twice(floor, highest)
+        _advance_twice(watermark, highest)
 
-        assert floor.value == highest
-        assert _pages_read(floor.value) < 10 < _pages_read(0)
+        assert watermark.value == highest
+        assert _pages_read(watermark.value) < 10 < _pages_read(0)
 
 
 def test_released_rows_far_below_the_floor_are_sent(topic: str) -> None:
@@ -110,7 +110,7 @@ def test_released_rows_far_below_the_floor_are_sent(topic: str) -> None:
         for _ in range(3):
             relay._chores_at = 0.0
             relay.step()
-        assert relay._floor.value > OutboxRow.objects.filter(key=sick).order_by("-id")[0].pk
+        assert relay._low_watermark.value > OutboxRow.objects.filter(key=sick).order_by("-id")[0].pk
 
         OutboxRow.objects.filter(destination="test.no-such-topic").update(destination=topic)
         parking.release(sick, operator="ada", now=timezone.now())
@@ -121,10 +121,10 @@ def test_released_rows_far_below_the_floor_are_sent(topic: str) -> None:
     assert sequences_by_key(everything_in(topic))[str(sick)] == [1, 2, 3]
 
 
-def _pages_read(floor: int) -> int:
-    values: Any = {"slots": list(range(64)), "under_way": [], "parked": [], "limit": 10, "floor": floor}
+def _pages_read(low_watermark: int) -> int:
+    spec = FetchSpec(frozenset((slot, 1) for slot in range(64)), limit=10, low_watermark=low_watermark)
     prepare_session()
     with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {query._NEXT}", values)
+        cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {query._NEXT}", spec.parameters())
         plan = cursor.fetchone()[0][0]["Plan"]
     return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])

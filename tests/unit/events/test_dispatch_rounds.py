@@ -1,18 +1,17 @@
-"""A batch goes in waves of one message a key, and a queue that refuses rests a little longer each time."""
+"""A batch goes in rounds of one message a key, and a queue that refuses is paused longer each time."""
 
 from datetime import UTC, datetime
 from itertools import takewhile
 from uuid import UUID, uuid4
 
 import amqp
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.events.brokers.rabbitmq.messages import Outgoing
-from apps.events.outbox.dispatcher.batch import Item, waves, without_poison
+from apps.events.outbox.dispatcher.batch import Item, rounds, without_poison
 from apps.events.outbox.dispatcher.query import Row
-from apps.events.outbox.dispatcher.queue_backoff import LONGEST_PAUSE_SECONDS, Pauses
+from apps.events.outbox.dispatcher.queue_backoff import QueueBackoff
 from apps.events.outbox.parking import Poison
 from apps.messages.envelope import Envelope
 
@@ -32,12 +31,12 @@ def item(number: int, key: UUID, *, is_faulty: bool = False) -> Item:
 def test_no_wave_has_a_key_twice_and_each_key_keeps_its_order(keys: list[UUID]) -> None:
     batch = [item(number, key) for number, key in enumerate(keys)]
 
-    made = list(waves(batch))
+    made = list(rounds(batch))
 
-    assert all(len({each.row.key for each in wave}) == len(wave) for wave in made)
-    assert sorted(each.row.id for wave in made for each in wave) == list(range(len(keys)))
+    assert all(len({each.row.key for each in each_round}) == len(each_round) for each_round in made)
+    assert sorted(each.row.id for each_round in made for each in each_round) == list(range(len(keys)))
     for key in KEYS:
-        numbers = [each.row.id for wave in made for each in wave if each.row.key == key]
+        numbers = [each.row.id for each_round in made for each in each_round if each.row.key == key]
         assert numbers == sorted(numbers)
 
 
@@ -56,35 +55,31 @@ def test_of_each_key_what_comes_before_its_first_faulty_row_can_be_sent(drawn: l
 def test_keys_that_are_all_different_go_in_one_wave() -> None:
     batch = [item(number, uuid4()) for number in range(500)]
 
-    assert list(waves(batch)) == [batch]
+    assert list(rounds(batch)) == [batch]
 
 
-def test_a_refusing_queue_rests_longer_each_time_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusing_queue_rests_longer_each_time_up_to_a_limit() -> None:
     clock = [100.0]
-    monkeypatch.setattr("time.monotonic", lambda: clock[0])
-    pauses = Pauses()
+    backoff = QueueBackoff(clock=lambda: clock[0])
     rests = []
     for _ in range(7):
-        pauses.add(["bot.stop"], "full")
+        backoff.refused(["bot.stop"], "full")
         began = clock[0]
-        while pauses.names():
+        while backoff.paused():
             clock[0] += 0.25
         rests.append(clock[0] - began)
 
-    assert rests == [0.5, 1.0, 2.0, 4.0, 5.0, 5.0, LONGEST_PAUSE_SECONDS]
+    assert rests == [0.5, 1.0, 2.0, 4.0, 5.0, 5.0, 5.0]
 
 
-def test_a_queue_that_takes_messages_again_is_forgotten_but_not_while_it_rests(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_queue_that_takes_messages_again_is_forgotten_but_not_while_it_rests() -> None:
     clock = [100.0]
-    monkeypatch.setattr("time.monotonic", lambda: clock[0])
-    pauses = Pauses()
-    pauses.add(["bot.stop"], "full")
+    backoff = QueueBackoff(clock=lambda: clock[0])
+    backoff.refused(["bot.stop"], "full")
 
-    pauses.clear(["bot.stop", "bot.start"])
-    assert pauses.detail() == "bot.stop: full"
+    backoff.accepted(["bot.stop", "bot.start"])
+    assert backoff.detail() == "bot.stop: full"
 
     clock[0] += 1
-    pauses.clear(["bot.stop"])
-    assert (pauses.names(), pauses.detail()) == ((), "")
+    backoff.accepted(["bot.stop"])
+    assert (backoff.paused(), backoff.detail()) == ((), "")

@@ -1,4 +1,4 @@
-"""A background process works until it is told to stop, and waits for a database that is gone."""
+"""The run loop steps until a stop is requested, and waits for a database that is down."""
 
 import os
 import signal
@@ -8,8 +8,8 @@ import time
 import pytest
 from django.db import OperationalError
 
-from apps.events.process import run_loop
-from apps.events.process.run_loop import DatabasePatience, Stop, run_until_stopped
+from apps.events.process.backoff import Backoff
+from apps.events.process.run_loop import DatabaseRetry, Stop, run_until_stopped
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -55,8 +55,7 @@ def test_the_former_signal_handlers_are_back_afterwards() -> None:
     stop.close()
 
 
-def test_a_step_that_finds_the_database_gone_is_called_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_loop, "FIRST_PAUSE_SECONDS", 0.001)
+def test_a_step_that_finds_the_database_gone_is_called_again() -> None:
     calls = 0
     stop = Stop()
 
@@ -68,18 +67,18 @@ def test_a_step_that_finds_the_database_gone_is_called_again(monkeypatch: pytest
         stop.request()
         return 0.0
 
-    run_until_stopped(step, stop=stop)
+    run_until_stopped(step, stop=stop, backoff=Backoff(first_seconds=0.001))
 
     assert calls == 4
     stop.close()
 
 
 def test_the_pauses_grow_to_a_limit_and_start_anew_after_a_success() -> None:
-    patience = DatabasePatience()
+    retry = DatabaseRetry()
     error = OperationalError("gone")
-    assert [patience.failed(error) for _ in range(6)] == [0.5, 1.0, 2.0, 4.0, 5.0, 5.0]
-    patience.worked()
-    assert patience.failed(error) == 0.5
+    assert [retry.failed(error) for _ in range(6)] == [0.5, 1.0, 2.0, 4.0, 5.0, 5.0]
+    retry.worked()
+    assert retry.failed(error) == 0.5
 
 
 def test_any_other_error_ends_the_loop() -> None:
