@@ -1,29 +1,36 @@
-"""Words of the domain that every layer shares. Each is defined here once; the paper exchange has its own, as it is the
-other side of the wire."""
+"""Domain terms that every layer shares, each defined once.
+
+The paper exchange defines its own: it is the other end of the wire.
+"""
 
 from typing import Any
 
 from django.db import models
+from pydantic_core import core_schema
 
 
 class Term(models.TextChoices):
-    """A closed set of words: choices of a database field, values of a message field, strings in JSON."""
+    """An enumeration: choices of a database field, values of a message field, strings in JSON."""
 
     @classmethod
-    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> dict[str, Any]:
-        """The words in place, without a reference: the shape of published messages has no definitions of its own."""
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: Any) -> core_schema.CoreSchema:
+        """Pydantic's schema of an enum, but without a `ref`: the frozen message schemas inline their enums."""
+        return core_schema.enum_schema(cls, list(cls), sub_type="str")
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _schema: Any, _handler: Any) -> dict[str, Any]:
         return {"enum": cls.values, "type": "string"}
 
 
 class Mode(Term):
-    """Whose money a bot trades with: `paper` on the paper exchange, `live` on the real one."""
+    """The exchange a bot trades on: `paper` is the paper exchange, `live` is Kraken."""
 
     PAPER = "paper"
     LIVE = "live"
 
 
 class Side(Term):
-    """Of an order or fill, as the pair's base asset is bought or sold."""
+    """Side of an order or fill: the pair's base asset is bought or sold."""
 
     BUY = "buy"
     SELL = "sell"
