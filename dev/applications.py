@@ -89,7 +89,7 @@ def applications(profile: Profile, environ: Mapping[str, str] = os.environ) -> l
             "staff",
             "verifier",
         ),
-        manage("mailer", "tend_accounts", "user"),
+        manage("mailer", "run_mailer", "user"),
         Application(
             "flower", tuple(f"celery -A celery_app flower --address=127.0.0.1 --port={port['flower']}".split()), "bot"
         ),

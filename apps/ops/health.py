@@ -36,7 +36,7 @@ EXPECTED = (
     "reconciler",
     "sealer",
     "verifier",
-    "accounts",
+    "mailer",
 )
 
 

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from apps.accounts.backlog import mail_backlog
-from apps.accounts.management.commands.tend_accounts import Mailer
+from apps.accounts.management.commands.run_mailer import Mailer
 from apps.accounts.models import OutgoingMail
 from apps.accounts.services.mail import mail_queue
 from apps.events.models import ProcessHeartbeat
@@ -35,14 +35,14 @@ def queue_one(email: str = "") -> None:
 
 def is_in(mailer: Mailer, state: str) -> bool:
     mailer.step()
-    return ProcessHeartbeat.objects.get(name="accounts").state == state
+    return ProcessHeartbeat.objects.get(name="mailer").state == state
 
 
 def test_a_mail_server_that_fails_is_told_until_it_takes_mail_again(mailer: Mailer) -> None:
     queue_one()
     with mock.patch(SEND, side_effect=ConnectionRefusedError):
         eventually(lambda: is_in(mailer, "down"), what="the news of it")
-    detail = ProcessHeartbeat.objects.get(name="accounts").detail
+    detail = ProcessHeartbeat.objects.get(name="mailer").detail
     assert detail.startswith("No mail was sent for 0 s; waiting: 1. The mail server fails with ConnectionRefusedError")
     assert "MUCKARD_SMTP_URL" in detail
 
@@ -52,9 +52,9 @@ def test_a_mail_server_that_fails_is_told_until_it_takes_mail_again(mailer: Mail
 
 def test_mail_that_is_due_and_stays_is_told(mailer: Mailer) -> None:
     queue_one()
-    with mock.patch("apps.accounts.management.commands.tend_accounts.mail_send_due", return_value=False):
+    with mock.patch("apps.accounts.management.commands.run_mailer.mail_send_due", return_value=False):
         eventually(lambda: is_in(mailer, "down"), what="the news of it")
-    assert "waiting: 1. See the mailer's log." in ProcessHeartbeat.objects.get(name="accounts").detail
+    assert "waiting: 1. See the mailer's log." in ProcessHeartbeat.objects.get(name="mailer").detail
 
 
 def test_a_mailbox_that_refuses_does_not_count(mailer: Mailer) -> None:

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.test import Client
 from django.utils import timezone
 
-from apps.accounts.management.commands import tend_accounts
+from apps.accounts.management.commands import run_mailer
 from apps.audit.management.commands import seal_audit
 from apps.events.commands.retry_router import router
 from apps.events.consumers import rabbitmq
@@ -131,7 +131,7 @@ class TestTheWholePlatform:
         workers = {f"worker:{each.name}" for each in applications(load("run", {}, 0)) if each.name.startswith("worker")}
         assert set(EXPECTED) == {
             Shard().process_name, broker_watch.HEARTBEAT, dispatcher.HEARTBEAT, rabbitmq.HEARTBEAT, scheduler.NAME,
-            reconcile_orders.NAME, seal_audit.NAME, "verifier", tend_accounts.NAME,
+            reconcile_orders.NAME, seal_audit.NAME, "verifier", run_mailer.NAME,
             *(f"{router.HEARTBEAT}{priority.suffix}" for priority in Priority),
             *groups_of_kafka,
             *workers,
