@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from apps.accounts.client_info import Client
+from apps.accounts.client_info import ClientInfo
 from apps.accounts.errors import OtpInvalid, OtpRequired, TooManyAttempts
 from apps.accounts.models import LoginGuard, MfaDevice, OutgoingMail, RecoveryCode, User, UserSession
 from apps.accounts.services.lockout import LIMITS
@@ -22,7 +22,7 @@ from tests.factories.accounts import PASSWORD, UserServiceClient, make_user
 pytestmark = pytest.mark.django_db
 
 SETUP, CONFIRM, DISABLE = (f"/api/v1/auth/mfa/{step}" for step in ("setup", "confirm", "disable"))
-NOBODY = Client(address=None, user_agent="")
+NOBODY = ClientInfo(address=None, user_agent="")
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from apps.accounts.api import serializers
 from apps.accounts.api.authentication import LiveSessionAuthentication
 from apps.accounts.api.pagination import ActivityPagination
 from apps.accounts.api.permissions import IsUserStaff
-from apps.accounts.api.throttles import PasswordGuard
+from apps.accounts.api.throttles import PasswordAttemptThrottle
 from apps.accounts.api.views.base import AccountView, valid
 from apps.accounts.models import User
 from apps.accounts.services.passwords import password_change
@@ -47,7 +47,7 @@ class UserMeView(IdempotentMutations, AccountView):
 
 @extend_schema(tags=["Account"])
 class PasswordChangeView(IdempotentMutations, AccountView):
-    throttle_classes = (PasswordGuard,)
+    throttle_classes = (PasswordAttemptThrottle,)
 
     @extend_schema(
         request=serializers.PasswordChangeSerializer,
