@@ -4,7 +4,7 @@ from rest_framework import serializers
 
 from apps.bots.api.serializers.fields import OBJECT, AmountField
 from apps.bots.models import CommandKind
-from apps.bots.selectors.receipts import Receipt, ReceiptState
+from apps.bots.selectors.command_receipts import CommandReceipt, CommandReceiptState
 from apps.core.terms import Side
 
 
@@ -39,7 +39,7 @@ class ReceiptSerializer(serializers.Serializer[Any]):
     bot_id = serializers.UUIDField(source="command.bot_id")
     kind = serializers.ChoiceField(source="command.kind", choices=CommandKind.choices)
     arguments = serializers.SerializerMethodField()
-    state = serializers.ChoiceField(choices=ReceiptState.choices)
+    state = serializers.ChoiceField(choices=CommandReceiptState.choices)
     reason = serializers.CharField(help_text="Why it failed or was dropped, or what the last attempt ran into.")
     attempts = serializers.IntegerField()
     requested_at = serializers.DateTimeField(source="command.requested_at")
@@ -51,7 +51,7 @@ class ReceiptSerializer(serializers.Serializer[Any]):
     )
 
     @OBJECT
-    def get_arguments(self, receipt: Receipt) -> Any:
+    def get_arguments(self, receipt: CommandReceipt) -> Any:
         return receipt.command.arguments
 
 
