@@ -1,4 +1,4 @@
-"""Amounts of money and of assets: Decimal, always with what they are amounts of."""
+"""Amounts of money and assets as Decimal: columns, text form, rounding, and sums per asset."""
 
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
@@ -11,12 +11,12 @@ DECIMAL_PLACES = 10
 
 
 def money_field(**options: Any) -> "models.DecimalField[Any, Any]":
-    """A column for an amount or a price: 20 digits before the point, 10 after."""
+    """A decimal column for an amount or a price: 20 digits before the point, 10 after."""
     return models.DecimalField(max_digits=MAX_DIGITS, decimal_places=DECIMAL_PLACES, **options)
 
 
 def plain(value: Decimal) -> str:
-    """Fixed-point text, as Kraken wants it: never an exponent, no trailing zeros."""
+    """Fixed-point text as Kraken requires it: no exponent, no trailing zeros."""
     text = format(value, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
 
@@ -35,7 +35,7 @@ def round_up(value: Decimal, decimals: int) -> Decimal:
 
 @dataclass(frozen=True, order=False)
 class Money:
-    """An amount of one asset. Sums of different assets are refused."""
+    """An amount of one asset. Adding amounts of different assets raises ValueError."""
 
     amount: Decimal
     asset: str

@@ -1,22 +1,9 @@
-"""Staff may look at everything that bots did, and change nothing: commands and evidence do that."""
-
-from typing import Any
+"""Trading on the staff site, read-only: orders and runs change by commands and by evidence of the exchange."""
 
 from django.contrib import admin
-from django.http import HttpRequest
 
+from apps.core.admin import ReadOnlyAdmin
 from apps.trading.models import BotRun, BotSwitch, Fill, LedgerEntry, OrderIntent, Position
-
-
-class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 @admin.register(BotRun)
