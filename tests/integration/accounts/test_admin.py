@@ -27,7 +27,7 @@ SESSIONS = "/admin/accounts/usersession/"
 @pytest.fixture(autouse=True)
 def _staff_site(settings: Any, _user_service: None) -> None:
     settings.ROOT_URLCONF = "staff_site.urls"
-    # Without the one that serves static files: it wants a folder that only a deployment has.
+    # Without the static files middleware: its folder exists in a deployment only.
     settings.MIDDLEWARE = [name for name in vars(staff_settings)["MIDDLEWARE"] if "whitenoise" not in name]
 
 

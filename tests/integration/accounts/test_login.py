@@ -1,4 +1,4 @@
-"""Logging in: one refusal for every reason, counted attempts, and a token that any service can verify."""
+"""Log-in: one error for every refusal, lockout, and a token that every service can verify."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

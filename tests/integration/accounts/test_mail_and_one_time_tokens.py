@@ -1,4 +1,4 @@
-"""Mail is queued with its occasion and sent by a process of its own; what it carries works once."""
+"""Mail is queued in the transaction that causes it and sent by the mailer; its token is valid once."""
 
 import re
 from datetime import datetime, timedelta

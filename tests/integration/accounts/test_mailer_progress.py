@@ -1,4 +1,4 @@
-"""The mailer is down where the mail server fails or mail that is due stays; one mailbox that refuses does not count."""
+"""The mailer's heartbeat is down if the mail server fails or due mail is not sent, but not if one mailbox refuses."""
 
 from datetime import timedelta
 from smtplib import SMTPRecipientsRefused

@@ -1,4 +1,4 @@
-"""Two-factor log-in: set up with the password, confirmed with a code, asked for at log-in, each code good once."""
+"""Two-factor log-in: set-up with the password, confirmation with a code, required at log-in, each code valid once."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -36,7 +36,7 @@ def mine(user: User) -> UserServiceClient:
 
 
 def _switch_on(user: User, now: datetime) -> tuple[pyotp.TOTP, list[str]]:
-    """Switches it on with the code of the step before, so that the present one is still good."""
+    """Enables it with the previous step's code, so that the current code is still valid."""
     setup = mfa_set_up(user_id=user.id, password=PASSWORD, now=now)
     totp = pyotp.TOTP(setup.secret)
     before = now - timedelta(seconds=STEP_SECONDS)

@@ -1,4 +1,4 @@
-"""Refresh tokens work once; one that comes back ends its session."""
+"""A refresh token is valid once; a replay ends its session."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""How far a command got, as its owner sees it."""
+"""Command receipts: the progress of a command."""
 
 from datetime import timedelta
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""Events arrive by two brokers, so in any order: the read models end up the same."""
+"""The read models do not depend on the order of events, which arrive by two brokers."""
 
 from decimal import Decimal
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""What the services do to bots, they can do with the database roles that they log in with, and no more."""
+"""The database roles of the services have the privileges that the bots' code needs, and no more."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""A cache of its own, an exchange in memory, and a trader's client."""
+"""An empty cache, a fake exchange, and a trader's client."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ from tests.factories.vault import client_of
 
 
 class CountingExchange(FakeExchange):
-    """Counts what it is asked; where a test commits, it also fails the test for asking inside a transaction."""
+    """Counts calls. In tests that commit, it also fails the test for a call inside a transaction."""
 
     def __init__(self, *, is_watchful: bool, **options: Any) -> None:
         super().__init__(**options)

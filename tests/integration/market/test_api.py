@@ -1,4 +1,4 @@
-"""Market data: cached, with its age on every answer; stale is said, and nothing is invented."""
+"""Market data: cached, with its time in every response, and marked when stale."""
 
 import threading
 import time
@@ -34,7 +34,7 @@ SILENCES = [ExchangeUnavailable("Down."), ExchangeRateLimited("Slow down.", retr
 
 
 class Silent(FakeExchange):
-    """Answers nothing."""
+    """An exchange that does not answer."""
 
     def _read(self) -> None:
         raise ExchangeUnavailable("It does not answer.")
@@ -42,7 +42,7 @@ class Silent(FakeExchange):
 
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Moves the clock of the requests forward."""
+    """Advances the clock of the requests."""
     real = timezone.now
     ahead = [timedelta()]
     monkeypatch.setattr(timezone, "now", lambda: real() + ahead[0])

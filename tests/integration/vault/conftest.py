@@ -1,4 +1,4 @@
-"""A user, a client of theirs, and an exchange in memory in place of every real one."""
+"""A user, an API client, and a fake exchange."""
 
 from uuid import UUID, uuid4
 
@@ -13,7 +13,7 @@ from tests.factories.vault import client_of
 
 
 class WatchedExchange(FakeExchange):
-    """Fails the test where it is asked inside a transaction."""
+    """Fails the test if it is called inside a transaction."""
 
     def key_info(self) -> KeyInfo:
         assert not connection.in_atomic_block, "an exchange is asked inside a transaction"
@@ -32,7 +32,7 @@ def client(user_id: UUID) -> APIClient:
 
 @pytest.fixture
 def fake(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> FakeExchange:
-    """Watched in the tests that commit; the others run inside a transaction of pytest's."""
+    """The fake is watched only in tests that commit: the others run inside pytest's transaction."""
     marker = request.node.get_closest_marker("django_db")
     commits = marker is not None and marker.kwargs.get("transaction", False)
     return use_fake_exchange(monkeypatch, WatchedExchange() if commits else FakeExchange())

@@ -1,4 +1,4 @@
-"""Whose word counts for a caller's network address."""
+"""Client info: which header a caller's network address is taken from."""
 
 import pytest
 from django.test import RequestFactory

@@ -1,4 +1,4 @@
-"""Profit at average cost: worked examples, and what holds whatever is traded."""
+"""Position P&L at average cost: worked examples and invariants."""
 
 from decimal import Decimal
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""What a key must not be able to do, and what its owner is told."""
+"""Permissions of keys: dangerous ones are refused, and the owner gets warnings."""
 
 import pytest
 

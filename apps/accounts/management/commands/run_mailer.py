@@ -63,10 +63,10 @@ def _forget_former_name(now: datetime) -> int:
 
 
 class Mailer:
-    """Sends one mail a step, and calls `housekeeping` once an hour."""
+    """Sends one mail a step, and calls `run_housekeeping` once an hour."""
 
-    def __init__(self, housekeeping: Callable[[], None]) -> None:
-        self._housekeeping = housekeeping
+    def __init__(self, run_housekeeping: Callable[[], None]) -> None:
+        self._run_housekeeping = run_housekeeping
         self._housekeeping_ran_at = float("-inf")
         progress = Progress(NAME, what="mail", done="sent")
         self._watch = ProgressWatch(progress, lambda: mail_backlog(now=timezone.now()))
@@ -75,6 +75,6 @@ class Mailer:
         """Sends at most one mail. Returns the seconds until the next step. Raises DatabaseError."""
         beat(NAME, *self._watch.standing())
         if time.monotonic() - self._housekeeping_ran_at > SECONDS_BETWEEN_HOUSEKEEPING:
-            self._housekeeping()
+            self._run_housekeeping()
             self._housekeeping_ran_at = time.monotonic()
         return 0.0 if mail_send_due(now=timezone.now()) else IDLE_SECONDS
