@@ -1,4 +1,4 @@
-"""E-mail addresses in the one form in which they are stored and compared."""
+"""Normal form of e-mail addresses, in which they are stored and compared."""
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
@@ -8,7 +8,7 @@ MAX_LENGTH = 254
 
 
 def normalize_email(text: str) -> str:
-    """Lower case, the domain in its ASCII form, so that look-alike domains differ visibly. Raises ValueError."""
+    """Lower case, with the domain in Punycode so that look-alike domains differ. Raises ValueError."""
     local, _, domain = text.strip().rpartition("@")
     try:
         address = f"{local}@{punycode(domain)}".lower()

@@ -1,4 +1,4 @@
-"""Accounts on the staff site: people, their sessions, and what stands in their way. No secret is shown or editable."""
+"""Accounts on the staff site: users, sessions, outgoing mail and login attempts. No secret is shown or editable."""
 
 import zoneinfo
 from typing import Any
@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from apps.accounts.models import LoginGuard, MfaDevice, OutgoingMail, User, UserSession
-from apps.accounts.services.lockout import guard_lift
+from apps.accounts.services.lockout import lockout_lift
 from apps.accounts.services.sessions import sessions_end_all
 from apps.accounts.services.staff import user_update_by_staff
 from apps.core.admin import ModelAdmin, ReadOnlyAdmin
@@ -20,7 +20,7 @@ from apps.core.principal import Role
 
 
 class StaffLoginForm(AdminAuthenticationForm):
-    """The e-mail address, the password, and the one-time password where the account wants one."""
+    """E-mail address, password, and a one-time password if the account has two-factor log-in."""
 
     otp = forms.CharField(required=False, max_length=24, label="One-time password", help_text="If you have one set up.")
 
@@ -46,7 +46,7 @@ def _is_admin(request: HttpRequest) -> bool:
 
 @admin.register(User)
 class UserAdmin(ModelAdmin):
-    """Accounts are opened by registering, or with `manage.py create_staff`; they are disabled, never deleted."""
+    """Accounts are created by registration or `manage.py create_staff`. They are disabled, never deleted."""
 
     list_display = ("email", "name", "shown_roles", "is_active", "has_mfa", "created_at", "last_login")
     list_filter = ("is_active", "created_at")
@@ -77,7 +77,7 @@ class UserAdmin(ModelAdmin):
         )
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
-        """What the service would refuse is not offered: roles are the admin's, and nobody takes away their own."""
+        """Hides what the service would refuse: only an admin changes roles and `is_active`, and never their own."""
         if not _is_admin(request) or obj == request.user:
             return (*self.readonly_fields, "roles", "is_active")
         return self.readonly_fields
@@ -112,7 +112,7 @@ class UserAdmin(ModelAdmin):
     @admin.action(description="Lift the log-in lock of the selected accounts", permissions=["change"])
     def lift_lock(self, request: HttpRequest, users: QuerySet[User]) -> None:
         for user in users:
-            guard_lift(email=user.email)
+            lockout_lift(email=user.email)
         self.message_user(request, f"{len(users)} accounts may log in again.")
 
 
@@ -137,7 +137,7 @@ class OutgoingMailAdmin(ReadOnlyAdmin):
 
 @admin.register(LoginGuard)
 class LoginGuardAdmin(ReadOnlyAdmin):
-    """Who is being guessed at, or guesses. Accounts are unlocked from the list of accounts."""
+    """Attempt counters of accounts and network addresses. Unlock an account from the list of accounts."""
 
     list_display = ("id", "kind", "attempts", "window_ends_at")
     list_filter = ("kind",)

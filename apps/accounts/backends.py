@@ -1,4 +1,4 @@
-"""Log-in to the staff site, by the same rules as to the API: counted attempts, the second factor, one refusal."""
+"""Log-in to the staff site. Same rules as the API: lockout, second factor, one error for every refusal."""
 
 from typing import Any
 from uuid import UUID
@@ -8,14 +8,14 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from apps.accounts.addresses import normalize_email
-from apps.accounts.client_info import Client, client_of
+from apps.accounts.client_info import ClientInfo, client_info_of
 from apps.accounts.models import User
 from apps.accounts.services.login import credentials_check
 from apps.core.errors import PlatformError
 
 
 class RoleBackend(BaseBackend):
-    """What an account may do is asked of the account itself, which knows its roles."""
+    """Authenticates staff. Permissions come from the roles of the account (User.has_perm)."""
 
     def authenticate(
         self,
@@ -25,7 +25,7 @@ class RoleBackend(BaseBackend):
         otp: str = "",
         **credentials: Any,
     ) -> User | None:
-        client = client_of(request) if request else Client(address=None, user_agent="")
+        client = client_info_of(request) if request else ClientInfo(address=None, user_agent="")
         try:
             user, _ = credentials_check(
                 email=normalize_email(username or ""),

@@ -1,4 +1,4 @@
-"""What waits for the mailer, as the watch over its progress wants it."""
+"""The mailer's backlog, for its progress watch."""
 
 from datetime import datetime
 
@@ -8,14 +8,14 @@ from apps.accounts.models import OutgoingMail
 from apps.accounts.services.mail import GIVEN_UP_AFTER, back_off
 from apps.events.process.progress import Backlog
 
-# Of one mailbox: no fault of the mail server, and nothing that an operator of the platform could mend.
+# Error of a single mailbox: the mail server works, and an operator of the platform can do nothing about it.
 MAILBOX_REFUSED = "SMTPRecipientsRefused"
 
 
 def mail_backlog(*, now: datetime) -> Backlog:
-    """Mail that is due, and mail that waits for its next try because the mail server failed and has not worked since.
+    """Counts due mail, and mail that waits for a retry after a mail server failure with no success since.
 
-    Each mail that is sent changes the marker.
+    The marker changes with each mail sent.
     """
     last_sent_at = OutgoingMail.objects.aggregate(last=Max("sent_at"))["last"]
     waiting = OutgoingMail.objects.filter(sent_at=None, created_at__gt=now - GIVEN_UP_AFTER)

@@ -1,4 +1,4 @@
-"""Where a request comes from."""
+"""Client info: network address and user agent of a request."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -7,21 +7,21 @@ from django.http import HttpRequest
 
 
 @dataclass(frozen=True)
-class Client:
-    """A caller's network address and software, as far as they can be known."""
+class ClientInfo:
+    """Network address and user agent of a caller. `address` is None if it cannot be determined."""
 
     address: str | None
     user_agent: str
 
 
-def client_of(request: HttpRequest) -> Client:
-    return Client(address=address_of(request), user_agent=request.headers.get("User-Agent", "")[:200])
+def client_info_of(request: HttpRequest) -> ClientInfo:
+    return ClientInfo(address=address_of(request), user_agent=request.headers.get("User-Agent", "")[:200])
 
 
 def address_of(request: HttpRequest) -> str | None:
-    """The caller's address: what the gateway appended to X-Forwarded-For, where the gateway is who is asking.
+    """The caller's network address: the entry that the gateway appended to X-Forwarded-For, else the peer's address.
 
-    Only the last entry counts, and only from a private network: what stands before it is the caller's own word.
+    Only the last entry counts, and only if the peer is in a private network: the caller can forge all earlier entries.
     """
     peer = _address(request.META.get("REMOTE_ADDR", ""))
     forwarded = _address(request.headers.get("X-Forwarded-For", "").rpartition(",")[2])

@@ -1,10 +1,10 @@
-"""Expected failures of accounts. None of them says whether an address has an account."""
+"""Expected failures of accounts. None of them reveals whether an address has an account."""
 
 from apps.core.errors import Conflict, Forbidden, NotAuthenticated, Refused, TooManyRequests
 
 
 class InvalidCredentials(NotAuthenticated):
-    """Unknown address, wrong password, disabled account: one answer for all of them."""
+    """Unknown address, wrong password or disabled account: one response for all three."""
 
     code = "invalid_credentials"
 
@@ -13,7 +13,7 @@ class InvalidCredentials(NotAuthenticated):
 
 
 class OtpRequired(NotAuthenticated):
-    """The password is right; the account also wants a one-time password."""
+    """The password is correct; the account also requires a one-time password."""
 
     code = "otp_required"
 
@@ -29,7 +29,7 @@ class OtpInvalid(NotAuthenticated):
 
 
 class TooManyAttempts(TooManyRequests):
-    """Locked for a while, whatever the password is."""
+    """Lockout: refused until `retry_after_seconds` have passed, even with the correct password."""
 
     code = "too_many_attempts"
 
@@ -41,7 +41,7 @@ class TooManyAttempts(TooManyRequests):
 
 
 class RefreshRefused(NotAuthenticated):
-    """The refresh token is not valid any more, for whatever reason."""
+    """The refresh token is not valid: forged, expired, used, or its session has ended."""
 
     code = "invalid_token"
 
@@ -50,7 +50,7 @@ class RefreshRefused(NotAuthenticated):
 
 
 class RefreshSuperseded(Conflict):
-    """Another request exchanged the same refresh token while this one was under way, and won."""
+    """A concurrent request exchanged the same refresh token first."""
 
     code = "refresh_superseded"
 
@@ -63,7 +63,7 @@ class PasswordTooWeak(Refused):
 
 
 class PasswordWrong(Refused):
-    """The current password, asked for once more before something sensitive, is not right."""
+    """The current password, required again before a sensitive change, is wrong."""
 
     code = "password_wrong"
 
@@ -72,7 +72,7 @@ class PasswordWrong(Refused):
 
 
 class TokenNotValid(Refused):
-    """A mailed token is unknown, used or expired."""
+    """The mailed token is unknown, used or expired."""
 
     code = "token_not_valid"
 
@@ -95,7 +95,7 @@ class MfaNotSetUp(Conflict):
 
 
 class OtpWrong(Refused):
-    """As OtpInvalid, for somebody who is logged in."""
+    """As OtpInvalid, for a logged-in user."""
 
     code = "otp_wrong"
 
@@ -104,13 +104,13 @@ class OtpWrong(Refused):
 
 
 class RoleNotYours(Forbidden):
-    """Staff asked for a change that their role does not cover."""
+    """The staff member's role does not allow the change."""
 
     code = "role_not_sufficient"
 
 
 class NotOnYourself(Conflict):
-    """Staff may not take away their own access: somebody has to be left who can give it back."""
+    """Staff cannot remove their own access: at least one admin must remain who can restore it."""
 
     code = "not_on_yourself"
 

@@ -4,8 +4,8 @@ from django.contrib.auth.hashers import Argon2PasswordHasher
 class Argon2idHasher(Argon2PasswordHasher):
     """Argon2id with 46 MiB, two passes, one lane: twice the work of OWASP's first recommendation.
 
-    Django's default takes 100 MiB and eight threads a hash, which a handful of log-ins at once would turn into the
-    memory of the whole platform. (OWASP Password Storage Cheat Sheet, "Argon2id".)
+    Django's default takes 100 MiB and eight threads per hash: a few concurrent log-ins would exhaust the host's memory.
+    (OWASP Password Storage Cheat Sheet, "Argon2id".)
     """
 
     time_cost = 2

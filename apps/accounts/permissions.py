@@ -1,4 +1,4 @@
-"""What each role may do on the staff site. One table, so that it can be read and tested at a glance."""
+"""Permissions of each role on the staff site, in one table."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -7,7 +7,7 @@ from apps.core.principal import Role
 
 EVERYTHING: Final = "*"
 
-# role: what it may change, as "app.action_model" or EVERYTHING. Each staff role sees everything that the site shows.
+# Change permissions by role, as "app.action_model" or EVERYTHING. Every staff role can view the whole site.
 MAY_CHANGE: Final[dict[Role, frozenset[str]]] = {
     Role.ADMIN: frozenset({EVERYTHING}),
     Role.SUPPORT: frozenset({"accounts.change_user", "accounts.change_usersession"}),

@@ -1,7 +1,7 @@
-"""Signs the platform's tokens (ES256) and reads the refresh tokens that come back.
+"""Signs access and refresh tokens (ES256), and verifies refresh tokens.
 
-Access tokens are verified by every service from the public key alone (apps.core.principal); refresh tokens mean
-something only here, where the sessions are.
+Every service verifies access tokens with the public key (apps.core.principal). Only the user service accepts refresh
+tokens: it has the sessions.
 """
 
 import base64
@@ -28,7 +28,7 @@ _COORDINATE_BYTES = 32
 
 @dataclass(frozen=True, repr=False)
 class TokenPair:
-    """What a client gets for logging in. Never logged: it has no repr."""
+    """Access and refresh token of a session. It has no repr, so that it is never logged."""
 
     access: str
     refresh: str
@@ -42,7 +42,7 @@ class RefreshClaims:
 
 
 class _SigningBackend(TokenBackend):
-    """Adds the key's id to the header, so that a verifier with several keys knows which one to take."""
+    """Adds the key id (`kid`) to the header, by which a verifier with several keys selects one."""
 
     def __init__(self, signing_key: str, verifying_key: str) -> None:
         options = settings.SIMPLE_JWT
@@ -62,14 +62,14 @@ class _SigningBackend(TokenBackend):
 
 
 class SignedAccessToken(AccessToken):
-    """simplejwt's, with a key id."""
+    """simplejwt's AccessToken, with a key id."""
 
     def get_token_backend(self) -> TokenBackend:
         return _backend(settings.SIMPLE_JWT["SIGNING_KEY"], settings.SIMPLE_JWT["VERIFYING_KEY"])
 
 
 class SignedRefreshToken(RefreshToken):
-    """As SignedAccessToken."""
+    """simplejwt's RefreshToken, with a key id."""
 
     def get_token_backend(self) -> TokenBackend:
         return _backend(settings.SIMPLE_JWT["SIGNING_KEY"], settings.SIMPLE_JWT["VERIFYING_KEY"])
@@ -80,14 +80,14 @@ def new_token_id() -> str:
 
 
 def digest_of(secret: str) -> bytes:
-    """What is stored of a random secret: enough to recognise it, too little to use it."""
+    """SHA-256, the stored form of a random secret."""
     return hashlib.sha256(secret.encode()).digest()
 
 
 def mint(
     *, user_id: UUID, roles: list[str], session_id: UUID, refresh_id: str, refresh_expires_at: datetime, now: datetime
 ) -> TokenPair:
-    """An access token that carries the roles of the moment, and the session's one good refresh token."""
+    """An access token with the current roles, and the session's refresh token."""
     access = SignedAccessToken()
     access.set_iat(at_time=now)
     access.set_exp(from_time=now)
@@ -103,7 +103,7 @@ def mint(
 
 
 def read_refresh(token: str) -> RefreshClaims:
-    """What a refresh token says. Raises RefreshRefused where it is forged, expired or of another kind."""
+    """Verifies a refresh token and returns its claims. Raises RefreshRefused if forged, expired or of another type."""
     try:
         claims = SignedRefreshToken(token)  # type: ignore[arg-type]  # simplejwt's annotation; it decodes text
         return RefreshClaims(session_id=UUID(claims["sid"]), token_digest=digest_of(claims["jti"]))
@@ -118,7 +118,7 @@ def public_jwks() -> dict[str, list[dict[str, str]]]:
 
 
 def key_id(key: EllipticCurvePublicKey) -> str:
-    """The JWK thumbprint (RFC 7638): whoever has the key can compute its id."""
+    """The key's JWK thumbprint (RFC 7638)."""
     canonical = json.dumps(_members(key), sort_keys=True, separators=(",", ":"))
     return _base64url(hashlib.sha256(canonical.encode()).digest())
 

@@ -1,18 +1,16 @@
-"""What bots need to know of exchange keys and markets, in their own words."""
+"""Adapters to the vault and to market data: what bots need of them, as types of their own."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from django.db.models import Q
-
 from apps.core.errors import NotFound
 from apps.core.terms import Mode
 from apps.exchange.errors import UnknownPair
 from apps.exchange.instrument import Instrument
 from apps.market.errors import MarketDataUnavailable
-from apps.market.selectors import instrument_get, instrument_list, ticker_get
+from apps.market.selectors import instrument_find, instrument_get, instrument_list, ticker_get
 from apps.vault.selectors import credential_get
 
 
@@ -25,7 +23,7 @@ class Credential:
 
 @dataclass(frozen=True)
 class PairRules:
-    """`cost_minimum` is the least that an order may be worth, in the quote asset."""
+    """`cost_minimum` is the minimum value of an order, in the quote asset."""
 
     pair: str
     base_asset: str
@@ -35,14 +33,14 @@ class PairRules:
 
 @dataclass(frozen=True)
 class LastPrice:
-    """In the quote asset; `as_of` is when the exchange said so."""
+    """A price in the quote asset. `as_of` is the time of the exchange's response."""
 
     price: Decimal
     as_of: datetime
 
 
 def credential_find(*, credential_id: UUID, user_id: UUID) -> Credential | None:
-    """The user's exchange key; None where there is none, or it is another's."""
+    """The user's exchange key. None if it does not exist or is another user's."""
     try:
         found = credential_get(credential_id=credential_id, user_id=user_id)
     except NotFound:
@@ -51,16 +49,15 @@ def credential_find(*, credential_id: UUID, user_id: UUID) -> Credential | None:
 
 
 def pair_rules_kept(*, pair: str, mode: Mode) -> PairRules | None:
-    """As the exchange last listed the pair. Asks nobody, so it may be called inside a transaction."""
-    named = Q(altname=pair) | Q(code=pair) | Q(symbol=pair)
-    row = instrument_list(mode=mode).filter(named).order_by("id").first()
-    return _rules_of(row.as_instrument()) if row else None
+    """The pair's rules from the stored instruments. No I/O beyond the database: allowed inside a transaction."""
+    instrument = instrument_find(pair=pair, mode=mode)
+    return _rules_of(instrument) if instrument else None
 
 
 def pair_rules(*, pair: str, mode: Mode, now: datetime) -> PairRules | None:
-    """None for a pair that the exchange of that mode does not list.
+    """The pair's rules. None if the exchange of that mode does not list the pair.
 
-    Asks the exchange about a pair that is not known here. Raises MarketDataUnavailable where nothing at all is.
+    May call the exchange for a pair that is not stored. Raises MarketDataUnavailable if no instruments are stored.
     """
     if kept := pair_rules_kept(pair=pair, mode=mode):
         return kept
@@ -71,13 +68,13 @@ def pair_rules(*, pair: str, mode: Mode, now: datetime) -> PairRules | None:
 
 
 def is_delisted(*, pair: str, mode: Mode) -> bool:
-    """Whether the exchange's latest list leaves the pair out. Asks nobody."""
+    """Whether the stored instruments lack the pair. Does not call the exchange."""
     listed = instrument_list(mode=mode)
     return listed.exists() and not listed.filter(altname=pair).exists()
 
 
 def last_price(*, pair: str, mode: Mode, now: datetime) -> LastPrice | None:
-    """None while the market has no price to tell. Asks the exchange where what is kept is not fresh."""
+    """The last price. None if unavailable. Calls the exchange if the cached price is not fresh."""
     try:
         ticker = ticker_get(pair=pair, mode=mode, now=now)
     except (UnknownPair, MarketDataUnavailable):

@@ -1,4 +1,4 @@
-"""What staff see. Everything is read-only: bots are changed by their owners, read models by events."""
+"""Bots on the staff site, read-only: owners change bots, and events change the read models."""
 
 from django.contrib import admin
 

@@ -1,4 +1,4 @@
-"""News of bots, trades, users and exchange keys, for the read models and the alerts."""
+"""Kafka consumers: events of bots, trades, users and exchange keys update the read models and the alerts."""
 
 from collections.abc import Sequence
 

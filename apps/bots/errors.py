@@ -12,31 +12,31 @@ class CommandNotFound(NotFound):
 
 
 class BotAlreadyRunning(Conflict):
-    """It runs, or a start is under way."""
+    """The bot is running, or a start is pending."""
 
     code = "bot_already_running"
 
 
 class BotNotRunning(Conflict):
-    """There is nothing to stop, or nothing that could trade."""
+    """The bot has no run to stop or to trade with."""
 
     code = "bot_not_running"
 
 
 class BotStopping(Conflict):
-    """A stop is under way; wait for it."""
+    """A stop is pending. Wait until it is done."""
 
     code = "bot_stopping"
 
 
 class BotInUse(Conflict):
-    """The bot runs, or orders of it are open on the exchange."""
+    """The bot is running, or has open orders on the exchange."""
 
     code = "bot_in_use"
 
 
 class BotChangedMeanwhile(Conflict):
-    """The definition is no longer the version that the change was made for."""
+    """Optimistic locking: the definition has another version than the change expects."""
 
     code = "bot_changed_meanwhile"
 
@@ -50,7 +50,7 @@ class UnknownPair(Refused):
 
 
 class UnknownCredential(Refused):
-    """There is no such exchange key, or it is not the caller's."""
+    """The exchange key does not exist, or is another user's."""
 
     code = "unknown_credential"
 
@@ -60,18 +60,18 @@ class CredentialNotActive(Refused):
 
 
 class WrongMode(Refused):
-    """A bot of one mode and a key of the other: a paper bot never reaches a live exchange."""
+    """The modes of bot and key differ. A paper bot must never reach a live exchange."""
 
     code = "wrong_mode"
 
 
 class BudgetTooSmall(Refused):
-    """The budget does not pay for the smallest order of the pair, or for what the strategy spends at once."""
+    """The budget is below the pair's minimum order, or below the strategy's amount per order."""
 
     code = "budget_too_small"
 
 
 class AmountTooLarge(Refused):
-    """A trade that was asked for would spend more than the bot's budget."""
+    """A requested trade would spend more than the bot's budget."""
 
     code = "amount_too_large"

@@ -1,4 +1,4 @@
-"""The state of a bot: what it last reported, and what is under way. Pure."""
+"""The state of a bot, from its last report and its pending command. Pure functions."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,38 +8,38 @@ from apps.events.commands.executions import State
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """The latest start, pause, stop or flatten, and how far the workers got with it (None: not delivered yet)."""
+class PendingCommand:
+    """The latest start, pause, stop or flatten. `execution` is its execution's state; None before delivery."""
 
     kind: CommandKind
     expires_at: datetime
     execution: str | None = None
     finished_at: datetime | None = None
 
-    def is_under_way(self, now: datetime) -> bool:
-        """Whether a worker has it, or is still to get it."""
+    def is_in_progress(self, now: datetime) -> bool:
+        """Whether a worker executes it, or it still waits for delivery."""
         if self.execution is None:
             return now < self.expires_at
         return self.execution in (State.RUNNING, State.RETRYING)
 
 
-def state_of(*, reported: BotState, since: datetime | None, asked: Asked | None, now: datetime) -> BotState:
-    """The state to show and to decide by. `since` is when the reported state began.
+def state_of(*, reported: BotState, since: datetime | None, pending: PendingCommand | None, now: datetime) -> BotState:
+    """The current state, for display and for decisions. `since` is when the reported state began.
 
-    A command that a worker has done counts at once: its news may still be on the way. One that failed, was dropped or
-    ran out of time changed nothing.
+    A command that a worker has completed counts at once: its event may not have arrived yet. A command that failed, was
+    dropped or expired changes nothing.
     """
-    if asked is None:
+    if pending is None:
         return reported
-    transition = BotState.STARTING if asked.kind == CommandKind.START else BotState.STOPPING
-    if asked.is_under_way(now):
+    transition = BotState.STARTING if pending.kind == CommandKind.START else BotState.STOPPING
+    if pending.is_in_progress(now):
         return transition
-    if asked.execution != State.DONE or asked.finished_at is None:
+    if pending.execution != State.DONE or pending.finished_at is None:
         return reported
-    has_newer_report = since is not None and since >= asked.finished_at
+    has_newer_report = since is not None and since >= pending.finished_at
     if has_newer_report:
         return reported
-    if asked.kind == CommandKind.START:
+    if pending.kind == CommandKind.START:
         return BotState.RUNNING
-    # A run winds down in its own time, and reports the end of it.
+    # The run is still ending. It reports its end with an event.
     return BotState.STOPPING if reported == BotState.RUNNING else reported

@@ -1,4 +1,4 @@
-"""Profit and loss of a bot from its fills, at average cost. Pure: the same fills in order give the same book."""
+"""Position P&L of a bot from its fills, at average cost. Pure: depends on the ordered fills only."""
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
@@ -11,12 +11,12 @@ from apps.core.terms import Side
 ZERO = Decimal(0)
 _CENT = Decimal(1).scaleb(-DECIMAL_PLACES)
 
-# Wide enough that no sum or product of amounts is rounded before it is stored.
+# Precision at which no sum or product of amounts is rounded before it is stored.
 _CONTEXT = Context(prec=2 * MAX_DIGITS, rounding=ROUND_HALF_EVEN)
 
 
 def exactly() -> AbstractContextManager[Context]:
-    """Python's own precision is 28 digits, less than an amount may have."""
+    """Decimal context for amounts. Python's default precision of 28 digits is less than an amount may have."""
     return localcontext(_CONTEXT)
 
 
@@ -31,10 +31,10 @@ class Fill:
 
 
 @dataclass(frozen=True, slots=True)
-class Book:
-    """What fills left behind. `position_cost` includes the fees of buying; `realised_pnl` is after all fees.
+class PositionPnl:
+    """Position and profit after a series of fills. `position_cost` includes buying fees; `realised_pnl` is after fees.
 
-    `quote_flow` is what came in less what went out: whatever was traded, `quote_flow + position_cost == realised_pnl`.
+    `quote_flow` is the net inflow of the quote asset. Invariant: `quote_flow + position_cost == realised_pnl`.
     """
 
     trades: int = 0
@@ -44,11 +44,11 @@ class Book:
     realised_pnl: Decimal = ZERO
     fees: Decimal = ZERO
 
-    def after(self, fill: Fill) -> "Book":
+    def after(self, fill: Fill) -> "PositionPnl":
         with exactly():
             if fill.side == Side.BUY:
                 paid = fill.cost + fill.fee
-                return Book(
+                return PositionPnl(
                     trades=self.trades + 1,
                     position_volume=self.position_volume + fill.volume,
                     position_cost=self.position_cost + paid,
@@ -58,9 +58,9 @@ class Book:
                 )
             received = fill.cost - fill.fee
             sold_cost = self._cost_of(fill.volume)
-            return Book(
+            return PositionPnl(
                 trades=self.trades + 1,
-                # A bot sells what it bought; anything beyond that cost it nothing.
+                # Volume beyond the position, which the bot did not buy, has no cost.
                 position_volume=max(self.position_volume - fill.volume, ZERO),
                 position_cost=self.position_cost - sold_cost,
                 quote_flow=self.quote_flow + received,
@@ -75,21 +75,21 @@ class Book:
 
     @property
     def average_price(self) -> Decimal | None:
-        """What a unit of the position was bought for, fees included; None without a position."""
+        """Average cost of a unit of the position, fees included. None without a position."""
         if self.position_volume <= 0:
             return None
         with exactly():
             return (self.position_cost / self.position_volume).quantize(_CENT)
 
     def value_at(self, price: Decimal) -> Decimal:
-        """What the position is worth at a price, before the fee of selling it."""
+        """Value of the position at a price, before the fee of selling it."""
         with exactly():
             return (self.position_volume * price).quantize(_CENT)
 
 
-def book_of(fills: Iterable[Fill]) -> Book:
-    """The book after all fills, given in the order in which they happened."""
-    book = Book()
+def position_pnl_of(fills: Iterable[Fill]) -> PositionPnl:
+    """The position P&L after all fills, which must be in execution order."""
+    pnl = PositionPnl()
     for fill in fills:
-        book = book.after(fill)
-    return book
+        pnl = pnl.after(fill)
+    return pnl

@@ -1,4 +1,4 @@
-"""The read models of bots, by the names under which `manage.py replay_events --into` rebuilds them."""
+"""Projections of bots: the names by which `manage.py replay_events --into` rebuilds their read models."""
 
 from apps.bots.consumers import ALERTS, READ_MODELS
 from apps.bots.models import Alert

@@ -1,4 +1,4 @@
-"""What a definition must meet before a bot may have it."""
+"""Validation rules of a bot's definition."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -14,7 +14,7 @@ from apps.strategies.registry import strategy_get
 
 
 def check_credential(*, credential_id: UUID, user_id: UUID, mode: Mode | None) -> Credential:
-    """The key that a bot is to trade with. Raises UnknownCredential, CredentialNotActive, WrongMode."""
+    """Checks and returns the key of a bot. Raises UnknownCredential, CredentialNotActive, WrongMode."""
     credential = credential_find(credential_id=credential_id, user_id=user_id)
     if credential is None:
         raise UnknownCredential("There is no such exchange key.", credential_id=str(credential_id))
@@ -26,7 +26,7 @@ def check_credential(*, credential_id: UUID, user_id: UUID, mode: Mode | None) -
 
 
 def check_pair(pair: str, *, mode: Mode, now: datetime) -> PairRules:
-    """The pair's rules on the exchange of that mode, which may be asked: call it before a lock is taken.
+    """The pair's rules on the exchange of that mode. May call the exchange: call it before taking a lock.
 
     Raises UnknownPair, MarketDataUnavailable.
     """
@@ -37,18 +37,18 @@ def check_pair(pair: str, *, mode: Mode, now: datetime) -> PairRules:
 
 
 def check_still_listed(pair: str, *, mode: Mode) -> None:
-    """Asks nobody. Raises UnknownPair."""
+    """Checks against the stored instruments. Raises UnknownPair."""
     if is_delisted(pair=pair, mode=mode):
         raise UnknownPair(f"The {mode} exchange does not trade {pair} any more.", pair=pair)
 
 
 def check_parameters(strategy: str, parameters: dict[str, Any]) -> Strategy:
-    """The parameters with their defaults filled in. Raises UnknownStrategy, InvalidParameters."""
+    """Validates the parameters and fills in defaults. Raises UnknownStrategy, InvalidParameters."""
     return strategy_get(strategy).read(parameters)
 
 
 def check_budget(quote_budget: Decimal, *, rules: PairRules, parameters: Strategy) -> None:
-    """Raises BudgetTooSmall where the budget does not pay for a single order."""
+    """Raises BudgetTooSmall if the budget is below one order of the pair or of the strategy."""
     asset = rules.quote_asset
     if quote_budget < rules.cost_minimum:
         raise BudgetTooSmall(

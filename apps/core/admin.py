@@ -1,4 +1,4 @@
-"""What staff pages have in common. Only the staff site imports this."""
+"""Base classes of the model admins. Only the staff site imports this module."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -7,18 +7,16 @@ from django.http import HttpRequest
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
+    TabularInline = admin.TabularInline[Any, Any]
 else:
     ModelAdmin = admin.ModelAdmin
+    TabularInline = admin.TabularInline
 
 
-class ReadOnlyAdmin(ModelAdmin):
-    """Shows rows that only services may write: no add, no change, no delete, for anyone."""
+class ReadOnly:
+    """Mixin of admins and inlines of a table that only services write: no role can add, change or delete rows."""
 
-    # Counting every row of a large table would make the page wait.
-    show_full_result_count = False
-    list_per_page = 50
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -26,3 +24,17 @@ class ReadOnlyAdmin(ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+class ReadOnlyAdmin(ReadOnly, ModelAdmin):
+    """Read-only list and detail pages."""
+
+    # The count of all rows is a full scan of a large table.
+    show_full_result_count = False
+    list_per_page = 50
+
+
+class ReadOnlyInline(ReadOnly, TabularInline):
+    """Read-only rows on the page of another object."""
+
+    extra = 0

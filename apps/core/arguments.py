@@ -1,11 +1,11 @@
-"""Types of numeric options on the command line: argparse refuses what is outside with a sentence."""
+"""argparse types of numeric options. A value out of range is refused with a sentence that names the range."""
 
 import math
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 
 SMALLEST_NUMBER = 0.001
-# PostgreSQL's largest integer: no count, age or rate on a command line needs more.
+# PostgreSQL's largest integer. No count, age or rate on a command line needs more.
 LARGEST = 2**31 - 1
 
 
@@ -21,7 +21,7 @@ def positive_number(text: str) -> float:
 
 
 def integer(*, at_least: int, at_most: int = LARGEST) -> Callable[[str], int]:
-    """A type of whole numbers between two bounds, both included. The type raises ArgumentTypeError."""
+    """An argparse type for whole numbers from `at_least` to `at_most`, both included. It raises ArgumentTypeError."""
 
     def parse(text: str) -> int:
         try:

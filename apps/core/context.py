@@ -1,4 +1,4 @@
-"""What caused the work that runs now: it travels from the request through every message to the last consumer."""
+"""Message context: correlation, causation and trace ids, passed from the request through every message it causes."""
 
 import re
 import secrets
@@ -17,10 +17,10 @@ _TRACEPARENT = re.compile(r"^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9
 
 @dataclass(frozen=True)
 class MessageContext:
-    """Ids that a published message inherits.
+    """The ids that a published message inherits.
 
-    `correlation_id` is one for everything that a request set off; `causation_id` is the message being handled;
-    `traceparent` is the W3C trace context (https://www.w3.org/TR/trace-context/).
+    `correlation_id` is shared by everything that one request caused. `causation_id` is the id of the message being
+    handled. `traceparent` is the W3C trace context (https://www.w3.org/TR/trace-context/).
     """
 
     correlation_id: UUID
@@ -40,7 +40,7 @@ def is_traceparent(text: str) -> bool:
 
 
 def current_context() -> MessageContext:
-    """The context of the work that runs now; outside any, a fresh one for a chain that starts here."""
+    """The context of the current request or message; without one, a new context that starts a chain."""
     return _current.get() or MessageContext(correlation_id=new_id(), causation_id=None, traceparent=new_traceparent())
 
 
@@ -48,7 +48,7 @@ def current_context() -> MessageContext:
 def message_context(
     *, correlation_id: UUID, causation_id: UUID | None = None, traceparent: str = ""
 ) -> Iterator[MessageContext]:
-    """Everything published inside the block belongs to the given chain."""
+    """Sets the context of the block: every message published inside inherits these ids."""
     context = MessageContext(
         correlation_id=correlation_id,
         causation_id=causation_id,

@@ -1,4 +1,4 @@
-"""Envelope encryption (AES-256-GCM): each secret under a data key of its own, which the vault key wraps."""
+"""Envelope encryption (AES-256-GCM): a random data key encrypts each secret; the vault key wraps the data key."""
 
 import base64
 import binascii
@@ -15,7 +15,7 @@ NONCE_BYTES = 12
 
 
 class CannotDecrypt(PlatformError):
-    """The ciphertext was changed, belongs to another owner, or the key is another one."""
+    """The ciphertext was changed, belongs to another owner, or was encrypted with another key."""
 
     code = "cannot_decrypt"
     http_status = 500
@@ -27,8 +27,8 @@ class InvalidVaultKey(PlatformError):
 
 
 @dataclass(frozen=True, repr=False)
-class Sealed:
-    """What may be stored: nothing in it helps without the key that wrapped it."""
+class EncryptedSecret:
+    """The stored form of a secret. It cannot be decrypted without the key that wrapped its data key."""
 
     nonce: bytes
     ciphertext: bytes
@@ -46,22 +46,22 @@ def vault_key(text: str) -> bytes:
     return key
 
 
-def seal(plaintext: bytes, *, key: bytes, owner: bytes) -> Sealed:
-    """Encrypts for one owner: `owner` is bound in, so a row copied to another owner does not open."""
+def encrypt(plaintext: bytes, *, key: bytes, owner: bytes) -> EncryptedSecret:
+    """Encrypts for one owner. `owner` is authenticated data: a row copied to another owner cannot be decrypted."""
     data_key = secrets.token_bytes(KEY_BYTES)
     nonce, wrap_nonce = secrets.token_bytes(NONCE_BYTES), secrets.token_bytes(NONCE_BYTES)
-    return Sealed(
+    return EncryptedSecret(
         nonce=nonce,
         ciphertext=AESGCM(data_key).encrypt(nonce, plaintext, owner),
         wrapped_key=wrap_nonce + AESGCM(key).encrypt(wrap_nonce, data_key, owner),
     )
 
 
-def unseal(sealed: Sealed, *, key: bytes, owner: bytes) -> bytes:
+def decrypt(encrypted: EncryptedSecret, *, key: bytes, owner: bytes) -> bytes:
     """The plaintext. Raises CannotDecrypt."""
-    wrapped = bytes(sealed.wrapped_key)
+    wrapped = bytes(encrypted.wrapped_key)
     try:
         data_key = AESGCM(key).decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], owner)
-        return AESGCM(data_key).decrypt(bytes(sealed.nonce), bytes(sealed.ciphertext), owner)
+        return AESGCM(data_key).decrypt(bytes(encrypted.nonce), bytes(encrypted.ciphertext), owner)
     except InvalidTag:
         raise CannotDecrypt("The secret does not open with this key for this owner.") from None

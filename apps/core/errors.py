@@ -1,12 +1,12 @@
-"""Expected failures. A class answers three questions: the HTTP status, whether a retry may help, and its code."""
+"""Base classes of expected failures. A class defines its HTTP status, its code, and whether a retry may help."""
 
 from typing import Any, ClassVar
 
 
 class PlatformError(Exception):
-    """An expected failure with a code for programs and a sentence for people.
+    """An expected failure: `code` is for programs, `message` is a sentence for a person.
 
-    `details` may be shown to the user: never put a secret into them.
+    `details` are shown to the user: they must not contain a secret.
     """
 
     code: ClassVar[str] = "error"
@@ -37,28 +37,28 @@ class Forbidden(PlatformError):
 
 
 class NotFound(PlatformError):
-    """Not there, or not the caller's: the two look alike on purpose."""
+    """The object does not exist, or is another user's. The response does not tell the two apart, on purpose."""
 
     code = "not_found"
     http_status = 404
 
 
 class Conflict(PlatformError):
-    """The state does not allow it now."""
+    """The current state does not allow the request."""
 
     code = "conflict"
     http_status = 409
 
 
 class Refused(PlatformError):
-    """Understood, and refused by a rule."""
+    """The request is valid, and a business rule refuses it."""
 
     code = "refused"
     http_status = 422
 
 
 class TooManyRequests(PlatformError):
-    """Come back after `retry_after_seconds`."""
+    """Rate limit. Retry after `retry_after_seconds`."""
 
     code = "too_many_requests"
     http_status = 429
@@ -70,7 +70,7 @@ class TooManyRequests(PlatformError):
 
 
 class DependencyUnavailable(PlatformError):
-    """A server that this answer cannot do without does not answer."""
+    """A server that the response depends on does not answer."""
 
     code = "dependency_unavailable"
     http_status = 503

@@ -1,4 +1,4 @@
-"""Gives every request its id and its place in a causal chain."""
+"""Assigns each request its request id and its message context."""
 
 import re
 from collections.abc import Callable
@@ -13,7 +13,7 @@ _ACCEPTED_ID = re.compile(r"^[A-Za-z0-9_-]{8,64}$")
 
 
 def request_id_of(request: HttpRequest) -> str:
-    """The id that the gateway gave, or the one made here; on every answer and log line."""
+    """The gateway's request id, or the one generated here. It is in every response and log line."""
     value: str = request.META.get("HTTP_X_REQUEST_ID", "")
     return value
 

@@ -2,7 +2,7 @@ from django.db import models
 
 
 class IdempotencyRecord(models.Model):
-    """What a caller's Idempotency-Key was first used for, and what it was answered."""
+    """The first request of an Idempotency-Key, by fingerprint, and its response. `status` is null until then."""
 
     scope = models.CharField(max_length=80)
     key = models.CharField(max_length=128)

@@ -1,4 +1,4 @@
-"""Decimal amounts of money and of assets: columns, text and rounding."""
+"""Amounts of money and assets as Decimal: columns, text form and rounding."""
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from typing import Any
@@ -10,12 +10,12 @@ DECIMAL_PLACES = 10
 
 
 def money_field(**options: Any) -> "models.DecimalField[Any, Any]":
-    """A column for an amount or a price: 20 digits before the point, 10 after."""
+    """A decimal column for an amount or a price: 20 digits before the point, 10 after."""
     return models.DecimalField(max_digits=MAX_DIGITS, decimal_places=DECIMAL_PLACES, **options)
 
 
 def plain(value: Decimal) -> str:
-    """Fixed-point text, as Kraken wants it: never an exponent, no trailing zeros."""
+    """Fixed-point text as Kraken requires it: no exponent, no trailing zeros."""
     text = format(value, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
 

@@ -1,11 +1,11 @@
-"""Who gives a command on the command line, for the audit log."""
+"""The option --operator: the person who runs a management command, for the audit log."""
 
 import getpass
 from typing import Any
 
 
 def add_operator(parser: Any) -> None:
-    """The option --operator; the user of the operating system where nobody is named."""
+    """Adds the option --operator. Its default is the operating system's user."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):

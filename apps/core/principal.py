@@ -1,4 +1,7 @@
-"""Who is calling, from a signed token alone: only the user service holds the accounts and the key that signs."""
+"""The authenticated caller, read from the signed access token alone.
+
+No account is looked up: only the user service has the accounts and the signing key.
+"""
 
 from enum import StrEnum
 from functools import cached_property
@@ -23,7 +26,7 @@ class Role(StrEnum):
 
 
 class Principal(TokenUser):
-    """The caller. Its facts are the token's claims, as they were when it was signed."""
+    """The caller. Its attributes are the token's claims, as of the time of signing."""
 
     @cached_property
     def user_id(self) -> UUID:
@@ -43,14 +46,14 @@ class Principal(TokenUser):
 
 
 class PrincipalAuthentication(JWTStatelessUserAuthentication):
-    """Bearer tokens, verified by signature, issuer, audience and expiry."""
+    """Authentication by bearer token: signature, issuer, audience and expiry are verified."""
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="api"'
 
 
 def principal_of(request: Request) -> Principal:
-    """The authenticated caller of a view that requires one."""
+    """The caller, in a view that requires authentication."""
     user: Any = request.user
     assert isinstance(user, Principal)
     return user

@@ -1,4 +1,4 @@
-"""A bar on the screen for commands that go through many events."""
+"""Progress bar for commands that process many events."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ class Show(Protocol):
 
 @contextmanager
 def counted(step: str) -> Iterator[Show]:
-    """Yields what shows how many events are done, as long as the block runs and standard error is a terminal."""
+    """Progress bar on standard error, if that is a terminal. Yields the function that updates it."""
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("events"), TimeElapsedColumn()
     )  # fmt: skip

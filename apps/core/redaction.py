@@ -1,4 +1,4 @@
-"""Masks secrets before a log line is written."""
+"""Masks secrets in log lines."""
 
 import re
 from collections.abc import MutableMapping
@@ -17,12 +17,12 @@ _SECRET_TEXT = re.compile(
 
 
 def mask_text(text: str) -> str:
-    """The text with passwords in URLs, bearer tokens and `name=value` secrets masked."""
+    """Returns the text with passwords in URLs, bearer tokens and `name=value` secrets masked."""
     return _SECRET_TEXT.sub(lambda match: match["lead"] + MASK, text)
 
 
 def mask_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """structlog processor: masks values by the name of their key, and secrets inside text."""
+    """structlog processor: masks the value of each key with a secret's name, and secrets inside text."""
     for key, value in event.items():
         if key.startswith("_"):
             continue

@@ -1,4 +1,4 @@
-"""Management commands that were renamed: the old name works for one release more and says the new one."""
+"""Renamed management commands: the old name works for one more release and prints the new name."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ from django.core.management.base import BaseCommand
 
 
 def renamed(command: type[BaseCommand], *, old: str, new: str) -> type[BaseCommand]:
-    """The same command for the file of its old name: ``Command = renamed(relay.Command, old=…, new=…)``."""
+    """The command for the module with the old name: ``Command = renamed(relay.Command, old=…, new=…)``."""
 
     class Renamed(command):  # type: ignore[valid-type, misc]
-        help = f"The old name of `{new}`, for one release more."
+        help = f"The old name of `{new}`, for one more release."
 
         def execute(self, *args: Any, **options: Any) -> Any:
             self.stderr.write(f"manage.py {old} is now called {new}. The old name will go with the next release.")

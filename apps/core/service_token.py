@@ -1,4 +1,4 @@
-"""Short-lived tokens by which one service of the platform calls another: HS256, 60 seconds, one audience."""
+"""Tokens for calls between services of the platform: JWT, HS256, valid for 60 seconds, one audience."""
 
 from datetime import UTC, datetime, timedelta
 

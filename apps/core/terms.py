@@ -1,5 +1,7 @@
-"""Words of the domain that every layer shares. Each is defined here once; the paper exchange has its own, as it is the
-other side of the wire."""
+"""Domain terms that every layer shares, each defined once.
+
+The paper exchange defines its own: it is the other end of the wire.
+"""
 
 from typing import Any
 
@@ -9,7 +11,7 @@ from pydantic_core import core_schema
 
 
 class Term(models.TextChoices):
-    """A closed set of words: choices of a database field, values of a message field, strings in JSON."""
+    """An enumeration: choices of a database field, values of a message field, strings in JSON."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
@@ -18,14 +20,14 @@ class Term(models.TextChoices):
 
 
 class Mode(Term):
-    """Whose money a bot trades with: `paper` on the paper exchange, `live` on the real one."""
+    """The exchange a bot trades on: `paper` is the paper exchange, `live` is Kraken."""
 
     PAPER = "paper"
     LIVE = "live"
 
 
 class Side(Term):
-    """Of an order or fill, as the pair's base asset is bought or sold."""
+    """Side of an order or fill: the pair's base asset is bought or sold."""
 
     BUY = "buy"
     SELL = "sell"

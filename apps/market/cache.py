@@ -1,6 +1,6 @@
-"""What an exchange said a moment ago: asked once for many readers, and kept for when it does not answer.
+"""Cache of market data: one request to the exchange serves many readers, and stale data serves during an outage.
 
-In Redis for all processes, and in each process for when Redis is away.
+Entries are in Redis, shared by all processes, and in process memory, for the time when Redis is down.
 """
 
 from collections.abc import Callable
@@ -20,12 +20,12 @@ from apps.market.errors import MarketDataUnavailable
 Value = TypeVar("Value")
 
 KEPT = timedelta(hours=1)
-# An exchange that did not answer is left alone for this long: readers get what is kept at once.
+# After a failed request the exchange is not called for this long: readers get cached data immediately.
 PAUSE_SECONDS = 2
-# At most this long one reader asks while the others take what is kept.
+# Expiry of the lock of the reader that calls the exchange. Other readers get cached data meanwhile.
 ASKING_SECONDS = 5
 
-# No answer, or no time for us. Everything else is an answer.
+# No response, or rate limited. Any other error is a response.
 SILENCE = (ExchangeUnavailable, ExchangeRateLimited)
 
 _process = LocMemCache("market", {"OPTIONS": {"MAX_ENTRIES": 500}})
@@ -33,7 +33,7 @@ _process = LocMemCache("market", {"OPTIONS": {"MAX_ENTRIES": 500}})
 
 @dataclass(frozen=True, slots=True)
 class Snapshot(Generic[Value]):
-    """`as_of` is when the exchange said it; stale, where it was asked again since and did not answer."""
+    """A value with its age. `as_of` is the time of the response; `is_stale` if a later request failed."""
 
     value: Value
     as_of: datetime
@@ -51,16 +51,16 @@ _ENTRY = TypeAdapter(_Entry)
 
 @dataclass(frozen=True, slots=True)
 class Shelf(Generic[Value]):
-    """One kind of data: its name, its type, and how long it counts as now."""
+    """Cache of one kind of data: its name, its type, and how long an entry is fresh."""
 
     name: str
     adapter: TypeAdapter[Value]
     fresh: timedelta
 
     def get(self, mode: Mode, key: str, ask: Callable[[], Value], *, now: datetime) -> Snapshot[Value]:
-        """What is kept if it is fresh, else what the exchange says now, else what is kept, said to be stale.
+        """The cached value if fresh, else the result of `ask`, else the cached value marked as stale.
 
-        Raises MarketDataUnavailable where there is neither, and what `ask` raises besides.
+        Raises MarketDataUnavailable if there is neither, and every other error of `ask`.
         """
         place = f"market:{mode}:{self.name}:{key}"
         kept = self._read(place)
@@ -68,7 +68,7 @@ class Shelf(Generic[Value]):
             return kept
         if is_silent(mode):
             return _stale(kept)
-        # None, not False, where Redis is away: then every process asks for itself.
+        # `add` returns None, not False, when Redis is down: each process then calls the exchange.
         if kept is not None and cache.add(f"{place}:asking", 1, timeout=ASKING_SECONDS) is False:
             return kept
         try:
@@ -82,7 +82,7 @@ class Shelf(Generic[Value]):
         return Snapshot(value, now)
 
     def last(self, mode: Mode, key: str) -> Snapshot[Value] | None:
-        """What is kept, whatever its age."""
+        """The cached value, whatever its age."""
         return self._read(f"market:{mode}:{self.name}:{key}")
 
     def _read(self, place: str) -> Snapshot[Value] | None:
@@ -92,7 +92,7 @@ class Shelf(Generic[Value]):
         try:
             entry = _ENTRY.validate_json(text)
             return Snapshot(self.adapter.validate_json(entry.value), entry.as_of)
-        except ValidationError:  # written by another version of this program
+        except ValidationError:  # written by another release
             return None
 
     def _write(self, place: str, value: Value, now: datetime) -> None:
@@ -102,7 +102,7 @@ class Shelf(Generic[Value]):
 
 
 def is_silent(mode: Mode) -> bool:
-    """Whether the exchange just failed to answer."""
+    """Whether a request to the exchange failed within PAUSE_SECONDS."""
     return bool(cache.get(_silent(mode)) or _process.get(_silent(mode)))
 
 
@@ -112,7 +112,7 @@ def note_silence(mode: Mode) -> None:
 
 
 def forget_all() -> None:
-    """Empties what this process keeps."""
+    """Clears the cache of this process."""
     _process.clear()
 
 

@@ -4,12 +4,12 @@ from apps.core.errors import DependencyUnavailable, Refused
 
 
 class MarketDataUnavailable(DependencyUnavailable):
-    """The exchange does not answer, and nothing that it said before is kept."""
+    """The exchange does not answer, and there is no cached value."""
 
     code = "market_data_unavailable"
 
 
 class IntervalNotOffered(Refused):
-    """The exchange has no candles of this length for the pair."""
+    """The exchange does not offer this candle interval for the pair."""
 
     code = "interval_not_offered"

@@ -3,16 +3,17 @@ from typing import Any
 from django.db import models
 from django.db.models import Q
 
+from apps.core.terms import Mode
 from apps.exchange.instrument import Instrument
 
 
 def _exact(**options: Any) -> "models.DecimalField[Any, Any]":
-    """Fits every tick, lot and minimum that an exchange lists."""
+    """A decimal column with enough digits for every tick size and minimum that an exchange lists."""
     return models.DecimalField(max_digits=36, decimal_places=18, **options)
 
 
 class MarketInstrument(models.Model):
-    """A pair as an exchange last listed it: kept, so that its rules are known while the exchange does not answer."""
+    """A pair as last listed by an exchange. Stored, so that its rules are known during an outage of the exchange."""
 
     exchange = models.CharField(max_length=5, help_text="The mode whose exchange lists it: paper or live.")
     altname = models.CharField(max_length=40)
@@ -33,7 +34,7 @@ class MarketInstrument(models.Model):
         db_table = "market_instrument"
         constraints = [
             models.UniqueConstraint(fields=["exchange", "altname"], name="market_instrument_once"),
-            models.CheckConstraint(condition=Q(exchange__in=["paper", "live"]), name="market_instrument_exchange"),
+            models.CheckConstraint(condition=Q(exchange__in=Mode.values), name="market_instrument_exchange"),
             models.CheckConstraint(
                 condition=Q(tick_size__gt=0, order_minimum__gte=0, cost_minimum__gte=0), name="market_instrument_rules"
             ),

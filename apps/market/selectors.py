@@ -1,7 +1,7 @@
-"""Market data: what everybody may see, and candles for strategies.
+"""Reads of market data: public data for the API, and candles for strategies.
 
-`mode` says whose market: that of the paper exchange or of Kraken. Functions that answer with a Snapshot ask the
-exchange where what is kept is not fresh, so none is called inside a transaction.
+`mode` selects the market: the paper exchange's or Kraken's. Functions that return a Snapshot call the exchange if the
+cached value is not fresh. Do not call them inside a transaction.
 """
 
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ from apps.market.errors import IntervalNotOffered, MarketDataUnavailable
 from apps.market.models import MarketInstrument
 from apps.market.services import QUICK, instruments_ensure
 
-# Kraken's candle lengths in minutes
+# Kraken's candle intervals in minutes.
 INTERVALS = (1, 5, 15, 30, 60, 240, 1440, 10080, 21600)
 DEPTH = 100
 
@@ -36,24 +36,30 @@ _NO_SUCH_INTERVAL = "EGeneral:Invalid arguments"
 
 
 def source_mode() -> Mode:
-    """Whose market the API shows where nobody says otherwise."""
+    """The market that the API shows by default."""
     mode: Mode = settings.ENVIRONMENT.market_source
     return mode
 
 
 def instrument_list(*, mode: Mode) -> QuerySet[MarketInstrument]:
-    """As stored; `services.instruments_ensure` sees to it that something is."""
+    """The stored instruments; `services.instruments_ensure` refreshes them."""
     return MarketInstrument.objects.filter(exchange=mode)
+
+
+def instrument_find(*, pair: str, mode: Mode) -> Instrument | None:
+    """The stored instrument by altname, code or symbol. Does not call the exchange."""
+    named = Q(altname=pair) | Q(code=pair) | Q(symbol=pair)
+    row = instrument_list(mode=mode).filter(named).order_by("id").first()
+    return row.as_instrument() if row else None
 
 
 def instrument_get(*, pair: str, mode: Mode, now: datetime) -> Instrument:
     """By altname, code or symbol. Raises UnknownPair, MarketDataUnavailable."""
     instruments_ensure(mode=mode, now=now)
-    named = Q(altname=pair) | Q(code=pair) | Q(symbol=pair)
-    row = instrument_list(mode=mode).filter(named).order_by("id").first()
-    if row is None:
+    instrument = instrument_find(pair=pair, mode=mode)
+    if instrument is None:
         raise UnknownPair(f"The exchange does not list {pair}.", pair=pair)
-    return row.as_instrument()
+    return instrument
 
 
 def ticker_get(*, pair: str, mode: Mode, now: datetime) -> Snapshot[Ticker]:
@@ -63,7 +69,7 @@ def ticker_get(*, pair: str, mode: Mode, now: datetime) -> Snapshot[Ticker]:
 
 
 def order_book_get(*, pair: str, mode: Mode, now: datetime) -> Snapshot[OrderBook]:
-    """Up to 100 levels a side. Raises UnknownPair, MarketDataUnavailable."""
+    """Up to 100 levels per side. Raises UnknownPair, MarketDataUnavailable."""
     name = instrument_get(pair=pair, mode=mode, now=now).altname
     return _BOOKS.get(mode, name, lambda: _market(mode).order_book(name, DEPTH), now=now)
 
@@ -86,7 +92,7 @@ def ohlc_get(*, pair: str, interval_minutes: int, mode: Mode, now: datetime) -> 
 
 
 def market_status(*, mode: Mode, now: datetime) -> Snapshot[ServerStatus]:
-    """The exchange's own word, or "unreachable"; never raises for its silence."""
+    """The status that the exchange reports, or "unreachable". Does not raise for an exchange that does not answer."""
     try:
         snapshot = _STATUS.get(mode, "", lambda: _market(mode).server_status(), now=now)
     except MarketDataUnavailable:
@@ -97,7 +103,7 @@ def market_status(*, mode: Mode, now: datetime) -> Snapshot[ServerStatus]:
 
 
 def is_synthetic(*, mode: Mode, now: datetime) -> bool | None:
-    """Whether the market's prices are generated; None while the exchange has never said."""
+    """Whether the market's prices are generated. None if the exchange has never reported it."""
     kept = _STATUS.last(mode, "")
     if kept is None or now - kept.as_of > _SYNTHETIC_KNOWN:
         market_status(mode=mode, now=now)
@@ -106,10 +112,7 @@ def is_synthetic(*, mode: Mode, now: datetime) -> bool | None:
 
 
 def candles(exchange: MarketData, pair: str, interval_minutes: int, limit: int = 720) -> list[Candle]:
-    """The last closed candles, oldest first, straight from the exchange: what strategies decide on.
-
-    Raises what the exchange's reads raise.
-    """
+    """The last closed candles, oldest first, uncached: the input of strategies. Raises as reads of an exchange do."""
     closed = exchange.ohlc(pair, interval_minutes).closed
     return list(closed[-limit:]) if limit > 0 else []
 

@@ -1,4 +1,4 @@
-"""Keeping the lists of instruments up to date."""
+"""Refreshes the stored instruments."""
 
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -16,16 +16,16 @@ from apps.market.errors import MarketDataUnavailable
 from apps.market.models import MarketInstrument
 
 FRESH = timedelta(seconds=60)
-# A reader waits for it, and what is kept is better than a long wait.
+# A reader waits for the response: stale data is better than a long wait.
 QUICK = CallPolicy(connect_seconds=1.0, read_seconds=3.0, attempts=1)
 
 _FIELDS = [field.name for field in MarketInstrument._meta.fields if field.name not in ("id", "exchange", "altname")]
 
 
 def instruments_ensure(*, mode: Mode, now: datetime) -> Snapshot[None]:
-    """Sees to it that the exchange's instruments are stored; says as of when, and whether that is stale.
+    """Refreshes the stored instruments if they are not fresh. Returns their time and whether they are stale.
 
-    No transaction: an exchange may be asked. Raises MarketDataUnavailable where none were ever stored.
+    No transaction: this may call the exchange. Raises MarketDataUnavailable if no instruments are stored.
     """
     listed_at = MarketInstrument.objects.filter(exchange=mode).aggregate(at=Max("fetched_at"))["at"]
     if listed_at is not None and now - listed_at < FRESH:
@@ -53,12 +53,12 @@ def _stale(listed_at: datetime | None, silence: Exception | None = None) -> Snap
 
 @transaction.atomic
 def instruments_store(listed: list[Instrument], *, mode: Mode, now: datetime) -> None:
-    """Makes the stored list what the exchange lists now. An empty list is taken for none."""
+    """Replaces the stored instruments by the list. An empty list is ignored: it is taken for a failed response."""
     if not listed:
         return
     rows = [
         MarketInstrument(exchange=mode, fetched_at=now, **asdict(instrument))
-        # One order for all writers: two at once must not wait for each other.
+        # Sorted, so that two concurrent writers do not deadlock.
         for instrument in sorted(listed, key=lambda instrument: instrument.altname)
     ]
     MarketInstrument.objects.bulk_create(

@@ -1,22 +1,14 @@
-"""Onboarding on the staff site: where people stand. Nothing can be changed here."""
-
-from typing import Any
+"""Onboarding on the staff site, read-only: progress of users, with their answers."""
 
 from django.contrib import admin
-from django.http import HttpRequest
 
-from apps.core.admin import ReadOnlyAdmin
+from apps.core.admin import ReadOnlyAdmin, ReadOnlyInline
 from apps.onboarding.models import Onboarding, OnboardingStep
 
 
-class OnboardingStepInline(admin.TabularInline):  # type: ignore[type-arg]
+class OnboardingStepInline(ReadOnlyInline):
     model = OnboardingStep
-    extra = 0
-    can_delete = False
-    fields = readonly_fields = ("name", "answer", "completed_at")
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+    fields = ("name", "answer", "completed_at")
 
 
 @admin.register(Onboarding)

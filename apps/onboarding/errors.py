@@ -8,13 +8,13 @@ class NoSuchStep(NotFound):
 
 
 class StepOutOfOrder(Conflict):
-    """An earlier step has not been done yet."""
+    """An earlier step has not been completed."""
 
     code = "step_out_of_order"
 
 
 class OnboardingAlreadyCompleted(Conflict):
-    """What was said on the way stays as it was said."""
+    """The onboarding is complete; its answers are immutable."""
 
     code = "onboarding_already_completed"
 
@@ -27,7 +27,7 @@ class TermsOutdated(Refused):
 
 
 class NotConnected(Refused):
-    """The platform's log knows of no such key of this user."""
+    """The event store has no connected key with this id of this user."""
 
     code = "exchange_key_not_connected"
 
@@ -36,7 +36,7 @@ class NotConnected(Refused):
 
 
 class NotStarted(Refused):
-    """The platform's log knows of no start of such a bot by this user."""
+    """The event store has no start of a bot with this id by this user."""
 
     code = "bot_not_started"
 

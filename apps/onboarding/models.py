@@ -1,10 +1,10 @@
-"""How far a user has come on the way to a first bot."""
+"""Progress of onboarding, by user and step."""
 
 from django.db import models
 
 
 class Onboarding(models.Model):
-    """One a user. Its row is the lock that orders the steps."""
+    """Onboarding of one user. The lock on its row serializes the steps."""
 
     user_id = models.UUIDField(primary_key=True)
     started_at = models.DateTimeField()
@@ -15,7 +15,7 @@ class Onboarding(models.Model):
 
 
 class OnboardingStep(models.Model):
-    """A step that was done, with what the user said. Doing it again replaces the answer."""
+    """A completed step with its answer. Completing it again replaces the answer."""
 
     class Name(models.TextChoices):
         PROFILE = "profile"

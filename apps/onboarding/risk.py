@@ -1,4 +1,4 @@
-"""A user's attitude to risk, from three answers. A pure decision, so that it can be tested exhaustively."""
+"""Risk profile of a user, from three answers. Pure, so that tests cover every combination."""
 
 from enum import StrEnum
 
@@ -30,7 +30,7 @@ _REACTION_POINTS = {Reaction.SELL: 0, Reaction.HOLD: 1, Reaction.BUY: 2}
 
 
 def risk_profile(*, acceptable_loss_percent: int, horizon: str, reaction: str) -> RiskProfile:
-    """The profile. Whoever accepts a loss of at most 10 % of the money is cautious, whatever else they say."""
+    """The risk profile. An acceptable loss of at most 10 % is always cautious."""
     if acceptable_loss_percent <= 10:
         return RiskProfile.CAUTIOUS
     loss_points = 1 if acceptable_loss_percent <= 30 else 2

@@ -1,4 +1,4 @@
-"""Reads over onboarding."""
+"""Reads of onboarding."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,7 +7,7 @@ from uuid import UUID
 
 from apps.onboarding.models import Onboarding, OnboardingStep
 
-# The terms that the step `terms` has to accept.
+# Version of the terms that the step `terms` must accept.
 TERMS_VERSION = "2026-11"
 
 ORDER: tuple[OnboardingStep.Name, ...] = tuple(OnboardingStep.Name)
@@ -15,7 +15,7 @@ ORDER: tuple[OnboardingStep.Name, ...] = tuple(OnboardingStep.Name)
 
 @dataclass(frozen=True)
 class StepState:
-    """`state` is done, current (the next to do) or waiting."""
+    """`state` is done, current (the next step) or waiting."""
 
     name: str
     state: str
@@ -25,7 +25,7 @@ class StepState:
 
 @dataclass(frozen=True)
 class OnboardingState:
-    """Where a user stands. `current` is None once everything is done."""
+    """Progress of a user. `current` is the next step; None once all are done."""
 
     steps: list[StepState]
     current: str | None
@@ -34,7 +34,7 @@ class OnboardingState:
 
 
 def onboarding_get(*, user_id: UUID) -> OnboardingState:
-    """The whole way with what was done on it; a user who has not begun stands at its first step."""
+    """All steps with their state. For a user without a row, the first step is current."""
     onboarding = Onboarding.objects.filter(pk=user_id).prefetch_related("steps").first()
     done = {step.name: step for step in onboarding.steps.all()} if onboarding else {}
     current = next((name for name in ORDER if name not in done), None)

@@ -1,4 +1,4 @@
-"""The only writer of onboarding."""
+"""Services of onboarding: the only code that writes its tables."""
 
 from datetime import datetime
 from typing import Any
@@ -20,7 +20,7 @@ Answer = dict[str, Any]
 
 @transaction.atomic
 def step_complete(*, user_id: UUID, name: OnboardingStep.Name, answer: Answer, now: datetime) -> OnboardingState:
-    """Does a step, or does it over. The last one completes the onboarding and announces that, once.
+    """Completes a step, or replaces its answer. The last step completes the onboarding and publishes that, once.
 
     Raises StepOutOfOrder, OnboardingAlreadyCompleted, TermsOutdated, NotConnected, NotStarted.
     """
@@ -52,7 +52,7 @@ def _require_earlier_steps(onboarding: Onboarding, name: OnboardingStep.Name) ->
 
 
 def _checked(name: OnboardingStep.Name, answer: Answer, user_id: UUID) -> Answer:
-    """What is kept of an answer that the step accepts."""
+    """Checks the answer and returns what is stored of it."""
     match name:
         case Name.TERMS if answer["version"] != TERMS_VERSION:
             raise TermsOutdated(f"The terms in force are version {TERMS_VERSION}.", terms_version=TERMS_VERSION)

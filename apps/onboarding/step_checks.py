@@ -1,4 +1,4 @@
-"""What the platform's log proves about a user: the user service sees neither keys nor bots, only what was published."""
+"""Step checks against the event store. The user service cannot read the tables of keys and bots, only their events."""
 
 from uuid import UUID
 
@@ -21,6 +21,6 @@ def key_is_connected(*, credential_id: UUID, user_id: UUID) -> bool:
 
 
 def bot_was_started(*, bot_id: UUID, user_id: UUID) -> bool:
-    """Whether the user ever gave this bot the command to start."""
+    """Whether the user ever dispatched a start of this bot."""
     events = stream_list(aggregate_type=StartBot.declaration.aggregate, aggregate_id=bot_id)
     return any(event.event_type == StartBot.declaration.name and event.user_id == user_id for event in events)

@@ -71,7 +71,7 @@ class Account(models.Model):
 
 
 class ApiKey(models.Model):
-    """A key pair of an account. The secret is sealed (envelope encryption); `nonce` is the highest one seen."""
+    """A key pair of an account. The secret is encrypted (envelope encryption); `nonce` is the highest one seen."""
 
     key = models.CharField(max_length=56, primary_key=True)
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="api_keys")

@@ -1,4 +1,4 @@
-"""Staff pages of the bot service. Read-only: only commands and evidence change orders."""
+"""Trading on the staff site, read-only: orders and runs change by commands and by evidence of the exchange."""
 
 from django.contrib import admin
 

@@ -1,4 +1,4 @@
-"""Exchange keys on the staff site: to look at. What is sealed is not even loaded."""
+"""Exchange keys on the staff site, read-only. Encrypted columns are not loaded."""
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -7,7 +7,7 @@ from django.http import HttpRequest
 from apps.core.admin import ReadOnlyAdmin
 from apps.vault.models import Credential
 
-SEALED = ("ciphertext", "nonce", "wrapped_key", "key_digest")
+ENCRYPTED = ("ciphertext", "nonce", "wrapped_key", "key_digest")
 
 
 @admin.register(Credential)
@@ -16,8 +16,8 @@ class CredentialAdmin(ReadOnlyAdmin):
     list_filter = ("mode", "state")
     search_fields = ("=id", "=user_id")
     ordering = ("-created_at",)
-    exclude = SEALED
+    exclude = ENCRYPTED
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Credential]:
-        found: QuerySet[Credential] = super().get_queryset(request).defer(*SEALED)
+        found: QuerySet[Credential] = super().get_queryset(request).defer(*ENCRYPTED)
         return found

@@ -1,4 +1,7 @@
-"""Secrets of keys, sealed for one user, credential and mode: a row copied elsewhere does not open."""
+"""Encryption of exchange keys.
+
+User, credential and mode are authenticated data: a row copied elsewhere cannot be decrypted.
+"""
 
 import hashlib
 import json
@@ -8,13 +11,13 @@ from uuid import UUID
 from django.conf import settings
 
 from apps.core import crypto
-from apps.core.crypto import CannotDecrypt, Sealed
+from apps.core.crypto import CannotDecrypt, EncryptedSecret
 from apps.core.terms import Mode
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Login:
-    """Both halves of a key, in the clear: only where something is signed, never stored, logged or sent."""
+    """Both halves of a key in plaintext. Used for signing only; never stored, logged or sent."""
 
     mode: Mode
     api_key: str
@@ -22,23 +25,25 @@ class Login:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class SealedLogin:
-    sealed: Sealed
+class EncryptedLogin:
+    encrypted: EncryptedSecret
     key_id: str
 
 
-def login_seal(login: Login, *, user_id: UUID, credential_id: UUID) -> SealedLogin:
+def login_encrypt(login: Login, *, user_id: UUID, credential_id: UUID) -> EncryptedLogin:
     key = _vault_key()
     plaintext = json.dumps({"api_key": login.api_key, "api_secret": login.api_secret}).encode()
-    return SealedLogin(crypto.seal(plaintext, key=key, owner=_owner(user_id, credential_id, login.mode)), _id_of(key))
+    return EncryptedLogin(
+        crypto.encrypt(plaintext, key=key, owner=_owner(user_id, credential_id, login.mode)), _id_of(key)
+    )
 
 
-def login_unseal(sealed: SealedLogin, *, user_id: UUID, credential_id: UUID, mode: Mode) -> Login:
+def login_decrypt(stored: EncryptedLogin, *, user_id: UUID, credential_id: UUID, mode: Mode) -> Login:
     """Raises CannotDecrypt."""
     key = _vault_key()
-    if sealed.key_id != _id_of(key):
-        raise CannotDecrypt(f"The secret is sealed with the vault key {sealed.key_id}, which is not the one in use.")
-    halves = json.loads(crypto.unseal(sealed.sealed, key=key, owner=_owner(user_id, credential_id, mode)))
+    if stored.key_id != _id_of(key):
+        raise CannotDecrypt(f"The secret is encrypted with the vault key {stored.key_id}, which is not the one in use.")
+    halves = json.loads(crypto.decrypt(stored.encrypted, key=key, owner=_owner(user_id, credential_id, mode)))
     return Login(mode, halves["api_key"], halves["api_secret"])
 
 
@@ -47,9 +52,9 @@ def _owner(user_id: UUID, credential_id: UUID, mode: Mode) -> bytes:
 
 
 def _vault_key() -> bytes:
-    return crypto.vault_key(settings.ENVIRONMENT.secret("vault_key", needed_for="sealing exchange keys"))
+    return crypto.vault_key(settings.ENVIRONMENT.secret("vault_key", needed_for="encrypting exchange keys"))
 
 
 def _id_of(key: bytes) -> str:
-    """Names a vault key without telling anything of it."""
+    """Identifies a vault key by a truncated hash, which reveals nothing of the key."""
     return hashlib.sha256(b"muckard vault key\0" + key).hexdigest()[:16]

@@ -8,7 +8,7 @@ class LabelTaken(Conflict):
 
 
 class KeyAlreadyConnected(Conflict):
-    """A key serves one program: two would spoil each other's nonces."""
+    """A key may be connected once: two programs with one key would invalidate each other's nonces."""
 
     code = "key_already_connected"
 
@@ -18,31 +18,31 @@ class TooManyKeys(Conflict):
 
 
 class KeySuspended(Conflict):
-    """The key failed its last test and is not used until it passes one."""
+    """The key failed its last verification. It is not used until it passes one."""
 
     code = "key_suspended"
 
 
 class KeyChangedMeanwhile(Conflict):
-    """The key was rotated or disconnected while it was being tested."""
+    """The key was rotated or disconnected while it was being verified."""
 
     code = "key_changed_meanwhile"
     retryable = True
 
 
 class KeyMayWithdraw(Refused):
-    """The platform keeps no key that can move funds out. `details["rights"]` names the rights."""
+    """The platform refuses keys that can withdraw funds. `details["rights"]` lists those permissions."""
 
     code = "key_may_withdraw"
 
 
-class KeyRightsUnknown(Refused):
-    """The exchange does not say what the key may do: then nothing proves that it may not withdraw."""
+class KeyPermissionsUnknown(Refused):
+    """The exchange does not report the key's permissions, so it cannot be ruled out that the key may withdraw."""
 
     code = "key_rights_unknown"
 
 
 class PaperKeyNotRotatable(Refused):
-    """A paper account's key is made by the paper exchange and stays with the account."""
+    """The paper exchange issues the key of a paper account; it cannot be replaced."""
 
     code = "paper_key_not_rotatable"

@@ -1,4 +1,4 @@
-"""Exchange keys, encrypted. Nothing in a row opens without the vault key, which no database role and no backup has."""
+"""Exchange keys, encrypted. Decryption needs the vault key, which is in no database role and no backup."""
 
 from uuid import UUID
 
@@ -12,9 +12,9 @@ from apps.core.terms import Mode
 
 
 class Credential(models.Model):
-    """A user's key on an exchange: its sealed secret, and its passport (what it may do, since when, until when).
+    """A user's key on an exchange: the encrypted secret, and the key info that the exchange reported last.
 
-    `mode`, `user_id` and a disconnected state never change: a trigger refuses it. `nonce` belongs to the cipher;
+    A trigger refuses changes of `mode` and `user_id`, and of a disconnected row. `nonce` belongs to the cipher.
     `key_digest` is the SHA-256 of the key's public half, `key_hint` its last four characters.
     """
 
@@ -52,7 +52,7 @@ class Credential(models.Model):
             models.UniqueConstraint(
                 fields=["key_digest"], condition=~Q(state="disconnected"), name="vault_credential_key_once"
             ),
-            models.CheckConstraint(condition=Q(mode__in=["paper", "live"]), name="vault_credential_mode"),
+            models.CheckConstraint(condition=Q(mode__in=Mode.values), name="vault_credential_mode"),
             models.CheckConstraint(
                 condition=Q(
                     state="disconnected",

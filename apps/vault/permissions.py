@@ -1,36 +1,36 @@
-"""What a key must not be able to do, and what it should. Names as in Kraken's GetApiKeyInfo."""
+"""Permissions that a key must not have, and those that bots need. Names as in Kraken's GetApiKeyInfo."""
 
 from collections.abc import Collection
 
 from apps.core.terms import Mode
 from apps.exchange.types import KeyInfo
-from apps.vault.errors import KeyMayWithdraw, KeyRightsUnknown
+from apps.vault.errors import KeyMayWithdraw, KeyPermissionsUnknown
 
-# What bots need: balances, orders and fills, placing and cancelling.
+# Bots read balances, orders and fills, and place and cancel orders.
 NEEDED = ("query-funds", "query-open-trades", "query-closed-trades", "modify-trades", "close-trades")
 
 
-def refuse_dangerous_rights(info: KeyInfo) -> None:
-    """Raises KeyMayWithdraw for a right with "withdraw" in its name, KeyRightsUnknown where none were told."""
+def refuse_dangerous_permissions(info: KeyInfo) -> None:
+    """Raises KeyMayWithdraw if a permission's name has "withdraw" in it, KeyPermissionsUnknown if none are reported."""
     if info.permissions is None:
-        raise KeyRightsUnknown("The exchange does not say what this key may do, so it is not taken.")
-    rights = sorted(right for right in info.permissions if "withdraw" in right.lower())
-    if rights:
+        raise KeyPermissionsUnknown("The exchange does not say what this key may do, so it is not taken.")
+    dangerous = sorted(name for name in info.permissions if "withdraw" in name.lower())
+    if dangerous:
         raise KeyMayWithdraw(
-            f"This key may withdraw funds ({', '.join(rights)}). Make one without that right.", rights=rights
+            f"This key may withdraw funds ({', '.join(dangerous)}). Make one without that right.", rights=dangerous
         )
 
 
-def missing_rights(permissions: Collection[str]) -> list[str]:
-    return [right for right in NEEDED if right not in permissions]
+def missing_permissions(permissions: Collection[str]) -> list[str]:
+    return [name for name in NEEDED if name not in permissions]
 
 
 def warnings_of(
     *, permissions: Collection[str], ip_allowlist: Collection[str], nonce_window: int, mode: str
 ) -> list[str]:
-    """What the owner of the key had better change, in sentences."""
+    """Sentences for the owner of the key about settings that should be changed."""
     warnings = []
-    missing = missing_rights(permissions)
+    missing = missing_permissions(permissions)
     if missing:
         warnings.append(f"Bots cannot trade with this key: it lacks {', '.join(missing)}.")
     if mode == Mode.LIVE and not ip_allowlist:

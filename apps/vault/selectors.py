@@ -1,24 +1,24 @@
-"""Reads of exchange keys. Only `credential_open` sees a secret, and only whoever signs calls it."""
+"""Reads of exchange keys. Only `credential_open` decrypts a secret; only code that signs requests calls it."""
 
 from dataclasses import dataclass
 from uuid import UUID
 
 from django.db.models import QuerySet
 
-from apps.core.crypto import Sealed
+from apps.core.crypto import EncryptedSecret
 from apps.core.errors import NotFound
 from apps.core.terms import Mode
-from apps.vault.encryption import SealedLogin, login_unseal
+from apps.vault.encryption import EncryptedLogin, login_decrypt
 from apps.vault.errors import KeySuspended
 from apps.vault.models import Credential
 
-# All that the bot service's role may read (apps.ops.database_roles): another column would be refused.
-_SEALED_COLUMNS = ("id", "user_id", "mode", "state", "ciphertext", "nonce", "wrapped_key", "key_id")
+# The bot service's database role may read these columns only (apps.ops.database_roles).
+_ENCRYPTED_COLUMNS = ("id", "user_id", "mode", "state", "ciphertext", "nonce", "wrapped_key", "key_id")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class OpenCredential:
-    """A key in the clear; `apps.exchange.factory.exchange_for` takes it. Keep it no longer than the work."""
+    """A decrypted key, for `apps.exchange.factory.exchange_for`. Do not keep it after the work is done."""
 
     id: UUID
     user_id: UUID
@@ -28,7 +28,7 @@ class OpenCredential:
 
 
 def credential_get(*, credential_id: UUID, user_id: UUID) -> Credential:
-    """Raises NotFound for another's and for a disconnected one."""
+    """Raises NotFound for another user's key and for a disconnected one."""
     credential = _connected().filter(id=credential_id, user_id=user_id).first()
     if credential is None:
         raise NotFound("There is no such key.")
@@ -41,8 +41,8 @@ def credential_list(*, user_id: UUID) -> QuerySet[Credential]:
 
 
 def credential_open(*, credential_id: UUID, user_id: UUID, even_suspended: bool = False) -> OpenCredential:
-    """Decrypts. Raises NotFound, KeySuspended, CannotDecrypt."""
-    row = _connected().filter(id=credential_id, user_id=user_id).only(*_SEALED_COLUMNS).first()
+    """Decrypts a key. Raises NotFound, KeySuspended, CannotDecrypt."""
+    row = _connected().filter(id=credential_id, user_id=user_id).only(*_ENCRYPTED_COLUMNS).first()
     if row is None:
         raise NotFound("There is no such key.")
     if row.state == Credential.State.SUSPENDED and not even_suspended:
@@ -51,13 +51,15 @@ def credential_open(*, credential_id: UUID, user_id: UUID, even_suspended: bool 
     assert row.nonce is not None
     assert row.wrapped_key is not None
     mode = row.exchange_mode
-    sealed = Sealed(nonce=bytes(row.nonce), ciphertext=bytes(row.ciphertext), wrapped_key=bytes(row.wrapped_key))
-    login = login_unseal(SealedLogin(sealed, row.key_id), user_id=row.user_id, credential_id=row.id, mode=mode)
+    encrypted = EncryptedSecret(
+        nonce=bytes(row.nonce), ciphertext=bytes(row.ciphertext), wrapped_key=bytes(row.wrapped_key)
+    )
+    login = login_decrypt(EncryptedLogin(encrypted, row.key_id), user_id=row.user_id, credential_id=row.id, mode=mode)
     return OpenCredential(row.id, row.user_id, mode, login.api_key, login.api_secret)
 
 
 def key_is_connected(digest: str) -> bool:
-    """Whether anybody has connected the key with this digest."""
+    """Whether any user has connected the key with this digest."""
     return _connected().filter(key_digest=digest).exists()
 
 

@@ -57,7 +57,7 @@ SHARED: Mapping[str, tuple[tuple[str, ...], Callable[[], str]]] = {
 # (folder, file name): a value of its own, even where another folder has the same name
 PRIVATE: Mapping[tuple[str, str], Callable[[], str]] = {
     **{(service, "muckard_secret_key"): password for service in SERVICES},
-    # The paper exchange is not the vault: it seals the API secrets of its accounts with a key of its own.
+    # The paper exchange is not the vault: it encrypts the API secrets of its accounts with a key of its own.
     ("paper", "muckard_vault_key"): base64_key,
 }
 # (private key's folder and name, public key's folder and name, kind)

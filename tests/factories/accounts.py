@@ -11,7 +11,7 @@ from factory.declarations import LazyFunction, Sequence
 from factory.django import DjangoModelFactory
 from rest_framework.test import APIClient
 
-from apps.accounts.client_info import Client
+from apps.accounts.client_info import ClientInfo
 from apps.accounts.models import User, UserSession
 from apps.accounts.services.sessions import session_start
 from apps.accounts.tokens import TokenPair
@@ -67,7 +67,7 @@ class UserServiceClient(APIClient):
         self.tokens = session_start(
             user=user,
             method=UserSession.Method.PASSWORD,
-            client=Client(address=self.address, user_agent="tests"),
+            client=ClientInfo(address=self.address, user_agent="tests"),
             now=timezone.now(),
         )
         self.bear(self.tokens.access)

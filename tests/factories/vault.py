@@ -20,7 +20,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def api_key() -> str:
-    """A public half that no other test has."""
+    """A unique public half of a key."""
     return f"KEY{uuid4().hex}{uuid4().hex}"[:56]
 
 
@@ -33,7 +33,7 @@ def stored_credential(
     permissions: Sequence[str] = tuple(sorted(ALL_PERMISSIONS)),
     **fields: Any,
 ) -> Credential:
-    """A connected, sealed key."""
+    """A connected key."""
     credential = Credential(
         id=new_id(),
         user_id=user_id or uuid4(),
@@ -51,7 +51,7 @@ def stored_credential(
 
 
 def client_of(user_id: UUID, *roles: str) -> APIClient:
-    """A client with the user's token; a trader's where no role is said."""
+    """A client with the user's token; a trader's by default."""
     client = APIClient(raise_request_exception=False)
     client.force_authenticate(Principal({"user_id": str(user_id), "roles": list(roles or ("trader",))}))  # type: ignore[arg-type]
     return client

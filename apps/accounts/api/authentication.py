@@ -1,4 +1,4 @@
-"""The user service knows more than the token says: whether its session still lives."""
+"""Authentication of the user service: the token must be valid, and its session must still be live."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from apps.core.principal import PrincipalAuthentication
 
 
 class LiveSessionAuthentication(PrincipalAuthentication):
-    """As everywhere, and the token's session lives: here a log-out counts at once, not when the token expires."""
+    """As PrincipalAuthentication, and the session must be live: a log-out takes effect at once, not at token expiry."""
 
     def get_user(self, validated_token: Token) -> Any:
         principal: Any = super().get_user(validated_token)

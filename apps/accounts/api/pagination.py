@@ -2,12 +2,12 @@ from apps.core.api.pagination import NewestFirstPagination
 
 
 class SessionPagination(NewestFirstPagination):
-    """To the microsecond: ids order by the millisecond alone."""
+    """Orders by `created_at`, which has microseconds; ids are ordered by millisecond only."""
 
     ordering = "-created_at"
 
 
 class ActivityPagination(NewestFirstPagination):
-    """By the time of recording, as the event store is indexed."""
+    """Orders by time of recording, the event store's index."""
 
     ordering = "-recorded_at"

@@ -1,5 +1,4 @@
-"""How often a network address may knock. Counted in Redis; with Redis down nobody is throttled, and the log-in guard
-in PostgreSQL still stands."""
+"""Rate limits per network address, counted in Redis. Without Redis they fail open, unlike the lockout in PostgreSQL."""
 
 from typing import Any
 
@@ -9,7 +8,7 @@ from rest_framework.throttling import BaseThrottle, SimpleRateThrottle
 
 from apps.accounts import selectors
 from apps.accounts.client_info import address_of
-from apps.accounts.services.lockout import guard_admit
+from apps.accounts.services.lockout import lockout_count_attempt
 from apps.core.principal import principal_of
 
 
@@ -35,20 +34,20 @@ class RefreshThrottle(_ByAddress):
 
 
 class MailedTokenThrottle(_ByAddress):
-    """Asking for a mailed token, or trying one."""
+    """Requests for a mailed token, and attempts to use one."""
 
     scope = "mailed_token"
     rate = "30/min"
 
 
-class PasswordGuard(BaseThrottle):
-    """Counts a logged-in user's tries at their own password like log-ins: a stolen token must not allow guessing.
+class PasswordAttemptThrottle(BaseThrottle):
+    """Counts a logged-in user's password attempts towards the lockout: a stolen token must not allow guessing.
 
-    It is a throttle because those run before the view's transaction, which a refusal rolls back. The services behind it
-    lift the count when the password was right.
+    It is a throttle because throttles run before the view's transaction, which a refusal rolls back. The service that
+    checks the password resets the count when it was correct.
     """
 
     def allow_request(self, request: Request, view: Any) -> bool:
         user = selectors.user_get(user_id=principal_of(request).user_id)
-        guard_admit(email=user.email, address=None, now=timezone.now())
+        lockout_count_attempt(email=user.email, address=None, now=timezone.now())
         return True

@@ -1,4 +1,4 @@
-"""Accounts. Personal data stays here: events carry ids alone."""
+"""Models of accounts. Personal data stays in these tables: events carry ids only."""
 
 from apps.accounts.models.mail import OutgoingMail
 from apps.accounts.models.security import LoginGuard, MfaDevice, OneTimeToken, RecoveryCode

@@ -1,4 +1,4 @@
-"""Mail that is still to be sent, and that was."""
+"""The queue of outgoing mail."""
 
 from uuid import UUID
 
@@ -8,11 +8,11 @@ from apps.core.ids import new_id
 
 
 class OutgoingMail(models.Model):
-    """A mail to be sent by `manage.py send_mail`, written in the transaction that gives the occasion for it.
+    """A mail to be sent by `manage.py run_mailer`, inserted in the transaction that causes it.
 
-    The row says what about and to whom. Text and tokens are made when it is sent, so no token ever lies here. A row may
-    name an address that has no account: the sender finds that out, so that the request need not, and takes as long for
-    an unknown address as for a known one.
+    The row holds kind and recipient. Text and token are generated on sending, so no token is stored here. The address
+    may have no account: the mailer checks that instead of the request, so that a request takes the same time for known
+    and unknown addresses.
     """
 
     class Kind(models.TextChoices):
@@ -36,7 +36,7 @@ class OutgoingMail(models.Model):
     class Meta:
         db_table = "outgoing_mail"
         constraints = [
-            # A stranger who asks a hundred times fills no mailbox: at most one of a kind waits.
+            # At most one queued mail per kind and address: repeated requests by a stranger cannot flood a mailbox.
             models.UniqueConstraint(
                 fields=["kind", "email"], name="outgoing_mail_waits_once", condition=models.Q(sent_at=None)
             )

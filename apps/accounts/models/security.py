@@ -1,4 +1,4 @@
-"""What stands between an account and a stranger: counted attempts, one-time tokens, one-time passwords."""
+"""Protection of accounts: lockout counters, one-time tokens, authenticators, recovery codes."""
 
 from uuid import UUID
 
@@ -9,9 +9,9 @@ from apps.core.ids import new_id
 
 
 class LoginGuard(models.Model):
-    """Attempts counted against one account or one network address. In PostgreSQL, so that they survive a lost cache.
+    """Lockout counter of one account or one network address. In PostgreSQL, so that it survives the loss of the cache.
 
-    `subject` is a digest: of an address of an account, be there one or not, or of a network address.
+    `subject` is a digest of the account's e-mail address, whether or not it has an account, or of the network address.
     """
 
     class Kind(models.TextChoices):
@@ -29,7 +29,7 @@ class LoginGuard(models.Model):
 
 
 class OneTimeToken(models.Model):
-    """A token that was mailed to an account's owner. Only its digest is kept, and it works once."""
+    """A mailed token, valid once. Only its digest is stored."""
 
     class Purpose(models.TextChoices):
         VERIFY_EMAIL = "verify_email"
@@ -48,7 +48,7 @@ class OneTimeToken(models.Model):
 
 
 class MfaDevice(models.Model):
-    """A TOTP authenticator (RFC 6238). Its secret is sealed for its owner; a step once used is never accepted again."""
+    """A TOTP authenticator (RFC 6238). Its secret is encrypted for its owner. `last_step` rejects replayed codes."""
 
     user = models.OneToOneField(User, on_delete=models.CASCADE, primary_key=True, related_name="+")
     nonce = models.BinaryField(max_length=12)
@@ -63,7 +63,7 @@ class MfaDevice(models.Model):
 
 
 class RecoveryCode(models.Model):
-    """Opens the account once when the authenticator is lost. Only a digest is kept (80 random bits need no salt)."""
+    """One-time replacement of a lost authenticator. Only a digest is stored; 80 random bits need no salt."""
 
     id: "models.UUIDField[UUID, UUID]" = models.UUIDField(primary_key=True, default=new_id, editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")

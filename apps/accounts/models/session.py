@@ -1,4 +1,4 @@
-"""Log-ins that are still good."""
+"""Sessions."""
 
 from uuid import UUID
 
@@ -9,9 +9,9 @@ from apps.core.ids import new_id
 
 
 class UserSession(models.Model):
-    """One log-in, and the family of refresh tokens that came of it: exactly one of them is good at any time.
+    """A session: one log-in and its family of refresh tokens, of which exactly one is valid at any time.
 
-    Only a digest of that token's id is kept. A session ends by `revoked_at` or at `expires_at`, whichever comes first.
+    Only a digest of that token's id is stored. A session ends at `revoked_at` or `expires_at`, whichever is earlier.
     """
 
     class Method(models.TextChoices):

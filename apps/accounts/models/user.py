@@ -1,4 +1,4 @@
-"""A person who may log in."""
+"""User accounts."""
 
 from typing import Any, ClassVar
 from uuid import UUID
@@ -21,7 +21,7 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(AbstractBaseUser):
-    """A trader, or staff. What a person may do follows from `roles` alone: no groups, no superuser flag."""
+    """Account of a trader or of staff. Permissions follow from `roles` alone: no groups, no superuser flag."""
 
     id: "models.UUIDField[UUID, UUID]" = models.UUIDField(primary_key=True, default=new_id, editable=False)
     email = models.EmailField(max_length=254, unique=True)
@@ -49,7 +49,7 @@ class User(AbstractBaseUser):
 
     @property
     def is_staff(self) -> bool:
-        """May log in to the staff site."""
+        """Whether the account may log in to the staff site."""
         return not STAFF_ROLES.isdisjoint(self.roles)
 
     def has_perm(self, perm: str, obj: Any = None) -> bool:

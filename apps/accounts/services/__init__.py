@@ -1,1 +1,1 @@
-"""The only writers of accounts. One module a concern; the doors call them by these names."""
+"""Services of accounts: the only code that writes their tables. One module per concern."""

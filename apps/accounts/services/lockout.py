@@ -1,7 +1,7 @@
-"""Counts attempts to guess, per account and per network address, and refuses more of them for a while.
+"""Lockout: counts login attempts per account and per network address, and refuses more than a limit.
 
-An attempt is counted before the password is looked at, in a transaction of its own. A hundred guesses at once are
-therefore a hundred attempts, and a refused request cannot take its count back by failing.
+An attempt is counted before the password is checked, in a transaction of its own. A hundred concurrent guesses are
+therefore a hundred attempts, and a refused request does not roll its count back.
 """
 
 import math
@@ -16,32 +16,34 @@ from apps.accounts.tokens import digest_of
 
 WINDOW = timedelta(minutes=15)
 
-# Beyond this many within the window, everything is refused until WINDOW after the last one that was let through.
+# More attempts than this within a window are refused until WINDOW after the last attempt that was allowed.
 LIMITS = {LoginGuard.Kind.ACCOUNT: 5, LoginGuard.Kind.ADDRESS: 50}
 
 
-def guard_admit(*, email: str, address: str | None, now: datetime) -> None:
-    """Counts an attempt on an account from a network address. Raises TooManyAttempts.
+def lockout_count_attempt(*, email: str, address: str | None, now: datetime) -> None:
+    """Counts an attempt against the account and the network address. Raises TooManyAttempts.
 
     Unknown accounts are counted and locked like known ones.
     """
     if address is not None:
-        _admit(LoginGuard.Kind.ADDRESS, address, now)
-    _admit(LoginGuard.Kind.ACCOUNT, email, now)
+        _count_or_refuse(LoginGuard.Kind.ADDRESS, address, now)
+    _count_or_refuse(LoginGuard.Kind.ACCOUNT, email, now)
 
 
-def guard_forgive(*, email: str, address: str | None) -> None:
-    """The attempt was good: the account starts afresh. The network address loses this one attempt and no other, or its
-    owner could log in to an account of their own now and then and go on guessing at others."""
-    guard_lift(email=email)
+def lockout_forgive_attempt(*, email: str, address: str | None) -> None:
+    """Takes back a successful attempt: resets the account's count, and subtracts this one attempt from the address's.
+
+    The address's other attempts stay counted. Otherwise an attacker could reset them by logging in to an own account.
+    """
+    lockout_lift(email=email)
     if address is not None:
         LoginGuard.objects.filter(kind=LoginGuard.Kind.ADDRESS, subject=digest_of(address), attempts__gt=0).update(
             attempts=F("attempts") - 1
         )
 
 
-def guard_lift(*, email: str) -> None:
-    """Unlocks an account."""
+def lockout_lift(*, email: str) -> None:
+    """Unlocks an account: resets its count."""
     LoginGuard.objects.filter(kind=LoginGuard.Kind.ACCOUNT, subject=digest_of(email)).delete()
 
 
@@ -59,7 +61,7 @@ def _count(kind: LoginGuard.Kind, subject: str, now: datetime) -> LoginGuard:
     return row
 
 
-def _admit(kind: LoginGuard.Kind, subject: str, now: datetime) -> None:
+def _count_or_refuse(kind: LoginGuard.Kind, subject: str, now: datetime) -> None:
     row = _count(kind, subject, now)
     if row.attempts > LIMITS[kind]:
         raise TooManyAttempts(retry_after_seconds=math.ceil((row.window_ends_at - now).total_seconds()))

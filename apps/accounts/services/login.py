@@ -1,4 +1,4 @@
-"""Logging in."""
+"""Log-in."""
 
 from datetime import datetime
 
@@ -6,10 +6,10 @@ import structlog
 from django.contrib.auth.hashers import make_password, verify_password
 from django.db import transaction
 
-from apps.accounts.client_info import Client
+from apps.accounts.client_info import ClientInfo
 from apps.accounts.errors import InvalidCredentials, OtpInvalid, OtpRequired
 from apps.accounts.models import User, UserSession
-from apps.accounts.services.lockout import guard_admit, guard_forgive
+from apps.accounts.services.lockout import lockout_count_attempt, lockout_forgive_attempt
 from apps.accounts.services.mfa import mfa_is_enabled, otp_redeem
 from apps.accounts.services.sessions import session_start
 from apps.accounts.tokens import TokenPair
@@ -19,7 +19,7 @@ from apps.messages.user import UserLoggedIn
 log = structlog.get_logger(__name__)
 
 
-def user_log_in(*, email: str, password: str, otp: str, client: Client, now: datetime) -> TokenPair:
+def user_log_in(*, email: str, password: str, otp: str, client: ClientInfo, now: datetime) -> TokenPair:
     """Opens a session. `email` is normalised. Raises InvalidCredentials, OtpRequired, OtpInvalid, TooManyAttempts."""
     user, method = credentials_check(email=email, password=password, otp=otp, client=client, now=now)
     with transaction.atomic():
@@ -31,26 +31,26 @@ def user_log_in(*, email: str, password: str, otp: str, client: Client, now: dat
 
 
 def credentials_check(
-    *, email: str, password: str, otp: str, client: Client, now: datetime
+    *, email: str, password: str, otp: str, client: ClientInfo, now: datetime
 ) -> tuple[User, UserSession.Method]:
-    """Whose credentials these are. Opens no session. Raises as `user_log_in`.
+    """Checks the credentials and returns their user. Opens no session. Raises as `user_log_in`.
 
-    No transaction around it: hashing takes a tenth of a second, and a counted attempt stays counted.
+    Call it outside a transaction: hashing takes 0.1 s, and a counted attempt must stay counted.
     """
-    guard_admit(email=email, address=client.address, now=now)
+    lockout_count_attempt(email=email, address=client.address, now=now)
     user = User.objects.filter(email=email).first()
     if user is None or not password_matches(user, password) or not user.is_active:
         if user is None:
-            make_password(password)  # takes as long as comparing with a stored hash
+            make_password(password)  # same duration as for a known account
         log.info("login_refused", user_id=str(user.id) if user else None, address=client.address)
         raise InvalidCredentials()
     method = _second_factor(user, otp, now)
-    guard_forgive(email=email, address=client.address)
+    lockout_forgive_attempt(email=email, address=client.address)
     return user, method
 
 
 def password_matches(user: User, password: str) -> bool:
-    """Compares, and renews a hash that was made with older parameters, unless the password changed meanwhile."""
+    """Verifies the password. Rehashes it if its hash has older parameters and the password has not changed since."""
     stored = user.password
     is_correct, must_update = verify_password(password, stored)
     if is_correct and must_update:
@@ -71,7 +71,7 @@ def _second_factor(user: User, otp: str, now: datetime) -> UserSession.Method:
 
 
 def _still_valid(checked: User) -> User:
-    """The account, locked, if it is still as it was when the password was compared."""
+    """Locks the account. Raises InvalidCredentials if it was disabled or its password changed since the check."""
     user = User.objects.select_for_update().get(pk=checked.pk)
     if not user.is_active or user.password != checked.password:
         raise InvalidCredentials()

@@ -1,4 +1,4 @@
-"""Mail: queued with the change that gives the occasion, sent by `manage.py send_mail`. A request never waits for it."""
+"""Mail: queued in the transaction that causes it, sent by `manage.py run_mailer`. A request never waits for it."""
 
 from datetime import datetime, timedelta
 
@@ -6,7 +6,7 @@ import structlog
 from django.core.mail import EmailMessage
 from django.db import transaction
 
-from apps.accounts.mail_templates import TEXTS
+from apps.accounts.mail_templates import TEMPLATES
 from apps.accounts.models import OneTimeToken, OutgoingMail, User
 from apps.accounts.services.one_time_tokens import LIFETIMES, token_issue
 from apps.events.process.backoff import delay_seconds
@@ -15,11 +15,11 @@ log = structlog.get_logger(__name__)
 
 Kind = OutgoingMail.Kind
 
-# What a stranger can set off by knowing an address is sent to it at most this often.
+# Mail that a stranger can cause by knowing an address is sent to it at most once in this time.
 QUIET_TIME = timedelta(minutes=10)
 STRANGERS_CAN_ASK_FOR = frozenset({Kind.ADDRESS_TAKEN, Kind.RESET_PASSWORD})
 
-# Whoever takes a row has this long to send it; then another sender may try.
+# A mailer that claims a row has this long to send it. Then another mailer may claim it.
 CLAIM = timedelta(minutes=2)
 LONGEST_BACK_OFF = timedelta(hours=1)
 
@@ -33,16 +33,16 @@ _PURPOSES = {
 
 
 def mail_queue(*, kind: OutgoingMail.Kind, email: str, now: datetime) -> None:
-    """Asks for a mail, in the caller's transaction. Does nothing where one of the kind is waiting already."""
+    """Queues a mail in the caller's transaction. Does nothing if one of this kind is already queued for the address."""
     OutgoingMail.objects.bulk_create(
         [OutgoingMail(kind=kind, email=email, created_at=now, next_attempt_at=now)], ignore_conflicts=True
     )
 
 
 def mail_send_due(*, now: datetime) -> bool:
-    """Sends the mail that has been due longest. Returns False where none is due.
+    """Sends the mail that has been due longest. Returns False if none is due.
 
-    Sent at least once: a sender that dies between the mail server's answer and the note of it sends it again.
+    At-least-once: if the mailer dies between the mail server's response and the saving of `sent_at`, it is sent again.
     """
     row = _claim(now)
     if row is None:
@@ -51,7 +51,7 @@ def mail_send_due(*, now: datetime) -> bool:
     if message is None:
         row.delete()
         return True
-    # No transaction here: the mail server may take its time.
+    # No transaction here: the mail server may take long.
     try:
         message.send()
     except OSError as error:  # smtplib's errors are OSErrors
@@ -78,13 +78,13 @@ def _claim(now: datetime) -> OutgoingMail | None:
 
 
 def back_off(attempts: int) -> timedelta:
-    """From an attempt, the first being 1, to the next."""
+    """Exponential backoff: the delay after attempt number `attempts`, which starts at 1."""
     seconds = delay_seconds(attempts, first_seconds=CLAIM.total_seconds(), max_seconds=LONGEST_BACK_OFF.total_seconds())
     return timedelta(seconds=seconds)
 
 
 def _compose(row: OutgoingMail, now: datetime) -> EmailMessage | None:
-    """The mail, with a fresh token where it carries one; None where nobody is to get it."""
+    """The mail, with a new token if its template has one. None if it must not be sent."""
     user = User.objects.filter(email=row.email, is_active=True).first()
     if user is None or _was_just_sent(row, now):
         return None
@@ -94,7 +94,7 @@ def _compose(row: OutgoingMail, now: datetime) -> EmailMessage | None:
     if purpose is not None:
         facts["token"] = token_issue(user=user, purpose=purpose, now=now)
         facts["until"] = f"{now + LIFETIMES[purpose]:%Y-%m-%d %H:%M} UTC"
-    subject, body = TEXTS[kind]
+    subject, body = TEMPLATES[kind]
     return EmailMessage(subject=subject, body=body.format(**facts), to=[user.email])
 
 

@@ -1,4 +1,4 @@
-"""Two-factor log-in: one-time passwords by time (RFC 6238), and recovery codes for the day the telephone is lost."""
+"""Two-factor log-in: time-based one-time passwords (TOTP, RFC 6238), and recovery codes for a lost authenticator."""
 
 import base64
 import hmac
@@ -13,10 +13,10 @@ from django.db import transaction
 
 from apps.accounts.errors import MfaAlreadyEnabled, MfaNotSetUp, OtpWrong, PasswordWrong
 from apps.accounts.models import MfaDevice, OutgoingMail, RecoveryCode, User
-from apps.accounts.services.lockout import guard_lift
+from apps.accounts.services.lockout import lockout_lift
 from apps.accounts.services.mail import mail_queue
 from apps.accounts.tokens import digest_of
-from apps.core.crypto import Sealed, seal, unseal, vault_key
+from apps.core.crypto import EncryptedSecret, decrypt, encrypt, vault_key
 from apps.events.store.publish import publish
 from apps.messages.user import UserUpdated
 
@@ -25,13 +25,13 @@ STEP_SECONDS = 30
 DIGITS = 6
 RECOVERY_CODES = 10
 
-# One step either way, for clocks that differ.
+# Clock drift: one step in either direction is accepted.
 _DRIFT = (0, -1, 1)
 
 
 @dataclass(frozen=True, repr=False)
 class MfaSetup:
-    """What the authenticator app needs; `otpauth_uri` is what its QR code holds."""
+    """The secret for an authenticator app. `otpauth_uri` is the content of its QR code."""
 
     secret: str
     otpauth_uri: str
@@ -39,7 +39,7 @@ class MfaSetup:
 
 @transaction.atomic
 def mfa_set_up(*, user_id: UUID, password: str, now: datetime) -> MfaSetup:
-    """Makes a new secret. Nothing is required at log-in until it is confirmed.
+    """Generates a new secret. Log-in requires no one-time password until it is confirmed.
 
     Raises PasswordWrong, MfaAlreadyEnabled.
     """
@@ -47,26 +47,26 @@ def mfa_set_up(*, user_id: UUID, password: str, now: datetime) -> MfaSetup:
     if MfaDevice.objects.filter(user=user).exclude(confirmed_at=None).exists():
         raise MfaAlreadyEnabled()
     secret = pyotp.random_base32()
-    sealed = seal(secret.encode(), key=_key(), owner=user.id.bytes)
+    encrypted = encrypt(secret.encode(), key=_key(), owner=user.id.bytes)
     MfaDevice.objects.update_or_create(
         user=user,
         defaults={
-            "nonce": sealed.nonce,
-            "ciphertext": sealed.ciphertext,
-            "wrapped_key": sealed.wrapped_key,
+            "nonce": encrypted.nonce,
+            "ciphertext": encrypted.ciphertext,
+            "wrapped_key": encrypted.wrapped_key,
             "created_at": now,
             "confirmed_at": None,
             "last_step": 0,
         },
     )
-    guard_lift(email=user.email)
+    lockout_lift(email=user.email)
     uri = pyotp.TOTP(secret).provisioning_uri(name=user.email, issuer_name=ISSUER)
     return MfaSetup(secret=secret, otpauth_uri=uri)
 
 
 @transaction.atomic
 def mfa_confirm(*, user_id: UUID, otp: str, now: datetime) -> list[str]:
-    """Switches two-factor log-in on and returns the recovery codes, which are shown this once.
+    """Enables two-factor log-in and returns the recovery codes, which cannot be shown again.
 
     Raises MfaNotSetUp, MfaAlreadyEnabled, OtpWrong.
     """
@@ -88,7 +88,7 @@ def mfa_confirm(*, user_id: UUID, otp: str, now: datetime) -> list[str]:
 
 @transaction.atomic
 def mfa_disable(*, user_id: UUID, password: str, otp: str, now: datetime) -> None:
-    """Switches it off. Raises PasswordWrong, MfaNotSetUp, OtpWrong."""
+    """Disables two-factor log-in. Raises PasswordWrong, MfaNotSetUp, OtpWrong."""
     user = _locked(user_id, password)
     if not mfa_is_enabled(user_id=user_id):
         raise MfaNotSetUp()
@@ -105,7 +105,7 @@ def mfa_is_enabled(*, user_id: UUID) -> bool:
 
 @transaction.atomic
 def otp_redeem(*, user_id: UUID, otp: str, now: datetime) -> bool:
-    """Whether this is a good one-time password or recovery code of the user's. A good one is used up."""
+    """Whether `otp` is a valid one-time password or recovery code of the user. A valid one is consumed."""
     device = MfaDevice.objects.select_for_update().filter(user_id=user_id, confirmed_at__isnull=False).first()
     if device is None:
         return False
@@ -118,7 +118,7 @@ def _accept(device: MfaDevice, otp: str, now: datetime) -> bool:
     totp = pyotp.TOTP(_secret_of(device), digits=DIGITS, interval=STEP_SECONDS)
     current = int(now.timestamp()) // STEP_SECONDS
     for step in (current + drift for drift in _DRIFT):
-        # A step that was used, or an earlier one, never counts again: a code read over a shoulder is worth nothing.
+        # A used step and earlier ones are refused: an observed code cannot be replayed.
         if step > device.last_step and hmac.compare_digest(totp.generate_otp(step).encode(), otp.encode()):
             device.last_step = step
             device.save(update_fields=["last_step"])
@@ -127,8 +127,8 @@ def _accept(device: MfaDevice, otp: str, now: datetime) -> bool:
 
 
 def _secret_of(device: MfaDevice) -> str:
-    sealed = Sealed(bytes(device.nonce), bytes(device.ciphertext), bytes(device.wrapped_key))
-    return unseal(sealed, key=_key(), owner=device.user_id.bytes).decode()
+    encrypted = EncryptedSecret(bytes(device.nonce), bytes(device.ciphertext), bytes(device.wrapped_key))
+    return decrypt(encrypted, key=_key(), owner=device.user_id.bytes).decode()
 
 
 def _locked(user_id: UUID, password: str) -> User:
@@ -139,7 +139,7 @@ def _locked(user_id: UUID, password: str) -> User:
 
 
 def _announce(user: User, kind: OutgoingMail.Kind, now: datetime) -> None:
-    guard_lift(email=user.email)
+    lockout_lift(email=user.email)
     publish(UserUpdated(user_id=user.id, changed=("mfa",)), now=now)
     mail_queue(kind=kind, email=user.email, now=now)
 

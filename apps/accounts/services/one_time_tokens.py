@@ -1,4 +1,4 @@
-"""Tokens that are mailed to an account's owner and work once."""
+"""One-time tokens: mailed to an account's owner, valid once."""
 
 import secrets
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ LIFETIMES = {
 
 @transaction.atomic
 def token_issue(*, user: User, purpose: OneTimeToken.Purpose, now: datetime) -> str:
-    """A new token; earlier ones for the same purpose stop working. It is not kept anywhere: mail it."""
+    """Issues a token and invalidates earlier ones of the same purpose. Only its digest is stored: mail the token."""
     OneTimeToken.objects.filter(user=user, purpose=purpose, used_at=None).delete()
     token = secrets.token_urlsafe(32)
     OneTimeToken.objects.create(
@@ -27,7 +27,7 @@ def token_issue(*, user: User, purpose: OneTimeToken.Purpose, now: datetime) -> 
 
 
 def token_redeem(*, token: str, purpose: OneTimeToken.Purpose, now: datetime) -> User:
-    """Uses a token up and locks its owner, in the caller's transaction. Raises TokenNotValid."""
+    """Consumes a token and locks its owner's row, in the caller's transaction. Raises TokenNotValid."""
     digest = digest_of(token)
     good = OneTimeToken.objects.filter(digest=digest, purpose=purpose, used_at=None, expires_at__gt=now)
     if good.update(used_at=now) != 1:

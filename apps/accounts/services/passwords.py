@@ -1,4 +1,4 @@
-"""Changing a password, and setting a new one after the old was forgotten."""
+"""Password change and password reset."""
 
 from datetime import datetime
 from uuid import UUID
@@ -9,7 +9,7 @@ from django.db import transaction
 
 from apps.accounts.errors import PasswordTooWeak, PasswordWrong
 from apps.accounts.models import OneTimeToken, OutgoingMail, User, UserSession
-from apps.accounts.services.lockout import guard_lift
+from apps.accounts.services.lockout import lockout_lift
 from apps.accounts.services.mail import mail_queue
 from apps.accounts.services.one_time_tokens import token_redeem
 from apps.accounts.services.sessions import sessions_end_all
@@ -29,7 +29,7 @@ def password_require_strong(password: str, *, user: User) -> None:
 def password_change(
     *, user_id: UUID, session_id: UUID | None, current_password: str, new_password: str, now: datetime
 ) -> None:
-    """Changes the password and ends every session but the one that asks. Raises PasswordWrong, PasswordTooWeak."""
+    """Changes the password and ends every session except `session_id`. Raises PasswordWrong, PasswordTooWeak."""
     user = User.objects.select_for_update().get(pk=user_id)
     if not user.check_password(current_password):
         raise PasswordWrong()
@@ -37,7 +37,7 @@ def password_change(
 
 
 def password_forgot(*, email: str, now: datetime) -> None:
-    """Asks for a mail with a token. Does the same for an address without an account, so that nothing can be told."""
+    """Queues a mail with a reset token. An address without an account is handled alike, so that it is not revealed."""
     mail_queue(kind=OutgoingMail.Kind.RESET_PASSWORD, email=email, now=now)
 
 
@@ -45,11 +45,11 @@ def password_forgot(*, email: str, now: datetime) -> None:
 def password_reset(*, token: str, new_password: str, now: datetime) -> None:
     """Sets a new password with a mailed token and ends every session. Two-factor log-in stays as it is.
 
-    Raises TokenNotValid, PasswordTooWeak; the token is still good after the latter.
+    Raises TokenNotValid, and PasswordTooWeak, after which the token is still valid.
     """
     user = token_redeem(token=token, purpose=OneTimeToken.Purpose.RESET_PASSWORD, now=now)
     _set(user, new_password, now)
-    if user.email_verified_at is None:  # the token has just come back from that address
+    if user.email_verified_at is None:  # the token was mailed to that address
         User.objects.filter(pk=user.pk).update(email_verified_at=now)
 
 
@@ -58,6 +58,6 @@ def _set(user: User, password: str, now: datetime, *, spare: UUID | None = None)
     user.set_password(password)
     user.save(update_fields=["password"])
     sessions_end_all(user_id=user.id, ending=UserSession.Ending.PASSWORD_CHANGED, now=now, spare=spare)
-    guard_lift(email=user.email)
+    lockout_lift(email=user.email)
     publish(UserUpdated(user_id=user.id, changed=("password",)), now=now)
     mail_queue(kind=OutgoingMail.Kind.PASSWORD_CHANGED, email=user.email, now=now)

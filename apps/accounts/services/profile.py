@@ -1,4 +1,4 @@
-"""What people change about themselves."""
+"""Changes that users make to their own account."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -14,7 +14,7 @@ from apps.messages.user import UserUpdated
 
 @transaction.atomic
 def profile_update(*, user_id: UUID, changes: dict[str, str], now: datetime) -> User:
-    """Sets `name` and `time_zone` (IANA name), whichever is given. Announces what is different, if anything is."""
+    """Sets `name` and `time_zone` (IANA name), whichever is given. Publishes the names of changed fields, if any."""
     user = User.objects.select_for_update().get(pk=user_id)
     changed = user_apply(user, changes)
     if changed:
@@ -23,7 +23,7 @@ def profile_update(*, user_id: UUID, changes: dict[str, str], now: datetime) -> 
 
 
 def user_apply(user: User, changes: Mapping[str, object]) -> tuple[str, ...]:
-    """Saves the fields that differ and returns their names, in order."""
+    """Saves the fields that differ. Returns their names, sorted."""
     changed = tuple(sorted(name for name, value in changes.items() if getattr(user, name) != value))
     for name in changed:
         setattr(user, name, changes[name])
@@ -34,7 +34,7 @@ def user_apply(user: User, changes: Mapping[str, object]) -> tuple[str, ...]:
 
 @transaction.atomic
 def email_verify(*, token: str, now: datetime) -> None:
-    """Notes that the address is the user's own. Raises TokenNotValid."""
+    """Marks the e-mail address as verified. Raises TokenNotValid."""
     user = token_redeem(token=token, purpose=OneTimeToken.Purpose.VERIFY_EMAIL, now=now)
     if user.email_verified_at is None:
         user_apply(user, {"email_verified_at": now})

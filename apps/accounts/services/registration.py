@@ -1,4 +1,4 @@
-"""Opening an account."""
+"""Registration."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +18,7 @@ from apps.messages.user import UserCreated
 
 @dataclass(frozen=True)
 class Registration:
-    """What the caller is told: the same for a new address and for one that is taken, where `id` names nobody."""
+    """The response to a registration. It has the same form for a taken address; `id` then belongs to no account."""
 
     id: UUID
     email: str
@@ -29,9 +29,9 @@ class Registration:
 
 
 def user_register(*, email: str, password: str, name: str, now: datetime) -> Registration:
-    """Opens an account for a trader, or tells the owner of the address that somebody tried. `email` is normalised.
+    """Creates a trader's account, or mails the owner of a taken address. `email` is normalised.
 
-    The two look alike from outside, in the answer and in what they cost: the hash is made either way.
+    A caller cannot tell the two apart, by response or by duration: the password is hashed in both cases.
     Raises PasswordTooWeak.
     """
     user = User(id=new_id(), email=email, name=name, roles=[Role.TRADER.value], created_at=now)
@@ -47,7 +47,7 @@ def user_register(*, email: str, password: str, name: str, now: datetime) -> Reg
 
 
 def _insert(user: User) -> bool:
-    """False where the address is taken; of two requests at once the database lets one in."""
+    """Returns False if the address is taken. The unique constraint decides between concurrent requests."""
     try:
         with transaction.atomic():
             user.save(force_insert=True)

@@ -1,7 +1,7 @@
 """Sessions and the rotation of their refresh tokens.
 
-A session has exactly one good refresh token. Exchanging it makes the next one. A token that was exchanged before and
-comes back was copied: by whom cannot be told, so the whole session ends.
+A session has exactly one valid refresh token; exchanging it issues the next one. A token that comes back after its
+exchange was copied. It is unknown which copy is the owner's, so the whole session ends.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from apps.accounts.client_info import Client
+from apps.accounts.client_info import ClientInfo
 from apps.accounts.errors import RefreshRefused, RefreshSuperseded
 from apps.accounts.models import OutgoingMail, User, UserSession
 from apps.accounts.services.mail import mail_queue
@@ -26,7 +26,7 @@ from apps.messages.user import UserUpdated
 
 log = structlog.get_logger(__name__)
 
-# However often it is refreshed, a session does not outlive this.
+# Absolute lifetime of a session, however often it is refreshed.
 LONGEST_SESSION = timedelta(days=90)
 
 
@@ -35,7 +35,7 @@ class _Refused:
     error: type[RefreshRefused] | type[RefreshSuperseded]
 
 
-def session_start(*, user: User, method: UserSession.Method, client: Client, now: datetime) -> TokenPair:
+def session_start(*, user: User, method: UserSession.Method, client: ClientInfo, now: datetime) -> TokenPair:
     """Opens a session, in the caller's transaction."""
     refresh_id = new_token_id()
     session = UserSession.objects.create(
@@ -52,11 +52,11 @@ def session_start(*, user: User, method: UserSession.Method, client: Client, now
     return _tokens(session, user, refresh_id, now)
 
 
-def session_refresh(*, token: str, client: Client, now: datetime) -> TokenPair:
+def session_refresh(*, token: str, client: ClientInfo, now: datetime) -> TokenPair:
     """Exchanges a refresh token for a new pair. `now` is when the request arrived.
 
-    Of several requests with the same token at once exactly one wins; the others raise RefreshSuperseded. A token that
-    comes back after it was exchanged ends its session and raises RefreshRefused.
+    Of concurrent requests with the same token exactly one succeeds; the others raise RefreshSuperseded. A token that
+    comes back after its exchange ends the session and raises RefreshRefused.
     """
     outcome = _rotate(read_refresh(token), client, now)
     if isinstance(outcome, _Refused):
@@ -65,8 +65,8 @@ def session_refresh(*, token: str, client: Client, now: datetime) -> TokenPair:
 
 
 @transaction.atomic
-def _rotate(claims: RefreshClaims, client: Client, now: datetime) -> TokenPair | _Refused:
-    # Returns refusals instead of raising them: ending a session on a replay has to be committed.
+def _rotate(claims: RefreshClaims, client: ClientInfo, now: datetime) -> TokenPair | _Refused:
+    # Refusals are returned, not raised: the end of a replayed session must be committed.
     session = (
         UserSession.objects.select_for_update(of=("self",)).select_related("user").filter(pk=claims.session_id).first()
     )
@@ -77,7 +77,7 @@ def _rotate(claims: RefreshClaims, client: Client, now: datetime) -> TokenPair |
 
     refresh_id = new_token_id()
     session.previous_digest, session.token_digest = session.token_digest, digest_of(refresh_id)
-    # The clock and not `now`: a request that arrived before this moment did not know the new token yet.
+    # The current time, not `now`: a request that arrived before this moment cannot have known the new token.
     session.rotated_at = timezone.now()
     session.last_used_at = now
     session.expires_at = min(now + settings.SIMPLE_JWT["REFRESH_TOKEN_LIFETIME"], session.created_at + LONGEST_SESSION)
@@ -98,7 +98,7 @@ def _refuse_used_token(session: UserSession, claims: RefreshClaims, now: datetim
 
 
 def session_log_out(*, token: str, now: datetime) -> None:
-    """Ends the session of a refresh token; harmless where it has ended already. Raises RefreshRefused if forged."""
+    """Ends the session of a refresh token. Idempotent. Raises RefreshRefused for an invalid token."""
     claims = read_refresh(token)
     _end(Q(pk=claims.session_id), UserSession.Ending.LOGGED_OUT, now)
 
@@ -110,7 +110,7 @@ def session_end(*, session_id: UUID, user_id: UUID, ending: UserSession.Ending, 
 
 
 def sessions_end_all(*, user_id: UUID, ending: UserSession.Ending, now: datetime, spare: UUID | None = None) -> int:
-    """Ends all of a user's sessions but the one to `spare`. Returns how many ended."""
+    """Ends all of a user's sessions except `spare`. Returns how many ended."""
     which = Q(user_id=user_id)
     return _end(which & ~Q(pk=spare) if spare else which, ending, now)
 

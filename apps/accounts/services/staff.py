@@ -1,4 +1,4 @@
-"""What staff do to accounts."""
+"""Changes that staff make to accounts."""
 
 from datetime import datetime
 from typing import Any
@@ -25,9 +25,9 @@ ADMIN_ONLY = frozenset({"roles", "is_active"})
 def user_update_by_staff(
     *, user_id: UUID, changes: dict[str, Any], staff_id: UUID, staff_roles: frozenset[Role], now: datetime
 ) -> User:
-    """Changes name, time zone, roles or `is_active` of an account. New roles, or none, end its sessions.
+    """Changes name, time zone, roles or `is_active` of an account. A change of the latter two ends its sessions.
 
-    Raises NotFound, RoleNotYours (roles and `is_active` are the admin's), NotOnYourself.
+    Raises NotFound, RoleNotYours (only an admin changes roles and `is_active`), NotOnYourself.
     """
     if Role.ADMIN not in staff_roles and not ADMIN_ONLY.isdisjoint(changes):
         raise RoleNotYours("Only an admin may change roles or disable an account.")
@@ -50,7 +50,7 @@ def user_update_by_staff(
 
 @transaction.atomic
 def staff_create(*, email: str, password: str, role: Role, name: str, now: datetime) -> tuple[User, bool]:
-    """Opens an account for staff, or gives an existing one the role and this password. `email` is normalised.
+    """Creates a staff account, or gives an existing account the role and the password. `email` is normalised.
 
     Returns the account and whether it is new. Raises PasswordTooWeak.
     """

@@ -6,7 +6,7 @@ class CommandPagination(NewestFirstPagination):
 
 
 class TradePagination(NewestFirstPagination):
-    """By the bot's own count of its events."""
+    """Orders by the sequence number of the bot's events."""
 
     ordering = "-seq"
 

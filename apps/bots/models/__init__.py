@@ -1,4 +1,4 @@
-"""Bots and what is asked of them are written by services; the read models hold what events said, and nothing else."""
+"""Models of bots. Services write bots and commands; events alone write the read models."""
 
 from apps.bots.models.alerts import Alert
 from apps.bots.models.definitions import Bot, BotCommand, CommandKind, Interval

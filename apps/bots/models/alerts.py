@@ -4,7 +4,7 @@ from django.db import models
 
 
 class Alert(models.Model):
-    """Something that a user should know of at once. It has the id of the event that said so."""
+    """An alert for a user. Its id is the id of the event that caused it."""
 
     class Severity(models.TextChoices):
         WARNING = "warning"

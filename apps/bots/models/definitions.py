@@ -1,4 +1,4 @@
-"""What a trader defines, and what they ask of it."""
+"""Definitions of bots, and the commands to them."""
 
 from uuid import UUID
 
@@ -38,7 +38,7 @@ class CommandKind(models.TextChoices):
 
     @property
     def strength(self) -> int:
-        """How much of a bot's work a command ends: a stronger one may overrule a weaker one under way."""
+        """Precedence of ending commands: a stronger one may supersede a weaker one in progress."""
         return _STRENGTH[self]
 
 
@@ -53,9 +53,9 @@ LIFECYCLE = [kind.value for kind in CommandKind if kind.is_lifecycle]
 
 
 class Bot(models.Model):
-    """A definition: what to trade, how, and with how much. `quote_budget` is in the pair's quote asset.
+    """Definition of a bot: key, pair, strategy and budget. `quote_budget` is in the pair's quote asset.
 
-    Owner, mode and pair never change (a trigger refuses it): trades, budget and profit of a bot are of one market.
+    A trigger refuses changes of owner, mode and pair: trades, budget and profit of a bot belong to one market.
     """
 
     id: "models.UUIDField[UUID, UUID]" = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -89,7 +89,7 @@ class Bot(models.Model):
 
     @property
     def config(self) -> BotConfig:
-        """The definition as a command carries it."""
+        """The definition in the form that a StartBot command carries."""
         return BotConfig(
             name=self.name,
             mode=Mode(self.mode),
@@ -104,10 +104,10 @@ class Bot(models.Model):
 
 
 class BotCommand(models.Model):
-    """Something asked of a bot. How far it got is in its execution, which the workers keep.
+    """A command to a bot. The worker's execution row has its progress.
 
-    A lifecycle command is open until the next one is given; the two cannot be open at once, however many requests
-    arrive together. One that is overruled before its time names the command that took its place.
+    A lifecycle command is open until the next one is given; a unique constraint allows one open lifecycle command per
+    bot, however many requests are concurrent. A command superseded while in progress names its successor.
     """
 
     id: "models.UUIDField[UUID, UUID]" = models.UUIDField(primary_key=True, default=new_id, editable=False)

@@ -1,7 +1,7 @@
-"""What bots are said to do. Rows of this file come from events alone and can be rebuilt from them.
+"""Read models of bot status. Rows come from events alone and can be rebuilt from them.
 
-Status messages and trades arrive by different brokers, so in any order. The count of the bot's own events (`seq`) says
-which is newer, and what a row shows depends on the set of events alone, never on the order of their arrival.
+Status messages and trades arrive by different brokers, so in any order. The sequence number of the bot's events (`seq`)
+orders them. A row depends on the set of applied events only, not on the order of their arrival.
 """
 
 from uuid import UUID
@@ -12,7 +12,7 @@ from apps.core.money import money_field
 
 
 class BotState(models.TextChoices):
-    """`starting` and `stopping` are never reported by a bot: they say that a command is under way."""
+    """Bots never report `starting` and `stopping`: these mean that a command is in progress."""
 
     STOPPED = "stopped"
     STARTING = "starting"
@@ -26,7 +26,7 @@ REPORTED = [BotState.STOPPED, BotState.RUNNING, BotState.PAUSED, BotState.ERROR]
 
 
 class BotRunNews(models.Model):
-    """A run began or ended. The bot's state is read off the newest of these that concern its latest run."""
+    """A run event: a run began or ended. The newest run event of the latest run defines the bot's state."""
 
     event_id: "models.UUIDField[UUID, UUID]" = models.UUIDField(primary_key=True)
     bot_id: "models.UUIDField[UUID, UUID]" = models.UUIDField()
@@ -48,10 +48,10 @@ class BotRunNews(models.Model):
 
 
 class BotStatus(models.Model):
-    """The status of a bot, as its events tell it. Amounts are in the quote asset, volumes in the base asset.
+    """Status and position P&L of a bot. Amounts are in the quote asset, volumes in the base asset.
 
-    `position_cost` is what the held volume was bought for, fees included; `quote_flow` is what came in less what went
-    out, fees included; `realised_pnl` is after fees, at average cost. Each `..._seq` is the event that said so.
+    `position_cost` is the cost of the held volume, fees included. `quote_flow` is the net inflow of the quote asset,
+    fees included. `realised_pnl` is after fees, at average cost. Each `..._seq` is the event that the fields come from.
     """
 
     bot_id: "models.UUIDField[UUID, UUID]" = models.UUIDField(primary_key=True)

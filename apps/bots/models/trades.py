@@ -1,4 +1,4 @@
-"""Fills, as events tell them. `volume` is in the base asset; `price`, `cost`, `fee` and profits in the quote asset."""
+"""Read models of fills. `volume` is in the base asset; `price`, `cost`, `fee` and profits in the quote asset."""
 
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from apps.core.terms import Side
 
 
 class BotTrade(models.Model):
-    """A fill of a bot's order, and where it left the bot's position. `realised_pnl` is this fill's own, after fees."""
+    """A fill of a bot's order, and the bot's position after it. `realised_pnl` is of this fill, after fees."""
 
     trade_id: "models.UUIDField[UUID, UUID]" = models.UUIDField(primary_key=True)
     bot_id: "models.UUIDField[UUID, UUID]" = models.UUIDField()
@@ -43,7 +43,7 @@ class BotTrade(models.Model):
 
 
 class AccountTrade(models.Model):
-    """A fill on an exchange account, whoever ordered it."""
+    """A fill on an exchange account, of a bot's order or any other."""
 
     trade_id: "models.UUIDField[UUID, UUID]" = models.UUIDField(primary_key=True)
     user_id: "models.UUIDField[UUID, UUID]" = models.UUIDField()
@@ -72,7 +72,7 @@ class AccountTrade(models.Model):
 
 
 class UserTrading(models.Model):
-    """A user's trading at a glance, empty from the moment the account is created."""
+    """Summary of a user's trading. The row exists, with zero trades, from registration on."""
 
     user_id: "models.UUIDField[UUID, UUID]" = models.UUIDField(primary_key=True)
     registered_at = models.DateTimeField(null=True)

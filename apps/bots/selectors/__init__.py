@@ -1,1 +1,1 @@
-"""Reads over bots, their commands and their read models. Whose they are is asked everywhere: not yours is not there."""
+"""Reads of bots, commands and read models. Every read is limited to the owner: another user's row is not found."""

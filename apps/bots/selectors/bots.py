@@ -1,4 +1,4 @@
-"""A bot with its state: the definition, what it last reported, and the command under way."""
+"""A bot with its state: definition, last reported status, pending command."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from apps.bots.errors import BotNotFound
-from apps.bots.lifecycle import Asked, state_of
+from apps.bots.lifecycle import PendingCommand, state_of
 from apps.bots.models import Bot, BotCommand, BotState, BotStatus, CommandKind
 from apps.bots.models.definitions import LIFECYCLE
 from apps.events.store.selectors import command_executions_by_id
@@ -16,13 +16,13 @@ from apps.events.store.selectors import command_executions_by_id
 
 @dataclass(frozen=True)
 class BotView:
-    """`latest` is the last start, pause, stop or flatten that was asked for; `is_under_way` says that it goes on."""
+    """`latest` is the latest start, pause, stop or flatten. `is_in_progress` says whether it is not finished."""
 
     bot: Bot
     status: BotStatus
     state: BotState
     latest: BotCommand | None = None
-    is_under_way: bool = False
+    is_in_progress: bool = False
 
     @property
     def is_at_work(self) -> bool:
@@ -39,7 +39,7 @@ def bot_get(*, bot_id: UUID, user_id: UUID) -> Bot:
 
 
 def bot_get_for_update(*, bot_id: UUID, user_id: UUID) -> Bot:
-    """The bot, locked: whatever is asked of one bot at once is decided one after the other. Raises BotNotFound."""
+    """Locks the bot's row, which serializes concurrent commands to one bot. Raises BotNotFound."""
     return _only(bot_list(user_id=user_id).filter(id=bot_id).select_for_update())
 
 
@@ -55,7 +55,7 @@ def bot_view(bot: Bot, *, now: datetime) -> BotView:
 
 
 def bot_views(bots: Sequence[Bot], *, now: datetime) -> list[BotView]:
-    """The bots with their states, in the given order; three queries however many they are."""
+    """The bots with their states, in the given order. Three queries for any number of bots."""
     ids = [bot.id for bot in bots]
     statuses = BotStatus.objects.in_bulk(ids)
     open_commands = BotCommand.objects.filter(bot_id__in=ids, kind__in=LIFECYCLE, closed_at=None)
@@ -65,16 +65,16 @@ def bot_views(bots: Sequence[Bot], *, now: datetime) -> list[BotView]:
     for bot in bots:
         status = statuses.get(bot.id) or BotStatus(bot_id=bot.id, user_id=bot.user_id)
         command = commands.get(bot.id)
-        asked = None
+        pending = None
         if command is not None:
             execution = executions.get(command.id)
-            asked = Asked(
+            pending = PendingCommand(
                 kind=CommandKind(command.kind),
                 expires_at=command.expires_at,
                 execution=execution.state if execution else None,
                 finished_at=execution.finished_at if execution else None,
             )
-        state = state_of(reported=BotState(status.state), since=status.since, asked=asked, now=now)
-        is_under_way = asked is not None and asked.is_under_way(now)
-        views.append(BotView(bot=bot, status=status, state=state, latest=command, is_under_way=is_under_way))
+        state = state_of(reported=BotState(status.state), since=status.since, pending=pending, now=now)
+        is_in_progress = pending is not None and pending.is_in_progress(now)
+        views.append(BotView(bot=bot, status=status, state=state, latest=command, is_in_progress=is_in_progress))
     return views

@@ -1,4 +1,4 @@
-"""What a bot earned, from its trades and the market's last price."""
+"""Performance of a bot, from its trades and the market's last price."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,7 @@ from django.db.models import Count, Q
 
 from apps.bots.adapters import LastPrice, last_price, pair_rules_kept
 from apps.bots.models import Bot, BotStatus, BotTrade
-from apps.bots.position_pnl import ZERO, Book, exactly
+from apps.bots.position_pnl import ZERO, PositionPnl, exactly
 from apps.bots.selectors.bots import bot_get
 from apps.core.terms import Side
 
@@ -18,7 +18,7 @@ MAX_POINTS = 500
 
 @dataclass(frozen=True)
 class EquityPoint:
-    """What budget and profit came to just after a trade, at that trade's price."""
+    """Equity (budget plus profit) right after a trade, at that trade's price."""
 
     at: datetime
     price: Decimal
@@ -27,7 +27,7 @@ class EquityPoint:
 
 @dataclass(frozen=True)
 class Performance:
-    """Amounts in the quote asset; `last_price_as_of` is the time of the price. Without one, None where it counts."""
+    """Amounts in the quote asset. Without a last price, the fields that depend on it are None."""
 
     bot_id: UUID
     pair: str
@@ -57,11 +57,11 @@ def performance_get(*, bot_id: UUID, user_id: UUID, now: datetime) -> Performanc
 
 def _performance_of(bot: Bot, *, price: LastPrice | None) -> Performance:
     status = BotStatus.objects.filter(bot_id=bot.id).first() or BotStatus(bot_id=bot.id, user_id=bot.user_id)
-    book = book_of_status(status)
-    if book.position_volume == 0:
+    pnl = position_pnl_of_status(status)
+    if pnl.position_volume == 0:
         unrealised: Decimal | None = ZERO
     else:
-        unrealised = book.value_at(price.price) - book.position_cost if price else None
+        unrealised = pnl.value_at(price.price) - pnl.position_cost if price else None
     rules = pair_rules_kept(pair=bot.pair, mode=bot.config.mode)
     sales = BotTrade.objects.filter(bot_id=bot.id, side=Side.SELL).aggregate(
         all=Count("pk"), profitable=Count("pk", filter=Q(realised_pnl__gt=0))
@@ -72,23 +72,23 @@ def _performance_of(bot: Bot, *, price: LastPrice | None) -> Performance:
         base_asset=status.base_asset or (rules.base_asset if rules else ""),
         quote_asset=status.quote_asset or (rules.quote_asset if rules else ""),
         quote_budget=bot.quote_budget,
-        trades=book.trades,
+        trades=pnl.trades,
         sales=sales["all"],
         profitable_sales=sales["profitable"],
-        position_volume=book.position_volume,
-        average_price=book.average_price,
+        position_volume=pnl.position_volume,
+        average_price=pnl.average_price,
         last_price=price.price if price else None,
         last_price_as_of=price.as_of if price else None,
-        realised_pnl=book.realised_pnl,
+        realised_pnl=pnl.realised_pnl,
         unrealised_pnl=unrealised,
-        fees=book.fees,
-        equity=bot.quote_budget + book.realised_pnl + unrealised if unrealised is not None else None,
-        equity_curve=_curve(bot, book),
+        fees=pnl.fees,
+        equity=bot.quote_budget + pnl.realised_pnl + unrealised if unrealised is not None else None,
+        equity_curve=_curve(bot, pnl),
     )
 
 
-def book_of_status(status: BotStatus) -> Book:
-    return Book(
+def position_pnl_of_status(status: BotStatus) -> PositionPnl:
+    return PositionPnl(
         trades=status.trades,
         position_volume=Decimal(status.position_volume),
         position_cost=Decimal(status.position_cost),
@@ -98,12 +98,12 @@ def book_of_status(status: BotStatus) -> Book:
     )
 
 
-def _curve(bot: Bot, book: Book) -> list[EquityPoint]:
-    """From the newest trade backwards: what was realised up to each is what is realised now less what came after."""
+def _curve(bot: Bot, pnl: PositionPnl) -> list[EquityPoint]:
+    """Goes back from the newest trade: P&L realised up to a trade is the current P&L less that of later trades."""
     points = []
-    realised = book.realised_pnl
+    realised = pnl.realised_pnl
     for trade in BotTrade.objects.filter(bot_id=bot.id).order_by("-seq")[:MAX_POINTS]:
-        held = Book(position_volume=trade.position_volume, position_cost=trade.position_cost)
+        held = PositionPnl(position_volume=trade.position_volume, position_cost=trade.position_cost)
         unrealised = held.value_at(trade.price) - held.position_cost
         points.append(EquityPoint(trade.executed_at, trade.price, bot.quote_budget + realised + unrealised))
         realised -= trade.realised_pnl

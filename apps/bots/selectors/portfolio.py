@@ -1,4 +1,4 @@
-"""What a user's bots hold and earned, over all of them."""
+"""Portfolio: holdings and profit of all of a user's bots."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from uuid import UUID
 from apps.bots.adapters import LastPrice, last_price
 from apps.bots.models import Bot, BotStatus
 from apps.bots.position_pnl import ZERO, exactly
-from apps.bots.selectors.performance import book_of_status
+from apps.bots.selectors.performance import position_pnl_of_status
 from apps.bots.selectors.trades import user_trading_get
 from apps.core.terms import Mode
 
 
 @dataclass(frozen=True)
 class Holding:
-    """What one bot holds. Without a market price, `value` and `unrealised_pnl` are None. In the quote asset."""
+    """Position of one bot, in the quote asset. Without a market price, `value` and `unrealised_pnl` are None."""
 
     bot_id: UUID
     bot_name: str
@@ -35,7 +35,7 @@ class Holding:
 
 @dataclass(frozen=True)
 class Total:
-    """Sums in one quote asset: paper and live money are never added up. None where a price is missing."""
+    """Sums of one mode and quote asset: paper and live are never added. None if a price is missing."""
 
     mode: Mode
     quote_asset: str
@@ -49,7 +49,7 @@ class Total:
 
 @dataclass(frozen=True)
 class Portfolio:
-    """`trades` counts all fills on the user's accounts, whoever ordered them."""
+    """`trades` counts all fills on the user's accounts, of bots and others."""
 
     trades: int
     last_trade_at: datetime | None
@@ -58,7 +58,7 @@ class Portfolio:
 
 
 def portfolio_get(*, user_id: UUID, now: datetime) -> Portfolio:
-    """Deleted bots count: what they earned and still hold is the user's. Asks the market for the prices it needs."""
+    """Includes deleted bots: their profit and holdings are still the user's. May call the exchange for prices."""
     trading = user_trading_get(user_id=user_id)
     bots = {bot.id: bot for bot in Bot.objects.filter(user_id=user_id)}
     statuses = BotStatus.objects.filter(user_id=user_id, bot_id__in=bots, trades__gt=0).order_by("bot_id")
@@ -80,8 +80,8 @@ def portfolio_get(*, user_id: UUID, now: datetime) -> Portfolio:
 
 
 def _holding(bot: Bot, status: BotStatus, price: LastPrice | None) -> Holding:
-    book = book_of_status(status)
-    value = book.value_at(price.price) if price else None if book.position_volume else ZERO
+    pnl = position_pnl_of_status(status)
+    value = pnl.value_at(price.price) if price else None if pnl.position_volume else ZERO
     return Holding(
         bot_id=bot.id,
         bot_name=bot.name,
@@ -89,12 +89,12 @@ def _holding(bot: Bot, status: BotStatus, price: LastPrice | None) -> Holding:
         pair=bot.pair,
         base_asset=status.base_asset,
         quote_asset=status.quote_asset,
-        volume=book.position_volume,
-        average_price=book.average_price,
+        volume=pnl.position_volume,
+        average_price=pnl.average_price,
         last_price=price.price if price else None,
         last_price_as_of=price.as_of if price else None,
         value=value,
-        unrealised_pnl=value - book.position_cost if value is not None else None,
+        unrealised_pnl=value - pnl.position_cost if value is not None else None,
     )
 
 
@@ -121,7 +121,7 @@ def _totals(parts: Iterable[tuple[BotStatus, Holding]]) -> list[Total]:
 
 
 def _sum(amounts: Iterable[Decimal | None]) -> Decimal | None:
-    """None where one is unknown: a sum that leaves something out would be believed."""
+    """None if an amount is unknown: a partial sum would be misleading."""
     total = ZERO
     for amount in amounts:
         if amount is None:

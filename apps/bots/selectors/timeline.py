@@ -1,4 +1,4 @@
-"""Why a bot did what it did: its events, each with the one that caused it, from the request to the fill."""
+"""Timeline of a bot: its events, each with its cause, from the request to the fill."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -17,13 +17,13 @@ from apps.messages.bots import BotError, BotStarted, BotStopped, StartBot, StopB
 from apps.messages.envelope import Envelope
 from apps.messages.trading import BotTradeExecuted, BotTradeSkipped, TradeExecuted
 
-# A chain grows while its run trades; more than this is read by pages of the bot's own timeline.
+# A causal chain grows while its run trades. Beyond this, the pages of the bot's timeline show the rest.
 MAX_CHAIN = 500
 
 
 @dataclass(frozen=True)
 class TimelineEntry:
-    """One event. `caused_by` is the event or command before it in the chain; None for the request's own command."""
+    """One event. `caused_by` is the event or command that caused it; None for the request's command."""
 
     event_id: UUID
     type: str
@@ -38,7 +38,7 @@ class TimelineEntry:
 
 @dataclass(frozen=True)
 class TimelinePage:
-    """Newest first. `before_seq` asks for what is older; None at the beginning of the story."""
+    """Newest first. `before_seq` is the cursor of the next older page; None on the last page."""
 
     entries: list[TimelineEntry]
     before_seq: int | None
@@ -53,7 +53,7 @@ def timeline_page(*, bot_id: UUID, user_id: UUID, before_seq: int | None, limit:
 
 
 def timeline_of_command(*, bot_id: UUID, command_id: UUID, user_id: UUID) -> list[TimelineEntry]:
-    """Everything that one command set off, oldest first, on whatever account: at most MAX_CHAIN entries.
+    """All events caused by one command, oldest first, on any aggregate: at most MAX_CHAIN entries.
 
     Raises BotNotFound, CommandNotFound.
     """

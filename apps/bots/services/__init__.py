@@ -1,1 +1,1 @@
-"""The only writers of bots: definitions and commands for their owners, read models for the events."""
+"""Services of bots: the only code that writes definitions, commands and read models."""

@@ -1,4 +1,4 @@
-"""What a user should know of at once."""
+"""Creates alerts from events."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""Asking something of a bot: the request is recorded and announced in one transaction, and carried out elsewhere."""
+"""Commands to bots: recorded and dispatched in one transaction, executed by the bot service's workers."""
 
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -22,16 +22,16 @@ from apps.messages.bots import StartBot, StopBot, StopDeletedBot, TriggerTrade
 
 Manner = Literal["pause", "stop", "flatten"]
 
-# A start or stop that could not be delivered for a day is not what the owner wants any more; a trade, much sooner.
+# An undelivered command expires: a start or stop after a day, a trade much sooner, as the owner's intent is outdated.
 LIFECYCLE_EXPIRES_AFTER = timedelta(hours=24)
-# That a bot was deleted stays true: the worker has to learn of it, however late.
+# A deletion does not become outdated: the worker must receive it, however late.
 DELETION_EXPIRES_AFTER = timedelta(days=3650)
 TRADE_EXPIRES_AFTER = timedelta(minutes=15)
 
 
 @transaction.atomic
 def bot_start(*, bot_id: UUID, user_id: UUID, now: datetime) -> BotCommand:
-    """Asks for a run of the definition as it is now.
+    """Requests a run of the current definition.
 
     Raises BotNotFound, BotAlreadyRunning, BotStopping, UnknownCredential, CredentialNotActive, WrongMode, UnknownPair,
     LiveTradingDisabled.
@@ -64,33 +64,33 @@ def bot_start(*, bot_id: UUID, user_id: UUID, now: datetime) -> BotCommand:
 
 
 def bot_pause(*, bot_id: UUID, user_id: UUID, now: datetime) -> BotCommand:
-    """Asks to trade no more and to leave open orders as they are. Raises BotNotFound, BotNotRunning, BotStopping."""
+    """Requests the end of trading; open orders stay. Raises BotNotFound, BotNotRunning, BotStopping."""
     return _end(bot_id=bot_id, user_id=user_id, kind=CommandKind.PAUSE, now=now)
 
 
 def bot_stop(*, bot_id: UUID, user_id: UUID, now: datetime) -> BotCommand:
-    """Asks to trade no more and to cancel open orders. Raises BotNotFound, BotNotRunning, BotStopping.
+    """Requests the end of trading and the cancellation of open orders. Raises BotNotFound, BotNotRunning, BotStopping.
 
-    A start that is under way is overruled; where it was not delivered yet, it never runs.
+    A start in progress is superseded. If it has not been delivered yet, it never runs.
     """
     return _end(bot_id=bot_id, user_id=user_id, kind=CommandKind.STOP, now=now)
 
 
 def bot_flatten(*, bot_id: UUID, user_id: UUID, now: datetime) -> BotCommand:
-    """Asks to stop and to sell what the bot holds. Raises BotNotFound, BotNotRunning, BotStopping."""
+    """Requests a stop and the sale of the bot's position. Raises BotNotFound, BotNotRunning, BotStopping."""
     return _end(bot_id=bot_id, user_id=user_id, kind=CommandKind.FLATTEN, now=now)
 
 
 @transaction.atomic
 def bot_stop_all(*, user_id: UUID, manner: Manner, now: datetime) -> list[BotCommand]:
-    """Asks every bot of the user that may have something to end to end it; stopped ones are left alone."""
+    """Requests the end of every bot of the user that may have something to end. Stopped bots are skipped."""
     kind = CommandKind(manner)
     commands = []
-    # Locked in one order, so that two of these at once wait for one another instead of for ever.
+    # Rows are locked in id order, so that two concurrent calls do not deadlock.
     for bot in bot_list(user_id=user_id).select_for_update().order_by("id"):
         view = bot_view(bot, now=now)
         if view.state != BotState.STOPPED and _refusal_to_end(view, kind) is None:
-            commands.append(_ask_to_end(view, kind, now=now))
+            commands.append(_dispatch_end(view, kind, now=now))
     return commands
 
 
@@ -98,7 +98,7 @@ def bot_stop_all(*, user_id: UUID, manner: Manner, now: datetime) -> list[BotCom
 def bot_trigger_trade(
     *, bot_id: UUID, user_id: UUID, now: datetime, side: Side | None = None, quote_amount: Decimal | None = None
 ) -> BotCommand:
-    """Asks a running bot to trade now: as its strategy decides, or as `side` says; `quote_amount` in the quote asset.
+    """Requests a trade of a running bot now. Without `side` its strategy decides. `quote_amount` is in the quote asset.
 
     Raises BotNotFound, BotNotRunning, AmountTooLarge, Malformed, LiveTradingDisabled.
     """
@@ -140,17 +140,17 @@ def _end(*, bot_id: UUID, user_id: UUID, kind: CommandKind, now: datetime) -> Bo
     view = bot_view(bot, now=now)
     if refusal := _refusal_to_end(view, kind):
         raise refusal
-    return _ask_to_end(view, kind, now=now)
+    return _dispatch_end(view, kind, now=now)
 
 
 def _refusal_to_end(view: BotView, kind: CommandKind) -> BotNotRunning | BotStopping | None:
-    """A stop is let through whenever there may be something left to stop."""
+    """The error, or None if the command is allowed. A stop is allowed whenever there may be something left to stop."""
     bot, state = view.bot, view.state
     if state in (BotState.RUNNING, BotState.STARTING):
         return None
     if state == BotState.STOPPING:
         before = CommandKind(view.latest.kind).strength if view.latest else 0
-        if kind.strength > before or (kind.strength == before and not view.is_under_way):
+        if kind.strength > before or (kind.strength == before and not view.is_in_progress):
             return None
         return BotStopping("Bot is already being stopped.", bot_id=str(bot.id))
     has_orders = bool(view.status.open_orders) or state in (BotState.ERROR, BotState.PAUSED)
@@ -160,8 +160,8 @@ def _refusal_to_end(view: BotView, kind: CommandKind) -> BotNotRunning | BotStop
     return BotNotRunning(f"Bot is not running: it is {state}.", bot_id=str(bot.id), state=state)
 
 
-def _ask_to_end(view: BotView, kind: CommandKind, *, now: datetime) -> BotCommand:
-    """Orders the end of whatever runs, or may still come to run, of a bot that is locked."""
+def _dispatch_end(view: BotView, kind: CommandKind, *, now: datetime) -> BotCommand:
+    """Records and dispatches a StopBot. The bot's row must be locked."""
     command = _record(view, kind, now=now, expires_after=LIFECYCLE_EXPIRES_AFTER)
     manner: Manner = "pause" if kind == CommandKind.PAUSE else "stop" if kind == CommandKind.STOP else "flatten"
     dispatch(
@@ -178,10 +178,10 @@ def _ask_to_end(view: BotView, kind: CommandKind, *, now: datetime) -> BotComman
     return command
 
 
-def announce_deletion(view: BotView, *, now: datetime) -> BotCommand:
-    """Orders the end, for good, of whatever runs or may still come to run of a bot that is locked and being deleted.
+def dispatch_deletion(view: BotView, *, now: datetime) -> BotCommand:
+    """Records and dispatches a StopDeletedBot. The bot's row must be locked.
 
-    Whatever start of it still lies in a queue, or among the dead letters, is dropped from then on.
+    From then on, workers drop every start of the bot that is still in a queue or a dead-letter queue.
     """
     command = _record(view, CommandKind.STOP, now=now, expires_after=DELETION_EXPIRES_AFTER)
     dispatch(
@@ -207,7 +207,7 @@ def _record(
     expires_after: timedelta,
     arguments: dict[str, Any] | None = None,
 ) -> BotCommand:
-    """The request's row. A lifecycle command closes the one before it, and overrules it where it is under way."""
+    """Inserts the command. A lifecycle command closes the previous one, and supersedes it if it is in progress."""
     bot: Bot = view.bot
     command = BotCommand(
         id=new_id(),
@@ -219,9 +219,9 @@ def _record(
         expires_at=now + expires_after,
     )
     if kind.is_lifecycle:
-        # The reference to a row that follows is checked at commit; the one open command, at once.
+        # The foreign key to the new row is checked at commit; the unique constraint on open commands, immediately.
         BotCommand.objects.filter(bot=bot, kind__in=LIFECYCLE, closed_at=None).update(
-            closed_at=now, superseded_by=command if view.is_under_way else None
+            closed_at=now, superseded_by=command if view.is_in_progress else None
         )
     command.save(force_insert=True)
     return command

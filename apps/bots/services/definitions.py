@@ -1,4 +1,4 @@
-"""Defining bots. A running bot goes on with the definition that it was started with."""
+"""Bot definitions. A run keeps the version of the definition that it was started with."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -12,7 +12,7 @@ from apps.bots.errors import BotChangedMeanwhile, BotInUse, FieldIsImmutable
 from apps.bots.models import Bot
 from apps.bots.rules import check_budget, check_credential, check_pair, check_parameters
 from apps.bots.selectors.bots import bot_get, bot_get_for_update, bot_view
-from apps.bots.services.commands import announce_deletion
+from apps.bots.services.commands import dispatch_deletion
 from apps.core.live_trading import refuse_live_trading
 from apps.core.terms import Mode
 
@@ -33,7 +33,7 @@ def bot_create(
     now: datetime,
     mode: Mode | None = None,
 ) -> Bot:
-    """A new bot, not running. `quote_budget` is in the pair's quote asset; without a `mode` it has its key's.
+    """Creates a bot, not running. `quote_budget` is in the pair's quote asset. `mode` defaults to the key's mode.
 
     Raises UnknownCredential, CredentialNotActive, WrongMode, UnknownPair, MarketDataUnavailable, UnknownStrategy,
     InvalidParameters, BudgetTooSmall, LiveTradingDisabled.
@@ -61,13 +61,13 @@ def bot_create(
 def bot_update(
     *, bot_id: UUID, user_id: UUID, changes: dict[str, Any], now: datetime, expected_version: int | None = None
 ) -> Bot:
-    """Makes a new version of the definition, where anything changes at all; it counts from the next start on.
+    """Saves a new version of the definition if a field changes. It applies from the next start on.
 
     A new strategy without parameters gets its defaults. Raises BotNotFound, BotChangedMeanwhile, FieldIsImmutable, and
     what bot_create raises.
     """
     config = bot_get(bot_id=bot_id, user_id=user_id).config
-    # Before the lock: an exchange may have to be asked. Pair and mode cannot change meanwhile.
+    # Before the lock, as it may call the exchange. Pair and mode are immutable.
     rules = check_pair(config.pair, mode=config.mode, now=now)
     with transaction.atomic():
         bot = bot_get_for_update(bot_id=bot_id, user_id=user_id)
@@ -102,7 +102,7 @@ def _change(
 
 @transaction.atomic
 def bot_delete(*, bot_id: UUID, user_id: UUID, now: datetime) -> None:
-    """The bot is gone for its owner; its trades and events stay. Raises BotNotFound, BotInUse."""
+    """Soft-deletes the bot; its trades and events stay. Raises BotNotFound, BotInUse."""
     bot = bot_get_for_update(bot_id=bot_id, user_id=user_id)
     view = bot_view(bot, now=now)
     if view.is_at_work:
@@ -111,6 +111,6 @@ def bot_delete(*, bot_id: UUID, user_id: UUID, now: datetime) -> None:
         raise BotInUse(
             "Orders of the bot are open on the exchange. Stop it first.", open_orders=view.status.open_orders
         )
-    announce_deletion(view, now=now)
+    dispatch_deletion(view, now=now)
     bot.deleted_at = now
     bot.save(update_fields=["deleted_at"])

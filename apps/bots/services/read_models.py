@@ -1,11 +1,13 @@
-"""What events do to the read models. They may come in any order and in batches of any size, but each only once.
+"""Applies events to the read models, in any order and in batches of any size, but each event once only.
 
-Status messages and trades reach this service by different brokers. Every function therefore adds what it is told, and
-what a row shows is read off all that is known, by the bot's own count of its events (`read_model_changes`).
+Status messages and trades arrive by different brokers. Every handler therefore adds its event, and each row is derived
+from all known events in the order of the bot's sequence numbers (`read_model_changes`).
 """
 
 from collections.abc import Iterable
+from datetime import datetime
 from functools import singledispatch
+from typing import Any
 
 from apps.bots.models import AccountTrade, BotRunNews, BotState, BotStatus, BotTrade, UserTrading
 from apps.bots.services.read_model_changes import BotChanges, ReadModelChanges
@@ -15,7 +17,7 @@ from apps.messages.envelope import Envelope
 from apps.messages.trading import BotTradeExecuted, BotTradeSkipped, TradeExecuted
 from apps.messages.user import UserCreated
 
-# What these tables hold comes from events alone.
+# These tables are written by events only.
 MODELS = (BotRunNews, BotStatus, BotTrade, AccountTrade, UserTrading)
 
 _STATE_AFTER = {
@@ -28,7 +30,7 @@ _ACCOUNT_TRADE_FIELDS = [field.attname for field in AccountTrade._meta.concrete_
 
 
 def apply(batch: Iterable[tuple[Message, Envelope]]) -> None:
-    """Brings the read models up to date with the events, in the caller's transaction. Raises DatabaseError."""
+    """Applies a batch of events in the caller's transaction. Raises DatabaseError."""
     changes = ReadModelChanges()
     for message, envelope in batch:
         _collect(message, envelope, changes)
@@ -42,35 +44,19 @@ def _collect(message: Message, _: Envelope, __: ReadModelChanges) -> None:
 
 @_collect.register
 def _started(message: BotStarted, envelope: Envelope, changes: ReadModelChanges) -> None:
-    _bot(message, envelope, changes).news.append(
-        BotRunNews(
-            event_id=envelope.event_id,
-            bot_id=message.bot_id,
-            seq=envelope.aggregate_seq,
-            state=BotState.RUNNING,
-            run_id=message.run_id,
-            command_id=message.command_id,
-            config_version=message.config_version,
-            at=message.started_at,
-        )
-    )
+    _add_run_event(
+        message, envelope, changes,
+        state=BotState.RUNNING, at=message.started_at, config_version=message.config_version,
+    )  # fmt: skip
 
 
 @_collect.register
 def _stopped(message: BotStopped, envelope: Envelope, changes: ReadModelChanges) -> None:
-    _bot(message, envelope, changes).news.append(
-        BotRunNews(
-            event_id=envelope.event_id,
-            bot_id=message.bot_id,
-            seq=envelope.aggregate_seq,
-            state=_STATE_AFTER[message.manner],
-            run_id=message.run_id,
-            command_id=message.command_id,
-            reason=message.reason,
-            open_orders=list(message.open_orders),
-            at=message.stopped_at,
-        )
-    )
+    _add_run_event(
+        message, envelope, changes,
+        state=_STATE_AFTER[message.manner], at=message.stopped_at,
+        reason=message.reason, open_orders=list(message.open_orders),
+    )  # fmt: skip
 
 
 @_collect.register
@@ -79,18 +65,7 @@ def _failed(message: BotError, envelope: Envelope, changes: ReadModelChanges) ->
     if bot.error is None or seq > bot.error[0]:
         bot.error = seq, message
     if message.is_final:
-        bot.news.append(
-            BotRunNews(
-                event_id=envelope.event_id,
-                bot_id=message.bot_id,
-                seq=seq,
-                state=BotState.ERROR,
-                run_id=message.run_id,
-                command_id=message.command_id,
-                reason=message.message,
-                at=message.failed_at,
-            )
-        )
+        _add_run_event(message, envelope, changes, state=BotState.ERROR, at=message.failed_at, reason=message.message)
 
 
 @_collect.register
@@ -146,3 +121,26 @@ def _bot(
     changes: ReadModelChanges,
 ) -> BotChanges:
     return changes.bot(message.bot_id, user_id=message.user_id, seq=envelope.aggregate_seq)
+
+
+def _add_run_event(
+    message: BotStarted | BotStopped | BotError,
+    envelope: Envelope,
+    changes: ReadModelChanges,
+    *,
+    state: BotState,
+    at: datetime,
+    **more: Any,
+) -> None:
+    _bot(message, envelope, changes).run_events.append(
+        BotRunNews(
+            event_id=envelope.event_id,
+            bot_id=message.bot_id,
+            seq=envelope.aggregate_seq,
+            state=state,
+            run_id=message.run_id,
+            command_id=message.command_id,
+            at=at,
+            **more,
+        )
+    )

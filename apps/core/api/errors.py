@@ -1,4 +1,4 @@
-"""One error shape for every answer of every service (docs/api.md)."""
+"""The one error shape of every service's responses (docs/api.md)."""
 
 import math
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="api"'}
 
 @dataclass(frozen=True)
 class Answer:
-    """An error as it leaves the API."""
+    """An error response: status, headers and the fields of its body."""
 
     status: int
     code: str
@@ -39,7 +39,10 @@ class Answer:
 
 
 def exception_handler(exception: Exception, context: dict[str, Any]) -> Response:
-    """DRF's hook: every exception leaves in the one shape. An unexpected one is loud in the log, and mute outside."""
+    """DRF's exception handler. Every exception becomes the one error shape.
+
+    A response of 500 or above is logged with its traceback; its body does not say what failed.
+    """
     request: HttpRequest = context["request"]
     set_rollback()
     answer = _of_platform(exception) or _of_framework(exception) or _unexpected(exception)

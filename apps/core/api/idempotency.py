@@ -1,4 +1,4 @@
-"""Idempotency-Key: the same key and body are answered alike, and done once (docs/api.md)."""
+"""Idempotency-Key: a repeated request is executed once and gets the stored response (docs/api.md)."""
 
 import hashlib
 import hmac
@@ -25,18 +25,18 @@ REPLAYED = "Idempotency-Replayed"
 _WELL_FORMED = re.compile(r"^[\x21-\x7e]{1,128}$")
 _KEPT_HEADERS = ("Location",)
 
-# A request still without an answer after this long has lost its process.
+# A record without a response after this long belongs to a process that died.
 ABANDONED_AFTER = timedelta(seconds=60)
 
 
 class IdempotencyKeyReused(Conflict):
-    """The key was used before for another request."""
+    """The key was used before, for a different request."""
 
     code = "idempotency_key_reused"
 
 
 class RequestInProgress(Conflict):
-    """An equal request is being worked on. Ask again after `retry_after_seconds`."""
+    """An identical request is in progress. Retry after `retry_after_seconds`."""
 
     code = "request_in_progress"
     retryable = True
@@ -45,14 +45,14 @@ class RequestInProgress(Conflict):
 class IdempotentMutations:
     """Mixin for views: POST, PUT, PATCH and DELETE honour Idempotency-Key.
 
-    The record is written in the transaction of the work itself. Two equal requests at once meet at its unique key: the
-    second waits until the first commits, then gets the first one's answer. A refused request leaves no record, so it
-    can be tried again with the same key.
+    The record is inserted in the handler's own transaction. Two identical concurrent requests conflict on its unique
+    key: the second blocks until the first commits, then gets the first one's response. A refused request rolls its
+    record back, so the client can retry with the same key.
 
-    A view that talks to the outside sets `idempotency_around_io`: no transaction may be open while it waits. Then the
-    record is committed first, the work runs without a transaction, and the answer is saved after it. An equal request
-    meanwhile is told RequestInProgress. A record whose process died is taken over after a minute, and the work runs
-    again: what it had committed by then must be met by constraints of its own.
+    A view that calls an external system sets `idempotency_around_io`, because no transaction may stay open during that
+    call. The record is then committed first, the handler runs without a transaction, and the response is stored
+    afterwards. An identical request in between gets RequestInProgress. A record whose process died is taken over after
+    ABANDONED_AFTER and the handler runs again: unique constraints must guard whatever the first run had committed.
     """
 
     idempotency_around_io: ClassVar[bool] = False
@@ -86,7 +86,7 @@ class IdempotentMutations:
                 return _replay(record, request)
             if not is_mine:
                 _take_over(record, request)
-            # `created_at` is the claim: whoever has taken the record over since has changed it.
+            # `created_at` is the fencing token: a takeover changes it, and the update below then matches no row.
             claim = IdempotencyRecord.objects.filter(pk=record.pk, created_at=record.created_at, status=None)
             try:
                 response = handler(request, *args, **kwargs)
@@ -123,7 +123,7 @@ def _answer(response: Response) -> dict[str, Any]:
 
 
 def _take_over(record: IdempotencyRecord, request: Request) -> None:
-    """Makes the record this request's, where its process must have died. Raises RequestInProgress otherwise."""
+    """Takes over a record whose process died. Raises RequestInProgress while that process may still be at work."""
     _refuse_another_request(record, request)
     now = timezone.now()
     abandoned_at = record.created_at + ABANDONED_AFTER
@@ -142,7 +142,7 @@ def _scope(request: Request) -> str:
 
 
 def _fingerprint(request: Request) -> bytes:
-    # Keyed: some bodies hold a password, and a bare hash of one could be guessed from a copy of the table.
+    # HMAC instead of a plain hash: some bodies hold a password, which an offline attack on the table could guess.
     digest = hmac.new(force_bytes(settings.SECRET_KEY), digestmod=hashlib.sha256)
     digest.update(f"{request.method} {request.get_full_path()}\n".encode())
     digest.update(request._request.body)

@@ -1,4 +1,4 @@
-"""Cursor pages, newest first: stable while rows are added."""
+"""Cursor pagination, newest first. Pages stay stable while rows are inserted."""
 
 from typing import Any
 
@@ -23,14 +23,14 @@ class NewestFirstPagination(CursorPagination):
     max_page_size = 200
 
     def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> list[Any] | None:
-        """Raises Malformed for a cursor that is not one of ours; whatever it holds, it becomes part of a query."""
+        """Raises Malformed for a cursor that no earlier page returned, including one whose value the query refuses."""
         try:
             return super().paginate_queryset(queryset, request, view)
         except (NotFound, ValidationError, ValueError):
             raise Malformed("The cursor is not one that an earlier page gave.") from None
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """As JSON Schema (OpenAPI 3.1) says it; the framework's own answer is for OpenAPI 3.0."""
+        """The page's schema in OpenAPI 3.1 (JSON Schema); DRF's own is in OpenAPI 3.0."""
         address = {"type": ["string", "null"], "format": "uri"}
         return {
             "type": "object",

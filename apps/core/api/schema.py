@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of errors: the one shape, by status."""
+"""Error responses in the OpenAPI document: the one error shape, by HTTP status."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ class ErrorBodySerializer(serializers.Serializer[Any]):
 
 
 def error_responses(*statuses: int) -> dict[int, OpenApiResponse]:
-    """Entries for `responses` of extend_schema; 400 and 503 belong to every call and are always there."""
+    """Entries for `responses` of extend_schema. 400 and 503 are always included: every call can return them."""
     return {status: OpenApiResponse(ErrorBodySerializer, _MEANINGS[status]) for status in sorted({400, 503, *statuses})}
 
 

@@ -69,34 +69,34 @@ def account_open(
 
 
 def key_secret(api_key: ApiKey) -> str:
-    """The key's secret in base64. Raises CannotDecrypt where another vault key sealed it."""
-    sealed = crypto.Sealed(
+    """The key's secret in base64. Raises CannotDecrypt where another vault key encrypted it."""
+    encrypted = crypto.EncryptedSecret(
         nonce=bytes(api_key.secret_nonce),
         ciphertext=bytes(api_key.secret_ciphertext),
         wrapped_key=bytes(api_key.secret_wrapped_key),
     )
-    return crypto.unseal(sealed, key=_vault_key(), owner=api_key.key.encode()).decode()
+    return crypto.decrypt(encrypted, key=_vault_key(), owner=api_key.key.encode()).decode()
 
 
 def _key_create(account: Account, permissions: tuple[str, ...], now: datetime) -> None:
     # Kraken's lengths: 56 characters for a key, 64 bytes for a secret.
     key = base64.b64encode(secrets.token_bytes(42)).decode()
     secret = base64.b64encode(secrets.token_bytes(64)).decode()
-    sealed = crypto.seal(secret.encode(), key=_vault_key(), owner=key.encode())
+    encrypted = crypto.encrypt(secret.encode(), key=_vault_key(), owner=key.encode())
     ApiKey.objects.create(
         key=key,
         account=account,
         name=account.label,
         permissions=list(permissions),
-        secret_nonce=sealed.nonce,
-        secret_ciphertext=sealed.ciphertext,
-        secret_wrapped_key=sealed.wrapped_key,
+        secret_nonce=encrypted.nonce,
+        secret_ciphertext=encrypted.ciphertext,
+        secret_wrapped_key=encrypted.wrapped_key,
         created_at=now,
     )
 
 
 def _vault_key() -> bytes:
-    return crypto.vault_key(settings.ENVIRONMENT.secret("vault_key", needed_for="sealing the secrets of API keys"))
+    return crypto.vault_key(settings.ENVIRONMENT.secret("vault_key", needed_for="encrypting the secrets of API keys"))
 
 
 def _asset_code(name: str) -> str:

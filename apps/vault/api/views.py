@@ -22,7 +22,7 @@ from apps.vault.api.serializers import (
 )
 from apps.vault.services.connect import credential_connect
 from apps.vault.services.keys import credential_balances, credential_disconnect, credential_rename
-from apps.vault.services.verify import credential_rotate, credential_test
+from apps.vault.services.verify import credential_rotate, credential_verify
 
 
 class ExchangeKeyView(TraderView):
@@ -89,7 +89,7 @@ class KeyTestView(ExchangeKeyView):
     @operation(responses={200: PassportSerializer, **error_responses(401, 403, 404, 409, 422, 429)})
     def post(self, request: Request, key_id: UUID) -> Response:
         """Asks the exchange again what the key is and may do. One that fails is suspended."""
-        credential = credential_test(credential_id=key_id, user_id=principal_of(request).user_id, now=timezone.now())
+        credential = credential_verify(credential_id=key_id, user_id=principal_of(request).user_id, now=timezone.now())
         return Response(PassportSerializer(credential).data)
 
 

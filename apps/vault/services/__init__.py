@@ -1,1 +1,1 @@
-"""Writing exchange keys. Whatever asks an exchange must be called outside a transaction."""
+"""Writes of exchange keys. Functions that call an exchange must run outside a transaction."""

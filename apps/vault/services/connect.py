@@ -1,4 +1,4 @@
-"""Connecting a key: asked, judged, sealed, stored and announced, in that order."""
+"""Connects a key: fetch its info, check its permissions, encrypt, store and publish, in that order."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -21,16 +21,16 @@ from apps.vault.selectors import credential_list, key_is_connected
 from apps.vault.services.key_info import (
     FAILURES,
     failure_announce,
+    key_info_fetch,
+    key_info_write,
     login_write,
-    passport_ask,
-    passport_write,
     refuse_connected_key,
     unique_or_taken,
 )
 
 MAX_KEYS = 20
 
-# What a paper account starts with.
+# Opening balances of a paper account.
 PAPER_DEPOSITS = {"ZUSD": Decimal(10_000)}
 
 
@@ -46,7 +46,7 @@ def credential_connect(
     """Connects a live key, or opens a paper account and connects its key. No transaction: an exchange is asked.
 
     A key that is not good is refused and announced. Raises LabelTaken, TooManyKeys, KeyAlreadyConnected,
-    KeyMayWithdraw, KeyRightsUnknown, AccountNotOpened, and what reads of an exchange raise.
+    KeyMayWithdraw, KeyPermissionsUnknown, AccountNotOpened, and what reads of an exchange raise.
     """
     _refuse_before_asking(user_id, label)
     credential_id = new_id()
@@ -58,7 +58,7 @@ def credential_connect(
     else:
         raise Malformed("A live key has two halves: api_key and api_secret.")
     try:
-        info = passport_ask(login)
+        info = key_info_fetch(login)
     except PlatformError as error:
         _forget(login, error, user_id, now)
         raise
@@ -74,7 +74,7 @@ def _refuse_before_asking(user_id: UUID, label: str) -> None:
 
 
 def _paper_login(user_id: UUID, credential_id: UUID, label: str) -> Login:
-    # An account of its own for each connection: a name that was used before does not bring back an old balance.
+    # Each connection opens a new account: a label that was used before does not bring back the old balance.
     account = paper_account_open(
         owner_id=user_id, label=f"{label[:40].strip()} {credential_id}", deposits=PAPER_DEPOSITS
     )
@@ -82,7 +82,7 @@ def _paper_login(user_id: UUID, credential_id: UUID, label: str) -> Login:
 
 
 def _forget(login: Login, error: PlatformError, user_id: UUID, now: datetime) -> None:
-    """The key is not kept; what proves it bad is announced, and stays announced though the answer is a refusal."""
+    """Discards a refused key. A failed test is published in a transaction that commits although the request fails."""
     if not key_is_connected(key_digest(login.api_key)):
         nonce_forget(login.api_key)
     if isinstance(error, FAILURES):
@@ -93,7 +93,7 @@ def _forget(login: Login, error: PlatformError, user_id: UUID, now: datetime) ->
 def _store(login: Login, info: KeyInfo, *, credential_id: UUID, user_id: UUID, label: str, now: datetime) -> Credential:
     credential = Credential(id=credential_id, user_id=user_id, label=label, mode=login.mode, created_at=now)
     login_write(credential, login)
-    passport_write(credential, info, now=now)
+    key_info_write(credential, info, now=now)
     with unique_or_taken():
         credential.save(force_insert=True)
         publish(

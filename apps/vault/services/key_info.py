@@ -1,4 +1,4 @@
-"""What an exchange said of a key, and how it is written into a row."""
+"""Key info: fetching it from the exchange, and writing it into the credential's row."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,20 +17,26 @@ from apps.exchange.nonce import key_digest
 from apps.exchange.port import Credential as AnyLogin
 from apps.exchange.types import KeyInfo
 from apps.messages.kraken import KrakenKeyTestFailed
-from apps.vault.encryption import Login, login_seal
-from apps.vault.errors import KeyAlreadyConnected, KeyChangedMeanwhile, KeyMayWithdraw, KeyRightsUnknown, LabelTaken
+from apps.vault.encryption import Login, login_encrypt
+from apps.vault.errors import (
+    KeyAlreadyConnected,
+    KeyChangedMeanwhile,
+    KeyMayWithdraw,
+    KeyPermissionsUnknown,
+    LabelTaken,
+)
 from apps.vault.models import Credential
-from apps.vault.permissions import refuse_dangerous_rights
+from apps.vault.permissions import refuse_dangerous_permissions
 from apps.vault.selectors import key_is_connected
 
-# A person waits for it.
+# A user waits for the response.
 INTERACTIVE = CallPolicy(connect_seconds=2.0, read_seconds=5.0, attempts=2)
 
-# A test that ended so has failed, and is announced. No answer, or a limit of calls, is no test.
-FAILURES = (ExchangeRefused, KeyMayWithdraw, KeyRightsUnknown)
+# A verification that ends with one of these has failed, and that is published. A timeout or rate limit proves nothing.
+FAILURES = (ExchangeRefused, KeyMayWithdraw, KeyPermissionsUnknown)
 
-# What lies in the key itself: it is not used any more until it passes a test.
-KEY_FAULTS = (KeyInvalid, KeyLocked, KeyLacksPermission, NonceRefused, KeyMayWithdraw, KeyRightsUnknown)
+# The fault is in the key itself: the key is suspended until it passes a verification.
+KEY_FAULTS = (KeyInvalid, KeyLocked, KeyLacksPermission, NonceRefused, KeyMayWithdraw, KeyPermissionsUnknown)
 
 _CONNECTED = "This key is connected already. A key serves one program."
 _TAKEN: dict[str, PlatformError] = {
@@ -39,27 +45,27 @@ _TAKEN: dict[str, PlatformError] = {
 }
 
 
-def passport_ask(login: AnyLogin) -> KeyInfo:
-    """Asks the exchange what the key is and may do. No transaction: it may take a while.
+def key_info_fetch(login: AnyLogin) -> KeyInfo:
+    """Fetches the key's info from the exchange and checks its permissions. No transaction: the call may take seconds.
 
-    Raises one of FAILURES where the key is not good, or what reads of an exchange raise.
+    Raises one of FAILURES for a key that is refused, and what reads of an exchange raise.
     """
     info = exchange_for(login, policy=INTERACTIVE).key_info()
-    refuse_dangerous_rights(info)
+    refuse_dangerous_permissions(info)
     return info
 
 
-def passport_write(credential: Credential, info: KeyInfo, *, now: datetime) -> list[str]:
-    """Puts what the exchange said into the row (unsaved); returns the names of the fields that changed."""
-    said = {
+def key_info_write(credential: Credential, info: KeyInfo, *, now: datetime) -> list[str]:
+    """Writes the key info into the row (unsaved). Returns the names of the fields that changed."""
+    values = {
         "permissions": sorted(info.permissions or ()),
         "ip_allowlist": sorted(info.ip_allowlist),
         "nonce_window": info.nonce_window,
         "expires_at": info.expires_at,
         "state": Credential.State.ACTIVE.value,
     }
-    changed = [name for name, value in said.items() if getattr(credential, name) != value]
-    for name, value in said.items():
+    changed = [name for name, value in values.items() if getattr(credential, name) != value]
+    for name, value in values.items():
         setattr(credential, name, value)
     credential.tested_at = now
     credential.last_error = ""
@@ -67,12 +73,12 @@ def passport_write(credential: Credential, info: KeyInfo, *, now: datetime) -> l
 
 
 def login_write(credential: Credential, login: Login) -> None:
-    """Seals the key into the row (unsaved)."""
-    sealed = login_seal(login, user_id=credential.user_id, credential_id=credential.id)
-    credential.ciphertext = sealed.sealed.ciphertext
-    credential.nonce = sealed.sealed.nonce
-    credential.wrapped_key = sealed.sealed.wrapped_key
-    credential.key_id = sealed.key_id
+    """Encrypts the key into the row (unsaved)."""
+    stored = login_encrypt(login, user_id=credential.user_id, credential_id=credential.id)
+    credential.ciphertext = stored.encrypted.ciphertext
+    credential.nonce = stored.encrypted.nonce
+    credential.wrapped_key = stored.encrypted.wrapped_key
+    credential.key_id = stored.key_id
     credential.key_digest = key_digest(login.api_key)
     credential.key_hint = login.api_key[-4:]
 
@@ -80,7 +86,7 @@ def login_write(credential: Credential, login: Login) -> None:
 def failure_announce(
     error: PlatformError, *, user_id: UUID, credential_id: UUID | None, mode: Mode, now: datetime
 ) -> None:
-    """Says in the current transaction that a key failed its test."""
+    """Publishes in the current transaction that a key failed its verification."""
     publish(
         KrakenKeyTestFailed(
             user_id=user_id,
@@ -95,7 +101,7 @@ def failure_announce(
 
 
 def credential_lock(*, credential_id: UUID, user_id: UUID, digest: str | None = None) -> Credential:
-    """The row, locked. Raises NotFound; with a digest, KeyChangedMeanwhile where the row does not hold that key."""
+    """Locks the row. Raises NotFound; with a digest, KeyChangedMeanwhile if the row holds another key."""
     rows = Credential.objects.select_for_update().exclude(state=Credential.State.DISCONNECTED)
     row = rows.filter(id=credential_id, user_id=user_id, **({"key_digest": digest} if digest else {})).first()
     if row is None and digest:
@@ -106,14 +112,14 @@ def credential_lock(*, credential_id: UUID, user_id: UUID, digest: str | None = 
 
 
 def refuse_connected_key(api_key: str) -> None:
-    """Before the exchange is asked: failed tests would get a key locked that is in use. Raises KeyAlreadyConnected."""
+    """Call before the exchange: failed requests could get a key in use locked. Raises KeyAlreadyConnected."""
     if key_is_connected(key_digest(api_key)):
         raise KeyAlreadyConnected(_CONNECTED)
 
 
 @contextmanager
 def unique_or_taken() -> Iterator[None]:
-    """One transaction; raises LabelTaken or KeyAlreadyConnected where it meets their constraint."""
+    """Runs the block in a transaction. A violated unique constraint becomes LabelTaken or KeyAlreadyConnected."""
     try:
         with transaction.atomic():
             yield

@@ -1,4 +1,4 @@
-"""Renaming, disconnecting, and looking at the money behind a key."""
+"""Renames and disconnects keys, and reads the balances of their accounts."""
 
 from datetime import datetime
 from uuid import UUID
@@ -29,7 +29,7 @@ def credential_rename(*, credential_id: UUID, user_id: UUID, label: str, now: da
 
 @transaction.atomic
 def credential_disconnect(*, credential_id: UUID, user_id: UUID, reason: str, now: datetime) -> None:
-    """Ends a key for good and destroys what is stored of its secret. Raises NotFound."""
+    """Disconnects a key permanently and deletes its encrypted secret. Raises NotFound."""
     credential = credential_lock(credential_id=credential_id, user_id=user_id)
     credential.state = Credential.State.DISCONNECTED
     credential.disconnected_at = now
@@ -39,9 +39,9 @@ def credential_disconnect(*, credential_id: UUID, user_id: UUID, reason: str, no
 
 
 def credential_balances(*, credential_id: UUID, user_id: UUID, now: datetime) -> list[Balance]:
-    """What the account holds, by asset code. No transaction: an exchange is asked.
+    """The account's balances, sorted by asset code. No transaction: this calls an exchange.
 
-    A key that turns out not to be good is suspended. Raises NotFound, KeySuspended and what reads of an exchange raise.
+    A key that the exchange refuses is suspended. Raises NotFound, KeySuspended and what reads of an exchange raise.
     """
     login = credential_open(credential_id=credential_id, user_id=user_id)
     try:

@@ -1,4 +1,4 @@
-"""Testing a key again, and replacing it by a new one."""
+"""Verifies a connected key again, and rotates it."""
 
 from datetime import datetime
 from uuid import UUID
@@ -19,9 +19,9 @@ from apps.vault.services.key_info import (
     KEY_FAULTS,
     credential_lock,
     failure_announce,
+    key_info_fetch,
+    key_info_write,
     login_write,
-    passport_ask,
-    passport_write,
     refuse_connected_key,
     unique_or_taken,
 )
@@ -29,15 +29,15 @@ from apps.vault.services.key_info import (
 MAX_ERROR_LENGTH = 300
 
 
-def credential_test(*, credential_id: UUID, user_id: UUID, now: datetime) -> Credential:
-    """Asks the exchange whether the key is still good: renews its passport, or suspends it and says why.
+def credential_verify(*, credential_id: UUID, user_id: UUID, now: datetime) -> Credential:
+    """Verifies the key with the exchange: updates its key info, or suspends it with the reason.
 
-    No transaction: an exchange is asked. Raises NotFound, KeyChangedMeanwhile, KeyMayWithdraw, KeyRightsUnknown and
-    what reads of an exchange raise; where it does not answer, nothing is changed.
+    No transaction: this calls an exchange. Raises NotFound, KeyChangedMeanwhile, KeyMayWithdraw,
+    KeyPermissionsUnknown and what reads of an exchange raise. Without a response from the exchange, nothing changes.
     """
     login = credential_open(credential_id=credential_id, user_id=user_id, even_suspended=True)
     try:
-        info = passport_ask(login)
+        info = key_info_fetch(login)
     except KEY_FAULTS as error:
         credential_suspend(credential_id=credential_id, user_id=user_id, api_key=login.api_key, error=error, now=now)
         raise
@@ -47,7 +47,7 @@ def credential_test(*, credential_id: UUID, user_id: UUID, now: datetime) -> Cre
         raise
     with transaction.atomic():
         credential = credential_lock(credential_id=credential_id, user_id=user_id, digest=key_digest(login.api_key))
-        changed = passport_write(credential, info, now=now)
+        changed = key_info_write(credential, info, now=now)
         credential.save()
         if changed:
             _announce_update(credential, changed, now)
@@ -57,10 +57,10 @@ def credential_test(*, credential_id: UUID, user_id: UUID, now: datetime) -> Cre
 def credential_rotate(
     *, credential_id: UUID, user_id: UUID, api_key: str, api_secret: str, now: datetime
 ) -> Credential:
-    """Replaces a live key by a new one of the same account, once that has passed its test. Bots go on with it.
+    """Replaces a live key by a new, verified key of the same account. Bots use the new key from then on.
 
-    No transaction: an exchange is asked. A new key that is not good is refused and announced; the old one stays. Raises
-    as `credential_test` does, and PaperKeyNotRotatable, KeyAlreadyConnected.
+    No transaction: this calls an exchange. A new key that fails is refused, the failure is published, and the old key
+    stays. Raises as `credential_verify` does, and PaperKeyNotRotatable, KeyAlreadyConnected.
     """
     before = credential_get(credential_id=credential_id, user_id=user_id)
     if before.mode == Mode.PAPER:
@@ -68,7 +68,7 @@ def credential_rotate(
     refuse_connected_key(api_key)
     login = Login(Mode.LIVE, api_key, api_secret)
     try:
-        info = passport_ask(login)
+        info = key_info_fetch(login)
     except PlatformError as error:
         nonce_forget(api_key)
         if isinstance(error, FAILURES):
@@ -78,7 +78,7 @@ def credential_rotate(
     with unique_or_taken():
         credential = credential_lock(credential_id=credential_id, user_id=user_id, digest=before.key_digest)
         login_write(credential, login)
-        changed = passport_write(credential, info, now=now)
+        changed = key_info_write(credential, info, now=now)
         credential.save()
         _announce_update(credential, ["key", *changed], now)
     return credential
@@ -88,7 +88,7 @@ def credential_rotate(
 def credential_suspend(
     *, credential_id: UUID, user_id: UUID, api_key: str, error: PlatformError, now: datetime
 ) -> None:
-    """Stops a key that the exchange refused, and tells. Raises KeyChangedMeanwhile where it is another key by now."""
+    """Suspends a key that the exchange refused, and publishes that. Raises KeyChangedMeanwhile for another key."""
     credential = credential_lock(credential_id=credential_id, user_id=user_id, digest=key_digest(api_key))
     was_active = credential.state == Credential.State.ACTIVE
     credential.state = Credential.State.SUSPENDED

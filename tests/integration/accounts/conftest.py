@@ -16,5 +16,5 @@ def _user_service(settings: Any) -> None:
 
 @pytest.fixture
 def api() -> UserServiceClient:
-    """Somebody who is not logged in."""
+    """A client that is not logged in."""
     return UserServiceClient()

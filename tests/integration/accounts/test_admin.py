@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from apps.accounts.errors import TooManyAttempts
 from apps.accounts.models import LoginGuard, MfaDevice, OutgoingMail, User, UserSession
-from apps.accounts.services.lockout import LIMITS, guard_admit
+from apps.accounts.services.lockout import LIMITS, lockout_count_attempt
 from apps.accounts.services.mail import mail_queue
 from apps.accounts.services.mfa import mfa_confirm, mfa_set_up
 from apps.events.models import StoredEvent
@@ -27,7 +27,7 @@ SESSIONS = "/admin/accounts/usersession/"
 @pytest.fixture(autouse=True)
 def _staff_site(settings: Any, _user_service: None) -> None:
     settings.ROOT_URLCONF = "staff_site.urls"
-    # Without the one that serves static files: it wants a folder that only a deployment has.
+    # Without the static files middleware: its folder exists in a deployment only.
     settings.MIDDLEWARE = [name for name in vars(staff_settings)["MIDDLEWARE"] if "whitenoise" not in name]
 
 
@@ -64,7 +64,7 @@ def test_guessing_on_the_staff_site_locks_the_account_everywhere() -> None:
 
     assert _log_in(admin.email).status_code == 200
     with pytest.raises(TooManyAttempts):
-        guard_admit(email=admin.email, address=None, now=timezone.now())
+        lockout_count_attempt(email=admin.email, address=None, now=timezone.now())
 
 
 def test_the_staff_site_asks_for_the_one_time_password() -> None:
@@ -157,7 +157,7 @@ def test_an_admin_cannot_take_away_their_own_role() -> None:
 def test_actions_end_sessions_and_lift_a_lock() -> None:
     user = make_user()
     theirs = UserServiceClient(user)
-    guard_admit(email=user.email, address=None, now=timezone.now())
+    lockout_count_attempt(email=user.email, address=None, now=timezone.now())
     support = _as("support")
 
     for action in ("end_sessions", "lift_lock"):

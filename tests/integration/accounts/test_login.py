@@ -1,4 +1,4 @@
-"""Logging in: one refusal for every reason, counted attempts, and a token that any service can verify."""
+"""Log-in: one error for every refusal, lockout, and a token that every service can verify."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -14,10 +14,10 @@ from django.core.cache import cache
 from django.db import connection
 from django.utils import timezone
 
-from apps.accounts.client_info import Client
+from apps.accounts.client_info import ClientInfo
 from apps.accounts.errors import InvalidCredentials, TooManyAttempts
 from apps.accounts.models import LoginGuard, User, UserSession
-from apps.accounts.services.lockout import LIMITS, WINDOW, guard_admit
+from apps.accounts.services.lockout import LIMITS, WINDOW, lockout_count_attempt
 from apps.accounts.services.login import user_log_in
 from apps.events.models import StoredEvent
 from apps.events.store.selectors import stream_list
@@ -41,7 +41,7 @@ def _fail(user: User, times: int, *, address: str | None = None, now: Any = None
                 email=user.email,
                 password="wrong",
                 otp="",
-                client=Client(address=address, user_agent=""),
+                client=ClientInfo(address=address, user_agent=""),
                 now=now or timezone.now(),
             )
 
@@ -167,7 +167,7 @@ def test_while_locked_no_password_is_looked_at() -> None:
         mock.patch("apps.accounts.services.login.verify_password") as looked_at,
         pytest.raises(TooManyAttempts),
     ):
-        user_log_in(email=user.email, password=PASSWORD, otp="", client=Client(None, ""), now=timezone.now())
+        user_log_in(email=user.email, password=PASSWORD, otp="", client=ClientInfo(None, ""), now=timezone.now())
     looked_at.assert_not_called()
 
 
@@ -175,7 +175,7 @@ def test_the_lock_ends_a_quarter_of_an_hour_after_the_last_attempt_that_counted(
     user = make_user()
     began = timezone.now()
     _fail(user, ACCOUNT_LIMIT, now=began)
-    client = Client(None, "")
+    client = ClientInfo(None, "")
 
     with pytest.raises(TooManyAttempts) as refused:
         user_log_in(
@@ -193,9 +193,9 @@ def test_attempts_made_while_locked_do_not_prolong_the_lock() -> None:
     _fail(user, ACCOUNT_LIMIT, now=began)
     for minute in range(14):
         with pytest.raises(TooManyAttempts):
-            guard_admit(email=user.email, address=None, now=began + timedelta(minutes=minute))
+            lockout_count_attempt(email=user.email, address=None, now=began + timedelta(minutes=minute))
 
-    user_log_in(email=user.email, password=PASSWORD, otp="", client=Client(None, ""), now=began + WINDOW)
+    user_log_in(email=user.email, password=PASSWORD, otp="", client=ClientInfo(None, ""), now=began + WINDOW)
     assert UserSession.objects.count() == 1
 
 
@@ -220,7 +220,7 @@ def test_a_network_address_that_guesses_at_many_accounts_is_locked(api: UserServ
                 email=f"{number}@example.com",
                 password="wrong",
                 otp="",
-                client=Client(api.address, ""),
+                client=ClientInfo(api.address, ""),
                 now=timezone.now(),
             )
     user = make_user()
@@ -285,7 +285,7 @@ def test_a_password_changed_while_the_old_one_was_compared_opens_no_session() ->
         mock.patch("apps.accounts.services.login.mfa_is_enabled", side_effect=change_meanwhile),
         pytest.raises(InvalidCredentials),
     ):
-        user_log_in(email=user.email, password=PASSWORD, otp="", client=Client(None, ""), now=timezone.now())
+        user_log_in(email=user.email, password=PASSWORD, otp="", client=ClientInfo(None, ""), now=timezone.now())
     assert UserSession.objects.count() == 0
 
 

@@ -1,4 +1,4 @@
-"""Mail is queued with its occasion and sent by a process of its own; what it carries works once."""
+"""Mail is queued in the transaction that causes it and sent by the mailer; its token is valid once."""
 
 import re
 from datetime import datetime, timedelta
@@ -10,13 +10,14 @@ from django.core import mail
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from structlog.testing import capture_logs
 
 from apps.accounts.errors import TokenNotValid
 from apps.accounts.models import LoginGuard, OneTimeToken, OutgoingMail, User, UserSession
 from apps.accounts.services.lockout import LIMITS
 from apps.accounts.services.mail import GIVEN_UP_AFTER, QUIET_TIME, mail_queue, mail_send_due
 from apps.accounts.services.passwords import password_forgot, password_reset
-from apps.events.models import StoredEvent
+from apps.events.models import ProcessHeartbeat, StoredEvent
 from tests.factories.accounts import PASSWORD, UserServiceClient, make_user
 
 pytestmark = pytest.mark.django_db
@@ -237,7 +238,7 @@ def test_the_database_lets_one_mail_of_a_kind_wait() -> None:
     assert OutgoingMail.objects.count() == 1
 
 
-def test_tend_accounts_sends_what_is_due_and_removes_what_is_old(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_mailer_sends_what_is_due_and_removes_what_is_old() -> None:
     now = timezone.now()
     user = make_user()
     mail_queue(kind=OutgoingMail.Kind.PASSWORD_CHANGED, email=user.email, now=now)
@@ -247,12 +248,35 @@ def test_tend_accounts_sends_what_is_due_and_removes_what_is_old(capsys: pytest.
     LoginGuard.objects.create(kind="account", subject=b"x" * 32, window_ends_at=now - timedelta(seconds=1))
     LoginGuard.objects.create(kind="account", subject=b"y" * 32, window_ends_at=now + timedelta(minutes=1))
 
-    call_command("run_mailer", "--once")
+    with capture_logs() as logs:
+        call_command("run_mailer", "--once")
 
     assert len(mail.outbox) == 1
     assert UserSession.objects.count() == 1
     assert bytes(LoginGuard.objects.get().subject) == b"y" * 32
-    assert "login_guard 1, user_session 1" in capsys.readouterr().out
+    [removed] = [entry for entry in logs if entry["event"] == "old_rows_removed"]
+    assert (removed["login_guard"], removed["user_session"]) == (1, 1)
+
+
+def test_the_mailers_former_command_still_works_and_says_the_new_name(capsys: pytest.CaptureFixture[str]) -> None:
+    mail_queue(kind=OutgoingMail.Kind.PASSWORD_CHANGED, email=make_user().email, now=timezone.now())
+
+    call_command("tend_accounts", "--once")
+
+    assert len(mail.outbox) == 1
+    assert "tend_accounts is now called run_mailer" in capsys.readouterr().err
+
+
+def test_housekeeping_forgets_the_mailers_former_heartbeat_once_it_is_silent() -> None:
+    now = timezone.now()
+    heartbeat = {"host": "old", "pid": 1, "state": "up", "detail": ""}
+    ProcessHeartbeat.objects.create(name="accounts", beat_at=now - timedelta(minutes=9), **heartbeat)
+    call_command("run_mailer", "--once")
+    assert ProcessHeartbeat.objects.filter(name="accounts").exists()
+
+    ProcessHeartbeat.objects.update(beat_at=now - timedelta(minutes=11))
+    call_command("run_mailer", "--once")
+    assert not ProcessHeartbeat.objects.exists()
 
 
 def test_in_production_mail_needs_a_server(settings: Any) -> None:

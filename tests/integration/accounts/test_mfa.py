@@ -1,4 +1,4 @@
-"""Two-factor log-in: set up with the password, confirmed with a code, asked for at log-in, each code good once."""
+"""Two-factor log-in: set-up with the password, confirmation with a code, required at log-in, each code valid once."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from apps.accounts.client_info import Client
+from apps.accounts.client_info import ClientInfo
 from apps.accounts.errors import OtpInvalid, OtpRequired, TooManyAttempts
 from apps.accounts.models import LoginGuard, MfaDevice, OutgoingMail, RecoveryCode, User, UserSession
 from apps.accounts.services.lockout import LIMITS
@@ -22,7 +22,7 @@ from tests.factories.accounts import PASSWORD, UserServiceClient, make_user
 pytestmark = pytest.mark.django_db
 
 SETUP, CONFIRM, DISABLE = (f"/api/v1/auth/mfa/{step}" for step in ("setup", "confirm", "disable"))
-NOBODY = Client(address=None, user_agent="")
+NOBODY = ClientInfo(address=None, user_agent="")
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def mine(user: User) -> UserServiceClient:
 
 
 def _switch_on(user: User, now: datetime) -> tuple[pyotp.TOTP, list[str]]:
-    """Switches it on with the code of the step before, so that the present one is still good."""
+    """Enables it with the previous step's code, so that the current code is still valid."""
     setup = mfa_set_up(user_id=user.id, password=PASSWORD, now=now)
     totp = pyotp.TOTP(setup.secret)
     before = now - timedelta(seconds=STEP_SECONDS)

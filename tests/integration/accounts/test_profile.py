@@ -1,4 +1,4 @@
-"""One's own account: profile, password, activity."""
+"""The user's own account: profile, password, activity."""
 
 from typing import Any
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""Refresh tokens work once; one that comes back ends its session."""
+"""A refresh token is valid once; a replay ends its session."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
-from apps.accounts.client_info import Client
+from apps.accounts.client_info import ClientInfo
 from apps.accounts.errors import RefreshRefused, RefreshSuperseded
 from apps.accounts.models import OutgoingMail, User, UserSession
 from apps.accounts.services.sessions import LONGEST_SESSION, session_refresh
@@ -117,7 +117,7 @@ def test_of_many_exchanges_at_once_exactly_one_wins_and_the_session_lives() -> N
         now = timezone.now()
         arrived.wait()
         try:
-            return session_refresh(token=token, client=Client(None, ""), now=now).refresh
+            return session_refresh(token=token, client=ClientInfo(None, ""), now=now).refresh
         except RefreshSuperseded:
             return ""
         finally:
@@ -128,7 +128,7 @@ def test_of_many_exchanges_at_once_exactly_one_wins_and_the_session_lives() -> N
 
     assert len(won) == 1
     assert UserSession.objects.get().revoked_at is None
-    session_refresh(token=won[0], client=Client(None, ""), now=timezone.now())
+    session_refresh(token=won[0], client=ClientInfo(None, ""), now=timezone.now())
 
 
 @pytest.mark.django_db(transaction=True)
@@ -146,7 +146,7 @@ def test_a_request_that_waits_for_the_winner_is_told_that_it_was_overtaken() -> 
 
         waiting = pool.submit(late)
         _wait_for_a_lock()
-        session_refresh(token=token, client=Client(None, ""), now=timezone.now())
+        session_refresh(token=token, client=ClientInfo(None, ""), now=timezone.now())
 
     answer = waiting.result()
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "refresh_superseded")
@@ -223,7 +223,7 @@ def test_a_session_ends_after_its_longest_time_however_often_it_is_refreshed(use
     session = UserSession.objects.get()
     UserSession.objects.update(created_at=session.created_at - LONGEST_SESSION + timedelta(hours=1))
 
-    session_refresh(token=pair.refresh, client=Client(None, ""), now=timezone.now())
+    session_refresh(token=pair.refresh, client=ClientInfo(None, ""), now=timezone.now())
 
     session.refresh_from_db()
     assert session.expires_at == session.created_at + LONGEST_SESSION
@@ -236,7 +236,7 @@ def test_an_expired_session_gets_no_tokens(user: User) -> None:
     with pytest.raises(RefreshRefused):
         session_refresh(
             token=pair.refresh,
-            client=Client(None, ""),
+            client=ClientInfo(None, ""),
             now=timezone.now() + settings.SIMPLE_JWT["REFRESH_TOKEN_LIFETIME"],
         )
 
@@ -251,7 +251,7 @@ def test_a_token_of_a_session_that_is_not_there_is_refused(user: User) -> None:
         now=timezone.now(),
     )
     with pytest.raises(RefreshRefused):
-        session_refresh(token=pair.refresh, client=Client(None, ""), now=timezone.now())
+        session_refresh(token=pair.refresh, client=ClientInfo(None, ""), now=timezone.now())
 
 
 def test_only_digests_of_tokens_are_stored(api: UserServiceClient, refresh: str) -> None:

@@ -1,4 +1,4 @@
-"""Registering opens an account, and never says whether an address has one."""
+"""Registration creates an account, and does not reveal whether an address has one."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

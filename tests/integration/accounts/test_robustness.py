@@ -1,4 +1,4 @@
-"""What the user service keeps to when things around it fail, and what it never gives away."""
+"""The user service during failures of its dependencies, and the secrets it must not leak."""
 
 import logging
 import socket
@@ -26,7 +26,7 @@ NEW_PASSWORD = "a wholly different sentence"
 
 
 def _walk(api: UserServiceClient) -> list[str]:
-    """Registers, logs in and uses most of the API. Returns the secrets that went over the wire."""
+    """Registers, logs in and uses most of the API. Returns the secrets in the requests and responses."""
     credentials = {"email": "ada@example.com", "password": PASSWORD}
     assert api.post(REGISTER, {**credentials, "name": "Ada"}, HTTP_IDEMPOTENCY_KEY="register").status_code == 201
     pair = api.post(LOGIN, credentials).json()

@@ -1,4 +1,4 @@
-"""Users see their sessions and end them."""
+"""Users list and end their sessions."""
 
 from datetime import timedelta
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""Staff look after accounts, each within their role."""
+"""Staff manage accounts within the limits of their role."""
 
 from typing import Any
 from uuid import uuid4

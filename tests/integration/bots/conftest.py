@@ -1,4 +1,4 @@
-"""A trader with a bot, and exchange keys and markets as the tests say they are."""
+"""A trader with a bot, and fake adapters for exchange keys and markets."""
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -18,7 +18,7 @@ from tests.factories.bots import BotFactory, TraderClient
 
 @dataclass
 class World:
-    """What `apps.bots.adapters` tells: keys by owner, and the pairs of each mode's exchange."""
+    """Fake of `apps.bots.adapters`: keys by owner, and the pairs of each mode's exchange."""
 
     keys: dict[tuple[UUID, UUID], Credential] = field(default_factory=dict)
     pairs: dict[tuple[str, str], PairRules] = field(default_factory=dict)

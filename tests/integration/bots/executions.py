@@ -1,4 +1,4 @@
-"""What workers write of a command, without a worker."""
+"""Writes the execution rows of workers, without a worker."""
 
 from datetime import datetime
 from uuid import UUID
@@ -9,12 +9,12 @@ from apps.events.models import CommandExecution, OutboxRow
 
 
 def deliver(command_id: UUID) -> None:
-    """The broker has confirmed it."""
+    """Marks the command as confirmed by the broker."""
     OutboxRow.objects.filter(event_id=command_id, transport="rabbitmq").delete()
 
 
 def execution(command_id: UUID, state: str, *, reason: str = "", attempts: int = 1, at: datetime | None = None) -> None:
-    """How far a worker got with it."""
+    """Writes the command's execution row."""
     deliver(command_id)
     moment = at or timezone.now()
     is_over = state in ("done", "failed", "dropped")

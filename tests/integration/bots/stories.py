@@ -1,4 +1,4 @@
-"""Stories of bots, told and delivered, and what the read models then say."""
+"""Random event sequences of bots, their delivery, and the resulting read models."""
 
 from typing import Any
 from uuid import UUID
@@ -23,7 +23,7 @@ def deliver_all(envelopes: list[Envelope]) -> None:
 
 
 def forget(name: str) -> None:
-    """Empties a projection, as if its consumers had never run."""
+    """Empties a projection and its inbox."""
     found = projection(name)
     assert found is not None
     for model in found.models:
@@ -32,7 +32,7 @@ def forget(name: str) -> None:
 
 
 def everything() -> dict[str, list[dict[str, Any]]]:
-    """Every row of every read model."""
+    """All rows of all read models."""
     return {
         model.__name__: sorted(model._default_manager.values(), key=lambda row: str(sorted(row.items(), key=str)))
         for model in READ_MODEL_TABLES
@@ -56,7 +56,7 @@ ACTIONS = (
 
 
 def tell(actions: list[tuple[str, int]]) -> Story:
-    """A story of which a bot service would be ashamed at times: runs that speak after their successor began."""
+    """A random sequence of events, including runs that publish after their successor began."""
     story = Story()
     runs: list[UUID] = [story.run_id]
     for action, number in actions:

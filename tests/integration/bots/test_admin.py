@@ -1,4 +1,4 @@
-"""Staff see everything of bots, and change nothing."""
+"""The staff site shows bots read-only."""
 
 import pytest
 from django.apps import apps
@@ -33,7 +33,7 @@ def staff() -> Client:
 
 @pytest.fixture
 def lived(world: World, bot: Bot) -> Bot:
-    """A bot of which there is a row in every table."""
+    """A bot with a row in every table."""
     bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
     story = Story(bot_id=bot.id, user_id=bot.user_id)
     for envelope in (story.started(), story.traded("buy"), story.account_traded("buy")):

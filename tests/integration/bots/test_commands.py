@@ -1,4 +1,4 @@
-"""Asking something of a bot: what is recorded, what is announced, and what is refused."""
+"""Commands to bots: what is recorded, what is dispatched, and what is refused."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -57,7 +57,7 @@ def flatten(bot: Bot) -> BotCommand:
 
 
 def run(bot: Bot) -> Story:
-    """The bot runs: a worker has done its start, and its news have arrived."""
+    """Makes the bot run: a worker has executed its start, and the run event has arrived."""
     execution(start(bot).id, "done")
     story = Story(bot_id=bot.id, user_id=bot.user_id)
     deliver(story.started(), group=READ_MODELS)

@@ -1,4 +1,4 @@
-"""Asking something of bots over HTTP, and who may."""
+"""Commands to bots over HTTP, and their permissions."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""The same thing asked twice at once: the database lets one through."""
+"""Concurrent identical requests: the database lets one succeed."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -34,7 +34,7 @@ load_consumers()
 
 
 def at_once(*works: Callable[[], Any]) -> list[Any]:
-    """What each returned or raised; they begin at the same moment, each with a connection of its own."""
+    """Runs the calls concurrently, each with its own connection. Returns their results or exceptions."""
     barrier = Barrier(len(works))
 
     def work(call: Callable[[], Any]) -> Any:
@@ -157,7 +157,7 @@ def test_a_bot_is_stopped_and_started_again_while_its_read_model_is_rebuilt(
 
 
 def _report(envelope: Envelope) -> None:
-    """What a worker publishes, handled by the read models."""
+    """Publishes a worker's event and applies it to the read models."""
     with transaction.atomic():
         event_id = publish(envelope.message(), now=timezone.now(), user_id=envelope.user_id)  # type: ignore[arg-type]
     assert deliver(envelope_of(StoredEvent.objects.get(event_id=event_id)), group=READ_MODELS)

@@ -1,4 +1,4 @@
-"""Defining bots: what is refused, what makes a new version, what never changes."""
+"""Definitions of bots: refusals, new versions, immutable fields."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -237,7 +237,7 @@ class TestDelete:
         message = envelope.message()
         assert isinstance(message, StopDeletedBot)
         assert (message.manner, message.deleted_at) == ("stop", now)
-        # However long no worker is there to hear of it.
+        # However long no worker is available.
         assert message.expires_at - now > timedelta(days=365)
 
 

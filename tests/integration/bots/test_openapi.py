@@ -1,4 +1,4 @@
-"""The answers are what the OpenAPI document says of them."""
+"""Responses match the OpenAPI document."""
 
 from typing import Any
 

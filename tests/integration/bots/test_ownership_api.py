@@ -1,4 +1,4 @@
-"""Whose bots these are: not yours is not there."""
+"""Ownership over HTTP: another user's bot is not found."""
 
 from typing import Any
 from uuid import uuid4

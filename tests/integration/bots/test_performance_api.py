@@ -1,4 +1,4 @@
-"""What bots earned and hold, over HTTP."""
+"""Performance and portfolio over HTTP."""
 
 from uuid import uuid4
 

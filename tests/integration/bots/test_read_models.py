@@ -1,4 +1,4 @@
-"""Events arrive by two brokers, so in any order: the read models end up the same."""
+"""The read models do not depend on the order of events, which arrive by two brokers."""
 
 from decimal import Decimal
 from uuid import uuid4
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from apps.bots.consumers import ALERTS, READ_MODELS
 from apps.bots.models import Alert, BotStatus, BotTrade, UserTrading
-from apps.bots.position_pnl import Book, Fill, book_of
+from apps.bots.position_pnl import Fill, PositionPnl, position_pnl_of
 from apps.bots.services.read_model_changes import ReadModelChanges
 from apps.events.consumers.delivery import deliver, deliver_batch
 from apps.events.consumers.registry import load_consumers
@@ -75,10 +75,10 @@ def test_the_rows_say_what_someone_would_who_read_the_story_aloud(story: Story) 
         assert (status.state, status.error_code, status.skip_code) == (state, error, skip)
         if run_id is not None:
             assert status.run_id == run_id
-        book = book_of(fills)
-        assert Book(**{name: getattr(status, name) for name in Book.__dataclass_fields__}) == book
+        pnl = position_pnl_of(fills)
+        assert PositionPnl(**{name: getattr(status, name) for name in PositionPnl.__dataclass_fields__}) == pnl
         trades = BotTrade.objects.filter(bot_id=story.bot_id)
-        assert sum(trade.realised_pnl for trade in trades) == book.realised_pnl
+        assert sum(trade.realised_pnl for trade in trades) == pnl.realised_pnl
         transaction.set_rollback(True)
 
 

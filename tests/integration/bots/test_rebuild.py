@@ -1,4 +1,4 @@
-"""Read models are what the events say: emptied and told everything again, they are as before."""
+"""Read models can be rebuilt: emptied and replayed, they have the same rows."""
 
 from decimal import Decimal
 from io import StringIO

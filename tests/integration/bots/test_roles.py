@@ -1,4 +1,4 @@
-"""What the services do to bots, they can do with the database roles that they log in with, and no more."""
+"""The database roles of the services have the privileges that the bots' code needs, and no more."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from django.utils import timezone
 from apps.bots.consumers import READ_MODELS
 from apps.bots.models import Bot, BotStatus
 from apps.bots.selectors.bots import bot_view
-from apps.bots.selectors.receipts import receipt_of
+from apps.bots.selectors.command_receipts import command_receipt_of
 from apps.bots.selectors.timeline import timeline_of_command
 from apps.bots.services.commands import bot_start
 from apps.events.consumers.delivery import deliver
@@ -42,7 +42,7 @@ def test_the_kraken_service_defines_commands_and_follows_bots(world: World, bot:
     now = timezone.now()
     with as_role("kraken_service"):
         command = bot_start(bot_id=bot.id, user_id=bot.user_id, now=now)
-        assert receipt_of(command, now=now).state == "requested"
+        assert command_receipt_of(command, now=now).state == "requested"
         story = Story(bot_id=bot.id, user_id=bot.user_id)
         for envelope in (story.started(), story.traded("buy"), story.account_traded("buy")):
             assert deliver(envelope, group=READ_MODELS)

@@ -1,4 +1,4 @@
-"""What bots do and did, over HTTP."""
+"""Status, trades, timeline and alerts over HTTP."""
 
 from typing import Any
 from uuid import UUID
@@ -132,7 +132,7 @@ class TestStatus:
 
 class TestTimeline:
     def start_and_trade(self, trader: TraderClient, bot: Bot) -> tuple[dict[str, Any], Story]:
-        """A start over HTTP, and what the bot service publishes because of it."""
+        """A start over HTTP, and the events that the bot service publishes for it."""
         receipt = trader.post(f"/api/v1/bot/{bot.id}/start", headers={"X-Request-ID": new_id().hex}).json()
         command_id = UUID(receipt["id"])
         (command,) = stream_list(aggregate_type="bot", aggregate_id=bot.id)

@@ -1,4 +1,4 @@
-"""Every error of every service has one shape, the request's id, and no secret."""
+"""Every error response of every service has the one shape, the request id, and no secret."""
 
 import json
 

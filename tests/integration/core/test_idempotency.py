@@ -1,4 +1,4 @@
-"""The same key and body are done once and answered alike, alone and under concurrency, with and without outside I/O."""
+"""A repeated request is executed once and gets the stored response, also concurrently and around external calls."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -44,7 +44,7 @@ BOTH = pytest.mark.parametrize("address", ["/transactional", "/io"])
 
 
 class Work:
-    """Counts how often it was done; it can be told to wait, to fail, and what was the state of the connection."""
+    """A handler that counts its calls, can block or fail, and records the state of the connection."""
 
     def __init__(self) -> None:
         self.times = 0
@@ -210,7 +210,7 @@ def _age(seconds: float) -> None:
 
 
 def _abandon(work: Work) -> None:
-    """As a process leaves it that dies while it waits for the outside."""
+    """The record of a process that died during an external call."""
     _post("/io")
     IdempotencyRecord.objects.update(status=None, body=None, headers={})
     work.times = 0

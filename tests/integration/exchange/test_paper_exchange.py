@@ -21,7 +21,7 @@ from apps.vault.encryption import Login
 from apps.vault.selectors import credential_open
 from apps.vault.services.connect import credential_connect
 from apps.vault.services.keys import credential_balances
-from apps.vault.services.verify import credential_test
+from apps.vault.services.verify import credential_verify
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("paper_exchange")]
 
@@ -244,7 +244,7 @@ def test_a_paper_account_is_connected_tested_and_opened_by_the_vault() -> None:
     assert "modify-trades" in credential.permissions
     (balance,) = credential_balances(credential_id=credential.id, user_id=user_id, now=timezone.now())
     assert (balance.asset, balance.free) == ("ZUSD", D(10_000))
-    assert credential_test(credential_id=credential.id, user_id=user_id, now=timezone.now()).state == "active"
+    assert credential_verify(credential_id=credential.id, user_id=user_id, now=timezone.now()).state == "active"
     bought = exchange_for(credential_open(credential_id=credential.id, user_id=user_id)).submit(_order())
     assert isinstance(bought, Accepted)
 

@@ -1,4 +1,4 @@
-"""A cache of its own, an exchange in memory, and a trader's client."""
+"""An empty cache, a fake exchange, and a trader's client."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

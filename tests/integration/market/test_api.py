@@ -1,4 +1,4 @@
-"""Market data: cached, with its age on every answer; stale is said, and nothing is invented."""
+"""Market data: cached, with its time in every response, and marked when stale."""
 
 import threading
 import time
@@ -35,7 +35,7 @@ SILENCES = [ExchangeUnavailable("Down."), ExchangeRateLimited("Slow down.", retr
 
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Moves the clock of the requests forward."""
+    """Advances the clock of the requests."""
     real = timezone.now
     ahead = [timedelta()]
     monkeypatch.setattr(timezone, "now", lambda: real() + ahead[0])

@@ -1,4 +1,4 @@
-"""The way to the first bot: in order, resumable, proved, completed once."""
+"""Onboarding: steps in order, repeatable, checked against the event store, completed once."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

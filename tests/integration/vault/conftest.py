@@ -1,4 +1,4 @@
-"""A user, a client of theirs, and an exchange in memory in place of every real one."""
+"""A user, an API client, and a fake exchange."""
 
 from uuid import UUID, uuid4
 

@@ -1,4 +1,4 @@
-"""Connecting a key: tested first, refused where it is dangerous, stored sealed, announced with the row."""
+"""Connect: a key is verified first, refused if dangerous, stored encrypted, and published in the same transaction."""
 
 import json
 from datetime import UTC, datetime
@@ -38,7 +38,7 @@ def _published() -> list[tuple[str, dict[str, Any]]]:
 
 @pytest.fixture
 def paper_accounts(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Accounts that were opened on the paper exchange."""
+    """The accounts opened on the paper exchange."""
     opened: list[dict[str, Any]] = []
 
     def open_account(**wanted: Any) -> PaperAccount:
@@ -59,15 +59,15 @@ def test_a_live_key_is_connected_with_its_passport(client: APIClient, fake: Fake
     response = client.post(CONNECT, body, format="json")
 
     assert response.status_code == 201
-    passport = response.json()
-    assert response["Location"] == f"/api/v1/kraken/keys/{passport['id']}"
-    assert passport["key_hint"] == body["api_key"][-4:]
-    assert (passport["mode"], passport["state"], passport["label"]) == ("live", "active", "Main")
-    assert passport["permissions"] == sorted(ALL_PERMISSIONS)
-    assert passport["ip_allowlist"] == ["10.0.0.1"]
-    assert passport["expires_at"] == "2027-01-01T00:00:00Z"
-    assert passport["warnings"] == []
-    opened = credential_open(credential_id=UUID(passport["id"]), user_id=user_id)
+    key_info = response.json()
+    assert response["Location"] == f"/api/v1/kraken/keys/{key_info['id']}"
+    assert key_info["key_hint"] == body["api_key"][-4:]
+    assert (key_info["mode"], key_info["state"], key_info["label"]) == ("live", "active", "Main")
+    assert key_info["permissions"] == sorted(ALL_PERMISSIONS)
+    assert key_info["ip_allowlist"] == ["10.0.0.1"]
+    assert key_info["expires_at"] == "2027-01-01T00:00:00Z"
+    assert key_info["warnings"] == []
+    opened = credential_open(credential_id=UUID(key_info["id"]), user_id=user_id)
     assert (opened.api_key, opened.api_secret, opened.mode) == (body["api_key"], API_SECRET, "live")
 
 

@@ -1,4 +1,4 @@
-"""Connected keys: seen by their owner alone, renamed, tested, rotated, disconnected."""
+"""Connected keys: visible to their owner only, renamed, verified, rotated, disconnected."""
 
 import json
 import threading

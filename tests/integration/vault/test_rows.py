@@ -1,4 +1,4 @@
-"""What the database and the cipher promise of a stored key, whoever writes or reads."""
+"""Guarantees of database and cipher for a stored key."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

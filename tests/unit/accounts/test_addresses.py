@@ -1,4 +1,4 @@
-"""E-mail addresses have one form."""
+"""E-mail addresses have one normal form."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A user service that could not do its work does not start: one sentence, before anything is up."""
+"""A misconfigured user service refuses to start, with one sentence."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def _pem(key: Any) -> tuple[SecretStr, SecretStr]:
 
 @pytest.fixture
 def given(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Makes the environment of the user service what the test says, on top of one that works."""
+    """Overrides variables of a working environment of the user service."""
     private, public = _pem(ec.generate_private_key(ec.SECP256R1()))
     good = {"jwt_private_key": private, "jwt_public_key": public, "mfa_key": SecretStr("x"), "smtp_url": None}
 

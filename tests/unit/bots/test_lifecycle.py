@@ -1,10 +1,10 @@
-"""The state that is shown and decided by: the last report, and the command under way."""
+"""The state of a bot, from its last report and its pending command."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from apps.bots.lifecycle import Asked, state_of
+from apps.bots.lifecycle import PendingCommand, state_of
 from apps.bots.models import BotState, CommandKind
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -21,8 +21,8 @@ def state(
     expires_at: datetime = LATER,
     finished_at: datetime | None = None,
 ) -> BotState:
-    asked = Asked(kind, expires_at, execution, finished_at) if kind else None
-    return state_of(reported=reported, since=since, asked=asked, now=NOW)
+    pending = PendingCommand(kind, expires_at, execution, finished_at) if kind else None
+    return state_of(reported=reported, since=since, pending=pending, now=NOW)
 
 
 @pytest.mark.parametrize("reported", [BotState.STOPPED, BotState.RUNNING, BotState.PAUSED, BotState.ERROR])

@@ -1,4 +1,4 @@
-"""Numbers that make no sense are refused on the command line, before anything is done."""
+"""Numeric options out of range are refused before the command runs."""
 
 from argparse import ArgumentTypeError
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Candles for strategies: closed ones alone, as many as asked for."""
+"""Candles for strategies: closed candles only, up to the limit."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal

@@ -7,7 +7,7 @@ from rest_framework.response import Response
 
 from apps.accounts.api import serializers, throttles
 from apps.accounts.api.views.base import OpenView, session_of, tokens_response
-from apps.accounts.client_info import client_of
+from apps.accounts.client_info import client_info_of
 from apps.accounts.models import UserSession
 from apps.accounts.services.login import user_log_in
 from apps.accounts.services.passwords import password_forgot, password_reset
@@ -53,7 +53,7 @@ class UserLogInView(OpenView):
         401 `invalid_credentials`, or `otp_required` where the account has two-factor log-in on. After five failures the
         account is locked for 15 minutes (429 `too_many_attempts`), whatever the password.
         """
-        pair = user_log_in(**self.body, client=client_of(request._request), now=timezone.now())
+        pair = user_log_in(**self.body, client=client_info_of(request._request), now=timezone.now())
         return tokens_response(serializers.TokenPairSerializer(pair).data)
 
 
@@ -73,7 +73,7 @@ class TokenRefreshView(OpenView):
         """
         arrived_at = timezone.now()
         token = self.body["refresh"]
-        pair = session_refresh(token=token, client=client_of(request._request), now=arrived_at)
+        pair = session_refresh(token=token, client=client_info_of(request._request), now=arrived_at)
         return tokens_response(serializers.TokenPairSerializer(pair).data)
 
 

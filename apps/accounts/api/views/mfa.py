@@ -6,7 +6,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.accounts.api import serializers
-from apps.accounts.api.throttles import PasswordGuard
+from apps.accounts.api.throttles import PasswordAttemptThrottle
 from apps.accounts.api.views.base import AccountView, tokens_response
 from apps.accounts.services.mfa import mfa_confirm, mfa_disable, mfa_set_up
 from apps.core.api.idempotency import IdempotentMutations
@@ -17,7 +17,7 @@ from apps.core.principal import principal_of
 
 @extend_schema(tags=["Two-factor log-in"])
 class MfaSetUpView(AccountView):
-    throttle_classes = (PasswordGuard,)
+    throttle_classes = (PasswordAttemptThrottle,)
 
     @operation(
         body=serializers.MfaSetupSerializer,
@@ -31,7 +31,7 @@ class MfaSetUpView(AccountView):
 
 @extend_schema(tags=["Two-factor log-in"])
 class MfaConfirmView(AccountView):
-    throttle_classes = (PasswordGuard,)
+    throttle_classes = (PasswordAttemptThrottle,)
 
     @operation(
         body=serializers.MfaConfirmSerializer,
@@ -45,7 +45,7 @@ class MfaConfirmView(AccountView):
 
 @extend_schema(tags=["Two-factor log-in"])
 class MfaDisableView(IdempotentMutations, AccountView):
-    throttle_classes = (PasswordGuard,)
+    throttle_classes = (PasswordAttemptThrottle,)
 
     @operation(
         body=serializers.MfaDisableSerializer,

@@ -12,7 +12,7 @@ from apps.accounts import selectors
 from apps.accounts.api import serializers
 from apps.accounts.api.pagination import ActivityPagination
 from apps.accounts.api.permissions import IsUserStaff
-from apps.accounts.api.throttles import PasswordGuard
+from apps.accounts.api.throttles import PasswordAttemptThrottle
 from apps.accounts.api.views.base import AccountView
 from apps.accounts.services.passwords import password_change
 from apps.accounts.services.profile import profile_update
@@ -44,7 +44,7 @@ class UserMeView(IdempotentMutations, AccountView):
 
 @extend_schema(tags=["Account"])
 class PasswordChangeView(IdempotentMutations, AccountView):
-    throttle_classes = (PasswordGuard,)
+    throttle_classes = (PasswordAttemptThrottle,)
 
     @operation(
         body=serializers.PasswordChangeSerializer,

@@ -1,4 +1,4 @@
-"""Opens an account for staff, or gives an existing account a role. Harmless to run twice."""
+"""Creates a staff account, or gives an existing account a role. Idempotent."""
 
 import getpass
 import os

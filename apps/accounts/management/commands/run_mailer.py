@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
@@ -14,6 +15,8 @@ from apps.accounts.services.mail import mail_send_due
 from apps.events.process.heartbeats import beat, forget_silent, retire
 from apps.events.process.progress import Progress, ProgressWatch
 from apps.events.process.worker_command import Worker, WorkerCommand
+
+log = structlog.get_logger(__name__)
 
 NAME = "mailer"
 IDLE_SECONDS = 1.0
@@ -46,9 +49,8 @@ class Command(WorkerCommand):
     def _run_housekeeping(self) -> None:
         now = timezone.now()
         removed = accounts_purge(now=now) | {"process_heartbeat": forget_silent(now=now)}
-        text = ", ".join(f"{table} {count}" for table, count in removed.items() if count)
-        if text:
-            self.stdout.write(f"Removed old rows: {text}.")
+        if counts := {table: count for table, count in removed.items() if count}:
+            log.info("old_rows_removed", **counts)
 
 
 class Mailer:

@@ -3,7 +3,7 @@ from typing import Any
 from rest_framework import serializers
 
 from apps.bots.models import CommandKind
-from apps.bots.selectors.receipts import Receipt, ReceiptState
+from apps.bots.selectors.command_receipts import CommandReceipt, CommandReceiptState
 from apps.core.api.fields import OBJECT, AmountField
 from apps.core.api.requests import RequestSerializer
 from apps.core.terms import Side
@@ -40,7 +40,7 @@ class ReceiptSerializer(serializers.Serializer[Any]):
     bot_id = serializers.UUIDField(source="command.bot_id")
     kind = serializers.ChoiceField(source="command.kind", choices=CommandKind.choices)
     arguments = serializers.SerializerMethodField()
-    state = serializers.ChoiceField(choices=ReceiptState.choices)
+    state = serializers.ChoiceField(choices=CommandReceiptState.choices)
     reason = serializers.CharField(help_text="Why it failed or was dropped, or what the last attempt ran into.")
     attempts = serializers.IntegerField()
     requested_at = serializers.DateTimeField(source="command.requested_at")
@@ -52,7 +52,7 @@ class ReceiptSerializer(serializers.Serializer[Any]):
     )
 
     @OBJECT
-    def get_arguments(self, receipt: Receipt) -> Any:
+    def get_arguments(self, receipt: CommandReceipt) -> Any:
         return receipt.command.arguments
 
 

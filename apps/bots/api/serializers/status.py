@@ -57,7 +57,7 @@ class StatusSerializer(serializers.Serializer[Any]):
 
     @extend_schema_field(UnderWaySerializer(allow_null=True))
     def get_command(self, view: BotView) -> Any:
-        return UnderWaySerializer(view.latest).data if view.latest and view.is_under_way else None
+        return UnderWaySerializer(view.latest).data if view.latest and view.is_in_progress else None
 
     @extend_schema_field(NoticeSerializer(allow_null=True))
     def get_last_error(self, view: BotView) -> Any:

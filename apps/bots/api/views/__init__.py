@@ -1,1 +1,1 @@
-"""The doors of bots: each translates in, makes one call, and translates out."""
+"""Views of bots: each validates the request, calls one service or selector, and serializes the response."""

@@ -6,16 +6,16 @@ from rest_framework.response import Response
 
 from apps.bots.api.serializers.commands import ReceiptListSerializer, ReceiptSerializer
 from apps.bots.models import BotCommand
-from apps.bots.selectors.receipts import receipt_of, receipts_of
+from apps.bots.selectors.command_receipts import command_receipt_of, command_receipts_of
 
 
 def accepted(command: BotCommand) -> Response:
     """202 with the receipt, and its address."""
     location = reverse("bot-command", args=[command.bot_id, command.id])
-    receipt = receipt_of(command, now=timezone.now())
+    receipt = command_receipt_of(command, now=timezone.now())
     return Response(ReceiptSerializer(receipt).data, status=202, headers={"Location": location})
 
 
 def accepted_all(commands: list[BotCommand]) -> Response:
-    receipts = receipts_of(commands, now=timezone.now())
+    receipts = command_receipts_of(commands, now=timezone.now())
     return Response(ReceiptListSerializer({"results": receipts}).data, status=202)

@@ -20,7 +20,7 @@ from apps.bots.api.serializers.commands import (
 )
 from apps.bots.api.views.base import accepted, accepted_all
 from apps.bots.models import BotCommand
-from apps.bots.selectors.receipts import receipt_get, receipt_list, receipts_of
+from apps.bots.selectors.command_receipts import command_receipt_get, command_receipt_list, command_receipts_of
 from apps.bots.services.commands import bot_flatten, bot_pause, bot_start, bot_stop, bot_stop_all, bot_trigger_trade
 from apps.core.api.requests import operation
 from apps.core.api.schema import error_responses
@@ -140,11 +140,11 @@ class BotCommandListView(PagedTraderView):
     def get(self, request: Request, bot_id: UUID) -> Response:
         """What was asked of the bot, newest first."""
         now = timezone.now()
-        commands = receipt_list(bot_id=bot_id, user_id=principal_of(request).user_id)
+        commands = command_receipt_list(bot_id=bot_id, user_id=principal_of(request).user_id)
         return self.page_of(
             commands,
             ReceiptSerializer,
-            prepare=lambda rows: receipts_of(rows, now=now),
+            prepare=lambda rows: command_receipts_of(rows, now=now),
         )
 
 
@@ -153,7 +153,7 @@ class BotCommandView(TraderView):
     @operation(responses={200: ReceiptSerializer, **error_responses(401, 403, 404)})
     def get(self, request: Request, bot_id: UUID, command_id: UUID) -> Response:
         """How far a command got."""
-        receipt = receipt_get(
+        receipt = command_receipt_get(
             bot_id=bot_id, command_id=command_id, user_id=principal_of(request).user_id, now=timezone.now()
         )
         return Response(ReceiptSerializer(receipt).data)

@@ -1,4 +1,4 @@
-"""How far a command got."""
+"""Command receipts: the progress of a command."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from apps.events.commands.executions import State
 from apps.events.store.selectors import command_executions_by_id, undispatched_ids
 
 
-class ReceiptState(TextChoices):
-    """`requested`: recorded; `delivered`: the broker has it; the last three are final."""
+class CommandReceiptState(TextChoices):
+    """`requested`: recorded; `delivered`: accepted by the broker. The last three are final."""
 
     REQUESTED = "requested"
     DELIVERED = "delivered"
@@ -26,45 +26,45 @@ class ReceiptState(TextChoices):
 
 
 _OF_EXECUTION = {
-    State.RUNNING: ReceiptState.RUNNING,
-    State.RETRYING: ReceiptState.RUNNING,
-    State.DONE: ReceiptState.DONE,
-    State.FAILED: ReceiptState.FAILED,
-    State.DROPPED: ReceiptState.DROPPED,
+    State.RUNNING: CommandReceiptState.RUNNING,
+    State.RETRYING: CommandReceiptState.RUNNING,
+    State.DONE: CommandReceiptState.DONE,
+    State.FAILED: CommandReceiptState.FAILED,
+    State.DROPPED: CommandReceiptState.DROPPED,
 }
 
 
 @dataclass(frozen=True)
-class Receipt:
-    """`reason`: why it failed or was dropped, or what the last attempt ran into. `begun_at`: the first attempt."""
+class CommandReceipt:
+    """`reason`: why the command failed or was dropped, or the last attempt's error. `begun_at`: the first attempt."""
 
     command: BotCommand
-    state: ReceiptState
+    state: CommandReceiptState
     reason: str
     attempts: int
     begun_at: datetime | None
     finished_at: datetime | None
 
 
-def receipt_list(*, bot_id: UUID, user_id: UUID) -> QuerySet[BotCommand]:
-    """The commands of a bot, to be paged. Raises BotNotFound."""
+def command_receipt_list(*, bot_id: UUID, user_id: UUID) -> QuerySet[BotCommand]:
+    """The commands of a bot, for pagination. Raises BotNotFound."""
     return BotCommand.objects.filter(bot=bot_get(bot_id=bot_id, user_id=user_id))
 
 
-def receipt_get(*, bot_id: UUID, command_id: UUID, user_id: UUID, now: datetime) -> Receipt:
-    """Raises CommandNotFound. Commands of deleted bots can still be asked for."""
+def command_receipt_get(*, bot_id: UUID, command_id: UUID, user_id: UUID, now: datetime) -> CommandReceipt:
+    """Raises CommandNotFound. Includes commands of deleted bots."""
     command = BotCommand.objects.filter(id=command_id, bot_id=bot_id, bot__user_id=user_id).first()
     if command is None:
         raise CommandNotFound("There is no such command.")
-    return receipt_of(command, now=now)
+    return command_receipt_of(command, now=now)
 
 
-def receipt_of(command: BotCommand, *, now: datetime) -> Receipt:
-    return receipts_of([command], now=now)[0]
+def command_receipt_of(command: BotCommand, *, now: datetime) -> CommandReceipt:
+    return command_receipts_of([command], now=now)[0]
 
 
-def receipts_of(commands: Sequence[BotCommand], *, now: datetime) -> list[Receipt]:
-    """The receipts, in the given order; two queries however many they are."""
+def command_receipts_of(commands: Sequence[BotCommand], *, now: datetime) -> list[CommandReceipt]:
+    """The receipts, in the given order. Two queries for any number of commands."""
     ids = [command.id for command in commands]
     waiting = undispatched_ids(command_ids=ids)
     executions = command_executions_by_id(command_ids=ids)
@@ -73,7 +73,7 @@ def receipts_of(commands: Sequence[BotCommand], *, now: datetime) -> list[Receip
         execution = executions.get(command.id)
         if execution is not None:
             receipts.append(
-                Receipt(
+                CommandReceipt(
                     command=command,
                     state=_OF_EXECUTION[State(execution.state)],
                     reason=execution.reason if execution.state != State.DONE else "",
@@ -83,10 +83,10 @@ def receipts_of(commands: Sequence[BotCommand], *, now: datetime) -> list[Receip
                 )
             )
             continue
-        state, reason, finished_at = ReceiptState.DELIVERED, "", None
+        state, reason, finished_at = CommandReceiptState.DELIVERED, "", None
         if command.expires_at <= now:
-            state, reason, finished_at = ReceiptState.DROPPED, "It ran out of time.", command.expires_at
+            state, reason, finished_at = CommandReceiptState.DROPPED, "It ran out of time.", command.expires_at
         elif command.id in waiting:
-            state = ReceiptState.REQUESTED
-        receipts.append(Receipt(command, state, reason, attempts=0, begun_at=None, finished_at=finished_at))
+            state = CommandReceiptState.REQUESTED
+        receipts.append(CommandReceipt(command, state, reason, attempts=0, begun_at=None, finished_at=finished_at))
     return receipts

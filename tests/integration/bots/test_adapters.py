@@ -1,4 +1,4 @@
-"""What bots learn of keys and markets, from the apps that own them and an exchange that is told what to say."""
+"""The adapters of bots to vault and market data, with a fake exchange."""
 
 from decimal import Decimal
 from typing import Any

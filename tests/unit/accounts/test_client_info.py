@@ -1,9 +1,9 @@
-"""Whose word counts for a caller's network address."""
+"""Client info: which header a caller's network address is taken from."""
 
 import pytest
 from django.test import RequestFactory
 
-from apps.accounts.client_info import address_of, client_of
+from apps.accounts.client_info import address_of, client_info_of
 
 
 @pytest.mark.parametrize(
@@ -32,4 +32,4 @@ def test_the_gateways_entry_counts_and_only_from_a_private_network(
 def test_a_long_user_agent_is_cut() -> None:
     request = RequestFactory().get("/", HTTP_USER_AGENT="x" * 500)
 
-    assert client_of(request).user_agent == "x" * 200
+    assert client_info_of(request).user_agent == "x" * 200

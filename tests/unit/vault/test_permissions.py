@@ -1,29 +1,29 @@
-"""What a key must not be able to do, and what its owner is told."""
+"""Permissions of keys: dangerous ones are refused, and the owner gets warnings."""
 
 import pytest
 
 from apps.exchange.types import KeyInfo
-from apps.vault.errors import KeyMayWithdraw, KeyRightsUnknown
-from apps.vault.permissions import NEEDED, refuse_dangerous_rights, warnings_of
+from apps.vault.errors import KeyMayWithdraw, KeyPermissionsUnknown
+from apps.vault.permissions import NEEDED, refuse_dangerous_permissions, warnings_of
 from tests.factories.fake_account import ALL_PERMISSIONS
 
 
 def test_a_key_for_trading_alone_is_taken() -> None:
-    refuse_dangerous_rights(KeyInfo(permissions=ALL_PERMISSIONS))
-    refuse_dangerous_rights(KeyInfo(permissions=frozenset()))
+    refuse_dangerous_permissions(KeyInfo(permissions=ALL_PERMISSIONS))
+    refuse_dangerous_permissions(KeyInfo(permissions=frozenset()))
 
 
 def test_every_right_to_withdraw_is_named() -> None:
     with pytest.raises(KeyMayWithdraw) as caught:
-        refuse_dangerous_rights(
+        refuse_dangerous_permissions(
             KeyInfo(permissions=frozenset({"query-funds", "withdraw-funds", "Add-Withdraw-Address"}))
         )
     assert caught.value.details == {"rights": ["Add-Withdraw-Address", "withdraw-funds"]}
 
 
 def test_rights_that_are_not_told_prove_nothing() -> None:
-    with pytest.raises(KeyRightsUnknown):
-        refuse_dangerous_rights(KeyInfo(permissions=None))
+    with pytest.raises(KeyPermissionsUnknown):
+        refuse_dangerous_permissions(KeyInfo(permissions=None))
 
 
 @pytest.mark.parametrize("missing", NEEDED)

@@ -1,4 +1,4 @@
-"""How far a command got, as its owner sees it."""
+"""Command receipts: the progress of a command."""
 
 from datetime import timedelta
 from uuid import uuid4
@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from apps.bots.errors import CommandNotFound
 from apps.bots.models import Bot, BotCommand
-from apps.bots.selectors.receipts import Receipt, receipt_get, receipt_of
+from apps.bots.selectors.command_receipts import CommandReceipt, command_receipt_get, command_receipt_of
 from apps.bots.services.commands import bot_start, bot_stop
 from apps.bots.services.definitions import bot_delete
 from tests.integration.bots.executions import deliver, execution
@@ -21,8 +21,10 @@ def command(bot: Bot) -> BotCommand:
     return bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
 
 
-def receipt(command: BotCommand) -> Receipt:
-    return receipt_get(bot_id=command.bot_id, command_id=command.id, user_id=command.user_id, now=timezone.now())
+def receipt(command: BotCommand) -> CommandReceipt:
+    return command_receipt_get(
+        bot_id=command.bot_id, command_id=command.id, user_id=command.user_id, now=timezone.now()
+    )
 
 
 def test_in_the_outbox_it_is_requested(command: BotCommand) -> None:
@@ -65,7 +67,7 @@ def test_come_to_nothing_it_says_why(command: BotCommand, state: str) -> None:
 
 def test_out_of_time_before_any_worker_had_it_it_is_dropped(command: BotCommand) -> None:
     later = command.expires_at + timedelta(seconds=1)
-    found = receipt_of(command, now=later)
+    found = command_receipt_of(command, now=later)
 
     assert (found.state, found.finished_at) == ("dropped", command.expires_at)
     assert found.reason == "It ran out of time."
@@ -87,6 +89,6 @@ def test_of_a_deleted_bot_it_is_still_there(bot: Bot, command: BotCommand) -> No
 def test_of_another_user_or_of_another_bot_it_is_not_found(command: BotCommand) -> None:
     now = timezone.now()
     with pytest.raises(CommandNotFound):
-        receipt_get(bot_id=command.bot_id, command_id=command.id, user_id=uuid4(), now=now)
+        command_receipt_get(bot_id=command.bot_id, command_id=command.id, user_id=uuid4(), now=now)
     with pytest.raises(CommandNotFound):
-        receipt_get(bot_id=uuid4(), command_id=command.id, user_id=command.user_id, now=now)
+        command_receipt_get(bot_id=uuid4(), command_id=command.id, user_id=command.user_id, now=now)
