@@ -40,7 +40,7 @@ def _order(**fields: object) -> OrderRequest:
         "side": Side.BUY,
         "order_type": OrderType.MARKET,
         "volume": D("0.01"),
-        "cl_ord_id": f"mk{uuid4().hex[:12]}",
+        "client_order_id": f"mk{uuid4().hex[:12]}",
         "deadline": timezone.now() + timedelta(seconds=5),
     }
     return OrderRequest(**{**facts, **fields})  # type: ignore[arg-type]

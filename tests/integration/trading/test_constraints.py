@@ -50,7 +50,7 @@ class TestIntents:
 
     def test_a_client_id_is_used_once(self, intent: OrderIntent) -> None:
         self.refuses(
-            another(intent, decision_id="x" * 32, side="sell", client_order_id=intent.cl_ord_id),
+            another(intent, decision_id="x" * 32, side="sell", cl_ord_id=intent.cl_ord_id),
             "trading_order_intent_cl_ord_id_key",
         )
 
