@@ -4,15 +4,21 @@ other side of the wire."""
 from typing import Any
 
 from django.db import models
+from pydantic_core import core_schema
 
 
 class Term(models.TextChoices):
     """A closed set of words: choices of a database field, values of a message field, strings in JSON."""
 
     @classmethod
-    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> dict[str, Any]:
-        """The words in place, without a reference: the shape of published messages has no definitions of its own."""
-        return {"enum": cls.values, "type": "string"}
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> core_schema.CoreSchema:
+        """Validated and described like a Literal of the words: a published shape names no definition of its own."""
+        words = core_schema.literal_schema(list(cls.values))
+        return core_schema.no_info_after_validator_function(
+            cls,
+            words,
+            serialization=core_schema.plain_serializer_function_ser_schema(str, return_schema=words, when_used="json"),
+        )
 
 
 class Mode(Term):

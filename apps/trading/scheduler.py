@@ -7,7 +7,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from apps.events.brokers.rabbitmq.connection import BrokerUnavailable
-from apps.events.brokers.rabbitmq.wake_ups import SignalSender
+from apps.events.brokers.rabbitmq.wake_ups import WakeUpSender
 from apps.events.process.heartbeats import beat
 from apps.events.process.progress import Progress, ProgressWatch
 from apps.messages.base import WakeUp
@@ -28,8 +28,8 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 5.0
 class Scheduler:
     """One step after another, in one thread. Several may run beside each other: each run is taken by one of them."""
 
-    def __init__(self, sender: SignalSender | None = None) -> None:
-        self._sender = sender or SignalSender(NAME)
+    def __init__(self, sender: WakeUpSender | None = None) -> None:
+        self._sender = sender or WakeUpSender(NAME)
         self._failures = 0
         self._heard_at = 0.0
         progress = Progress(NAME, what="tick", done="scheduled")

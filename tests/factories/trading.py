@@ -12,7 +12,7 @@ from django.db import connection
 from apps.core.context import message_context
 from apps.core.ids import new_id
 from apps.events.commands import executions
-from apps.events.commands.runner import Delivery
+from apps.events.commands.delivery import Delivery
 from apps.exchange.fake import FakeExchange
 from apps.exchange.types import Candle, OrderRequest, Submission
 from apps.messages.base import Command

@@ -13,7 +13,7 @@ from kombu import Connection
 from apps.core.context import message_context
 from apps.events.brokers.rabbitmq.connection import TopologyMissing
 from apps.events.brokers.rabbitmq.headers import envelope_from
-from apps.events.brokers.rabbitmq.wake_ups import SignalSender
+from apps.events.brokers.rabbitmq.wake_ups import WakeUpSender
 from apps.events.brokers.topology import rabbitmq as topology
 from apps.events.models import OutboxRow, ProcessHeartbeat, StoredEvent
 from apps.events.outbox.dispatcher import dispatcher
@@ -214,7 +214,7 @@ def test_a_second_dispatcher_stands_by_and_takes_over_when_the_first_ends(rabbit
 
 
 def test_a_signal_arrives_as_a_task_that_is_soon_worthless(rabbitmq: RabbitMQ) -> None:
-    sender = SignalSender()
+    sender = WakeUpSender()
     signal = TickBot(bot_id=uuid4(), run_id=uuid4(), due_at=NOW)
 
     sender.send(signal, expires_seconds=0.5)
@@ -231,7 +231,7 @@ def test_a_signal_arrives_as_a_task_that_is_soon_worthless(rabbitmq: RabbitMQ) -
 def test_a_signal_without_a_queue_is_an_error_that_says_what_to_do(rabbitmq: RabbitMQ) -> None:
     with rabbitmq.channel() as channel:
         channel.queue_unbind("bot.tick", topology.COMMANDS, "bot.tick")
-    sender = SignalSender()
+    sender = WakeUpSender()
     try:
         with pytest.raises(TopologyMissing, match="declare_topology"):
             sender.send(TickBot(bot_id=uuid4(), run_id=uuid4(), due_at=NOW), expires_seconds=5)

@@ -50,7 +50,7 @@ def test_the_next_batch_is_sent_while_the_last_one_is_under_way(
     small_batches: Dispatcher, rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publisher = small_batches._publisher
-    publisher._window = 8
+    publisher._window.size = 8
     ordered = [order(uuid4()) for _ in range(4)]
     answers: list[Any] = []
     with monkeypatch.context() as slow:

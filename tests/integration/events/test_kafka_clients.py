@@ -107,7 +107,7 @@ def test_ending_a_producer_with_records_under_way_is_quick_and_fails_their_futur
     producer = EventProducer("test")
     assert producer.knows(topic, seconds=10)
     # What lies in the accumulator of a partition whose broker does not answer.
-    producer._kafka._accumulator.muted.update(set(producer._kafka._metadata.partitions_for_broker(1)))
+    producer._client._kafka._accumulator.muted.update(set(producer._client._kafka._metadata.partitions_for_broker(1)))
     future = _send(producer, topic)
 
     began = time.monotonic()
@@ -116,7 +116,7 @@ def test_ending_a_producer_with_records_under_way_is_quick_and_fails_their_futur
     assert time.monotonic() - began < 3.5
     assert isinstance(future.exception, IllegalStateError)
     assert producer.failure is None  # nobody refused anything
-    assert not producer._kafka._sender.is_alive()
+    assert not producer._client._kafka._sender.is_alive()
 
 
 def test_after_a_failure_nothing_more_is_sent(topic: str) -> None:
@@ -139,7 +139,7 @@ def test_a_topic_that_does_not_exist_is_known_as_such_and_is_not_made(topic: str
         assert producer.knows(topic, seconds=10) is True
         assert producer.knows("test.typo", seconds=10) is False
         # Asked for once, and not for ever after.
-        assert "test.typo" not in producer._kafka._metadata._topics
+        assert "test.typo" not in producer._client._kafka._metadata._topics
     finally:
         producer.end()
     with admin_client() as admin:

@@ -16,7 +16,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.events.brokers.rabbitmq.connection import BrokerUnavailable
-from apps.events.brokers.rabbitmq.wake_ups import SignalSender
+from apps.events.brokers.rabbitmq.wake_ups import WakeUpSender
 from apps.events.commands.retry_router.router import RetryRouter
 from apps.events.consumers import registry
 from apps.events.consumers.rabbitmq import StatusConsumer
@@ -212,7 +212,7 @@ def test_a_slow_network_delays_and_repeats_little(dispatcher: Dispatcher, link: 
 
 
 def test_the_scheduler_never_waits_long_for_a_silent_broker(link: Link, rabbitmq: RabbitMQ) -> None:
-    sender = SignalSender()
+    sender = WakeUpSender()
     signal = TickBot(bot_id=uuid4(), run_id=uuid4(), due_at=NOW)
     sender.send(signal, expires_seconds=30)
     link.silence()

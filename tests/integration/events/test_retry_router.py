@@ -195,7 +195,7 @@ def test_nothing_is_decided_while_postgresql_is_away(
 def test_a_full_rung_holds_failures_back_and_loses_none(
     router: RetryRouter, rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("apps.events.commands.retry_router.router.LONGEST_PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr("apps.events.commands.retry_router.router.MAX_BACKOFF_SECONDS", 0.1)
     refused = [Verdict.REFUSED]
 
     def publish(self: ConfirmedPublisher, messages: Any, **more: Any) -> Any:

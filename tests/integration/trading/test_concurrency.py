@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from django.db import connection
 
-from apps.events.commands.runner import CommandDropped
+from apps.events.commands.delivery import CommandDropped
 from apps.exchange.types import OrderRequest, Submission
 from apps.trading.errors import TradeRefused
 from apps.trading.models import BotRun, Fill, IntentState, LedgerAccount, LedgerEntry, OrderIntent, Position, RunState

@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from apps.events.brokers.rabbitmq.connection import BrokerUnavailable
-from apps.events.brokers.rabbitmq.wake_ups import SignalSender
+from apps.events.brokers.rabbitmq.wake_ups import WakeUpSender
 from apps.events.models import ProcessHeartbeat
 from apps.messages.base import WakeUp
 from apps.messages.bots import TickBot
@@ -21,7 +21,7 @@ from tests.factories.trading import NOW, fake_exchange, outside_of, running_bot
 pytestmark = pytest.mark.django_db
 
 
-class Recorder(SignalSender):
+class Recorder(WakeUpSender):
     """Stands where RabbitMQ would: the promise of the broker itself is tested with the broker."""
 
     def __init__(self) -> None:
