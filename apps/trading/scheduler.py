@@ -1,4 +1,4 @@
-"""Nudges the workers about runs that are due. It decides nothing: a nudge that is lost is replaced by the next."""
+"""Wakes the workers for runs that are due. It decides nothing: a lost wake-up message is replaced by the next one."""
 
 import time
 
@@ -56,12 +56,12 @@ class Scheduler:
         if not history_is_reconciled(now=now):
             return 0
         seconds = settings.ENVIRONMENT.bot_tick_seconds
-        signals: list[WakeUp] = [run.signal(now=now) for run in runs_take_due(now=now, tick_seconds=seconds)]
-        if signals:
+        wake_ups: list[WakeUp] = [run.wake_up(now=now) for run in runs_take_due(now=now, tick_seconds=seconds)]
+        if wake_ups:
             # The claim has committed: where sending fails, the runs are due again after `seconds`.
-            self._sender.send_all(signals, expires_seconds=max(2 * seconds, 2.0))
+            self._sender.send_all(wake_ups, expires_seconds=max(2 * seconds, 2.0))
             self._heard_at = time.monotonic()
-        return len(signals)
+        return len(wake_ups)
 
     def _keep_alive(self) -> None:
         """Before runs are taken: while the broker is known to be away, they stay due."""
@@ -72,6 +72,6 @@ class Scheduler:
     def _pause(self, error: BrokerUnavailable) -> float:
         seconds: float = min(FIRST_PAUSE_SECONDS * 2.0**self._failures, LONGEST_PAUSE_SECONDS)
         self._failures = min(self._failures + 1, 10)
-        log.warning("RabbitMQ takes no signals; runs stay due.", reason=error.message, next_try_in_seconds=seconds)
+        log.warning("wake_ups_not_sent", reason=error.message, next_try_in_seconds=seconds)
         beat(NAME, "down", error.message)
         return seconds

@@ -1,4 +1,4 @@
-"""The commands and signals that the bot service's workers run."""
+"""Celery tasks of the bot service: handlers of commands and wake-up messages."""
 
 from datetime import datetime
 
@@ -42,8 +42,8 @@ def trigger_trade(command: TriggerTrade, delivery: Delivery) -> None:
 
 
 @on_wake_up(TickBot)
-def tick(signal: TickBot) -> None:
-    tick_run(run_id=signal.run_id)
+def tick(wake_up: TickBot) -> None:
+    tick_run(run_id=wake_up.run_id)
 
 
 def _announce(

@@ -213,22 +213,22 @@ def test_a_second_dispatcher_stands_by_and_takes_over_when_the_first_ends(rabbit
     assert rabbitmq.count("bot.stop") == 1
 
 
-def test_a_signal_arrives_as_a_task_that_is_soon_worthless(rabbitmq: RabbitMQ) -> None:
+def test_a_wake_up_arrives_as_a_task_that_is_soon_worthless(rabbitmq: RabbitMQ) -> None:
     sender = WakeUpSender()
-    signal = TickBot(bot_id=uuid4(), run_id=uuid4(), due_at=NOW)
+    wake_up = TickBot(bot_id=uuid4(), run_id=uuid4(), due_at=NOW)
 
-    sender.send(signal, expires_seconds=0.5)
+    sender.send(wake_up, expires_seconds=0.5)
     [message] = rabbitmq.take("bot.tick")
     assert message.properties["application_headers"]["task"] == "bot.tick"
     assert message.properties["application_headers"]["expires"] is not None
-    assert json.loads(message.body)[1] == json.loads(signal.canonical_bytes())
+    assert json.loads(message.body)[1] == json.loads(wake_up.canonical_bytes())
 
-    sender.send(signal, expires_seconds=0.1)
-    eventually(lambda: rabbitmq.count("bot.tick") == 0, what="the signal's end")
+    sender.send(wake_up, expires_seconds=0.1)
+    eventually(lambda: rabbitmq.count("bot.tick") == 0, what="the wake-up message's end")
     sender.close()
 
 
-def test_a_signal_without_a_queue_is_an_error_that_says_what_to_do(rabbitmq: RabbitMQ) -> None:
+def test_a_wake_up_without_a_queue_is_an_error_that_says_what_to_do(rabbitmq: RabbitMQ) -> None:
     with rabbitmq.channel() as channel:
         channel.queue_unbind("bot.tick", topology.COMMANDS, "bot.tick")
     sender = WakeUpSender()

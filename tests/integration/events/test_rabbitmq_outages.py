@@ -213,18 +213,18 @@ def test_a_slow_network_delays_and_repeats_little(dispatcher: Dispatcher, link: 
 
 def test_the_scheduler_never_waits_long_for_a_silent_broker(link: Link, rabbitmq: RabbitMQ) -> None:
     sender = WakeUpSender()
-    signal = TickBot(bot_id=uuid4(), run_id=uuid4(), due_at=NOW)
-    sender.send(signal, expires_seconds=30)
+    wake_up = TickBot(bot_id=uuid4(), run_id=uuid4(), due_at=NOW)
+    sender.send(wake_up, expires_seconds=30)
     link.silence()
 
     def send() -> None:
         with pytest.raises(BrokerUnavailable):
-            sender.send(signal, expires_seconds=30)
+            sender.send(wake_up, expires_seconds=30)
 
     assert timed(send) < LONGEST_STEP_SECONDS
     assert timed(send) < LONGEST_STEP_SECONDS
     link.heal()
-    sender.send(signal, expires_seconds=30)
+    sender.send(wake_up, expires_seconds=30)
     sender.close()
 
 

@@ -1,4 +1,4 @@
-"""Hands events from Kafka to the handlers of this service's apps until it is told to stop."""
+"""Runs the Kafka consumer groups of this service's apps until SIGTERM."""
 
 from functools import partial
 from typing import Any
@@ -12,11 +12,11 @@ from apps.events.process.worker_command import BackgroundCommand, Worker
 
 
 class Command(BackgroundCommand):
-    help = "Runs the consumer groups of this service's apps, or one of them. Run it again to share the partitions."
+    help = "Runs the consumer groups of this service's apps, or one of them. Start it again to share the partitions."
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--group", help="one group; all that read from Kafka where none is given")
+        parser.add_argument("--group", help="one group; by default, all that read from Kafka")
 
     def worker(self, options: dict[str, Any]) -> Worker:
         group: str | None = options["group"]

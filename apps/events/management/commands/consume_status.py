@@ -1,4 +1,4 @@
-"""Hands status messages from RabbitMQ to the handlers of this service's apps until it is told to stop."""
+"""Runs the consumer of status messages from RabbitMQ until SIGTERM."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from apps.events.process.worker_command import BackgroundCommand, Worker
 
 
 class Command(BackgroundCommand):
-    help = "Hands status messages and alerts from RabbitMQ to this service's handlers, until SIGTERM."
+    help = "Delivers status messages and alerts from RabbitMQ to this service's handlers, until SIGTERM."
 
     def worker(self, options: dict[str, Any]) -> Worker:
         load_consumers()

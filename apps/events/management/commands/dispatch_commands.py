@@ -1,4 +1,4 @@
-"""Sends the outbox to RabbitMQ until it is told to stop."""
+"""Runs the dispatcher, which sends outbox rows to RabbitMQ, until SIGTERM."""
 
 from typing import Any
 

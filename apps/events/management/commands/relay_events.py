@@ -1,4 +1,4 @@
-"""Sends the outbox to Kafka until it is told to stop."""
+"""Runs the relay, which sends outbox rows to Kafka, until SIGTERM."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ from apps.events.process.worker_command import BackgroundCommand, Worker
 
 class Command(BackgroundCommand):
     help = (
-        "Relays committed events from the outbox to Kafka. Run a second one as a hot standby: it takes over when the "
-        "first one's leases end. To share the work, run one with each --shard of --shards."
+        "Relays committed events from the outbox to Kafka. Start a second one as a hot standby: it takes over when the "
+        "leases of the first one expire. To share the work, start one with each --shard of --shards."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -1,4 +1,4 @@
-"""Routes failed messages until it is told to stop."""
+"""Runs the retry router until SIGTERM."""
 
 from functools import partial
 from typing import Any
@@ -10,7 +10,7 @@ from apps.messages.base import Priority
 
 
 class Command(BackgroundCommand):
-    help = "Sends failed messages to their next attempt or to the dead letters, until SIGTERM."
+    help = "Moves failed messages to a retry queue or to the dead letters, until SIGTERM."
 
     def worker(self, options: dict[str, Any]) -> Worker:
         return SideBySide({f"router-{priority}": partial(RetryRouter, priority) for priority in Priority})

@@ -23,7 +23,7 @@ class DueRun:
     bot_id: UUID
     run_id: UUID
 
-    def signal(self, *, now: datetime) -> TickBot:
+    def wake_up(self, *, now: datetime) -> TickBot:
         return TickBot(bot_id=self.bot_id, run_id=self.run_id, due_at=now)
 
 
