@@ -21,7 +21,7 @@ from apps.events.brokers.topology import rabbitmq as topology
 from apps.events.models import OutboxRow
 
 # As many as by default, so that a command has as many attempts.
-SHORT_RUNGS = (1, 1, 1, 1)
+SHORT_DELAYS = (1, 1, 1, 1)
 
 
 def rabbitmq_rows() -> "QuerySet[OutboxRow]":
@@ -129,14 +129,14 @@ def rabbitmq_vhost() -> Iterator[RabbitMQ]:
     server = RabbitMQ(url, os.environ["MUCKARD_RABBITMQ_MANAGEMENT_URL"])
     server.create()
     os.environ["RABBITMQ_URL"] = url
-    os.environ["MUCKARD_RETRY_RUNGS_SECONDS"] = ",".join(map(str, SHORT_RUNGS))
-    settings.ENVIRONMENT = environment.model_copy(update={"rabbitmq_url": url, "retry_rungs_seconds": SHORT_RUNGS})
+    os.environ["MUCKARD_RETRY_DELAYS_SECONDS"] = ",".join(map(str, SHORT_DELAYS))
+    settings.ENVIRONMENT = environment.model_copy(update={"rabbitmq_url": url, "retry_delays_seconds": SHORT_DELAYS})
     try:
         server.declare()
         yield server
     finally:
         os.environ["RABBITMQ_URL"] = before
-        del os.environ["MUCKARD_RETRY_RUNGS_SECONDS"]
+        del os.environ["MUCKARD_RETRY_DELAYS_SECONDS"]
         settings.ENVIRONMENT = environment
         server.remove()
 

@@ -13,6 +13,7 @@ import rfc8785
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from apps.core.errors import PlatformError
+from apps.messages.topics import TOPIC_NAMES
 
 # Intermediaries must forward events of this size (CloudEvents 1.0, "Size Limits").
 MAX_PAYLOAD_BYTES = 64 * 1024
@@ -96,6 +97,8 @@ class Message(BaseModel):
             return
         if declaration.key_field not in cls.model_fields:
             raise TypeError(f"{cls.__name__} has no field {declaration.key_field!r} to be its key.")
+        if declaration.topic is not None and declaration.topic not in TOPIC_NAMES:
+            raise TypeError(f"{cls.__name__} names the topic {declaration.topic!r}: declare it in topics.py.")
         identity = (declaration.name, declaration.version)
         if identity in _catalogue and _catalogue[identity].__qualname__ != cls.__qualname__:
             raise DuplicateMessage(f"{declaration.name} v{declaration.version} is declared twice.")
@@ -171,10 +174,10 @@ class Status(Message):
 
 
 class WakeUp(Message):
-    """A short-lived message that wakes the workers: sent straight to its queue by a process, never stored.
+    """A wake-up message from a background process to the workers: sent straight to its queue and never stored.
 
-    It carries no state and triggers no decision by itself, and a lost one is replaced by the next. Everything else is
-    an Event, a Command or a Status.
+    It announces no state and decides nothing: a lost one is replaced by the next. Everything else is an Event, a
+    Command or a Status.
     """
 
     def __init_subclass__(cls, *, name: str, aggregate: str, key: str, version: int = 1) -> None:

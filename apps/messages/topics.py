@@ -20,3 +20,4 @@ TRADING_EVENTS = Topic("trading.events", partitions=3)
 AUDIT_EVENTS = Topic("audit.events", partitions=1)
 
 TOPICS = (USER_EVENTS, ONBOARDING_EVENTS, KRAKEN_EVENTS, TRADING_EVENTS, AUDIT_EVENTS)
+TOPIC_NAMES = frozenset(topic.name for topic in TOPICS)

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from apps.events.brokers.rabbitmq.connection import BrokerUnavailable
-from apps.events.brokers.rabbitmq.wake_ups import SignalSender
+from apps.events.brokers.rabbitmq.wake_ups import WakeUpSender
 from apps.events.process.backoff import Backoff
 from apps.events.process.heartbeats import beat
 from apps.events.process.progress import Progress, ProgressWatch
@@ -33,12 +33,12 @@ class Scheduler:
 
     def __init__(
         self,
-        sender: SignalSender | None = None,
+        sender: WakeUpSender | None = None,
         *,
         clock: Callable[[], datetime] = timezone.now,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._sender = sender or SignalSender(NAME)
+        self._sender = sender or WakeUpSender(NAME)
         self._clock = clock
         self._monotonic = monotonic
         self._backoff = Backoff()

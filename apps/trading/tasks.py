@@ -1,10 +1,11 @@
-"""Commands and wake-up messages that the bot service's workers run."""
+"""Celery tasks of the bot service: handlers of commands and wake-up messages."""
 
 from datetime import datetime
 
 from django.utils import timezone
 
-from apps.events.commands.runner import Delivery, executes, on_signal
+from apps.events.commands.delivery import Delivery
+from apps.events.commands.registry import executes, on_wake_up
 from apps.events.store.publish import publish
 from apps.messages.bots import BotError, StartBot, StopBot, StopDeletedBot, TickBot, TriggerTrade
 from apps.trading.services.runs.manual_trade import trade_trigger
@@ -40,7 +41,7 @@ def trigger_trade(command: TriggerTrade, delivery: Delivery) -> None:
     delivery.complete(now=timezone.now())
 
 
-@on_signal(TickBot)
+@on_wake_up(TickBot)
 def tick(wake_up: TickBot) -> None:
     tick_run(run_id=wake_up.run_id)
 

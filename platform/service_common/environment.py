@@ -122,7 +122,7 @@ class Environment(BaseSettings):
     # The event backbone
     relay_batch_rows: int = Field(500, ge=1, le=5000)
     lease_seconds: float = Field(10.0, gt=0)
-    retry_rungs_seconds: Annotated[tuple[int, ...], NoDecode] = (5, 30, 120, 600)
+    retry_delays_seconds: Annotated[tuple[int, ...], NoDecode] = (5, 30, 120, 600)
 
     # Bots. Live trading spends real money: an operator turns it on, for the services kraken and bot alike.
     live_trading: bool = False
@@ -135,7 +135,7 @@ class Environment(BaseSettings):
     def _comma_separated(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("retry_rungs_seconds", mode="before")
+    @field_validator("retry_delays_seconds", mode="before")
     @classmethod
     def _comma_separated_seconds(cls, value: Any) -> Any:
         return tuple(int(part) for part in value.split(",")) if isinstance(value, str) else value

@@ -25,7 +25,7 @@ from tests.workers.processes import ROOT
 # Small, so that "at most one batch twice" says something; short, so that a round lasts seconds.
 BATCH_ROWS = 40
 LEASE_SECONDS = 3
-RUNGS_SECONDS = "1,1,1,1"
+DELAYS_SECONDS = "1,1,1,1"
 
 
 class Stack:
@@ -135,7 +135,7 @@ class Stack:
                 "MUCKARD_ENVIRONMENT": "test",
                 "MUCKARD_RELAY_BATCH_ROWS": str(BATCH_ROWS),
                 "MUCKARD_LEASE_SECONDS": str(LEASE_SECONDS),
-                "MUCKARD_RETRY_RUNGS_SECONDS": RUNGS_SECONDS,
+                "MUCKARD_RETRY_DELAYS_SECONDS": DELAYS_SECONDS,
                 "DJANGO_SETTINGS_MODULE": "tests.chaos.settings",
                 "PYTHONPATH": f"{ROOT}:{ROOT / 'platform'}",
                 "PYTHONUNBUFFERED": "1",

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from apps.core.context import message_context
 from apps.core.ids import new_id
 from apps.events.commands import executions
-from apps.events.commands.runner import Delivery
+from apps.events.commands.delivery import Delivery
 from apps.exchange.types import Candle
 from apps.messages.base import Command
 from apps.messages.bots import BotConfig, StartBot, StopBot, TriggerTrade

@@ -12,7 +12,8 @@ from uuid import UUID
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import connection
 
-from apps.events.commands.runner import Delivery, executes, on_signal
+from apps.events.commands.delivery import Delivery
+from apps.events.commands.registry import executes, on_wake_up
 from apps.messages.base import Command
 from apps.messages.bots import StartBot, StopBot, TickBot, TriggerTrade
 
@@ -60,7 +61,7 @@ for message_class in (StartBot, StopBot, TriggerTrade):
     executes(message_class, on_failure=tell)(follow)
 
 
-@on_signal(TickBot)
+@on_wake_up(TickBot)
 def tick(signal_: TickBot) -> None:
     note("tick", signal_.run_id)
     if plan_of(signal_.run_id).get("fails"):

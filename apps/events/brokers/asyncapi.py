@@ -18,11 +18,15 @@ HEADERS: Json = {
         "type": {"type": "string"},
         "source": {"type": "string", "description": "The aggregate: /<type>/<id>."},
         "time": {"type": "string", "format": "date-time"},
-        "sequence": {"type": "string", "pattern": "^[0-9]{20}$", "description": "The aggregate's own count."},
+        "sequence": {
+            "type": "string",
+            "pattern": "^[0-9]{20}$",
+            "description": "The event's number within its aggregate.",
+        },
         "partitionkey": {"type": "string", "format": "uuid"},
         "correlationid": {"type": "string", "format": "uuid"},
         "causationid": {"type": "string", "format": "uuid"},
-        "traceparent": {"type": "string", "description": "W3C trace context of the request that began it."},
+        "traceparent": {"type": "string", "description": "W3C trace context of the request that caused the message."},
     },
 }
 
@@ -133,7 +137,7 @@ def _operations() -> Json:
     for message in all_messages():
         name, channel = _message_id(message), message.declaration.destination
         kind = "command" if issubclass(message, Command) else "status" if issubclass(message, Status) else "event"
-        kind = "signal" if issubclass(message, WakeUp) else kind
+        kind = "wake-up message" if issubclass(message, WakeUp) else kind
         operations[f"publish.{name}"] = {
             "action": "send",
             "title": f"Publish the {kind} {message.declaration.name}",

@@ -1,7 +1,8 @@
-"""The state of a command's run, kept by conditional updates: claimed by one worker at a time, finished once.
+"""Execution state of commands: claimed by one worker at a time and finished once, by conditional updates.
 
-The broker delivers a command at least once, and after a lost connection a second time while the first run goes on. The
-lease keeps the second away; the fence, which grows with every claim, keeps a run that lost its lease from writing.
+The broker delivers a command at least once, and after a lost connection a second time while the first run continues. A
+lease keeps the second delivery from running; a fencing token (`fence`), which grows with every claim, keeps a run that
+lost its lease from writing.
 """
 
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ RETURNING e.fence, e.attempts
 
 
 class Verdict(StrEnum):
-    """What a delivery finds: `exhausted` means that the last allowed attempt was lost with its worker."""
+    """Result of a claim. `exhausted` means that the worker of the last allowed attempt was lost."""
 
     CLAIMED = "claimed"
     BUSY = "busy"
@@ -51,16 +52,16 @@ class Verdict(StrEnum):
 
 
 class Redrive(StrEnum):
-    """Whether a dead command may be sent again; otherwise what it is. Text for a person."""
+    """Whether a dead-lettered command may be sent again, or why not. The values are shown to operators."""
 
     READY = "ready"
     FINISHED = "finished already"
-    UNDER_WAY = "under way again"
+    IN_PROGRESS = "under way again"
 
 
 @dataclass(frozen=True)
 class Claim:
-    """`fence` and `attempt` are the run's own where it may run (claimed) or must be given up (exhausted)."""
+    """`fence` and `attempt` belong to this run if it may run (claimed) or must fail the command (exhausted)."""
 
     verdict: Verdict
     fence: int = 0
@@ -69,12 +70,12 @@ class Claim:
 
 
 def max_attempts() -> int:
-    """The first delivery and one for each rung."""
-    return 1 + len(settings.ENVIRONMENT.retry_rungs_seconds)
+    """One for the first delivery and one for each retry delay."""
+    return 1 + len(settings.ENVIRONMENT.retry_delays_seconds)
 
 
 def claim(command: Command, *, worker: str, now: datetime) -> Claim:
-    """Takes the command for this worker, or says why not."""
+    """Claims the command for this worker, or says why it cannot be claimed."""
     values: dict[str, Any] = {
         "command_id": command.command_id,
         "name": command.declaration.name,
@@ -106,35 +107,35 @@ def claim(command: Command, *, worker: str, now: datetime) -> Claim:
 
 
 def is_lease_void(row: CommandExecution, *, now: datetime) -> bool:
-    """Whether nobody runs this command any more: its lease has passed, or its worker was here and is gone."""
+    """Whether no worker runs this command: its lease has expired, or its worker ran on this machine and has ended."""
     return row.lease_until is None or row.lease_until <= now or has_died(row.worker)
 
 
 def renew(*, command_id: UUID, fence: int, now: datetime) -> bool:
-    """Prolongs the lease. False where another worker has taken over, or the run is finished."""
+    """Extends the lease. False if another worker has taken over, or the run is finished."""
     owned = CommandExecution.objects.filter(command_id=command_id, fence=fence, state=State.RUNNING)
     return owned.update(lease_until=now + LEASE) == 1
 
 
 def release(*, command_id: UUID, fence: int, reason: str) -> bool:
-    """Ends an attempt that failed: the next one may begin at once. False where this run is not the owner."""
+    """Ends a failed attempt, so that the next one may start at once. False if this run is not the owner."""
     own = CommandExecution.objects.filter(command_id=command_id, fence=fence)
     released = own.filter(state=State.RUNNING).update(
         state=State.RETRYING, lease_until=None, reason=reason[:MAX_REASON_LENGTH]
     )
-    # None to release where the answer to an earlier call was lost.
+    # There is nothing to update if an earlier call took effect and its answer was lost.
     return released == 1 or own.filter(state=State.RETRYING).exists()
 
 
-def disclaim(command: Command, *, worker: str, claimed_at: datetime) -> None:
-    """Takes a claim back whose answer was lost, if it was made. Changes nobody else's."""
+def release_unconfirmed_claim(command: Command, *, worker: str, claimed_at: datetime) -> None:
+    """Releases a claim whose answer was lost, if it took effect. Changes no other worker's claim."""
     CommandExecution.objects.filter(
         command_id=command.command_id, worker=worker, lease_until=claimed_at + LEASE, state=State.RUNNING
     ).update(state=State.RETRYING, lease_until=None, reason="PostgreSQL was lost while the command was claimed.")
 
 
 def finish(*, command_id: UUID, fence: int, state: str, reason: str, now: datetime) -> bool:
-    """Ends the command for good. False where this run is not the owner, or it is finished already."""
+    """Ends the command permanently. False if this run is not the owner, or the command is finished already."""
     owned = CommandExecution.objects.filter(command_id=command_id, fence=fence, state=State.RUNNING)
     return owned.update(state=state, lease_until=None, reason=reason[:MAX_REASON_LENGTH], finished_at=now) == 1
 
@@ -147,7 +148,7 @@ def is_finished_by(*, command_id: UUID, fence: int) -> bool:
 
 
 def give_up(command: Command, *, reason: str, now: datetime) -> None:
-    """Marks failed what no worker could take. Changes nothing that is finished."""
+    """Marks a command failed that no worker could claim. Changes nothing if it is finished."""
     row, _ = CommandExecution.objects.get_or_create(
         command_id=command.command_id,
         defaults={
@@ -162,7 +163,7 @@ def give_up(command: Command, *, reason: str, now: datetime) -> None:
 
 
 def redrive(command_id: UUID, *, operator: str) -> Redrive:
-    """Gives a failed command all its attempts again. Asked twice before a worker took it, it says so twice."""
+    """Gives a failed command all its attempts again. Idempotent until a worker has claimed it."""
     failed = CommandExecution.objects.filter(command_id=command_id, state=State.FAILED)
     failed.update(
         state=State.RETRYING, attempts=0, finished_at=None, reason=f"redriven by {operator}"[:MAX_REASON_LENGTH]
@@ -176,5 +177,5 @@ def may_redrive(command_id: UUID) -> Redrive:
         return Redrive.READY
     if row.state in (State.DONE, State.DROPPED):
         return Redrive.FINISHED
-    # Without an attempt since the redrive: its message may not have been sent.
-    return Redrive.READY if row.state == State.RETRYING and row.attempts == 0 else Redrive.UNDER_WAY
+    # No attempt since the redrive: its message may not have been sent.
+    return Redrive.READY if row.state == State.RETRYING and row.attempts == 0 else Redrive.IN_PROGRESS

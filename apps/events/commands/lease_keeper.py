@@ -1,4 +1,4 @@
-"""Keeps the lease of a running command, so that its handler may take as long as its time limit allows."""
+"""Renews the lease of a running command, so that its handler may use its whole time limit."""
 
 import threading
 from datetime import timedelta
@@ -16,8 +16,11 @@ logger = structlog.get_logger(__name__)
 
 
 class LeaseKeeper:
-    """Renews the lease while the block runs. A thread waits; only a run of more than a third of the lease costs a
-    database connection. Losing the lease is not told here: completing, guarded by the fence, tells it."""
+    """Context manager that renews the lease in a thread while the block runs.
+
+    It opens a database connection only if the block runs longer than a third of the lease. A lost lease is not reported
+    here: completing the command, which checks the fence, reports it.
+    """
 
     def __init__(self, *, command_id: UUID, fence: int, every: timedelta = executions.LEASE / 3) -> None:
         self._command_id = command_id

@@ -1,4 +1,4 @@
-"""Consumers of events: who listens to what, and the one way in which an event reaches a handler.
+"""Consumer groups: handlers of events, and their delivery from Kafka and RabbitMQ.
 
-An app's `consumers.py` declares its handlers with @consumes; the process that runs a group delivers to them.
+An app's `consumers.py` registers its handlers with @consumes; the process that runs the group delivers to them.
 """

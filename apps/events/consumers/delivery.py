@@ -1,4 +1,4 @@
-"""Events to one group's handler: each once, in one transaction with the proof that it was handled."""
+"""Delivery of events to a group's handler, once each: handler and inbox entry share one transaction."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -15,7 +15,7 @@ logger = structlog.get_logger(__name__)
 _ENTER = """
 INSERT INTO inbox (consumer, event_id, processed_at) VALUES (%s, %s, now()) ON CONFLICT DO NOTHING
 """
-# Sorted: two processes that hand over overlapping batches wait for each other and do not deadlock.
+# Sorted, so that two processes with overlapping batches wait for each other instead of deadlocking.
 _ENTER_MANY = """
 INSERT INTO inbox (consumer, event_id, processed_at)
 SELECT %s, event_id, now() FROM unnest(%s::uuid[]) AS event_id ORDER BY event_id
@@ -24,17 +24,17 @@ ON CONFLICT DO NOTHING RETURNING event_id
 
 
 def deliver(envelope: Envelope, *, group: str) -> bool:
-    """Calls the group's handler, if the event was not handled before. True if it is handled now.
+    """Calls the group's handler unless the event was handled before. Returns True if the handler ran.
 
-    False if it was handled before; if the group does not listen to it, for a newer service may publish what this one
-    does not know; or if it is replayed and the handler acts outside our database, which a replay must not repeat.
-    Raises InvalidPayload and whatever the handler raises; then nothing has changed.
+    Returns False in three cases: the event was handled before; the group has no handler for it (a newer service may
+    publish messages that this one does not know); or it is a replay and the handler has effects outside the database.
+    Raises InvalidPayload and whatever the handler raises; the transaction is rolled back then.
     """
     registration = registrations_for(group).get((envelope.event_type, envelope.schema_version))
     if registration is None:
         return False
     if envelope.is_replay and registration.has_outside_effects:
-        logger.info("A replayed event was refused.", group=group, event_type=envelope.event_type)
+        logger.info("replayed_event_skipped", group=group, event_type=envelope.event_type)
         return False
     message = envelope.message()
     context = message_context(
@@ -48,10 +48,10 @@ def deliver(envelope: Envelope, *, group: str) -> bool:
 
 
 def deliver_batch(envelopes: Sequence[Envelope], *, group: str) -> int:
-    """Calls the group's batch handler once with those of the events that were not handled before, in the given order.
+    """Calls the group's batch handler once, with the events that were not handled before, in the given order.
 
     All events must have the same batch handler (`batch_handler_of`). Returns how many were new. Raises InvalidPayload
-    and whatever the handler raises; then none is handled and nothing has changed.
+    and whatever the handler raises; the transaction is rolled back then and no event is handled.
     """
     handler = batch_handler_of(envelopes[0], group=group)
     assert handler is not None
@@ -65,7 +65,7 @@ def deliver_batch(envelopes: Sequence[Envelope], *, group: str) -> int:
 
 
 def batch_handler_of(envelope: Envelope, *, group: str) -> BatchHandler | None:
-    """The function that takes this event among others; None where the group takes it alone or not at all."""
+    """The batch handler of this event; None if the group handles it one at a time or not at all."""
     registration = registrations_for(group).get((envelope.event_type, envelope.schema_version))
     return registration.batch_handler if registration else None
 

@@ -1,4 +1,4 @@
-"""Forgets what can never be delivered again, a little at a time."""
+"""Deletes expired inbox entries and redriven dead letters, in small batches."""
 
 import time
 from datetime import datetime, timedelta
@@ -7,10 +7,10 @@ from django.db import connection
 
 from apps.messages.topics import RETENTION
 
-# Kafka forgets an event after its retention; a margin, for what was dead-lettered or replayed late.
+# Kafka cannot redeliver an event after its retention. The margin covers late dead letters and replays.
 KEPT_FOR = RETENTION + timedelta(days=30)
-SECONDS_BETWEEN_LOOKS = 3600.0
-ROWS_AT_ONCE = 1000
+SECONDS_BETWEEN_RUNS = 3600.0
+BATCH_ROWS = 1000
 
 _INBOX = """
 DELETE FROM inbox WHERE (consumer, event_id) IN (
@@ -21,27 +21,28 @@ DELETE FROM dead_letter WHERE id IN (SELECT id FROM dead_letter WHERE redriven_a
 """
 
 
-def forget(*, now: datetime) -> int:
-    """Deletes inbox entries and redriven dead letters that are older than any redelivery; returns how many.
+def delete_expired(*, now: datetime) -> int:
+    """Deletes inbox entries and redriven dead letters that are older than any possible redelivery.
 
-    At most a batch of each: call it again where it deleted something. Raises DatabaseError.
+    Deletes at most one batch of each and returns the number of rows: call it again if that is not 0. Raises
+    DatabaseError.
     """
     deleted = 0
     with connection.cursor() as cursor:
         for statement in (_INBOX, _DEAD_LETTERS):
-            cursor.execute(statement, [now - KEPT_FOR, ROWS_AT_ONCE])
+            cursor.execute(statement, [now - KEPT_FOR, BATCH_ROWS])
             deleted += cursor.rowcount
     return deleted
 
 
 class Housekeeping:
-    """Forgets once an hour, in steps that do not hold up the work."""
+    """Runs `delete_expired` once per hour, and once per second while there are rows to delete."""
 
     def __init__(self) -> None:
         self._due_at = time.monotonic()
 
-    def tidy(self, *, now: datetime) -> None:
+    def run_if_due(self, *, now: datetime) -> None:
         """Raises DatabaseError."""
         if time.monotonic() >= self._due_at:
-            deleted = forget(now=now)
-            self._due_at = time.monotonic() + (1.0 if deleted else SECONDS_BETWEEN_LOOKS)
+            deleted = delete_expired(now=now)
+            self._due_at = time.monotonic() + (1.0 if deleted else SECONDS_BETWEEN_RUNS)

@@ -1,4 +1,4 @@
-"""A record as it came from Kafka: an event of ours, or something that cannot be read as one."""
+"""Inbound record: a Kafka record, parsed into an event envelope if it is one."""
 
 import base64
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from apps.messages.envelope import Envelope
 
 
 @dataclass(frozen=True)
-class Arrival:
-    """`envelope` is None for what is not an event of ours; `problem` then says why."""
+class InboundRecord:
+    """`envelope` is None if the record is not a valid event; `problem` then says why. `raw` is the ConsumerRecord."""
 
     topic: str
     partition: int
@@ -21,27 +21,27 @@ class Arrival:
     event_type: str
     envelope: Envelope | None
     problem: str
-    record: Any
+    raw: Any
 
     @classmethod
-    def of(cls, record: Any) -> "Arrival":
-        """Of a ConsumerRecord; never raises."""
+    def of(cls, raw: Any) -> "InboundRecord":
+        """Parses a kafka-python ConsumerRecord. Never raises."""
         try:
-            envelope = from_kafka(record.headers, record.value)
+            envelope = from_kafka(raw.headers, raw.value)
         except MalformedEvent as error:
-            # Ids that are the same at every delivery, so that it is kept once.
-            place = f"kafka:{record.topic}/{record.partition}"
+            # The ids derive from the offset, so that a redelivery is stored once.
+            place = f"kafka:{raw.topic}/{raw.partition}"
             return cls(
-                record.topic, record.partition, record.offset, uuid5(NAMESPACE_URL, f"{place}/{record.key!r}"),
-                uuid5(NAMESPACE_URL, f"{place}/{record.offset}"), "malformed", None, str(error), record,
+                raw.topic, raw.partition, raw.offset, uuid5(NAMESPACE_URL, f"{place}/{raw.key!r}"),
+                uuid5(NAMESPACE_URL, f"{place}/{raw.offset}"), "malformed", None, str(error), raw,
             )  # fmt: skip
         return cls(
-            record.topic, record.partition, record.offset, envelope.aggregate_id,
-            envelope.event_id, envelope.event_type, envelope, "", record,
+            raw.topic, raw.partition, raw.offset, envelope.aggregate_id,
+            envelope.event_id, envelope.event_type, envelope, "", raw,
         )  # fmt: skip
 
     def as_json(self) -> dict[str, Any]:
-        """For the dead-letter table: a CloudEvent, or the record's bytes in base64 where it is none."""
+        """For the dead-letter table: a CloudEvent, or the raw record in base64 if it is not a valid event."""
         if self.envelope is not None:
             try:
                 return to_json(self.envelope)
@@ -49,9 +49,9 @@ class Arrival:
                 pass
         return {
             "malformed": self.problem or "The payload is not JSON.",
-            "key": _base64(self.record.key),
-            "headers": [[name, _base64(content)] for name, content in self.record.headers],
-            "value": _base64(self.record.value),
+            "key": _base64(self.raw.key),
+            "headers": [[name, _base64(content)] for name, content in self.raw.headers],
+            "value": _base64(self.raw.value),
         }
 
 

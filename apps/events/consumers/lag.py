@@ -1,4 +1,4 @@
-"""How far a group is behind the broker's end offsets, and whether its position in each partition still moves."""
+"""Consumer lag against the broker's end offsets, and detection of partitions whose position does not move."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,14 +8,14 @@ from kafka import TopicPartition
 from apps.events.consumers import metrics
 from apps.events.process.progress import Progress, Standing
 
-# How long the loop waits for the broker's end offsets. Without an answer the last ones count.
+# Timeout for the broker's end offsets. If it expires, the last known ones are used.
 END_OFFSETS_SECONDS = 2.0
-# A pause between two observations of more than this is one of the process: it says nothing of the partitions.
+# A longer gap between two observations means that the process itself was paused, so no partition counts as stalled.
 LONGEST_GAP_SECONDS = 10.0
 
 
 class LagWatch:
-    """Of one member of a group, in the consumer's thread. Lag is counted in events that are not handled yet."""
+    """Lag of one group member, in events that are not handled yet. Runs in the consumer's thread."""
 
     def __init__(self, group: str) -> None:
         self._group = group
@@ -31,26 +31,27 @@ class LagWatch:
 
     @property
     def stalled(self) -> dict[TopicPartition, str]:
-        """The partitions that have lag and whose position has not moved for 30 s, each with a sentence for a person."""
+        """Partitions with lag whose position has not moved for 30 s, each with an explanation for an operator."""
         return {partition: standing.detail for partition, standing in self._stalled.items()}
 
     def ask(self, consumer: Any) -> None:
-        """Asks the broker where the assigned partitions end. Raises KafkaError.
+        """Requests the end offsets of the assigned partitions from the broker. Raises KafkaError.
 
-        The consumer's own high watermark is of its last fetch: it stands still with a partition that is not fetched.
+        The consumer's own high watermark is not used: it is as old as the last fetch, so it does not move for a
+        partition that is not fetched.
         """
         assigned = sorted(consumer.assignment() or ())
         if assigned:
             self._ends = consumer.end_offsets(assigned, timeout_ms=int(END_OFFSETS_SECONDS * 1000))
 
     def restart(self) -> None:
-        """Counts again from the next observation: the broker does not answer, which explains all that stands still."""
+        """Restarts every stall timer: while the broker does not answer, no partition can move."""
         for progress in self._progress.values():
             progress.restart()
 
     def observe(self, positions: Mapping[TopicPartition, int | None], *, now: float) -> None:
-        """Compares what is handled of each assigned partition with its end. `positions` are the offsets of the next
-        events to handle, None where not known yet; `now` is of a monotonic clock, in seconds."""
+        """Updates the lag of each assigned partition. `positions` holds the offset of the next event to handle, or None
+        if it is not known yet; `now` is a monotonic time in seconds."""
         if now - self._observed_at > LONGEST_GAP_SECONDS:
             self.restart()
         self._observed_at = now
@@ -60,7 +61,7 @@ class LagWatch:
             end = self._ends.get(partition)
             if end is None:
                 continue
-            # No position after the assignment is no progress either: whatever the partition holds is behind.
+            # Without a position, everything in the partition counts as lag, and no progress is made.
             lag = end if position is None else max(0, end - position)
             self._lags[partition] = lag
             metrics.lag.labels(group=self._group, topic=partition.topic, partition=partition.partition).set(lag)

@@ -1,4 +1,4 @@
-"""A consumer's place in its group, as Kafka's coordinator tells it."""
+"""Membership of a consumer in its group, as reported by Kafka's group coordinator."""
 
 import time
 from typing import Any
@@ -9,19 +9,24 @@ from apps.events.consumers.partition import Partition
 
 
 class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Called while the loop waits in poll(): events that other members may handle now are dropped from `work`. If the
-    partition comes back, Kafka delivers them again."""
+    """Rebalance listener, called during poll(). It drops the pending records of every revoked partition from `work`.
+
+    Another member may handle them now. If the partition is assigned again, Kafka delivers them again.
+    """
 
     def __init__(self, work: dict[TopicPartition, Partition]) -> None:
         self._work = work
         self._left_at: float | None = None
 
     def seconds_outside(self, now: float) -> float:
-        """For how long the member waits to be admitted; 0 while it is. An admitted member may have no partition."""
+        """Seconds since the member left the group or started to rejoin; 0 while it is a member.
+
+        A member may have no partition.
+        """
         return 0.0 if self._left_at is None else now - self._left_at
 
     def left(self, *, now: float) -> None:
-        """The client joins, or joins again after a rebalance has begun."""
+        """Starts the count: the client joins the group, or rejoins it during a rebalance."""
         self._left_at = now
 
     def on_partitions_revoked(self, revoked: Any) -> None:

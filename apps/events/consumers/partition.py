@@ -1,29 +1,29 @@
-"""One partition's share of the work: what is to be handled next, and when to try again."""
+"""State of one assigned partition: pending records, retry timing, and the offset to commit."""
 
 import time
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import islice
 
-from apps.events.consumers.inbound import Arrival
+from apps.events.consumers.inbound import InboundRecord
 
-# Between the attempts at one event; after the last attempt it is set aside.
-PAUSES_SECONDS = (0.5, 2.0)
-ATTEMPTS = 1 + len(PAUSES_SECONDS)
-# While the breaker is open, or what fails is not the event's fault.
-LONG_PAUSE_SECONDS = 15.0
+# Delays between the attempts at one event. After the last attempt it is dead-lettered.
+RETRY_DELAYS_SECONDS = (0.5, 2.0)
+MAX_ATTEMPTS = 1 + len(RETRY_DELAYS_SECONDS)
+# Delay before the next attempt while the circuit breaker is open.
+HALT_SECONDS = 15.0
 
 
 @dataclass
 class Partition:
-    """Events are handled in their order; one that fails holds up its own partition and no other."""
+    """Records are handled in offset order. One that fails delays its own partition and no other."""
 
-    pending: deque[Arrival] = field(default_factory=deque)
+    pending: deque[InboundRecord] = field(default_factory=deque)
     attempts: int = 0
     due_at: float = 0.0
-    # Up to this offset events are handled one at a time: a batch with them failed.
-    alone_until: int = -1
-    # The offset after the last handled event; None before the first.
+    # Records up to this offset are handled one at a time, because a batch that contained them failed.
+    single_until: int = -1
+    # Offset after the last handled record; None before the first.
     position: int | None = None
     committed: int | None = None
 
@@ -36,30 +36,31 @@ class Partition:
         return max(0.0, self.due_at - time.monotonic())
 
     @property
-    def next(self) -> Arrival:
+    def next(self) -> InboundRecord:
         return self.pending[0]
 
-    def first(self, count: int) -> list[Arrival]:
-        """The next events that may be handled together; empty where the next one has to be handled alone."""
-        if self.attempts or self.next.offset <= self.alone_until:
+    def first(self, count: int) -> list[InboundRecord]:
+        """The next records that may be handled as a batch; empty if the next one has to be handled alone."""
+        if self.attempts or self.next.offset <= self.single_until:
             return []
         return list(islice(self.pending, count))
 
     def done(self, count: int = 1) -> None:
-        """The next `count` events need no more attention."""
+        """Removes the next `count` records, which are handled, skipped or dead-lettered."""
         for _ in range(count):
             self.position = self.pending.popleft().offset + 1
         self.attempts = 0
         self.due_at = 0.0
 
     def failed(self) -> None:
-        """The next event is tried again after a pause, longer each time."""
+        """Schedules the retry of the next record, with a longer delay each time."""
         self.attempts += 1
-        pause = PAUSES_SECONDS[min(self.attempts, len(PAUSES_SECONDS)) - 1]
-        self.due_at = time.monotonic() + pause
+        delay = RETRY_DELAYS_SECONDS[min(self.attempts, len(RETRY_DELAYS_SECONDS)) - 1]
+        self.due_at = time.monotonic() + delay
 
-    def hold(self) -> None:
-        self.due_at = time.monotonic() + LONG_PAUSE_SECONDS
+    def halt(self) -> None:
+        """Schedules the next attempt without counting one: the circuit breaker is open."""
+        self.due_at = time.monotonic() + HALT_SECONDS
 
     @property
     def needs_commit(self) -> bool:

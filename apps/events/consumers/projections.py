@@ -1,4 +1,4 @@
-"""Named projections: read models that can be rebuilt from nothing by a replay of their consumer group's events."""
+"""Named projections: read models that a replay of their consumer group's events can rebuild from empty tables."""
 
 from dataclasses import dataclass
 
@@ -8,9 +8,9 @@ from django.utils.module_loading import autodiscover_modules
 
 @dataclass(frozen=True)
 class Projection:
-    """A read model: `group` names the consumers that fill the tables of `models`.
+    """A read model: the handlers of consumer group `group` fill the tables of `models`.
 
-    What these tables hold, their keys too, comes from events alone: a rebuild replaces every row that differs.
+    All content of these tables, including their keys, must come from events: a rebuild replaces every row that differs.
     """
 
     name: str
@@ -22,7 +22,7 @@ _projections: dict[str, Projection] = {}
 
 
 def register_projection(name: str, *, group: str, models: tuple[type[models.Model], ...]) -> Projection:
-    """Declares a projection, in an app's `projections.py`."""
+    """Registers a projection. Call it in an app's `projections.py`."""
     _projections[name] = Projection(name, group, models)
     return _projections[name]
 

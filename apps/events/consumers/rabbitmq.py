@@ -1,4 +1,4 @@
-"""Status and alerts from RabbitMQ to the handlers of this service: acknowledged after the handler's transaction."""
+"""Consumer of status messages and alerts from RabbitMQ. It acknowledges after the handler's transaction."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from kombu.message import Message
 
 from apps.events.brokers.rabbitmq.connection import BrokerUnavailable
 from apps.events.brokers.rabbitmq.headers import envelope_from
-from apps.events.brokers.rabbitmq.reader import Lane, QueueReader, body_of
+from apps.events.brokers.rabbitmq.reader import ChannelSpec, QueueReader, body_of
 from apps.events.brokers.rabbitmq.reader_watch import ReaderWatch
 from apps.events.brokers.topology import rabbitmq as topology
 from apps.events.consumers import metrics
@@ -28,23 +28,27 @@ HIGH_PREFETCH = 50
 
 
 class StatusConsumer:
-    """Reads the queues that some group of this service has a handler for. Alerts come by a lane of their own, so that
-    a flood of other news cannot delay them. Call load_consumers() first."""
+    """Consumes every status queue that a group of this service has a handler for. Call load_consumers() first.
+
+    High-priority queues have a channel of their own, so that a flood of other status messages cannot delay them.
+    """
 
     def __init__(self) -> None:
         self._groups = [group for group in groups() if _statuses_of(group)]
-        wanted = set().union(*(_statuses_of(group) for group in self._groups))
-        lanes = [
-            Lane(tuple(queue for queue in topology.queue_names(Status, priority=priority) if queue in wanted), prefetch)
+        handled = set().union(*(_statuses_of(group) for group in self._groups))
+        channels = [
+            ChannelSpec(
+                tuple(queue for queue in topology.queue_names(Status, priority=priority) if queue in handled), prefetch
+            )
             for priority, prefetch in ((Priority.HIGH, HIGH_PREFETCH), (Priority.NORMAL, NORMAL_PREFETCH))
         ]
-        self.queues = [queue for lane in lanes for queue in lane.queues]
-        self._reader = QueueReader("status-consumer", [lane for lane in lanes if lane.queues])
+        self.queues = [queue for channel in channels for queue in channel.queues]
+        self._reader = QueueReader("status-consumer", [channel for channel in channels if channel.queues])
         self._watch = ReaderWatch(HEARTBEAT, self._reader)
         self._backoff = Backoff()
 
     def step(self) -> float:
-        """Handles one message. Returns the seconds to wait before the next step. Raises DatabaseError."""
+        """Handles one message. Returns the delay in seconds until the next step. Raises DatabaseError."""
         try:
             message = self._reader.next(seconds=IDLE_SECONDS)
             if message is not None:
@@ -57,7 +61,7 @@ class StatusConsumer:
         return 0.0
 
     def close(self) -> None:
-        """What has not been handled returns to its queue."""
+        """Unacknowledged messages return to their queue."""
         self._reader.close()
 
     def _handle(self, message: Message) -> None:
@@ -67,12 +71,12 @@ class StatusConsumer:
                 is_new = deliver(envelope, group=group)
                 metrics.events.labels(group, (Result.HANDLED if is_new else Result.SKIPPED).value).inc()
         except DATABASE_ERRORS:
-            # Not the message's fault, and no attempt: it is the next again when PostgreSQL answers.
-            self._reader.put_back(message)
+            # The message is not the cause, so this is not an attempt: it is handled next when PostgreSQL answers.
+            self._reader.push_back(message)
             raise
         except Exception:
             metrics.rejected.inc()
-            logger.exception("status_failed", headers=_shown(message.headers))
+            logger.exception("status_failed", headers=_log_headers(message.headers))
             self._reader.reject([message])
         else:
             self._reader.ack([message])
@@ -85,12 +89,12 @@ class StatusConsumer:
 
 
 def _statuses_of(group: str) -> set[str]:
-    """The queues of the status messages that a group handles."""
+    """The queues of the status messages that the group has handlers for."""
     classes = [message_class(name, version) for name, version in handlers_for(group)]
     return {each.declaration.destination for each in classes if issubclass(each, Status)}
 
 
-def _shown(headers: Mapping[str, object]) -> dict[str, str]:
-    # A name that is not UTF-8 comes as bytes.
-    shown = ("cloudEvents_", "x-attempt")
-    return {str(name): str(value) for name, value in headers.items() if str(name).startswith(shown)}
+def _log_headers(headers: Mapping[str, object]) -> dict[str, str]:
+    # py-amqp leaves a header name that is not UTF-8 as bytes.
+    prefixes = ("cloudEvents_", "x-attempt")
+    return {str(name): str(value) for name, value in headers.items() if str(name).startswith(prefixes)}

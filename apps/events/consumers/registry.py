@@ -1,4 +1,4 @@
-"""Which function handles which message for which group."""
+"""Registry of message handlers, per consumer group."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any, TypeVar, overload
 
 from django.utils.module_loading import autodiscover_modules
 
-from apps.messages.base import Event, Message, Status, Transport
+from apps.messages.base import Event, Message, Status, Transport, message_class
 from apps.messages.envelope import Envelope
 
 M = TypeVar("M", bound=Message)
@@ -17,14 +17,14 @@ B = TypeVar("B", bound=BatchHandler)
 
 
 class DuplicateHandler(TypeError):
-    """Two functions of one group want the same message."""
+    """Two functions of one group are registered for the same message."""
 
 
 @dataclass(frozen=True)
 class Registration:
-    """A handler, and whether it does something outside our database that a replay must not repeat.
+    """A registered handler. Exactly one of `handler` and `batch_handler` is set.
 
-    Exactly one of `handler` and `batch_handler` is set.
+    `has_outside_effects` marks a handler with effects outside the database, which a replay must not repeat.
     """
 
     handler: Handler | None
@@ -38,7 +38,7 @@ class Registration:
         return function
 
     def call(self, message: Message, envelope: Envelope) -> None:
-        """Hands over one event. Raises whatever the handler raises."""
+        """Calls the handler with one event. Raises whatever the handler raises."""
         if self.handler is not None:
             self.handler(message, envelope)
         else:
@@ -57,9 +57,9 @@ def consumes(*messages: type[Message], group: str, has_outside_effects: bool = .
 def consumes(*messages: type[Message], group: str, has_outside_effects: bool = False) -> Callable[[Any], Any]:
     """Registers the handler of one or more messages for a consumer group.
 
-    It is called as handler(message, envelope) in the transaction that records the event as handled, so it neither
-    removes duplicates nor opens transactions. Raising means: again later, and after the last try a dead letter.
-    `has_outside_effects` keeps replayed events away from it.
+    The handler is called as handler(message, envelope), in the transaction that writes the inbox entry. It therefore
+    needs no deduplication and no transaction of its own. If it raises, the event is retried, and dead-lettered after
+    the last attempt. With `has_outside_effects`, replayed events are not delivered to it.
     """
     _refuse_commands(messages)
 
@@ -71,11 +71,11 @@ def consumes(*messages: type[Message], group: str, has_outside_effects: bool = F
 
 
 def consumes_batch(*messages: type[Message], group: str) -> Callable[[B], B]:
-    """Registers one handler for several events at a time: handler([(message, envelope), …]), in the order of their key.
+    """Registers a batch handler: handler([(message, envelope), …]), with the events of each key in order.
 
-    It is called in the transaction that records all of them as handled, so either all take effect or none; where it
-    raises, it is called again with each event alone. It has no effects outside the database and publishes nothing,
-    for a batch has no single cause.
+    The batch handler is called in the transaction that writes the inbox entries of all events, so either all take
+    effect or none. If it raises, it is called again with one event at a time. It must have no effects outside the
+    database and must not publish, because a batch has no single cause.
     """
     _refuse_commands(messages)
 
@@ -103,12 +103,12 @@ def _register(messages: tuple[type[Message], ...], group: str, registration: Reg
 
 
 def load_consumers() -> None:
-    """Imports the consumers.py of every installed app: the registry is empty until something does."""
+    """Imports the consumers.py of every installed app, which fills the registry."""
     autodiscover_modules("consumers")
 
 
 def groups() -> list[str]:
-    """The groups of the apps that are installed here. Call load_consumers() first."""
+    """The groups of the installed apps. Call load_consumers() first."""
     return sorted(_registered)
 
 
@@ -117,12 +117,10 @@ def registrations_for(group: str) -> dict[tuple[str, int], Registration]:
 
 
 def handlers_for(group: str, *, transport: Transport | None = None) -> dict[tuple[str, int], Callable[..., None]]:
-    """The functions of a group by the message's name and version; only of what comes over one transport, if given.
+    """A group's handlers by message name and version; with `transport`, only those of messages sent over it.
 
-    A topic may keep commands and status messages for auditors: those reach handlers over RabbitMQ.
+    A Kafka topic may also journal commands and status messages. Those reach their handlers over RabbitMQ only.
     """
-    from apps.messages.base import message_class
-
     return {
         identity: registration.function
         for identity, registration in registrations_for(group).items()
@@ -131,9 +129,7 @@ def handlers_for(group: str, *, transport: Transport | None = None) -> dict[tupl
 
 
 def topics_of(group: str) -> list[str]:
-    """The Kafka topics that a group has to read."""
-    from apps.messages.base import message_class
-
+    """The Kafka topics that a group subscribes to."""
     declarations = (message_class(name, version).declaration for name, version in registrations_for(group))
     return sorted({each.destination for each in declarations if each.transport is Transport.KAFKA})
 

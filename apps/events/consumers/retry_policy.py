@@ -1,4 +1,4 @@
-"""What becomes of one event in one group: handled, skipped, tried again, or set aside with all that follows it."""
+"""Retry policy of a consumer group: each event is handled, skipped, retried, dead-lettered, or halts its partition."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -10,8 +10,8 @@ from django.utils import timezone
 from apps.events.consumers import metrics
 from apps.events.consumers.dead_letters import store as dead_letters
 from apps.events.consumers.delivery import batch_handler_of, deliver, deliver_batch
-from apps.events.consumers.inbound import Arrival
-from apps.events.consumers.partition import ATTEMPTS
+from apps.events.consumers.inbound import InboundRecord
+from apps.events.consumers.partition import MAX_ATTEMPTS
 from apps.events.consumers.registry import BatchHandler, handlers_for
 from apps.events.process.circuit_breaker import CircuitBreaker
 from apps.events.process.run_loop import DATABASE_ERRORS, is_conflict
@@ -23,39 +23,42 @@ logger = structlog.get_logger(__name__)
 
 class Result(StrEnum):
     HANDLED = "handled"
-    # Handled before, or nothing to this group.
+    # Handled before, or the group has no handler for it.
     SKIPPED = "skipped"
-    SET_ASIDE = "set_aside"
-    AGAIN = "again"
-    # Not now: too much fails for it to be this event's fault.
-    HELD = "held"
+    DEAD_LETTERED = "dead_lettered"
+    RETRY = "retry"
+    # The circuit breaker is open: so many events fail that the cause is not in this event.
+    HALTED = "halted"
 
 
 class BatchFailed(Exception):
-    """A batch was rolled back: its `count` events are to be handled one at a time, to find the one that fails."""
+    """A batch of `count` events was rolled back. They have to be handled one at a time, to find the one that fails."""
 
     def __init__(self, count: int) -> None:
         super().__init__(count)
         self.count = count
 
 
-class Handling:
-    """Of one group, in one thread."""
+class RetryPolicy:
+    """One instance per consumer group. Not thread-safe."""
 
     def __init__(self, group: str) -> None:
         self.group = group
         self.breaker = CircuitBreaker()
         self._blocked: set[UUID] = set()
 
-    def look_up(self, arrivals: list[Arrival]) -> None:
-        """Finds out which keys of a fetched batch are blocked, in one question. Raises DatabaseError."""
-        keys = {arrival.key for arrival in arrivals}
+    def look_up(self, records: list[InboundRecord]) -> None:
+        """Looks up, in one query, which keys of a fetched batch are blocked. Raises DatabaseError."""
+        keys = {record.key for record in records}
         self._blocked = (self._blocked - keys) | dead_letters.blocked_keys(self.group, keys)
 
-    def handle_batch(self, arrivals: Sequence[Arrival]) -> int:
-        """Handles the first events together, as far as one batch handler takes them. Returns how many are handled; 0
-        where the first has to be handled alone. Raises OperationalError where the database is gone, and BatchFailed."""
-        batch = self._batch(arrivals)
+    def handle_batch(self, records: Sequence[InboundRecord]) -> int:
+        """Handles the longest prefix that has one batch handler in common, in one transaction.
+
+        Returns how many events were handled; 0 if the first event has to be handled alone. Raises BatchFailed, and
+        OperationalError if PostgreSQL cannot be reached.
+        """
+        batch = self._batch(records)
         if len(batch) < 2 or self.breaker.is_open:
             return 0
         try:
@@ -70,91 +73,98 @@ class Handling:
         metrics.events.labels(group=self.group, result=Result.SKIPPED.value).inc(len(batch) - new)
         return len(batch)
 
-    def _batch(self, arrivals: Sequence[Arrival]) -> list[Envelope]:
+    def _batch(self, records: Sequence[InboundRecord]) -> list[Envelope]:
         batch: list[Envelope] = []
         handler: BatchHandler | None = None
-        for arrival in arrivals:
-            if arrival.envelope is None or arrival.key in self._blocked:
+        for record in records:
+            if record.envelope is None or record.key in self._blocked:
                 break
-            own = batch_handler_of(arrival.envelope, group=self.group)
-            if own is None or own is not (handler or own):
+            candidate = batch_handler_of(record.envelope, group=self.group)
+            if candidate is None or candidate is not (handler or candidate):
                 break
-            handler = own
-            batch.append(arrival.envelope)
+            handler = candidate
+            batch.append(record.envelope)
         return batch
 
-    def handle(self, arrival: Arrival, *, attempt: int) -> Result:
-        """One attempt, counted from 1. Raises OperationalError where the database is gone: that is no attempt."""
-        result = self._handle(arrival, attempt)
+    def handle(self, record: InboundRecord, *, attempt: int) -> Result:
+        """Makes one attempt; `attempt` counts from 1.
+
+        Raises OperationalError if PostgreSQL cannot be reached: that does not count as an attempt.
+        """
+        result = self._handle(record, attempt)
         metrics.events.labels(group=self.group, result=result.value).inc()
         return result
 
-    def _handle(self, arrival: Arrival, attempt: int) -> Result:
-        envelope = arrival.envelope
+    def _handle(self, record: InboundRecord, attempt: int) -> Result:
+        envelope = record.envelope
         if envelope is None:
-            return self._give_up(arrival, arrival.problem, attempt)
+            return self._give_up(record, record.problem, attempt)
         if (envelope.event_type, envelope.schema_version) not in handlers_for(self.group, transport=Transport.KAFKA):
             return Result.SKIPPED
-        if arrival.key in self._blocked:
-            if dead_letters.set_aside_behind(self.group, arrival, now=timezone.now()):
+        if record.key in self._blocked:
+            if dead_letters.dead_letter_behind(self.group, record, now=timezone.now()):
                 metrics.dead_letters.labels(group=self.group, reason="behind").inc()
-                return Result.SET_ASIDE
-            self._blocked.discard(arrival.key)
+                return Result.DEAD_LETTERED
+            self._blocked.discard(record.key)
         try:
             is_new = deliver(envelope, group=self.group)
         except DATABASE_ERRORS:
             raise
         except Exception as error:
-            return self._failed(arrival, error, attempt)
+            return self._failed(record, error, attempt)
         self.breaker.succeeded()
         metrics.breaker_open.labels(group=self.group).set(0)
         return Result.HANDLED if is_new else Result.SKIPPED
 
-    def _failed(self, arrival: Arrival, error: Exception, attempt: int) -> Result:
-        is_hopeless = isinstance(error, InvalidPayload | UnknownMessage)
-        if attempt < ATTEMPTS and not is_hopeless:
+    def _failed(self, record: InboundRecord, error: Exception, attempt: int) -> Result:
+        is_permanent = isinstance(error, InvalidPayload | UnknownMessage)
+        if attempt < MAX_ATTEMPTS and not is_permanent:
             logger.warning(
-                "An event could not be handled; it is tried again.",
+                "event_retried",
                 attempt=attempt,
                 error=dead_letters.describe(error),
-                **self._names(arrival),
+                **self._log_fields(record),
             )
-            return Result.AGAIN
-        return self._give_up(arrival, dead_letters.describe(error), attempt, error)
+            return Result.RETRY
+        return self._give_up(record, dead_letters.describe(error), attempt, error)
 
-    def _give_up(self, arrival: Arrival, reason: str, attempt: int, error: Exception | None = None) -> Result:
+    def _give_up(self, record: InboundRecord, reason: str, attempt: int, error: Exception | None = None) -> Result:
         was_open = self.breaker.is_open
         if not self.breaker.may_give_up():
             metrics.breaker_open.labels(group=self.group).set(1)
             log = logger.warning if was_open else logger.critical
             log(
-                "The consumer stops: too many events in a row cannot be handled, so the fault is not theirs. They "
-                "wait in Kafka. Correct the cause, and the consumer goes on by itself.",
+                "consumer_halted",
                 error=reason,
-                **self._names(arrival),
+                advice=(
+                    "Too many events in a row failed, so the cause is not in the events. They wait in Kafka. Remove "
+                    "the cause; the consumer resumes by itself."
+                ),
+                **self._log_fields(record),
             )
-            return Result.HELD
-        dead_letters.set_aside(self.group, arrival, error=reason, attempts=attempt, now=timezone.now())
-        self._blocked.add(arrival.key)
+            return Result.HALTED
+        dead_letters.dead_letter(self.group, record, error=reason, attempts=attempt, now=timezone.now())
+        self._blocked.add(record.key)
         self.breaker.gave_up()
         metrics.dead_letters.labels(group=self.group, reason="failed").inc()
         logger.error(
-            "An event cannot be handled: it is a dead letter now, and later events of its key wait behind it.",
+            "event_dead_lettered",
             error=reason,
+            advice="Later events of its key are dead-lettered behind it. Remove the cause, then run the command.",
             attempts=attempt,
-            command=f"manage.py dead_letters redrive consumer:{self.group} --key {arrival.key}",
+            command=f"manage.py dead_letters redrive consumer:{self.group} --key {record.key}",
             exc_info=error,
-            **self._names(arrival),
+            **self._log_fields(record),
         )
-        return Result.SET_ASIDE
+        return Result.DEAD_LETTERED
 
-    def _names(self, arrival: Arrival) -> dict[str, str | int]:
+    def _log_fields(self, record: InboundRecord) -> dict[str, str | int]:
         return {
             "group": self.group,
-            "event_id": str(arrival.event_id),
-            "event_type": arrival.event_type,
-            "key": str(arrival.key),
-            "topic": arrival.topic,
-            "partition": arrival.partition,
-            "offset": arrival.offset,
+            "event_id": str(record.event_id),
+            "event_type": record.event_type,
+            "key": str(record.key),
+            "topic": record.topic,
+            "partition": record.partition,
+            "offset": record.offset,
         }

@@ -5,7 +5,8 @@ import time
 from django.db import connection, transaction
 from django.utils import timezone
 
-from apps.events.commands.runner import Delivery, executes
+from apps.events.commands.delivery import Delivery
+from apps.events.commands.registry import executes
 from apps.messages.base import Command
 from apps.messages.bots import StopBot, TriggerTrade
 

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 from apps.events.brokers.rabbitmq.messages import Outgoing, outgoing_of
 from apps.events.brokers.rabbitmq.publisher import ConfirmedPublisher
 from apps.events.commands.dead_letters import queue as dead
-from apps.events.consumers.dead_letters import Filters, Letter, Outcome
+from apps.events.consumers.dead_letters import DeadLetter, Filters, RedriveOutcome
 from apps.events.models import CommandExecution
 from apps.messages.bots import StopBot
 from tests.envelopes import envelope_of
@@ -43,10 +43,10 @@ def failed(command: StopBot, **fields: Any) -> CommandExecution:
     )
 
 
-def redrive(source: str = DLQ, *, dry_run: bool = False, **filters: Any) -> tuple[Outcome, list[str]]:
+def redrive(source: str = DLQ, *, dry_run: bool = False, **filters: Any) -> tuple[RedriveOutcome, list[str]]:
     said: list[str] = []
 
-    def progress(_: Letter, words: str) -> None:
+    def progress(_: DeadLetter, words: str) -> None:
         said.append(words)
 
     outcome = dead.redrive(source, Filters(**filters), rate=None, dry_run=dry_run, operator="ann", progress=progress)

@@ -15,9 +15,10 @@ from django.utils import timezone
 from apps.core.context import MessageContext, current_context
 from apps.core.errors import Conflict, DependencyUnavailable
 from apps.events.brokers.rabbitmq.headers import PREFIX
-from apps.events.commands import executions, runner
+from apps.events.commands import executions, registry
+from apps.events.commands.delivery import AttemptFailed, CommandDropped, Delivery, ExecutionBusy, ExecutionLost
 from apps.events.commands.lease_keeper import LeaseKeeper
-from apps.events.commands.runner import AttemptFailed, CommandDropped, Delivery, ExecutionLost, Executor, NotNow
+from apps.events.commands.runner import Executor
 from apps.events.commands.worker.identity import has_died, this_worker
 from apps.events.models import CommandExecution
 from apps.messages.bots import StopBot
@@ -25,7 +26,7 @@ from apps.messages.bots import StopBot
 pytestmark = pytest.mark.django_db
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-ATTEMPTS = 1 + len(settings.ENVIRONMENT.retry_rungs_seconds)
+ATTEMPTS = 1 + len(settings.ENVIRONMENT.retry_delays_seconds)
 
 
 def stop_bot(**fields: Any) -> StopBot:
@@ -61,11 +62,11 @@ class Recorder:
 @pytest.fixture
 def recorder() -> Iterator[Recorder]:
     made = Recorder()
-    before = dict(runner._executors)
-    runner._executors["bot.stop", 1] = Executor(StopBot, made.handle, made.on_failure)
+    before = dict(registry._executors)
+    registry._executors["bot.stop", 1] = Executor(StopBot, made.handle, made.on_failure)
     yield made
-    runner._executors.clear()
-    runner._executors.update(before)
+    registry._executors.clear()
+    registry._executors.update(before)
 
 
 def row_of(command: StopBot) -> CommandExecution:
@@ -75,8 +76,8 @@ def row_of(command: StopBot) -> CommandExecution:
 def test_a_second_delivery_of_a_finished_command_runs_nothing(recorder: Recorder) -> None:
     command = stop_bot()
 
-    assert runner.execute(command) == "done"
-    assert runner.execute(command) == "already done"
+    assert registry.execute(command) == "done"
+    assert registry.execute(command) == "already done"
     assert len(recorder.runs) == 1
     row = row_of(command)
     assert (row.state, row.attempts, row.fence, row.aggregate_id) == ("done", 1, 1, command.bot_id)
@@ -86,8 +87,8 @@ def test_a_delivery_during_a_run_waits_and_is_no_attempt(recorder: Recorder) -> 
     command = stop_bot()
     executions.claim(command, worker=this_worker(), now=timezone.now())
 
-    with pytest.raises(NotNow):
-        runner.execute(command)
+    with pytest.raises(ExecutionBusy):
+        registry.execute(command)
     assert recorder.runs == []
     assert row_of(command).attempts == 1
 
@@ -96,7 +97,7 @@ def test_an_expired_lease_is_taken_over_with_a_higher_fence(recorder: Recorder) 
     command = stop_bot()
     executions.claim(command, worker="elsewhere/x/1/1", now=NOW)
 
-    assert runner.execute(command) == "done"
+    assert registry.execute(command) == "done"
     assert [(run.attempt, run.fence) for run in recorder.runs] == [(2, 2)]
 
 
@@ -107,13 +108,13 @@ def test_a_worker_killed_on_this_machine_is_succeeded_at_once(recorder: Recorder
     worker = f"{host}/{machine}/{process.pid}/{started}"
     command = stop_bot()
     executions.claim(command, worker=worker, now=timezone.now())
-    with pytest.raises(NotNow):
-        runner.execute(command)
+    with pytest.raises(ExecutionBusy):
+        registry.execute(command)
 
     process.kill()
     process.wait()
 
-    assert runner.execute(command) == "done"
+    assert registry.execute(command) == "done"
     assert [(run.attempt, run.fence) for run in recorder.runs] == [(2, 2)]
 
 
@@ -135,7 +136,7 @@ def test_a_failing_command_runs_as_often_as_attempts_allow_and_its_failure_is_to
 
     for _ in range(ATTEMPTS + 2):
         with pytest.raises(AttemptFailed):
-            runner.execute(command)
+            registry.execute(command)
 
     assert [run.attempt for run in recorder.runs] == list(range(1, ATTEMPTS + 1))
     assert [run.is_last_attempt for run in recorder.runs] == [False] * (ATTEMPTS - 1) + [True]
@@ -149,8 +150,8 @@ def test_a_final_failure_is_not_tried_again(recorder: Recorder) -> None:
     command = stop_bot()
     recorder.raises = Conflict("The bot does not run.")
 
-    assert runner.execute(command) == "failed: conflict"
-    assert runner.execute(command) == "already failed"
+    assert registry.execute(command) == "failed: conflict"
+    assert registry.execute(command) == "already failed"
     assert len(recorder.runs) == 1
     assert recorder.failures == [(command.command_id, "conflict", "The bot does not run.")]
 
@@ -161,7 +162,7 @@ def test_a_retryable_failure_keeps_its_code_until_the_last_attempt(recorder: Rec
 
     for _ in range(ATTEMPTS):
         with pytest.raises(AttemptFailed):
-            runner.execute(command)
+            registry.execute(command)
     assert recorder.failures == [(command.command_id, "dependency_unavailable", "Kraken does not answer.")]
 
 
@@ -169,10 +170,10 @@ def test_a_retry_that_succeeds_tells_no_failure(recorder: Recorder) -> None:
     command = stop_bot()
     recorder.raises = RuntimeError("once")
     with pytest.raises(AttemptFailed):
-        runner.execute(command)
+        registry.execute(command)
     recorder.raises = None
 
-    assert runner.execute(command) == "done"
+    assert registry.execute(command) == "done"
     assert recorder.failures == []
     assert (row_of(command).state, row_of(command).attempts) == ("done", 2)
 
@@ -181,7 +182,7 @@ def test_a_dropped_command_keeps_the_reason(recorder: Recorder) -> None:
     command = stop_bot()
     recorder.raises = CommandDropped("superseded by a later command")
 
-    assert runner.execute(command) == "dropped: superseded by a later command"
+    assert registry.execute(command) == "dropped: superseded by a later command"
     assert (row_of(command).state, row_of(command).reason) == ("dropped", "superseded by a later command")
     assert recorder.failures == []
 
@@ -189,7 +190,7 @@ def test_a_dropped_command_keeps_the_reason(recorder: Recorder) -> None:
 def test_an_expired_command_is_dropped_unrun(recorder: Recorder) -> None:
     command = stop_bot(expires_at=NOW)
 
-    assert runner.execute(command, now=NOW) == "dropped: expired at 2026-03-01T12:00:00+00:00"
+    assert registry.execute(command, now=NOW) == "dropped: expired at 2026-03-01T12:00:00+00:00"
     assert recorder.runs == []
     assert row_of(command).state == "dropped"
 
@@ -200,7 +201,7 @@ def test_a_worker_lost_on_the_last_attempt_fails_the_command_without_another_run
     CommandExecution.objects.filter(command_id=command.command_id).update(attempts=ATTEMPTS)
 
     with pytest.raises(AttemptFailed):
-        runner.execute(command)
+        registry.execute(command)
     assert recorder.runs == []
     assert [code for _, code, _ in recorder.failures] == ["worker_lost"]
     assert (row_of(command).state, row_of(command).attempts) == ("failed", ATTEMPTS)
@@ -210,7 +211,7 @@ def test_a_run_that_lost_its_lease_cannot_complete(recorder: Recorder) -> None:
     command = stop_bot()
     claim = executions.claim(command, worker=this_worker(), now=NOW)
     late = Delivery(command.command_id, claim.attempt, ATTEMPTS, claim.fence, this_worker())
-    assert runner.execute(command, now=NOW + timedelta(minutes=1)) == "done"
+    assert registry.execute(command, now=NOW + timedelta(minutes=1)) == "done"
 
     for write in (late.complete, late.renew):
         with pytest.raises(ExecutionLost):
@@ -222,9 +223,9 @@ def test_a_run_that_lost_its_lease_cannot_complete(recorder: Recorder) -> None:
 
 def test_completing_inside_the_handler_and_again_by_the_runtime_is_one_completion(recorder: Recorder) -> None:
     command = stop_bot()
-    runner._executors["bot.stop", 1] = Executor(StopBot, lambda _, delivery: delivery.complete(now=NOW), None)
+    registry._executors["bot.stop", 1] = Executor(StopBot, lambda _, delivery: delivery.complete(now=NOW), None)
 
-    assert runner.execute(command) == "done"
+    assert registry.execute(command) == "done"
     assert row_of(command).finished_at == NOW
 
 
@@ -234,9 +235,9 @@ def test_an_error_after_completion_does_not_run_the_command_again(recorder: Reco
         raise RuntimeError("after the effects were committed")
 
     command = stop_bot()
-    runner._executors["bot.stop", 1] = Executor(StopBot, handle, recorder.on_failure)
+    registry._executors["bot.stop", 1] = Executor(StopBot, handle, recorder.on_failure)
 
-    assert runner.execute(command) == "done"
+    assert registry.execute(command) == "done"
     assert recorder.failures == []
 
 
@@ -245,7 +246,7 @@ def test_what_a_handler_publishes_is_caused_by_the_command(recorder: Recorder) -
     traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     headers = {f"{PREFIX}correlationid": str(correlation), "traceparent": traceparent}
 
-    runner.execute(command, headers=headers)
+    registry.execute(command, headers=headers)
 
     assert recorder.contexts == [
         MessageContext(correlation_id=correlation, causation_id=command.command_id, traceparent=traceparent)

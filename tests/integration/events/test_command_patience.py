@@ -9,8 +9,9 @@ from django.db import OperationalError, transaction
 
 from apps.core.errors import Conflict
 from apps.events.commands import executions, runner
+from apps.events.commands.delivery import AttemptFailed, Delivery
 from apps.events.commands.executions import Verdict
-from apps.events.commands.runner import AttemptFailed, Delivery, Executor
+from apps.events.commands.runner import Executor
 from apps.events.commands.worker import retry_on_disconnect
 from apps.events.models import CommandExecution
 from apps.messages.bots import StopBot
@@ -53,7 +54,7 @@ class Lost:
 def test_what_ends_an_attempt_is_said_again_until_postgresql_answers() -> None:
     work = Lost(answers_lost=3)
 
-    assert retry_on_disconnect.patiently(work) == "done"
+    assert retry_on_disconnect.retry_on_disconnect(work) == "done"
     assert work.calls == 4
 
 
@@ -62,8 +63,8 @@ def test_patience_ends_before_a_lease_does() -> None:
     work = Lost(answers_lost=10**6)
 
     with pytest.raises(OperationalError):
-        retry_on_disconnect.patiently(work, seconds=0.05)
-    assert executions.LEASE.total_seconds() > retry_on_disconnect.PATIENCE_SECONDS
+        retry_on_disconnect.retry_on_disconnect(work, seconds=0.05)
+    assert executions.LEASE.total_seconds() > retry_on_disconnect.RETRY_SECONDS
 
 
 @pytest.mark.django_db(transaction=True)
@@ -71,7 +72,7 @@ def test_nothing_is_said_again_inside_a_transaction_that_is_lost_anyway() -> Non
     work = Lost(answers_lost=1)
 
     with pytest.raises(OperationalError), transaction.atomic():
-        retry_on_disconnect.patiently(work)
+        retry_on_disconnect.retry_on_disconnect(work)
     assert work.calls == 1
 
 
@@ -92,11 +93,11 @@ def test_only_the_very_claim_is_taken_back() -> None:
     command = stop_bot()
     executions.claim(command, worker="here/a/1/1", now=NOW)
 
-    executions.disclaim(command, worker="there/b/2/2", claimed_at=NOW)
-    executions.disclaim(command, worker="here/a/1/1", claimed_at=NOW - timedelta(seconds=1))
+    executions.release_unconfirmed_claim(command, worker="there/b/2/2", claimed_at=NOW)
+    executions.release_unconfirmed_claim(command, worker="here/a/1/1", claimed_at=NOW - timedelta(seconds=1))
     assert state_of(command) == "running"
 
-    executions.disclaim(command, worker="here/a/1/1", claimed_at=NOW)
+    executions.release_unconfirmed_claim(command, worker="here/a/1/1", claimed_at=NOW)
     assert state_of(command) == "retrying"
 
 

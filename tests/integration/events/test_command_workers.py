@@ -17,7 +17,7 @@ from django.db import connection
 
 from apps.events.brokers.rabbitmq.messages import outgoing_of
 from apps.events.brokers.rabbitmq.publisher import ConfirmedPublisher, Verdict
-from apps.events.brokers.rabbitmq.wake_ups import SignalSender
+from apps.events.brokers.rabbitmq.wake_ups import WakeUpSender
 from apps.events.models import CommandExecution, ProcessHeartbeat
 from apps.messages.base import Command
 from apps.messages.bots import StopBot, TickBot, TriggerTrade
@@ -101,7 +101,7 @@ def test_a_command_that_always_fails_runs_exactly_as_often_as_allowed_and_is_put
 
     row = ends(failing, "failed")
     eventually(lambda: rabbitmq.count("bot.stop.dlq") == 1, what="the dead letter")
-    # Longer than a rung: a sixth attempt would have come by now.
+    # Longer than a retry delay: a sixth attempt would have come by now.
     time.sleep(2)
     assert running.attempts(failing.command_id) == [1, 2, 3, 4, 5]
     assert (row.attempts, row.reason) == (5, "RuntimeError: as planned")
@@ -140,7 +140,7 @@ def test_twenty_deliveries_of_one_command_run_it_once(running: Processes, rabbit
 
 
 def nothing_waits(rabbitmq: RabbitMQ) -> None:
-    """All is quiet: nothing ready, nothing unacknowledged, nothing on a rung."""
+    """All is quiet: nothing ready, nothing unacknowledged, nothing in a retry queue."""
     behind = ("muckard.failures", "muckard.failures.high", "muckard.retry.1s", "muckard.retry.high.1s")
     names = ("bot.stop", "bot.trigger_trade", *behind)
 
@@ -306,7 +306,7 @@ def test_a_signal_runs_once_even_where_it_fails(processes: Processes, rabbitmq: 
     bad, good = uuid4(), uuid4()
     processes.plan(bad, fails=1)
     processes.worker("bot.tick")
-    sender = SignalSender()
+    sender = WakeUpSender()
     for run_id in (bad, good):
         sender.send(TickBot(bot_id=uuid4(), run_id=run_id, due_at=NOW), expires_seconds=5)
     sender.close()

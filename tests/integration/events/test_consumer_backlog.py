@@ -29,8 +29,8 @@ SECONDS = 200.0
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(partition, "PAUSES_SECONDS", (0.05, 0.1))
-    monkeypatch.setattr(partition, "LONG_PAUSE_SECONDS", 0.3)
+    monkeypatch.setattr(partition, "RETRY_DELAYS_SECONDS", (0.05, 0.1))
+    monkeypatch.setattr(partition, "HALT_SECONDS", 0.3)
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_a_partition_that_backs_off_keeps_its_backlog_and_the_others_go_on(
     topic: str, keys: list[UUID], listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retry_policy, "ATTEMPTS", 1_000_000)
-    monkeypatch.setattr(partition, "PAUSES_SECONDS", (0.2, 0.2))
+    monkeypatch.setattr(partition, "RETRY_DELAYS_SECONDS", (0.2, 0.2))
     place = {UUID(record.key): record.partition for record in everything_in(topic)}
     held = [key for key in keys if place[key] == 0]
     others = [key for key in keys if place[key] != 0]
@@ -165,7 +165,7 @@ def test_lag_is_what_the_broker_has_although_the_client_does_not_fetch(
     topic: str, keys: list[UUID], listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(group, "SECONDS_BETWEEN_LAGS", 0.1)
-    monkeypatch.setattr(group, "SECONDS_BETWEEN_CHORES", 0.1)
+    monkeypatch.setattr(group, "MAINTENANCE_SECONDS", 0.1)
     name = f"event-consumer.{listener.group}"
     with consuming(listener.group, topic) as consumer:
         drive_consumers(consumer, until=lambda: _handled(listener) == EVENTS, seconds=SECONDS)
@@ -186,7 +186,7 @@ def test_a_partition_that_is_not_fetched_any_more_is_down_with_the_reason_and_he
     topic: str, keys: list[UUID], batch_listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(group, "SECONDS_BETWEEN_LAGS", 0.1)
-    monkeypatch.setattr(group, "SECONDS_BETWEEN_CHORES", 0.1)
+    monkeypatch.setattr(group, "MAINTENANCE_SECONDS", 0.1)
     monkeypatch.setattr(progress, "LIMIT_SECONDS", 2.0)
     name = f"event-consumer.{batch_listener.group}"
 

@@ -11,10 +11,11 @@ from django.db import connection
 from django.utils import timezone
 
 from apps.events.consumers import registry
-from apps.events.consumers.dead_letters import Filters, Letter, store
+from apps.events.consumers.dead_letters import DeadLetter, Filters, store
 from apps.events.consumers.delivery import deliver
-from apps.events.consumers.inbound import Arrival
-from apps.events.models import DeadLetter, StoredEvent
+from apps.events.consumers.inbound import InboundRecord
+from apps.events.models import DeadLetter as Row
+from apps.events.models import StoredEvent
 from tests.brokers import RabbitMQ
 from tests.integration.events.consumer_helpers import Listener, listener, seen
 from tests.integration.events.relay_helpers import as_role, drain
@@ -27,15 +28,15 @@ pytestmark = pytest.mark.django_db(transaction=True)
 NO_FILTERS = Filters()
 
 
-def _arrivals(topic: str, keys: list[UUID], events: int) -> list[Arrival]:
+def _arrivals(topic: str, keys: list[UUID], events: int) -> list[InboundRecord]:
     fill_outbox(topic, keys, events)
     drain(topic)
     return [_arrival(topic, record) for record in everything_in(topic)]
 
 
-def _arrival(topic: str, record: Arrived) -> Arrival:
+def _arrival(topic: str, record: Arrived) -> InboundRecord:
     envelope = record.envelope
-    return Arrival(
+    return InboundRecord(
         topic, record.partition, record.offset, envelope.aggregate_id,
         envelope.event_id, envelope.event_type, envelope, "", record,
     )  # fmt: skip
@@ -44,9 +45,9 @@ def _arrival(topic: str, record: Arrived) -> Arrival:
 def _set_aside(listener: Listener, topic: str, key: UUID, events: int, *, error: str = "ValueError: it failed") -> None:
     """One event that failed and the others behind it."""
     first, *behind = _arrivals(topic, [key], events)
-    store.set_aside(listener.group, first, error=error, attempts=3, now=timezone.now())
+    store.dead_letter(listener.group, first, error=error, attempts=3, now=timezone.now())
     for arrival in behind:
-        assert store.set_aside_behind(listener.group, arrival, now=timezone.now())
+        assert store.dead_letter_behind(listener.group, arrival, now=timezone.now())
 
 
 def _redrive(listener: Listener, filters: Filters = NO_FILTERS, *, dry_run: bool = False) -> tuple[int, int, int]:
@@ -56,11 +57,11 @@ def _redrive(listener: Listener, filters: Filters = NO_FILTERS, *, dry_run: bool
     return outcome.redriven, outcome.failed, outcome.left
 
 
-def _ignore(letter: Letter, what: str) -> None: ...
+def _ignore(letter: DeadLetter, what: str) -> None: ...
 
 
 def _waiting(listener: Listener) -> int:
-    return DeadLetter.objects.filter(consumer=listener.group, redriven_at=None).count()
+    return Row.objects.filter(consumer=listener.group, redriven_at=None).count()
 
 
 def test_a_redrive_handles_a_key_s_events_in_their_order_and_frees_the_key(topic: str, listener: Listener) -> None:
@@ -79,8 +80,8 @@ def test_a_redrive_stops_at_the_first_of_a_key_that_fails_again_and_goes_on_with
 ) -> None:
     sick, healed = uuid4(), uuid4()
     for arrival in _arrivals(topic, [sick, healed], 8):
-        if not store.set_aside_behind(listener.group, arrival, now=timezone.now()):
-            store.set_aside(listener.group, arrival, error="failed", attempts=3, now=timezone.now())
+        if not store.dead_letter_behind(listener.group, arrival, now=timezone.now()):
+            store.dead_letter(listener.group, arrival, error="failed", attempts=3, now=timezone.now())
     listener.fails = lambda envelope: (
         ValueError("still no") if (envelope.aggregate_id, envelope.aggregate_seq) == (sick, 2) else None
     )
@@ -89,7 +90,7 @@ def test_a_redrive_stops_at_the_first_of_a_key_that_fails_again_and_goes_on_with
 
     assert listener.effects(healed) == [1, 2, 3, 4]
     assert listener.effects(sick) == [1]
-    failed = DeadLetter.objects.filter(key=sick, redriven_at=None).order_by("id").first()
+    failed = Row.objects.filter(key=sick, redriven_at=None).order_by("id").first()
     assert failed is not None
     assert (failed.reason, failed.attempts, failed.error) == ("failed", 1, "ValueError: still no")
 
@@ -110,7 +111,7 @@ def test_a_filter_brings_along_what_is_older_of_the_same_key(topic: str, listene
     """A later event alone would get ahead of the failed one."""
     key = uuid4()
     _set_aside(listener, topic, key, 4)
-    third = DeadLetter.objects.order_by("id")[2]
+    third = Row.objects.order_by("id")[2]
     third.created_at += timedelta(hours=1)
     third.save()
 
@@ -135,7 +136,7 @@ def test_a_filter_brings_along_what_is_older_of_the_same_key(topic: str, listene
 def test_filters_choose_letters(topic: str, listener: Listener, filters: Filters, count: int) -> None:
     _set_aside(listener, topic, uuid4(), 3)
 
-    assert len(list(store.letters(f"consumer:{listener.group}", filters))) == count
+    assert len(list(store.find(f"consumer:{listener.group}", filters))) == count
 
 
 def test_a_dry_run_changes_nothing(topic: str, listener: Listener) -> None:
@@ -180,12 +181,12 @@ def test_an_event_that_comes_while_its_key_is_redriven_neither_overtakes_nor_sta
 ) -> None:
     key = uuid4()
     *aside, last = _arrivals(topic, [key], 3)
-    store.set_aside(listener.group, aside[0], error="failed", attempts=3, now=timezone.now())
-    assert store.set_aside_behind(listener.group, aside[1], now=timezone.now())
+    store.dead_letter(listener.group, aside[0], error="failed", attempts=3, now=timezone.now())
+    assert store.dead_letter_behind(listener.group, aside[1], now=timezone.now())
     _redrive(listener)
 
     # The consumer had looked before the redrive ended, and still takes the key for blocked.
-    assert store.set_aside_behind(listener.group, last, now=timezone.now()) is False
+    assert store.dead_letter_behind(listener.group, last, now=timezone.now()) is False
 
 
 def test_what_comes_behind_a_key_in_the_middle_of_its_redrive_is_redriven_with_it(
@@ -193,12 +194,12 @@ def test_what_comes_behind_a_key_in_the_middle_of_its_redrive_is_redriven_with_i
 ) -> None:
     key = uuid4()
     first, second, *late = _arrivals(topic, [key], 4)
-    store.set_aside(listener.group, first, error="failed", attempts=3, now=timezone.now())
-    assert store.set_aside_behind(listener.group, second, now=timezone.now())
+    store.dead_letter(listener.group, first, error="failed", attempts=3, now=timezone.now())
+    assert store.dead_letter_behind(listener.group, second, now=timezone.now())
 
-    def meanwhile(_: Letter, __: str) -> None:
+    def meanwhile(_: DeadLetter, __: str) -> None:
         """The consumer goes on while the redrive does."""
-        if late and store.set_aside_behind(listener.group, late[0], now=timezone.now()):
+        if late and store.dead_letter_behind(listener.group, late[0], now=timezone.now()):
             late.pop(0)
 
     outcome = store.redrive(
@@ -229,7 +230,7 @@ def test_the_command_lists_shows_and_redrives(topic: str, listener: Listener, ra
     key = uuid4()
     _set_aside(listener, topic, key, 2)
     source = f"consumer:{listener.group}"
-    letter = DeadLetter.objects.order_by("id").first()
+    letter = Row.objects.order_by("id").first()
     assert letter is not None
 
     assert f"      2  {source}" in _command("list")
@@ -252,9 +253,9 @@ def test_the_services_own_roles_may_set_aside_redrive_and_purge(topic: str, list
         cursor.execute("GRANT ALL ON events.seen, events.seen_id_seq TO kraken_service, staff_site")
     with as_role("kraken_service"):
         assert deliver(arrivals[0].envelope, group=listener.group)  # type: ignore[arg-type]
-        store.set_aside(listener.group, arrivals[1], error="failed", attempts=3, now=timezone.now())
-        assert store.set_aside_behind(listener.group, arrivals[2], now=timezone.now())
-        assert store.set_aside_behind(listener.group, arrivals[3], now=timezone.now())
+        store.dead_letter(listener.group, arrivals[1], error="failed", attempts=3, now=timezone.now())
+        assert store.dead_letter_behind(listener.group, arrivals[2], now=timezone.now())
+        assert store.dead_letter_behind(listener.group, arrivals[3], now=timezone.now())
     with as_role("staff_site"):
         assert _redrive(listener, Filters(limit=2)) == (2, 0, 0)
         source = f"consumer:{listener.group}"

@@ -29,8 +29,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(partition, "PAUSES_SECONDS", (0.05, 0.1))
-    monkeypatch.setattr(partition, "LONG_PAUSE_SECONDS", 0.3)
+    monkeypatch.setattr(partition, "RETRY_DELAYS_SECONDS", (0.05, 0.1))
+    monkeypatch.setattr(partition, "HALT_SECONDS", 0.3)
 
 
 def _deliver_all(topic: str, keys: list[UUID], events: int) -> None:
@@ -110,7 +110,7 @@ def test_an_event_that_keeps_failing_is_set_aside_with_all_that_follows_it(topic
 
     assert listener.effects(healthy) == [1, 2, 3, 4, 5]
     assert listener.effects(sick) == [1]
-    assert listener.calls.count((sick, 2)) == partition.ATTEMPTS == 3
+    assert listener.calls.count((sick, 2)) == partition.MAX_ATTEMPTS == 3
     letters = DeadLetter.objects.filter(consumer=listener.group).order_by("id")
     assert [(row.reason, row.attempts) for row in letters] == [
         ("failed", 3),
@@ -141,7 +141,7 @@ def test_a_key_stays_blocked_for_events_that_come_later(topic: str, listener: Li
 def test_a_failing_event_holds_up_its_own_partition_only(
     topic: str, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(partition, "PAUSES_SECONDS", (30.0, 30.0))
+    monkeypatch.setattr(partition, "RETRY_DELAYS_SECONDS", (30.0, 30.0))
     keys = [uuid4() for _ in range(12)]
     _deliver_all(topic, keys, 36)
     records = everything_in(topic)
@@ -184,7 +184,7 @@ def test_when_everything_fails_the_consumer_stops_and_sets_nothing_more_aside(to
     broken = True
     listener.fails = lambda _: RuntimeError("a column is missing") if broken else None
     with consuming(listener.group, topic) as consumer:
-        drive_consumers(consumer, until=lambda: consumer._handling.breaker.is_open)
+        drive_consumers(consumer, until=lambda: consumer._policy.breaker.is_open)
         set_aside = DeadLetter.objects.count()
         for _ in range(10):
             consumer.step()

@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from apps.events.consumers import housekeeping
-from apps.events.consumers.housekeeping import KEPT_FOR, forget
+from apps.events.consumers.housekeeping import KEPT_FOR, delete_expired
 from apps.events.models import DeadLetter, InboxEntry
 
 pytestmark = pytest.mark.django_db
@@ -31,7 +31,7 @@ def test_old_entries_go_and_young_ones_stay() -> None:
     _handled(KEPT_FOR + timedelta(seconds=1))
     _handled(KEPT_FOR - timedelta(seconds=1))
 
-    assert forget(now=NOW) == 1
+    assert delete_expired(now=NOW) == 1
     assert InboxEntry.objects.get().processed_at == NOW - KEPT_FOR + timedelta(seconds=1)
 
 
@@ -43,12 +43,12 @@ def test_dead_letters_that_wait_are_never_forgotten() -> None:
     _dead_letter(KEPT_FOR * 2, redriven=False)
     _dead_letter(KEPT_FOR * 2, redriven=True)
 
-    assert forget(now=NOW) == 1
+    assert delete_expired(now=NOW) == 1
     assert DeadLetter.objects.get().redriven_at is None
 
 
 def test_a_long_past_goes_in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(housekeeping, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(housekeeping, "BATCH_ROWS", 2)
     for _ in range(5):
         _handled(KEPT_FOR * 2)
-    assert [forget(now=NOW) for _ in range(4)] == [2, 2, 1, 0]
+    assert [delete_expired(now=NOW) for _ in range(4)] == [2, 2, 1, 0]

@@ -10,8 +10,8 @@ from uuid import UUID
 import pytest
 
 from apps.events.commands.dead_letters import queue as dead
-from apps.events.commands.dead_letters.hold import DeadLettersInUse
-from apps.events.consumers.dead_letters import Filters, Letter, Outcome
+from apps.events.commands.dead_letters.locked_queue import DeadLettersInUse
+from apps.events.consumers.dead_letters import DeadLetter, Filters, RedriveOutcome
 from tests.brokers import RabbitMQ, eventually
 from tests.integration.events.dead_letter_helpers import DLQ, NOW, bury, bury_many, redrive, stop_bot
 from tests.workers.processes import Processes
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def ids(**filters: Any) -> list[UUID | None]:
-    return [letter.event_id for letter in dead.letters(DLQ, Filters(**filters))]
+    return [letter.event_id for letter in dead.find(DLQ, Filters(**filters))]
 
 
 def test_every_look_shows_the_same_order_and_a_limit_means_the_oldest(rabbitmq: RabbitMQ) -> None:
@@ -54,8 +54,8 @@ def test_letters_that_died_at_the_same_moment_keep_their_place_too(rabbitmq: Rab
 def test_a_redrive_takes_the_oldest_that_fit_and_sends_them_in_order(rabbitmq: RabbitMQ) -> None:
     buried = [command.command_id for command in bury_many(100)]
 
-    assert redrive(limit=40)[0] == Outcome(redriven=40)
-    assert redrive(since=NOW + timedelta(microseconds=90), limit=3)[0] == Outcome(redriven=3)
+    assert redrive(limit=40)[0] == RedriveOutcome(redriven=40)
+    assert redrive(since=NOW + timedelta(microseconds=90), limit=3)[0] == RedriveOutcome(redriven=3)
 
     sent = [UUID(message.properties["message_id"]) for message in rabbitmq.take("bot.stop")]
     assert sent == buried[:40] + buried[90:93]
@@ -94,7 +94,7 @@ def test_a_second_process_waits_for_the_first_and_sees_everything(
 ) -> None:
     buried = [command.command_id for command in bury_many(50)]
     seen: list[list[UUID | None]] = []
-    first = dead.letters(DLQ, Filters())
+    first = dead.find(DLQ, Filters())
     next(first)
     second = threading.Thread(target=lambda: seen.append(ids()))
     second.start()
@@ -108,9 +108,9 @@ def test_a_second_process_waits_for_the_first_and_sees_everything(
 def test_a_second_process_is_told_that_the_letters_are_in_another_ones_hands(
     rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("apps.events.commands.dead_letters.hold.WAIT_SECONDS", 0.5)
+    monkeypatch.setattr("apps.events.commands.dead_letters.locked_queue.WAIT_SECONDS", 0.5)
     bury_many(5)
-    first: Any = dead.letters(DLQ, Filters())
+    first: Any = dead.find(DLQ, Filters())
     next(first)
 
     with pytest.raises(DeadLettersInUse, match=r"Another process has the dead letters of bot\.stop\.dlq in hand"):
@@ -128,7 +128,7 @@ def test_a_redrive_of_many_minutes_gives_back_in_between_and_takes_no_letter_twi
     buried = [command.command_id for command in bury_many(6)]
     said: list[UUID | None] = []
 
-    def die_again(letter: Letter, words: str) -> None:
+    def die_again(letter: DeadLetter, words: str) -> None:
         said.append(letter.event_id)
         [again] = rabbitmq.take("bot.stop")
         again.properties["application_headers"]["x-dead-at"] = datetime.now(UTC).isoformat()
@@ -137,7 +137,7 @@ def test_a_redrive_of_many_minutes_gives_back_in_between_and_takes_no_letter_twi
 
     outcome = dead.redrive(DLQ, Filters(), rate=None, dry_run=False, operator="ann", progress=die_again)
 
-    assert outcome == Outcome(redriven=6)
+    assert outcome == RedriveOutcome(redriven=6)
     assert said == buried
     assert dead.count(DLQ) == 6
 
@@ -149,5 +149,5 @@ def test_a_slow_redrive_keeps_its_connections(rabbitmq: RabbitMQ, monkeypatch: p
 
     outcome = dead.redrive(DLQ, Filters(), rate=0.2, dry_run=False, operator="ann", progress=lambda *_: None)
 
-    assert outcome == Outcome(redriven=2)
+    assert outcome == RedriveOutcome(redriven=2)
     assert (dead.count(DLQ), rabbitmq.count("bot.stop")) == (0, 2)

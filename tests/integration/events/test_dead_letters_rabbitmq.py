@@ -13,10 +13,11 @@ from django.core.management import call_command
 from apps.events.brokers.rabbitmq.headers import headers_of
 from apps.events.brokers.rabbitmq.messages import Outgoing
 from apps.events.brokers.rabbitmq.publisher import ConfirmedPublisher
-from apps.events.commands import runner
+from apps.events.commands import registry
 from apps.events.commands.dead_letters import queue as dead
-from apps.events.commands.runner import AttemptFailed, Executor
-from apps.events.consumers.dead_letters import Filters, Outcome
+from apps.events.commands.delivery import AttemptFailed
+from apps.events.commands.runner import Executor
+from apps.events.consumers.dead_letters import Filters, RedriveOutcome
 from apps.events.models import CommandExecution, StoredEvent
 from apps.messages.bots import BotStarted, StopBot
 from tests.brokers import RabbitMQ
@@ -30,11 +31,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def handled() -> Iterator[list[UUID]]:
     """Commands whose effect has happened."""
     seen: list[UUID] = []
-    before = dict(runner._executors)
-    runner._executors["bot.stop", 1] = Executor(StopBot, lambda command, _: seen.append(command.command_id), None)
+    before = dict(registry._executors)
+    registry._executors["bot.stop", 1] = Executor(StopBot, lambda command, _: seen.append(command.command_id), None)
     yield seen
-    runner._executors.clear()
-    runner._executors.update(before)
+    registry._executors.clear()
+    registry._executors.update(before)
 
 
 def test_looking_leaves_every_letter_where_it_is_in_its_order(rabbitmq: RabbitMQ) -> None:
@@ -43,7 +44,7 @@ def test_looking_leaves_every_letter_where_it_is_in_its_order(rabbitmq: RabbitMQ
         bury(command)
 
     for _ in range(3):
-        assert [letter.event_id for letter in dead.letters(DLQ, Filters())] == [each.command_id for each in buried]
+        assert [letter.event_id for letter in dead.find(DLQ, Filters())] == [each.command_id for each in buried]
     shown = dead.show(DLQ, str(buried[2].command_id))
 
     assert (shown.key, shown.error, shown.attempts) == (buried[2].bot_id, "RuntimeError: boom", 5)
@@ -76,7 +77,7 @@ def test_filters_choose_what_is_meant(rabbitmq: RabbitMQ, filters: Any, expected
     later = (NOW + timedelta(hours=2)).isoformat()
     bury(buried[3], headers={"x-dead-reason": "another one", "x-dead-at": later})
 
-    found = [letter.event_id for letter in dead.letters(DLQ, Filters(**filters))]
+    found = [letter.event_id for letter in dead.find(DLQ, Filters(**filters))]
 
     assert found == [buried[number].command_id for number in expected]
 
@@ -88,7 +89,7 @@ def test_a_redriven_command_has_all_its_attempts_again(rabbitmq: RabbitMQ, handl
 
     outcome, _ = redrive()
 
-    assert outcome == Outcome(redriven=1)
+    assert outcome == RedriveOutcome(redriven=1)
     [message] = rabbitmq.take("bot.stop")
     headers = message.properties["application_headers"]
     assert headers["x-attempt"] == 1
@@ -96,7 +97,7 @@ def test_a_redriven_command_has_all_its_attempts_again(rabbitmq: RabbitMQ, handl
     assert dead.count(DLQ) == 0
     row = CommandExecution.objects.get()
     assert (row.state, row.attempts, row.reason) == ("retrying", 0, "redriven by ann")
-    assert runner.execute(command) == "done"
+    assert registry.execute(command) == "done"
     assert CommandExecution.objects.get().fence == 6, "the fence must grow over a redrive"
 
 
@@ -108,15 +109,15 @@ def test_a_redriven_command_that_fails_again_fails_as_often(rabbitmq: RabbitMQ) 
     failed(command)
     bury(command)
     redrive()
-    before = dict(runner._executors)
-    runner._executors["bot.stop", 1] = Executor(StopBot, handle, None)
+    before = dict(registry._executors)
+    registry._executors["bot.stop", 1] = Executor(StopBot, handle, None)
     try:
         for _ in range(5):
             with pytest.raises(AttemptFailed):
-                runner.execute(command)
+                registry.execute(command)
     finally:
-        runner._executors.clear()
-        runner._executors.update(before)
+        registry._executors.clear()
+        registry._executors.update(before)
     row = CommandExecution.objects.get()
     assert (row.state, row.attempts) == ("failed", 5)
 
@@ -139,7 +140,7 @@ def test_a_command_that_is_no_longer_failed_is_not_sent_again(
 
     outcome, said = redrive()
 
-    assert (outcome, said) == (Outcome(), [words])
+    assert (outcome, said) == (RedriveOutcome(), [words])
     assert rabbitmq.count("bot.stop") == dead.count(DLQ) == 0
     assert CommandExecution.objects.get().state == state
 
@@ -151,7 +152,7 @@ def test_two_letters_of_one_command_have_one_effect(rabbitmq: RabbitMQ, handled:
     bury(command)
 
     redrive()
-    answers = [runner.execute(command) for _ in rabbitmq.take("bot.stop")]
+    answers = [registry.execute(command) for _ in rabbitmq.take("bot.stop")]
 
     assert handled == [command.command_id]
     assert answers[0] == "done"
@@ -162,7 +163,7 @@ def test_a_redrive_that_ended_between_row_and_message_can_be_repeated(rabbitmq: 
     failed(command, state="retrying", attempts=0, reason="redriven by ann")
     bury(command)
 
-    assert redrive()[0] == Outcome(redriven=1)
+    assert redrive()[0] == RedriveOutcome(redriven=1)
     assert rabbitmq.count("bot.stop") == 1
 
 
@@ -171,7 +172,7 @@ def test_a_status_message_goes_back_to_its_own_queue_alone(rabbitmq: RabbitMQ) -
     event_id = uuid4()
     bury(status, queue="bot.started", event_id=event_id)
 
-    assert redrive("bot.started.dlq")[0] == Outcome(redriven=1)
+    assert redrive("bot.started.dlq")[0] == RedriveOutcome(redriven=1)
 
     [message] = rabbitmq.take("bot.started")
     assert message.body.encode() == status.canonical_bytes()
@@ -187,7 +188,7 @@ def test_a_dry_run_changes_nothing(rabbitmq: RabbitMQ) -> None:
 
     outcome, said = redrive(dry_run=True)
 
-    assert outcome == Outcome(redriven=1)
+    assert outcome == RedriveOutcome(redriven=1)
     assert said == ["would be sent", "would be dropped: the command is finished already"]
     assert (dead.count(DLQ), rabbitmq.count("bot.stop")) == (2, 0)
     assert CommandExecution.objects.get(command_id=command.command_id).state == "failed"
@@ -200,7 +201,7 @@ def test_what_cannot_be_read_is_left_and_said(rabbitmq: RabbitMQ) -> None:
     publisher.close()
 
     why = "left: it can never be handled. It has no header 'task', so it is not a Celery task."
-    assert redrive() == (Outcome(failed=1, left=1), [why])
+    assert redrive() == (RedriveOutcome(failed=1, left=1), [why])
     assert dead.count(DLQ) == 1
 
 

@@ -13,7 +13,7 @@ from kombu import Connection
 from apps.core.context import message_context
 from apps.events.brokers.rabbitmq.connection import TopologyMissing
 from apps.events.brokers.rabbitmq.headers import envelope_from
-from apps.events.brokers.rabbitmq.wake_ups import SignalSender
+from apps.events.brokers.rabbitmq.wake_ups import WakeUpSender
 from apps.events.brokers.topology import rabbitmq as topology
 from apps.events.models import OutboxRow, ProcessHeartbeat, StoredEvent
 from apps.events.outbox.dispatcher.dispatcher import Dispatcher
@@ -212,25 +212,25 @@ def test_a_second_dispatcher_stands_by_and_takes_over_when_the_first_ends(rabbit
     assert rabbitmq.count("bot.stop") == 1
 
 
-def test_a_signal_arrives_as_a_task_that_is_soon_worthless(rabbitmq: RabbitMQ) -> None:
-    sender = SignalSender()
-    signal = TickBot(bot_id=uuid4(), run_id=uuid4(), due_at=NOW)
+def test_a_wake_up_arrives_as_a_task_that_is_soon_worthless(rabbitmq: RabbitMQ) -> None:
+    sender = WakeUpSender()
+    wake_up = TickBot(bot_id=uuid4(), run_id=uuid4(), due_at=NOW)
 
-    sender.send(signal, expires_seconds=0.5)
+    sender.send(wake_up, expires_seconds=0.5)
     [message] = rabbitmq.take("bot.tick")
     assert message.properties["application_headers"]["task"] == "bot.tick"
     assert message.properties["application_headers"]["expires"] is not None
-    assert json.loads(message.body)[1] == json.loads(signal.canonical_bytes())
+    assert json.loads(message.body)[1] == json.loads(wake_up.canonical_bytes())
 
-    sender.send(signal, expires_seconds=0.1)
-    eventually(lambda: rabbitmq.count("bot.tick") == 0, what="the signal's end")
+    sender.send(wake_up, expires_seconds=0.1)
+    eventually(lambda: rabbitmq.count("bot.tick") == 0, what="the wake-up message's end")
     sender.close()
 
 
-def test_a_signal_without_a_queue_is_an_error_that_says_what_to_do(rabbitmq: RabbitMQ) -> None:
+def test_a_wake_up_without_a_queue_is_an_error_that_says_what_to_do(rabbitmq: RabbitMQ) -> None:
     with rabbitmq.channel() as channel:
         channel.queue_unbind("bot.tick", topology.COMMANDS, "bot.tick")
-    sender = SignalSender()
+    sender = WakeUpSender()
     try:
         with pytest.raises(TopologyMissing, match="declare_topology"):
             sender.send(TickBot(bot_id=uuid4(), run_id=uuid4(), due_at=NOW), expires_seconds=5)

@@ -52,7 +52,7 @@ def test_the_next_batch_is_sent_while_the_last_one_is_under_way(
     small_batches: Dispatcher, rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publisher = small_batches._publisher
-    publisher._window = 8
+    publisher._window.size = 8
     ordered = [order(uuid4()) for _ in range(4)]
     answers: list[Any] = []
     with monkeypatch.context() as slow:
@@ -118,7 +118,7 @@ def test_a_lease_that_was_lost_and_taken_again_ends_what_is_in_flight(
 ) -> None:
     """Another process may have sent the same rows in between: the fencing token has grown."""
     publisher = small_batches._publisher
-    publisher._window = 8
+    publisher._window.size = 8
     ordered = [order(uuid4()) for _ in range(2)]
     with monkeypatch.context() as silent:
         silent.setattr(publisher, "_answer", lambda *_: None)

@@ -9,10 +9,10 @@ from uuid import UUID, uuid4
 import pytest
 from django.core.management import call_command
 
-from apps.events.brokers.rabbitmq.messages import Outgoing, outgoing_of, outgoing_signal
+from apps.events.brokers.rabbitmq.messages import Outgoing, outgoing_of, outgoing_wake_up
 from apps.events.brokers.rabbitmq.publisher import ConfirmedPublisher, Verdict
 from apps.events.commands.dead_letters import queue as dead
-from apps.events.consumers.dead_letters import Filters, Outcome
+from apps.events.consumers.dead_letters import Filters, RedriveOutcome
 from apps.events.models import CommandExecution, InboxEntry
 from apps.messages.base import Command
 from apps.messages.bots import BotConfig, BotStarted, StartBot, StopBot, TickBot, TriggerTrade
@@ -98,7 +98,7 @@ def test_a_malformed_command_is_put_away_at_first_sight_and_stays_there(
     eventually(done.exists, what="the good command")
     # Well before the first retry delay is over: it was never tried again.
     eventually(lambda: rabbitmq.count(dead_letters) == 1, seconds=5, what="the dead letter")
-    [letter] = dead.letters(dead_letters, Filters())
+    [letter] = dead.find(dead_letters, Filters())
     assert letter.error
     assert letter.attempts <= 1
     assert dead.show(dead_letters, letter.letter_id).error == letter.error
@@ -106,7 +106,7 @@ def test_a_malformed_command_is_put_away_at_first_sight_and_stays_there(
     outcome = dead.redrive(
         dead_letters, Filters(), rate=None, dry_run=False, operator="ann", progress=lambda _, words: said.append(words)
     )
-    assert outcome == Outcome(failed=1, left=1)
+    assert outcome == RedriveOutcome(failed=1, left=1)
     assert said[0].startswith("left: it can never be handled. ")
     assert workers.processes.diary(malformed.command_id) == []
     assert (rabbitmq.count(queue), rabbitmq.count(dead_letters)) == (0, 1)
@@ -120,7 +120,7 @@ def test_a_malformed_command_is_put_away_at_first_sight_and_stays_there(
 def test_a_malformed_signal_is_dropped(workers: Workers, rabbitmq: RabbitMQ, shape: str) -> None:
     bad, good = (TickBot(bot_id=uuid4(), run_id=uuid4(), due_at=NOW) for _ in range(2))
 
-    send(as_sent(outgoing_signal(bad, expires_seconds=30), SHAPES[shape]), outgoing_signal(good, expires_seconds=30))
+    send(as_sent(outgoing_wake_up(bad, expires_seconds=30), SHAPES[shape]), outgoing_wake_up(good, expires_seconds=30))
 
     eventually(lambda: workers.processes.diary(good.run_id, "tick"), what="the good tick")
     eventually(lambda: rabbitmq.count("bot.tick") == 0, what="an empty queue")
@@ -175,7 +175,7 @@ def test_a_hundred_malformed_commands_delay_no_good_one(workers: Workers, rabbit
     done = CommandExecution.objects.filter(state="done")
     eventually(lambda: done.count() == len(good), seconds=60, what="the good commands")
     eventually(lambda: rabbitmq.count("bot.stop.dlq") == len(malformed), seconds=30, what="the dead letters")
-    assert len(list(dead.letters("bot.stop.dlq", Filters()))) == len(malformed)
+    assert len(list(dead.find("bot.stop.dlq", Filters()))) == len(malformed)
 
 
 def test_dead_letters_of_any_shape_are_listed_shown_and_purged(
@@ -185,7 +185,7 @@ def test_dead_letters_of_any_shape_are_listed_shown_and_purged(
     send(*(Outgoing(each.message_id, "muckard.dead", "bot.stop", each.message) for each in stray))
 
     call_command("dead_letters", "list", "bot.stop.dlq")
-    for letter in list(dead.letters("bot.stop.dlq", Filters())):
+    for letter in list(dead.find("bot.stop.dlq", Filters())):
         call_command("dead_letters", "show", "bot.stop.dlq", letter.letter_id)
     call_command("dead_letters", "redrive", "bot.stop.dlq", "--operator", "ann")
     call_command("dead_letters", "purge", "bot.stop.dlq", "--yes", "--operator", "ann")

@@ -16,7 +16,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.events.brokers.rabbitmq.connection import BrokerUnavailable
-from apps.events.brokers.rabbitmq.wake_ups import SignalSender
+from apps.events.brokers.rabbitmq.wake_ups import WakeUpSender
 from apps.events.commands.retry_router.router import RetryRouter
 from apps.events.consumers import registry
 from apps.events.consumers.rabbitmq import StatusConsumer
@@ -212,19 +212,19 @@ def test_a_slow_network_delays_and_repeats_little(dispatcher: Dispatcher, link: 
 
 
 def test_the_scheduler_never_waits_long_for_a_silent_broker(link: Link, rabbitmq: RabbitMQ) -> None:
-    sender = SignalSender()
-    signal = TickBot(bot_id=uuid4(), run_id=uuid4(), due_at=NOW)
-    sender.send(signal, expires_seconds=30)
+    sender = WakeUpSender()
+    wake_up = TickBot(bot_id=uuid4(), run_id=uuid4(), due_at=NOW)
+    sender.send(wake_up, expires_seconds=30)
     link.silence()
 
     def send() -> None:
         with pytest.raises(BrokerUnavailable):
-            sender.send(signal, expires_seconds=30)
+            sender.send(wake_up, expires_seconds=30)
 
     assert timed(send) < LONGEST_STEP_SECONDS
     assert timed(send) < LONGEST_STEP_SECONDS
     link.heal()
-    sender.send(signal, expires_seconds=30)
+    sender.send(wake_up, expires_seconds=30)
     sender.close()
 
 

@@ -57,7 +57,7 @@ def test_every_queue_is_a_durable_quorum_queue_and_work_is_dead_lettered_at_leas
 def test_the_delivery_limit_of_no_queue_can_be_reached_by_attempts_or_by_looking() -> None:
     limits = {queue.name: queue.arguments.get("x-delivery-limit", 0) for queue in topology.queues()}
 
-    assert all(limits[name] > 1 + len(settings.ENVIRONMENT.retry_rungs_seconds) for name in FIXED)
+    assert all(limits[name] > 1 + len(settings.ENVIRONMENT.retry_delays_seconds) for name in FIXED)
     assert all(limit == 1_000_000_000 for name, limit in limits.items() if name.endswith(".dlq"))
 
 
@@ -113,7 +113,7 @@ def test_changed_arguments_are_named_and_the_queue_is_left_as_it_is(
 def test_another_rung_is_another_queue(
     connection: Connection, rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changed = settings.ENVIRONMENT.model_copy(update={"retry_rungs_seconds": (1, 7)})
+    changed = settings.ENVIRONMENT.model_copy(update={"retry_delays_seconds": (1, 7)})
     monkeypatch.setattr(settings, "ENVIRONMENT", changed)
 
     created = [finding.what for finding in topology.declare(connection) if finding.state is State.CREATED]

@@ -58,11 +58,11 @@ def test_what_is_in_hand_comes_again_where_its_own_connection_was_lost(router: R
     with rabbitmq.channel() as channel:
         message = amqp.Message(b"not a message of ours", message_id=str(uuid4()), delivery_mode=2)
         channel.basic_publish(message, exchange="muckard.failures", routing_key="bot.stop")
-    eventually(lambda: router.step() and router._in_hand, what="a message in hand")
+    eventually(lambda: router.step() and router._unacked, what="a message in hand")
 
     connection = router._reader._connection
     assert connection is not None
     connection.connection.transport.sock.close()
 
     eventually(lambda: router.step() is not None and rabbitmq.count("bot.stop.dlq") == 1, what="the message again")
-    assert router._in_hand == []
+    assert router._unacked == []

@@ -23,7 +23,7 @@ def producer() -> Any:
 def test_a_topic_is_known_although_the_sender_is_late_to_ask_for_it(
     producer: EventProducer, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sender = producer._kafka._sender
+    sender = producer._client._kafka._sender
     add = sender.add_topic
 
     def add_late(name: str) -> None:

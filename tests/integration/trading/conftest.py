@@ -14,7 +14,7 @@ from pytest_django.live_server_helper import LiveServer
 
 import apps.trading.tasks  # noqa: F401  (registers what runs commands, as Celery does in a worker)
 from apps.core.terms import Mode
-from apps.events.commands.runner import execute
+from apps.events.commands.registry import execute
 from apps.exchange.port import Exchange
 from apps.messages.bots import StartBot
 from apps.trading.models.runs import BotRun

@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 from django.db import connection
 
-from apps.events.commands.runner import CommandDropped
+from apps.events.commands.delivery import CommandDropped
 from apps.trading.errors import TradeRefused
 from apps.trading.models.ledger import Fill, LedgerAccount, LedgerEntry, Position
 from apps.trading.models.order_states import IntentState

@@ -10,7 +10,7 @@ from django.db import connection
 from django.utils import timezone
 
 from apps.core.terms import Mode
-from apps.events.commands.runner import execute
+from apps.events.commands.registry import execute
 from apps.events.store.selectors import stream_list
 from apps.messages.base import Command
 from apps.messages.bots import BotStarted, BotStopped, StopBot, StopDeletedBot, TriggerTrade

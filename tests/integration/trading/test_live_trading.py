@@ -13,7 +13,7 @@ from pytest_django import Settings
 import apps.trading.tasks  # noqa: F401  (registers what runs commands, as Celery does in a worker)
 from apps.core.live_trading import DISABLED, LiveTradingDisabled
 from apps.core.terms import Mode, Side
-from apps.events.commands.runner import execute
+from apps.events.commands.registry import execute
 from apps.events.store.selectors import command_execution_get, stream_list
 from apps.messages.base import Command
 from apps.messages.bots import BotError, StopBot, TriggerTrade

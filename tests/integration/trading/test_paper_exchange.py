@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from apps.events.commands.runner import execute
+from apps.events.commands.registry import execute
 from apps.events.store.selectors import stream_list
 from apps.exchange.types import OrderStatus
 from apps.messages.bots import StopBot

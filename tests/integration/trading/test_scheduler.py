@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from apps.events.brokers.rabbitmq.connection import BrokerUnavailable
-from apps.events.brokers.rabbitmq.wake_ups import SignalSender
+from apps.events.brokers.rabbitmq.wake_ups import WakeUpSender
 from apps.events.models import ProcessHeartbeat
 from apps.messages.base import WakeUp
 from apps.messages.bots import TickBot
@@ -21,16 +21,16 @@ from tests.factories.trading import NOW, SteppingClock, context_of, fake_exchang
 pytestmark = pytest.mark.django_db
 
 
-class Recorder(SignalSender):
+class Recorder(WakeUpSender):
     """Stands where RabbitMQ would: the promise of the broker itself is tested with the broker."""
 
     def __init__(self) -> None:
         self.sent: list[WakeUp] = []
         self.is_down = False
 
-    def send_all(self, signals: list[WakeUp], *, expires_seconds: float) -> None:
+    def send_all(self, wake_ups: list[WakeUp], *, expires_seconds: float) -> None:
         self.keep_alive()
-        self.sent += signals
+        self.sent += wake_ups
 
     def keep_alive(self) -> None:
         if self.is_down:
@@ -82,9 +82,9 @@ class TestTakingDueRuns:
 def test_a_due_run_gets_a_signal_of_its_bot(scheduler: Scheduler, sender: Recorder) -> None:
     run = due_bot()
     scheduler.step()
-    [signal] = sender.sent
-    assert isinstance(signal, TickBot)
-    assert (signal.bot_id, signal.run_id) == (run.bot_id, run.id)
+    [wake_up] = sender.sent
+    assert isinstance(wake_up, TickBot)
+    assert (wake_up.bot_id, wake_up.run_id) == (run.bot_id, run.id)
 
 
 def test_what_is_due_is_decided_by_the_clock_that_it_was_given(sender: Recorder) -> None:
@@ -121,7 +121,7 @@ def test_while_the_broker_is_away_runs_stay_due(scheduler: Scheduler, sender: Re
     assert [scheduler.step() for _ in range(6)] == [0.5, 1.0, 2.0, 4.0, 5.0, 5.0]
     sender.is_down = False
     scheduler.step()
-    assert [signal.aggregate_id for signal in sender.sent] == [run.bot_id]
+    assert [each.aggregate_id for each in sender.sent] == [run.bot_id]
 
 
 def test_its_heartbeat_says_what_it_sees_of_the_broker(scheduler: Scheduler, sender: Recorder) -> None:

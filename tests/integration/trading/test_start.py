@@ -11,7 +11,7 @@ from apps.core.context import message_context
 from apps.core.errors import PlatformError
 from apps.core.ids import new_id
 from apps.core.terms import Side
-from apps.events.commands.runner import CommandDropped, ExecutionLost
+from apps.events.commands.delivery import CommandDropped, ExecutionLost
 from apps.events.store.selectors import command_execution_get, stream_list
 from apps.exchange.errors import ExchangeUnavailable, UnknownPair
 from apps.exchange.types import OrderRequest, OrderType

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from apps.events.commands.runner import CommandDropped, ExecutionLost
+from apps.events.commands.delivery import CommandDropped, ExecutionLost
 from apps.events.store.selectors import command_execution_get, stream_list
 from apps.exchange.errors import ExchangeUnavailable
 from apps.exchange.types import Cancellation, OrderStatus

@@ -9,7 +9,8 @@ import pytest
 from django.utils import timezone
 
 from apps.core.terms import Mode
-from apps.events.commands.runner import AttemptFailed, execute
+from apps.events.commands.delivery import AttemptFailed
+from apps.events.commands.registry import execute
 from apps.events.store.selectors import command_execution_get, stream_list
 from apps.exchange.errors import ExchangeUnavailable
 from apps.messages.base import Command

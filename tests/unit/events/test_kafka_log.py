@@ -2,7 +2,7 @@
 
 import logging
 
-from apps.events.brokers.kafka.log import OncePerInterval, thin_out
+from apps.events.brokers.kafka.log import OncePerInterval, limit_repeats
 
 
 def _record(line: int, text: str = "Request timed out after %d ms") -> logging.LogRecord:
@@ -25,7 +25,7 @@ def test_after_a_while_it_is_said_again() -> None:
 
 
 def test_loggers_are_thinned_once_however_often_it_is_asked_for() -> None:
-    thin_out()
-    thin_out()
+    limit_repeats()
+    limit_repeats()
     filters = [each for each in logging.getLogger("kafka.net.connection").filters if isinstance(each, OncePerInterval)]
     assert len(filters) == 1

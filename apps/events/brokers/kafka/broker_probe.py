@@ -1,4 +1,4 @@
-"""Asks a broker whether it is there, without waiting: by a client's own connection and its own threads."""
+"""Broker probe: checks without blocking whether the broker answers, by a metadata request of an existing client."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,8 @@ from kafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
-_ANSWERS = (
+# Errors of a topic, reported by a broker that does answer.
+_TOPIC_ERRORS = (
     UnknownTopicOrPartitionError,
     InvalidTopicError,
     LeaderNotAvailableError,
@@ -19,35 +20,28 @@ _ANSWERS = (
 )
 
 
-class Question:
-    """`cluster` is the metadata of a kafka-python client, `wake` makes that client look at it now."""
+class BrokerProbe:
+    """`request` starts a metadata request and returns its future, without blocking."""
 
-    def __init__(self, cluster: Any, wake: Callable[[], Any]) -> None:
-        self._cluster = cluster
-        self._wake = wake
-        self._answer: Any = None
-        self._asked_at = 0.0
+    def __init__(self, request: Callable[[], Any]) -> None:
+        self._request = request
+        self._pending: Any = None
+        self._requested_at = 0.0
 
-    def put(self) -> Any:
-        """Asks anew. Returns the library's future."""
-        answer = self._cluster.request_update()
-        self._wake()
-        return answer
-
-    def outcome(self, *, within_seconds: float) -> bool | None:
-        """Whether the broker answered since the last outcome; None while an answer is due. Asks where needed."""
+    def result(self, *, within_seconds: float) -> bool | None:
+        """Whether the broker answered the last request; None while an answer is due. Starts a request if none is."""
         now = time.monotonic()
-        if self._answer is None:
-            self._answer, self._asked_at = self.put(), now
+        if self._pending is None:
+            self._pending, self._requested_at = self._request(), now
             return None
-        if self._answer.is_done:
-            answered = is_answered(self._answer)
-            self._answer = None
-            return answered
-        return False if now - self._asked_at > within_seconds else None
+        if self._pending.is_done:
+            is_answered = has_answer(self._pending)
+            self._pending = None
+            return is_answered
+        return False if now - self._requested_at > within_seconds else None
 
 
-def is_answered(future: Any) -> bool:
-    """A broker that says what is wrong with a topic answers, too; a request that timed out has no answer."""
+def has_answer(future: Any) -> bool:
+    """Whether the future holds an answer of the broker. An error about a topic is one; a request timeout is not."""
     error = future.exception
-    return bool(future.is_done and (error is None or isinstance(error, _ANSWERS)))
+    return bool(future.is_done and (error is None or isinstance(error, _TOPIC_ERRORS)))

@@ -1,31 +1,35 @@
-"""Consumers of a group: nothing is committed but by us, and nothing is skipped where no offset is known."""
+"""Consumers of a group: no automatic commits, and a group without offsets starts at the beginning of a topic."""
 
 import sys
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
 
-from apps.events.brokers.kafka.options import client_options, nothing_left_behind
+from apps.events.brokers.kafka import internals
+from apps.events.brokers.kafka.broker_probe import BrokerProbe
+from apps.events.brokers.kafka.fallback import MetadataThread
+from apps.events.brokers.kafka.options import client_options
 
-# How long a dead member's partitions stay with it. A living one sends a heartbeat every three seconds.
+# A dead member keeps its partitions for this long. A live one sends a heartbeat every three seconds.
 SESSION_TIMEOUT_MS = 10_000
 HEARTBEAT_MS = 3_000
-# A member that does not ask for records for this long is taken for dead; the loop asks every few seconds.
+# A member that does not poll for this long is removed from the group; the loop polls every few seconds.
 POLL_INTERVAL_MS = 60_000
-# What one fetch brings bounds memory, in bytes: of one partition and of all together.
+# Fetch limits per partition and in total, in bytes. They bound the memory of a consumer.
 PARTITION_FETCH_BYTES = 512 * 1024
 FETCH_BYTES = 8 * 1024 * 1024
 
 
 def event_consumer(*, group: str, client_id: str) -> Any:
-    """A KafkaConsumer of the group, with no subscription yet. Does not block; not to be shared between threads.
+    """A KafkaConsumer of the group, without a subscription. Does not block. Not thread-safe.
 
-    A poll returns all that was fetched: kafka-python 3.0.12 never hands out what is left of a fetch when its partition
-    is paused, and then does not fetch that partition again (`Fetcher._paused_partition_records`).
+    A poll returns everything that was fetched. Otherwise kafka-python 3.0.12 keeps the rest of a fetch when its
+    partition is paused, never returns it, and does not fetch that partition again.
     """
-    with nothing_left_behind() as safe:
+    with internals.closing_on_failure() as network:
         return KafkaConsumer(
-            **(client_options(client_id) | safe),
+            **(client_options(client_id) | network),
             group_id=group,
             auto_offset_reset="earliest",
             enable_auto_commit=False,
@@ -42,7 +46,26 @@ def event_consumer(*, group: str, client_id: str) -> Any:
 
 
 def fetch_position(consumer: Any, partition: TopicPartition) -> int | None:
-    """The offset that is fetched next; None before it is known. Unlike `KafkaConsumer.position` it does not block."""
-    state = consumer._subscription.assignment.get(partition)
-    position = state.position if state is not None else None
-    return None if position is None else int(position.offset)
+    """The offset that is fetched next; None if it is not known yet. Does not wait for the broker."""
+    try:
+        position = consumer.position(partition, timeout_ms=0)
+    except KafkaError:
+        return None
+    return None if position is None else int(position)
+
+
+class ConsumerProbe:
+    """Broker probe of a consumer. Close it together with the consumer."""
+
+    def __init__(self, consumer: Any, *, client_id: str) -> None:
+        self._thread = None if internals.are_checked() else MetadataThread(f"{client_id}-probe")
+        request = internals.metadata_requests(consumer) if self._thread is None else self._thread.request
+        self._probe = BrokerProbe(request)
+
+    def result(self, *, within_seconds: float) -> bool | None:
+        """Whether the broker answers, without blocking; None while an answer is still due."""
+        return self._probe.result(within_seconds=within_seconds)
+
+    def close(self) -> None:
+        if self._thread is not None:
+            self._thread.close()

@@ -1,4 +1,4 @@
-"""The library's log, thinned: during an outage it says the same five lines at every attempt, for every client."""
+"""Rate limit for the log of kafka-python, which repeats the same lines at every attempt during an outage."""
 
 import logging
 import time
@@ -20,7 +20,7 @@ _NOISY = (
 
 
 class OncePerInterval(logging.Filter):
-    """Lets each message of a logger pass once in a while, whatever values it is filled with."""
+    """Passes each log statement of the library once per interval, whatever its arguments are."""
 
     def __init__(self, seconds: float = SECONDS_BETWEEN_REPEATS) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class OncePerInterval(logging.Filter):
         self._passed_at: dict[tuple[str, int], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        # By place, not by text: some of the library's texts hold ports and times.
+        # Identified by source line, because some of the library's messages contain ports and times.
         place = (record.pathname, record.lineno)
         now = time.monotonic()
         if now - self._passed_at.get(place, float("-inf")) < self._seconds:
@@ -37,8 +37,8 @@ class OncePerInterval(logging.Filter):
         return True
 
 
-def thin_out() -> None:
-    """Once a process; doing it again changes nothing."""
+def limit_repeats() -> None:
+    """Installs the filters in this process. Idempotent."""
     for name in _NOISY:
         logger = logging.getLogger(name)
         if not any(isinstance(each, OncePerInterval) for each in logger.filters):

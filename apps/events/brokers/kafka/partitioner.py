@@ -1,11 +1,11 @@
-"""The standard partition of a key, as every Kafka client computes it; remembered, for the library does it in Python."""
+"""Kafka's default partitioner for keys (murmur2), cached because kafka-python computes it in Python."""
 
 from functools import lru_cache
 
-from kafka.partitioner.default import murmur2
+from kafka.partitioner import murmur2
 
 
 @lru_cache(maxsize=100_000)
 def partition_hash(key: bytes) -> int:
-    """Modulo the number of partitions, the partition: murmur2, as in Java."""
+    """The hash of a key, as in Kafka's Java client; modulo the number of partitions, it is the key's partition."""
     return int(murmur2(key)) & 0x7FFFFFFF

@@ -1,4 +1,4 @@
-"""Reads topics from a moment up to what they hold now, in no consumer group: for replays and reports."""
+"""Reads topics from a start time to their current end, outside any consumer group. Used by replays and reports."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +8,8 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
-from apps.events.brokers.kafka.options import BrokerUnavailable, client_options, nothing_left_behind
+from apps.events.brokers.kafka.internals import closing_on_failure
+from apps.events.brokers.kafka.options import BrokerUnavailable, client_options
 
 _SILENCE_SECONDS = 15.0
 _POLL_MS = 500
@@ -16,9 +17,9 @@ _POLL_MS = 500
 
 @dataclass(frozen=True)
 class Extent:
-    """What Kafka holds of a topic, from the reader's moment on, as the broker's offsets say it.
+    """What Kafka holds of a topic from the reader's start time on, by the broker's offsets.
 
-    `is_whole` says that nothing of it was deleted: its beginning is the topic's, or something older is still there.
+    `is_whole` is true if none of it was deleted: the topic still starts at offset 0, or still holds older records.
     """
 
     records: int
@@ -26,9 +27,9 @@ class Extent:
 
 
 class TopicReader:
-    """One pass over some topics, of what was recorded from `since` on, by the database's clock, or of everything.
+    """One pass over topics: the records from `since` on (recorded-at time of the database clock), or all records.
 
-    What arrives after the pass began is not waited for.
+    Records that arrive after the pass has started are not read.
     """
 
     def __init__(self, topics: list[str], *, since: datetime | None = None) -> None:
@@ -36,7 +37,7 @@ class TopicReader:
         self._since = since
 
     def records(self) -> Iterator[Any]:
-        """kafka-python's ConsumerRecord, in the order of each partition. Raises BrokerUnavailable."""
+        """ConsumerRecords of kafka-python, in offset order per partition. Raises BrokerUnavailable."""
         consumer = self._consumer()
         try:
             yield from self._pass(consumer)
@@ -46,7 +47,7 @@ class TopicReader:
             consumer.close()
 
     def extents(self) -> dict[str, Extent]:
-        """By topic. Raises BrokerUnavailable."""
+        """Extents by topic. Raises BrokerUnavailable."""
         consumer = self._consumer()
         try:
             partitions = self._partitions(consumer)
@@ -69,12 +70,13 @@ class TopicReader:
         }
 
     def _consumer(self) -> Any:
-        with nothing_left_behind() as safe:
+        with closing_on_failure() as network:
             return KafkaConsumer(
-                **(client_options("muckard-reader") | safe),
+                **(client_options("muckard-reader") | network),
                 group_id=None,
                 enable_auto_commit=False,
-                # A slow pass whose next records expire meanwhile must fail: the default goes on behind all of them.
+                # If retention deletes records that a slow pass has not read yet, the pass must fail: the default would
+                # skip them.
                 auto_offset_reset="none",
                 allow_auto_create_topics=False,
                 metrics_enabled=False,
@@ -107,7 +109,7 @@ class TopicReader:
         if self._since is None:
             consumer.seek_to_beginning(*partitions)
             return
-        for partition, offset in self._first_late_enough(consumer, partitions).items():
+        for partition, offset in self._first_since(consumer, partitions).items():
             if offset is None:
                 consumer.seek_to_end(partition)
             else:
@@ -118,13 +120,16 @@ class TopicReader:
     ) -> dict[TopicPartition, int]:
         if self._since is None:
             return beginnings
-        found = self._first_late_enough(consumer, list(beginnings))
+        found = self._first_since(consumer, list(beginnings))
         return {each: ends[each] if offset is None else offset for each, offset in found.items()}
 
-    def _first_late_enough(self, consumer: Any, partitions: list[TopicPartition]) -> dict[TopicPartition, int | None]:
-        """A record's timestamp says when the event was recorded: none that is wanted lies before the first that is late
-        enough, though some that are too early may lie behind it."""
+    def _first_since(self, consumer: Any, partitions: list[TopicPartition]) -> dict[TopicPartition, int | None]:
+        """Per partition, the offset of the first record with a timestamp at or after `since`; None if there is none.
+
+        A record's timestamp is the time at which the event was recorded. No later record is missed by starting here,
+        though some records behind this offset may be older than `since`.
+        """
         assert self._since is not None
-        moment = int(self._since.timestamp() * 1000)
-        found = consumer.offsets_for_times(dict.fromkeys(partitions, moment))
+        since_ms = int(self._since.timestamp() * 1000)
+        found = consumer.offsets_for_times(dict.fromkeys(partitions, since_ms))
         return {each: None if found.get(each) is None else found[each].offset for each in partitions}

@@ -1,8 +1,8 @@
-"""Talking to RabbitMQ: connections whose every wait is bounded, confirmed publishing, messages as Celery reads them.
+"""RabbitMQ clients: connections with timeouts everywhere, publisher confirms, and messages in Celery's format.
 
-Only background processes do this. A request writes to the outbox and never waits for a broker.
+Only background processes use them. A request writes to the outbox and never waits for a broker.
 """
 
-from apps.events.brokers.rabbitmq.decoding import be_tolerant
+from apps.events.brokers.rabbitmq.decoding import install_tolerant_decoder
 
-be_tolerant()
+install_tolerant_decoder()

@@ -1,4 +1,4 @@
-"""Connections on which nothing waits for ever: a broker may be gone, frozen, or silent behind an open port."""
+"""Connections with a timeout on every operation: a broker may be down, frozen, or silent behind an open port."""
 
 import contextlib
 import os
@@ -13,32 +13,33 @@ from kombu import Connection
 from kombu.exceptions import KombuError
 
 from apps.core.errors import DependencyUnavailable
+from apps.events.brokers.rabbitmq.internals import socket_of
 
 CONNECT_SECONDS = 2.0
 IO_SECONDS = 5.0
 HEARTBEAT_SECONDS = 10
 
-# What a lost, refused or silent broker raises in py-amqp and kombu. AttributeError is what py-amqp raises where a
-# connection ends between two of its own steps.
+# Raised by py-amqp and kombu if the broker is lost, refuses or is silent. py-amqp raises AttributeError if a connection
+# ends between two of its own steps.
 CONNECTION_ERRORS = (AMQPError, KombuError, OSError, AttributeError)
 
 
 class BrokerUnavailable(DependencyUnavailable):
-    """RabbitMQ does not answer, or lost the connection. What was to be sent may be sent again."""
+    """RabbitMQ does not answer, or the connection was lost. Messages may be sent again."""
 
     code = "rabbitmq_unavailable"
 
 
 class TopologyMissing(BrokerUnavailable):
-    """An exchange or queue is not there. Run `manage.py declare_topology`; it is never created by using it."""
+    """An exchange or queue is missing. Run `manage.py declare_topology`: clients never create one."""
 
     code = "rabbitmq_topology_missing"
 
 
 def connect(name: str, *, connect_seconds: float = CONNECT_SECONDS, io_seconds: float = IO_SECONDS) -> Connection:
-    """A connection named after its process. No read or write on it waits longer than `io_seconds`.
+    """A connection that shows the process's name in RabbitMQ. No read or write waits longer than `io_seconds`.
 
-    Raises BrokerUnavailable, after at most about twice `connect_seconds`.
+    Raises BrokerUnavailable after at most about twice `connect_seconds`.
     """
     connection = Connection(
         settings.ENVIRONMENT.rabbitmq_url,
@@ -52,41 +53,39 @@ def connect(name: str, *, connect_seconds: float = CONNECT_SECONDS, io_seconds: 
     )
     try:
         connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
-        # py-amqp waits without end wherever a caller names no timeout: for a channel to open or close, say.
-        connection.connection.transport.sock.settimeout(io_seconds)
+        # py-amqp has no timeout of its own for opening or closing a channel.
+        socket_of(connection).settimeout(io_seconds)
     except CONNECTION_ERRORS as error:
-        collect(connection)
+        abort(connection)
         raise unavailable(error) from error
     return connection
 
 
 def release(connection: Connection) -> None:
-    """Says good-bye, within bounded time, to a broker that answers; use `collect` for one that does not."""
+    """Closes the connection in order, within bounded time. Use `abort` if the broker does not answer."""
     with contextlib.suppress(*CONNECTION_ERRORS):
         connection.release()
-    collect(connection)
+    abort(connection)
 
 
-def collect(connection: Connection) -> None:
-    """Drops the connection without a word: closing it in order would wait for a broker that is silent.
+def abort(connection: Connection) -> None:
+    """Closes the socket at once with a TCP reset: an orderly close would wait for a silent broker.
 
-    What the kernel has not sent is dropped as well: it will be sent again, and need not arrive twice.
+    Data that the kernel has not sent yet is discarded: those messages are sent again and should not arrive twice.
     """
-    # Not the property of that name, which connects where there is no connection.
-    opened: Any = getattr(connection, "_connection", None)
     with contextlib.suppress(*CONNECTION_ERRORS):
-        opened.transport.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        socket_of(connection).setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     with contextlib.suppress(*CONNECTION_ERRORS):
         connection.collect()
 
 
 @contextlib.contextmanager
-def in_full_packets(connection: Connection) -> Iterator[None]:
-    """What is written meanwhile leaves together, at the end of the block at the latest.
+def corked(connection: Connection) -> Iterator[None]:
+    """Sets TCP_CORK: data written in the block is sent in full packets, at the latest when the block ends.
 
-    A packet for each small message costs this process a tenth of its time, and RabbitMQ a third.
+    One packet per small message would cost this process a tenth of its time, and RabbitMQ a third.
     """
-    sock: socket.socket = connection.connection.transport.sock
+    sock = socket_of(connection)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
     try:
         yield
@@ -96,10 +95,10 @@ def in_full_packets(connection: Connection) -> Iterator[None]:
 
 
 def unavailable(error: Exception) -> BrokerUnavailable:
-    """The error as a person should read it."""
+    """The error with a message for an operator."""
     if isinstance(error, NotFound):
         return TopologyMissing(f"{error.reply_text}: run `manage.py declare_topology`.")
-    # kombu wraps what it met while connecting.
+    # kombu wraps the error of a connection attempt.
     error = error.__cause__ if isinstance(error.__cause__, Exception) else error
     if isinstance(error, TimeoutError):
         return BrokerUnavailable("RabbitMQ is silent: it accepts connections and does not answer.")
@@ -112,16 +111,16 @@ def unavailable(error: Exception) -> BrokerUnavailable:
 
 
 def ready_messages(connection: Connection, queues: Iterable[str]) -> int:
-    """How many messages lie ready in these queues. Raises what CONNECTION_ERRORS lists: NotFound for a missing one."""
+    """Number of ready messages in these queues. Raises CONNECTION_ERRORS, among them NotFound for a missing queue."""
     channel: Any = connection.channel()
     count: int = sum(channel.queue_declare(queue, passive=True).message_count for queue in queues)
-    # Not after a failure: the connection is given up then, and closing would wait once more for a silent broker.
+    # Not in a `finally`: after a failure the connection is aborted, and closing would wait for a silent broker again.
     channel.close()
     return count
 
 
 def exists(*queues: str) -> bool:
-    """Whether all of these queues are there. Raises BrokerUnavailable."""
+    """Whether all of these queues exist. Raises BrokerUnavailable."""
     connection = connect("lookup")
     try:
         for queue in queues:

@@ -1,39 +1,36 @@
-"""Messages that py-amqp or Kombu would fail to take in: their content is kept as it came, and said to be unreadable.
+"""Tolerant decoding: a message that py-amqp or kombu cannot decode is delivered with its body and an error header.
 
 py-amqp decodes a message's properties while it reads the connection. An exception there (a timestamp beyond the year
-9999, a property that is not UTF-8, tables nested a thousand deep) would end the process, and the next one, as the
-message comes again. Kombu decompresses a body while it makes the message: a small one can fill the memory. Nothing of
-ours is compressed.
+9999, a property that is not UTF-8, tables nested a thousand deep) would end the process, and the next one, because the
+message is delivered again. Kombu decompresses a body while it builds the message, so that a small body could fill the
+memory; the platform's own messages are never compressed.
 """
 
 from typing import Any
 
-from amqp import serialization
-from amqp.spec import Basic
 from kombu import compression
 
-# Instead of the properties that could not be decoded.
+from apps.events.brokers.rabbitmq.internals import decode_properties, set_properties_decoder
+
+# The only header of a message whose properties could not be decoded; its value says why.
 UNDECODABLE = "x-undecodable"
 
-_decode = serialization.decode_properties_basic
 
-
-def _decode_or_say_why(buffer: Any, offset: int) -> tuple[dict[str, Any], int]:
+def _decode_tolerantly(buffer: Any, offset: int) -> tuple[dict[str, Any], int]:
     try:
-        properties, offset = _decode(buffer, offset)
+        properties, offset = decode_properties(buffer, offset)
     except Exception as error:
         reason = f"Its AMQP properties cannot be decoded: {type(error).__name__}."
         return {"application_headers": {UNDECODABLE: reason}}, len(buffer)
     return properties, offset
 
 
-def _refuse(_: Any) -> bytes:
-    raise ValueError("no message of ours is compressed")
+def _refuse_compressed(_: Any) -> bytes:
+    raise ValueError("messages of this platform are not compressed")
 
 
-def be_tolerant() -> None:
-    """For every connection of this process. Harmless to call again."""
-    decoders: dict[int, Any] = serialization.PROPERTY_CLASSES
-    decoders[Basic.CLASS_ID] = _decode_or_say_why
+def install_tolerant_decoder() -> None:
+    """Installs the decoders for every connection of this process. Idempotent."""
+    set_properties_decoder(_decode_tolerantly)
     for content_type in compression.encoders():
-        compression.register(_refuse, _refuse, content_type)
+        compression.register(_refuse_compressed, _refuse_compressed, content_type)

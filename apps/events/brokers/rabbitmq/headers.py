@@ -1,6 +1,6 @@
-"""How a message's envelope travels in AMQP headers: CloudEvents attributes in binary mode, and our own attempt count.
+"""AMQP headers of a message: CloudEvents attributes in binary mode, and the attempt count of the retry router.
 
-The prefix is the one of the CloudEvents AMQP binding 1.0.2, section 3.1.3.1
+The prefix follows the CloudEvents AMQP binding 1.0.2, section 3.1.3.1
 (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/amqp-protocol-binding.md).
 """
 
@@ -16,16 +16,17 @@ from apps.messages.envelope import Envelope
 
 PREFIX = "cloudEvents_"
 
-# RabbitMQ 4 ignores x-death on republishing, and x-delivery-count restarts at each dead-lettering: we count ourselves.
+# Attempt counter. RabbitMQ 4 ignores x-death when a message is republished, and x-delivery-count restarts in each
+# queue.
 ATTEMPT = "x-attempt"
-# How often a delivery was put off without being an attempt: the worker could not reach PostgreSQL, say.
+# Number of deliveries that were deferred without counting as an attempt, for example while PostgreSQL was down.
 DEFERRALS = "x-deferrals"
 
-# Of a dead letter: why, when, and whose it is.
+# Headers of a dead letter: the reason, the time, and the queue that gave it up.
 DEAD_REASON = "x-dead-reason"
 DEAD_AT = "x-dead-at"
 DEAD_QUEUE = "x-dead-queue"
-# The text of its headers, where they cannot be sent again as they are.
+# The original headers as text, if they cannot be serialized again.
 DEAD_HEADERS = "x-dead-headers"
 
 
@@ -33,14 +34,14 @@ _VERSION = re.compile(r"[1-9][0-9]{0,3}")
 
 
 class MalformedMessage(PlatformError):
-    """A message on a queue of ours that none of our processes can have sent."""
+    """A message that no process of this platform can have sent."""
 
     code = "malformed_message"
     http_status = 500
 
 
 def headers_of(envelope: Envelope, *, attempt: int = 1) -> dict[str, Any]:
-    """The headers of a message that carries this envelope's payload."""
+    """The headers of a message with this envelope's payload."""
     headers: dict[str, Any] = {
         f"{PREFIX}specversion": "1.0",
         f"{PREFIX}id": str(envelope.event_id),
@@ -82,16 +83,16 @@ def envelope_from(headers: Mapping[str, Any], payload: bytes) -> Envelope:
             payload=payload,
         )
     except (KeyError, ValueError, AttributeError, TypeError, OverflowError) as error:
-        raise MalformedMessage(f"The message's CloudEvents headers are not ours: {error!r}.") from None
+        raise MalformedMessage(f"The message's CloudEvents headers are not valid: {error!r}.") from None
 
 
 def attempt_of(headers: Mapping[str, Any]) -> int:
-    """Which attempt a message is for, from 1."""
+    """The attempt number of a message, counted from 1."""
     return _count(headers, ATTEMPT, least=1)
 
 
 def version_of(headers: Mapping[str, Any]) -> int:
-    """The version of the payload's class; 1 for a message that says nothing, 0 for one that says no number."""
+    """The version of the payload's class; 1 if the header is missing, 0 if it is not a valid number."""
     text = headers.get(f"{PREFIX}schemaversion", "1")
     return int(text) if isinstance(text, str) and _VERSION.fullmatch(text) else 0
 

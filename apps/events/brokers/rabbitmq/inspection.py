@@ -1,7 +1,7 @@
-"""Whether a message is one that a process of ours can have sent, and so can be handled at all.
+"""Validation of inbound messages: rejects what no process of this platform can have sent.
 
-One answer for everyone who meets a message: the worker, which hands no other to Celery; the retry router, which tries
-no other again; and a redrive, which sends no other back. Celery itself would end a worker's process on many of them.
+The worker, the retry router and a redrive share it: an invalid message is not passed to Celery, not retried and not
+redriven. Celery itself would end the worker's process on many invalid messages.
 """
 
 import re
@@ -28,25 +28,28 @@ from apps.messages.base import (
     message_class,
 )
 
-# The payload, with room for what Celery writes around it.
+# The payload plus room for Celery's envelope.
 MAX_BODY_BYTES = 2 * MAX_PAYLOAD_BYTES
 MAX_DEPTH = 32
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-# CC and BCC speak to RabbitMQ alone.
-_OTHER_HEADERS = ("x-", "tracestate", "baggage", "CC", "BCC")
+# CC and BCC are interpreted by RabbitMQ only.
+_IGNORED_HEADERS = ("x-", "tracestate", "baggage", "CC", "BCC")
 _EMBEDDED = {"callbacks", "errbacks", "chain", "chord"}
-_MOST_CHARACTERS = 300
-_LONGEST_HEADER = 4096
+_MAX_REASON_LENGTH = 300
+_MAX_HEADER_LENGTH = 4096
 
 
-class NotOurs(Exception):
-    """What is wrong with a message, as a sentence."""
+class InvalidMessage(Exception):
+    """Says what is wrong with a message, as a sentence."""
 
 
 @dataclass(frozen=True)
-class Inbound:
-    """A message as it was taken from a queue. `queue` is the queue of work that it is, or was, in."""
+class InboundMessage:
+    """A message as read from a queue.
+
+    `queue` is the work queue that it is in, or was in before it was dead-lettered.
+    """
 
     queue: str
     headers: Mapping[Any, Any]
@@ -55,38 +58,39 @@ class Inbound:
     content_encoding: str | None = "utf-8"
 
 
-def fault_of(inbound: Inbound) -> str:
-    """Why no attempt at the message can succeed; empty where one can, or where the queue is a further subscriber's.
+def rejection_reason(inbound: InboundMessage) -> str:
+    """Why the message is invalid, so that no attempt can succeed; empty if it is valid.
 
-    A version that this process does not know is no fault: a newer process may have sent it.
+    Messages in the queue of a further subscriber are not checked. An unknown version is valid: a newer process may have
+    sent it.
     """
     try:
         _check(inbound)
-    except NotOurs as fault:
-        return str(fault)[:_MOST_CHARACTERS]
+    except InvalidMessage as error:
+        return str(error)[:_MAX_REASON_LENGTH]
     except PlatformError as error:
-        return error.message[:_MOST_CHARACTERS]
+        return error.message[:_MAX_REASON_LENGTH]
     except Exception as error:
-        # Whatever it is: a message that cannot even be looked at is none of ours.
-        return f"This is not a message of ours: {type(error).__name__}."
+        # A message that makes the validation itself fail is invalid too.
+        return f"No process of this platform can have sent this message: {type(error).__name__}."
     return ""
 
 
-def _check(inbound: Inbound) -> None:
+def _check(inbound: InboundMessage) -> None:
     kind = _kind_of(inbound.queue)
     if kind is None:
         return
     if UNDECODABLE in inbound.headers:
-        raise NotOurs(str(inbound.headers[UNDECODABLE]))
+        raise InvalidMessage(str(inbound.headers[UNDECODABLE]))
     if len(inbound.body) > MAX_BODY_BYTES:
-        raise NotOurs(f"It is {len(inbound.body)} bytes; at most {MAX_BODY_BYTES} fit.")
+        raise InvalidMessage(f"It is {len(inbound.body)} bytes; at most {MAX_BODY_BYTES} fit.")
     if kind is Status:
         envelope_from(inbound.headers, inbound.body).message()
         return
     payload = _payload_of(inbound, kind)
     version = version_of(inbound.headers)
     if version < 1:
-        raise NotOurs("Its version is not a number.")
+        raise InvalidMessage("Its version is not a number.")
     try:
         declared = message_class(inbound.queue, version)
     except UnknownMessage:
@@ -101,23 +105,23 @@ def _kind_of(queue: str) -> type[Message] | None:
     return None
 
 
-def _payload_of(inbound: Inbound, kind: type[Message]) -> dict[str, Any]:
+def _payload_of(inbound: InboundMessage, kind: type[Message]) -> dict[str, Any]:
     """The keyword arguments of the Celery task that the message is. Raises NotOurs, and what reading JSON raises."""
     _check_headers(inbound, kind)
     if inbound.content_type != "application/json" or str(inbound.content_encoding).lower() != "utf-8":
-        raise NotOurs("Its content is not JSON in UTF-8.")
+        raise InvalidMessage("Its content is not JSON in UTF-8.")
     body = orjson.loads(inbound.body)
     if not isinstance(body, list) or len(body) != 3:
-        raise NotOurs("Its body is not [arguments, keyword arguments, options] of a Celery task.")
+        raise InvalidMessage("Its body is not [arguments, keyword arguments, options] of a Celery task.")
     arguments, payload, options = body
     if arguments != [] or not isinstance(payload, dict):
-        raise NotOurs("A command's arguments are named, and an object.")
+        raise InvalidMessage("A command's arguments are named, and an object.")
     if options is not None and not (isinstance(options, dict) and _is_empty(options)):
-        raise NotOurs("A command has no callbacks and belongs to no chain.")
-    if not _is_within(payload, MAX_DEPTH):
-        raise NotOurs(f"Its arguments are nested deeper than {MAX_DEPTH}.")
+        raise InvalidMessage("A command has no callbacks and belongs to no chain.")
+    if not _is_nested_within(payload, MAX_DEPTH):
+        raise InvalidMessage(f"Its arguments are nested deeper than {MAX_DEPTH}.")
     if loads(inbound.body, "application/json", "utf-8", accept={"application/json"}) != body:
-        raise NotOurs("Its arguments hold what only Celery would read as other values.")
+        raise InvalidMessage("Its arguments hold what only Celery would read as other values.")
     return payload
 
 
@@ -125,40 +129,40 @@ def _is_empty(options: dict[str, Any]) -> bool:
     return options.keys() <= _EMBEDDED and not any(options.values())
 
 
-def _is_within(value: Any, depth: int) -> bool:
+def _is_nested_within(value: Any, depth: int) -> bool:
     children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return all(depth > 0 and _is_within(child, depth - 1) for child in children)
+    return all(depth > 0 and _is_nested_within(child, depth - 1) for child in children)
 
 
-def _check_headers(inbound: Inbound, kind: type[Message]) -> None:
+def _check_headers(inbound: InboundMessage, kind: type[Message]) -> None:
     headers = inbound.headers
     if len(repr(headers)) > MAX_PAYLOAD_BYTES:
-        raise NotOurs("Its headers are larger than the largest payload.")
+        raise InvalidMessage("Its headers are larger than the largest payload.")
     for name in ("task", "id"):
         if name not in headers:
-            raise NotOurs(f"It has no header {name!r}, so it is not a Celery task.")
+            raise InvalidMessage(f"It has no header {name!r}, so it is not a Celery task.")
     if headers["task"] != inbound.queue:
-        raise NotOurs(f"It is not the task {inbound.queue}, which this queue is for.")
+        raise InvalidMessage(f"It is not the task {inbound.queue}, which this queue is for.")
     for name, value in headers.items():
-        if not isinstance(name, str) or not _is_ours(name, value, kind):
-            raise NotOurs(f"Its header {str(name)[:40]!r} is none that a command of ours has.")
+        if not isinstance(name, str) or not _is_known_header(name, value, kind):
+            raise InvalidMessage(f"Its header {str(name)[:40]!r} is none that a command of this platform has.")
 
 
-def _is_ours(name: str, value: Any, kind: type[Message]) -> bool:
+def _is_known_header(name: str, value: Any, kind: type[Message]) -> bool:
     if name == "expires":
-        # Celery drops a task that is too late without a trace: right for a signal, but a command has its own time.
+        # Celery silently drops an expired task: right for a wake-up message, but a command has its own expiry.
         return value is None or (kind is WakeUp and _is_time(value))
-    if name in _CELERY:
-        return _CELERY[name](value)
+    if name in _CELERY_HEADERS:
+        return _CELERY_HEADERS[name](value)
     if name.startswith(PREFIX):
-        return isinstance(value, str) and _OURS.get(name, _is_text)(value)
+        return isinstance(value, str) and _ENVELOPE_HEADERS.get(name, _is_text)(value)
     if name == "traceparent":
         return _is_traceparent(value)
-    return name.startswith(_OTHER_HEADERS)
+    return name.startswith(_IGNORED_HEADERS)
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and len(value) <= _LONGEST_HEADER
+    return isinstance(value, str) and len(value) <= _MAX_HEADER_LENGTH
 
 
 def _is_nothing(value: Any) -> bool:
@@ -183,7 +187,7 @@ def _is_traceparent(value: Any) -> bool:
     return isinstance(value, str) and _TRACEPARENT.fullmatch(value) is not None
 
 
-_CELERY: dict[str, Callable[[Any], bool]] = {
+_CELERY_HEADERS: dict[str, Callable[[Any], bool]] = {
     "task": _is_text,
     "id": _is_uuid,
     "lang": lambda value: value == "py",
@@ -203,7 +207,7 @@ _CELERY: dict[str, Callable[[Any], bool]] = {
     "group": _is_nothing,
     "group_index": _is_nothing,
 }
-_OURS: dict[str, Callable[[Any], bool]] = {
+_ENVELOPE_HEADERS: dict[str, Callable[[Any], bool]] = {
     f"{PREFIX}correlationid": _is_uuid,
     f"{PREFIX}traceparent": _is_traceparent,
 }

@@ -1,8 +1,4 @@
-"""The messages that we send: commands and signals as Celery tasks, status as plain CloudEvents.
-
-Built here once for every sender, so that any Celery worker of this version understands a command, and any CloudEvents
-reader a status message.
-"""
+"""Outgoing messages: commands and wake-up messages as Celery tasks, status messages as plain CloudEvents."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +10,7 @@ from celery import current_app
 from apps.core.context import current_context
 from apps.core.ids import new_id
 from apps.events.brokers.rabbitmq.headers import PREFIX, headers_of
+from apps.events.brokers.rabbitmq.internals import serialized_properties
 from apps.events.brokers.topology.rabbitmq import COMMANDS, STATUS
 from apps.messages.base import Command, WakeUp, message_class
 from apps.messages.envelope import Envelope
@@ -21,17 +18,17 @@ from apps.messages.envelope import Envelope
 PERSISTENT = 2
 TRANSIENT = 1
 
-# A message's properties travel in one frame of at most 128 KiB. RabbitMQ adds to them at each dead-lettering, and ends
-# the connection of a sender of more.
+# A message's properties are sent in one frame of at most 128 KiB; RabbitMQ closes the connection if they are larger.
+# The limit is half of that, because RabbitMQ adds headers at each dead-lettering.
 MAX_PROPERTIES_BYTES = 64 * 1024
 
-# What Flower shows of a command's arguments.
-_SHOWN_CHARACTERS = 300
+# Maximum length of the arguments as Flower shows them.
+_KWARGSREPR_LENGTH = 300
 
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A message ready to be sent. `message_id` tells it apart from the others of its batch."""
+    """A message ready to be sent. `message_id` identifies it within its batch."""
 
     message_id: str
     exchange: str
@@ -40,7 +37,7 @@ class Outgoing:
 
 
 def outgoing_of(envelope: Envelope) -> Outgoing:
-    """A command or status of the outbox. Raises UnknownMessage, InvalidPayload where it cannot be sent as it is."""
+    """A command or status message of the outbox. Raises UnknownMessage, InvalidPayload if it cannot be sent."""
     declared = message_class(envelope.event_type, envelope.schema_version)
     declared.parse(envelope.payload)
     message_id = str(envelope.event_id)
@@ -60,22 +57,22 @@ def outgoing_of(envelope: Envelope) -> Outgoing:
     return Outgoing(message_id, STATUS, declared.declaration.destination, message)
 
 
-def outgoing_signal(signal: WakeUp, *, expires_seconds: float) -> Outgoing:
-    """A nudge: not persistent, and gone when it is too old to be of use. It starts a chain of its own."""
+def outgoing_wake_up(wake_up: WakeUp, *, expires_seconds: float) -> Outgoing:
+    """A wake-up message: not persistent, expires after `expires_seconds`, and starts a new trace if there is none."""
     message_id = str(new_id())
-    name = signal.declaration.name
+    name = wake_up.declaration.name
     context = current_context()
     headers = {f"{PREFIX}correlationid": str(context.correlation_id), "traceparent": context.traceparent}
     message = _task(
-        message_id, name, signal.canonical_bytes(), headers, delivery_mode=TRANSIENT, expires=expires_seconds
+        message_id, name, wake_up.canonical_bytes(), headers, delivery_mode=TRANSIENT, expires=expires_seconds
     )
-    return Outgoing(message_id, COMMANDS, signal.declaration.destination, message)
+    return Outgoing(message_id, COMMANDS, wake_up.declaration.destination, message)
 
 
 def can_be_sent(message: Any) -> bool:
-    """Whether a message that came from a broker can go back to it: some properties can be read and not written."""
+    """Whether a message that was read can be sent again: some properties can be decoded but not encoded."""
     try:
-        return len(message._serialize_properties()) <= MAX_PROPERTIES_BYTES
+        return len(serialized_properties(message)) <= MAX_PROPERTIES_BYTES
     except Exception:
         return False
 
@@ -96,7 +93,7 @@ def _task(
         expires=expires,
         ignore_result=True,
         argsrepr="()",
-        kwargsrepr=payload.decode()[:_SHOWN_CHARACTERS],
+        kwargsrepr=payload.decode()[:_KWARGSREPR_LENGTH],
         origin="muckard",
     )
     properties: dict[str, Any] = dict(task.properties)
@@ -108,7 +105,7 @@ def _task(
         content_encoding="utf-8",
         delivery_mode=delivery_mode,
         message_id=task_id,
-        # Celery takes a header that is missing for None, and each costs time here and in the broker.
+        # Celery reads a missing header as None, so headers that are None are left out: each costs time.
         application_headers={name: value for name, value in task.headers.items() if value is not None} | headers,
         **properties,
     )

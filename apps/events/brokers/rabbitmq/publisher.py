@@ -1,7 +1,7 @@
-"""Publishing with proof: each message is confirmed, refused, returned, or its fate is unknown.
+"""Publisher with confirms: each message ends as confirmed, refused, unroutable, unknown or not sent.
 
-Confirms are pipelined: messages go on being written while the answers to earlier ones come in. Waiting for each one
-alone is several times slower (docs/rabbitmq.md has the figures).
+Confirms are pipelined: messages are written while the confirms of earlier ones arrive. Waiting for each confirm is
+several times slower (docs/rabbitmq.md has the figures).
 """
 
 import contextlib
@@ -16,12 +16,13 @@ from typing import Any
 import structlog
 from kombu import Connection
 
+from apps.events.brokers.rabbitmq.confirm_window import ConfirmWindow
 from apps.events.brokers.rabbitmq.connection import (
     CONNECTION_ERRORS,
     BrokerUnavailable,
-    collect,
+    abort,
     connect,
-    in_full_packets,
+    corked,
     release,
     unavailable,
 )
@@ -31,46 +32,42 @@ logger = structlog.get_logger(__name__)
 
 CONFIRM_SECONDS = 5.0
 
-# So many messages are under way at most. A lost connection leaves the fate of these unknown, and no others.
-LARGEST_WINDOW = 512
-
 
 class Verdict(StrEnum):
     CONFIRMED = "confirmed"
-    # The queue is full: try later.
+    # Negatively acknowledged: the queue is full.
     REFUSED = "refused"
-    # No queue is bound: `manage.py declare_topology`.
+    # Returned: no queue is bound. Run `manage.py declare_topology`.
     UNROUTABLE = "unroutable"
-    # The connection ended, or time ran out, before the answer: it may have arrived.
+    # The connection was lost, or the confirm timed out: the message may have arrived.
     UNKNOWN = "unknown"
-    # Time was up, or the connection lost, before its turn came.
+    # The time limit expired, or the connection was lost, before the message was written.
     NOT_SENT = "not sent"
 
 
 @dataclass(slots=True)
 class Delivery:
-    """One message on its way."""
+    """A message and its publish result."""
 
     message: Outgoing
     verdict: Verdict = Verdict.NOT_SENT
-    # When its answer is overdue, by time.monotonic().
+    # Time of time.monotonic() at which its confirm times out.
     deadline: float = float("inf")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of each message, in the order given, and why the rest is unknown where it is."""
+    """The verdict of each message, in the order given, and the error if the connection failed."""
 
     verdicts: tuple[Verdict, ...]
     error: BrokerUnavailable | None = None
 
 
 class ConfirmedPublisher:
-    """One connection, made when first needed and again after a failure. Not for several threads.
+    """Connects when first needed, and again after a failure. Not thread-safe.
 
-    On a new connection the first message goes alone, and with each answer one more may be under way. RabbitMQ with an
-    alarm takes connections and reads nothing, and a slow network confirms late: a batch given to each connection would
-    arrive as often as it was tried.
+    The confirm window limits the messages in flight. RabbitMQ with a memory or disk alarm accepts connections and reads
+    nothing, and a slow network confirms late: without slow start, a whole batch would arrive once per attempt.
     """
 
     def __init__(self, name: str, *, confirm_seconds: float = CONFIRM_SECONDS) -> None:
@@ -79,15 +76,13 @@ class ConfirmedPublisher:
         self._connection: Connection | None = None
         self._channel: Any = None
         self._sent = 0
-        # What waits for its answer, by delivery tag, in the order of sending.
-        self._waiting: dict[int, Delivery] = {}
-        self._window = 1
-        self._ceiling = LARGEST_WINDOW
-        self._answers_at_ceiling = 0
+        # Unconfirmed messages by delivery tag, in the order of sending.
+        self._unconfirmed: dict[int, Delivery] = {}
+        self._window = ConfirmWindow()
         self._blocked_because = ""
 
     def publish(self, messages: Sequence[Outgoing]) -> Outcome:
-        """Sends the messages in order and waits for their answers. Never raises for the broker."""
+        """Sends the messages in order and waits for their confirms. Never raises because of the broker."""
         deliveries = [Delivery(message) for message in messages]
         error: BrokerUnavailable | None = None
         try:
@@ -98,34 +93,34 @@ class ConfirmedPublisher:
         return Outcome(tuple(delivery.verdict for delivery in deliveries), error)
 
     def send(self, deliveries: Sequence[Delivery], *, seconds: float = float("inf")) -> None:
-        """Sends them in order. Returns while the last ones still wait for their answers; after `seconds` the rest is
-        not sent. Each one's verdict is in it.
+        """Sends the messages in order, without waiting for the last confirms; after `seconds` the rest is not sent.
 
-        Raises BrokerUnavailable: then none is under way any more, and the answers that did not come are unknown.
+        Sets the verdict of each delivery. Raises BrokerUnavailable; then none is in flight any more, and the verdict of
+        unconfirmed messages is unknown.
         """
         until = time.monotonic() + seconds
         place = 0
         with self._dropped_on_failure():
             self._connect()
             while place < len(deliveries) and time.monotonic() < until:
-                self._await_answers(until, self._has_room)
-                room = self._window - len(self._waiting)
+                self._await_confirms(until, self._has_room)
+                room = self._window.size - len(self._unconfirmed)
                 place += self._write(deliveries[place : place + room], until)
 
     def settle(self, deliveries: Iterable[Delivery], *, seconds: float = float("inf")) -> None:
-        """Waits until each of these has its answer, if it was sent.
+        """Waits until each delivery that was sent has a verdict.
 
-        Raises BrokerUnavailable where one did not come in time: then none is under way any more.
+        Raises BrokerUnavailable if a confirm times out; then none is in flight any more.
         """
         until = time.monotonic() + seconds
         with self._dropped_on_failure():
             for delivery in deliveries:
-                self._await_answers(until, partial(_has_answer, delivery))
+                self._await_confirms(until, partial(_has_verdict, delivery))
 
     def keep_alive(self) -> None:
-        """Answers and sends heartbeats on an idle connection: call it about once a second. Notices a lost broker.
+        """Exchanges heartbeats on an idle connection: call it about once per second.
 
-        Raises BrokerUnavailable.
+        Raises BrokerUnavailable if the connection is lost.
         """
         with self._dropped_on_failure():
             self._connect()
@@ -134,9 +129,9 @@ class ConfirmedPublisher:
             self._connection.heartbeat_check()
 
     def drop(self) -> None:
-        """Ends the connection at once. What is under way and has not arrived will not, as far as that is up to us."""
+        """Closes the connection at once and discards data that was not sent yet."""
         if self._connection is not None:
-            collect(self._connection)
+            abort(self._connection)
         self._forget()
 
     def close(self) -> None:
@@ -166,7 +161,8 @@ class ConfirmedPublisher:
             yield
         except CONNECTION_ERRORS as reason:
             error = self._explain(reason)
-            self._shrink()
+            if self._unconfirmed:
+                self._window.timed_out()
             self.drop()
             raise error from reason
         except BrokerUnavailable:
@@ -174,14 +170,14 @@ class ConfirmedPublisher:
             raise
 
     def _has_room(self) -> bool:
-        """Not for each single one: many written together are less work, here and for RabbitMQ."""
-        return len(self._waiting) <= self._window * 3 // 4
+        """Waits for a quarter of the window: writing several messages together is less work, here and for RabbitMQ."""
+        return len(self._unconfirmed) <= self._window.size * 3 // 4
 
     def _write(self, deliveries: Sequence[Delivery], until: float) -> int:
-        """Writes what a slow network takes in time; returns how many."""
+        """Writes until `until` at the latest. Returns how many were written."""
         until = min(until, time.monotonic() + self._confirm_seconds)
         assert self._connection is not None
-        with in_full_packets(self._connection):
+        with corked(self._connection):
             for count, delivery in enumerate(deliveries):
                 now = time.monotonic()
                 if now >= until:
@@ -189,48 +185,34 @@ class ConfirmedPublisher:
                 delivery.deadline = now + self._confirm_seconds
                 delivery.verdict = Verdict.UNKNOWN
                 self._sent += 1
-                self._waiting[self._sent] = delivery
+                self._unconfirmed[self._sent] = delivery
                 each = delivery.message
                 self._channel.basic_publish(
                     each.message, exchange=each.exchange, routing_key=each.routing_key, mandatory=True
                 )
         return len(deliveries)
 
-    def _await_answers(self, until: float, is_enough: Callable[[], bool]) -> None:
-        """Raises TimeoutError where the oldest answer is overdue, whatever is enough."""
-        while self._waiting:
-            tag, oldest = next(iter(self._waiting.items()))
+    def _await_confirms(self, until: float, is_enough: Callable[[], bool]) -> None:
+        """Processes confirms until `is_enough`, or until `until`.
+
+        Raises TimeoutError if the oldest confirm is overdue.
+        """
+        while self._unconfirmed:
+            tag, oldest = next(iter(self._unconfirmed.items()))
             left = min(oldest.deadline, until) - time.monotonic()
             if left <= 0:
-                # What has come already counts, however late somebody looks.
+                # Confirms that have arrived already count, even if this call comes late.
                 while self._drain(0.001):
                     pass
-                if tag in self._waiting:
+                if tag in self._unconfirmed:
                     raise TimeoutError
             elif is_enough():
                 return
             else:
                 self._drain(left)
 
-    def _grow(self, answers: int) -> None:
-        """More may be under way, where it was the window that held them back."""
-        if 2 * len(self._waiting) < self._window:
-            return
-        self._window = min(self._window + answers, self._ceiling)
-        if self._window < self._ceiling:
-            return
-        self._answers_at_ceiling += answers
-        if self._answers_at_ceiling >= self._ceiling:
-            self._answers_at_ceiling = 0
-            self._ceiling = min(self._ceiling + self._ceiling // 4 + 1, LARGEST_WINDOW)
-
-    def _shrink(self) -> None:
-        """What was too much for the time it had is not tried again at once."""
-        if self._waiting:
-            self._ceiling = max(self._window // 2, 1)
-
     def _drain(self, seconds: float) -> bool:
-        """Takes in the next thing that RabbitMQ says. False where it says nothing in time."""
+        """Processes the next frame from RabbitMQ. False if none arrives within `seconds`."""
         assert self._connection is not None
         try:
             self._connection.drain_events(timeout=seconds)
@@ -245,32 +227,32 @@ class ConfirmedPublisher:
 
     def _forget(self) -> None:
         self._connection = self._channel = None
-        self._waiting = {}
+        self._unconfirmed = {}
         self._sent = 0
-        self._window = 1
-        self._answers_at_ceiling = 0
+        self._window.restart()
         self._blocked_because = ""
 
     def _on_ack(self, tag: int, multiple: bool) -> None:
-        # A returned message is acknowledged as well, after its return.
+        # A returned message is acknowledged too, after its return.
         self._answer(tag, multiple, Verdict.CONFIRMED)
 
     def _on_nack(self, tag: int, multiple: bool) -> None:
         self._answer(tag, multiple, Verdict.REFUSED)
 
     def _answer(self, tag: int, multiple: bool, verdict: Verdict) -> None:
-        tags = list(itertools.takewhile(lambda each: each <= tag, self._waiting)) if multiple else [tag]
-        self._grow(len(tags))
+        tags = list(itertools.takewhile(lambda each: each <= tag, self._unconfirmed)) if multiple else [tag]
+        self._window.confirmed(len(tags), unconfirmed=len(self._unconfirmed))
         for each in tags:
-            delivery = self._waiting.pop(each, None)
+            delivery = self._unconfirmed.pop(each, None)
             if delivery is not None and delivery.verdict is Verdict.UNKNOWN:
                 delivery.verdict = verdict
 
     def _on_return(self, error: Exception, exchange: str, routing_key: str, message: Any) -> None:
         logger.error("message_unroutable", exchange=exchange, routing_key=routing_key, reason=str(error))
         returned = message.properties.get("message_id")
-        # Before its acknowledgement, and in the order of sending: of equal ids it is the first without a verdict.
-        for delivery in self._waiting.values():
+        # Returns arrive before the confirm and in the order of sending: of equal ids, it is the first without a
+        # verdict.
+        for delivery in self._unconfirmed.values():
             if delivery.verdict is Verdict.UNKNOWN and delivery.message.message_id == returned:
                 delivery.verdict = Verdict.UNROUTABLE
                 return
@@ -284,5 +266,5 @@ class ConfirmedPublisher:
         logger.info("rabbitmq_unblocked")
 
 
-def _has_answer(delivery: Delivery) -> bool:
+def _has_verdict(delivery: Delivery) -> bool:
     return delivery.verdict is not Verdict.UNKNOWN

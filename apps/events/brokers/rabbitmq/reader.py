@@ -1,5 +1,4 @@
-"""Reading queues through Kombu: several lanes on one connection, the most urgent first. What was read stays
-unacknowledged until told otherwise."""
+"""Reader of queues: one connection, one channel per priority. Messages stay unacknowledged until they are settled."""
 
 import contextlib
 from collections import deque
@@ -13,7 +12,7 @@ from kombu.message import Message
 from apps.events.brokers.rabbitmq.connection import (
     CONNECTION_ERRORS,
     BrokerUnavailable,
-    collect,
+    abort,
     connect,
     ready_messages,
     release,
@@ -22,15 +21,15 @@ from apps.events.brokers.rabbitmq.connection import (
 
 
 @dataclass(frozen=True)
-class Lane:
-    """Queues with a channel and a prefetch of their own: however full another lane is, this one's messages come."""
+class ChannelSpec:
+    """Queues with a channel and a prefetch of their own, so that other channels cannot delay their messages."""
 
     queues: tuple[str, ...]
     prefetch: int = 50
 
 
 @dataclass
-class _OpenLane:
+class _OpenChannel:
     waiting: deque[Message] = field(default_factory=deque)
     received: int = 0
 
@@ -43,7 +42,7 @@ class _OpenLane:
 
 
 def body_of(message: Any) -> bytes:
-    """py-amqp decodes where the sender named an encoding; we want what was sent."""
+    """The body as it was sent. py-amqp decodes it if the sender named an encoding."""
     body: Any = message.body
     if not isinstance(body, str):
         return bytes(body or b"")
@@ -54,36 +53,39 @@ def body_of(message: Any) -> bytes:
 
 
 class QueueReader:
-    """One connection, made when first needed and again after a failure. Not for several threads.
+    """Connects when first needed, and again after a failure. Not thread-safe. Channels are given most urgent first.
 
-    A message belongs to the connection that brought it: after BrokerUnavailable forget those in hand, they come again.
+    A message belongs to the connection that delivered it. After BrokerUnavailable, unacknowledged messages must be
+    discarded: RabbitMQ delivers them again.
     """
 
-    def __init__(self, name: str, lanes: Sequence[Lane]) -> None:
+    def __init__(self, name: str, channels: Sequence[ChannelSpec]) -> None:
         self._name = name
-        self._lanes = lanes
-        self._open: list[_OpenLane] = []
+        self._channels = channels
+        self._open: list[_OpenChannel] = []
         self._connection: Connection | None = None
-        self._answered_here = 0
+        self._settled_here = 0
         # Messages acknowledged or rejected so far, over all connections.
-        self.answered = 0
+        self.settled = 0
 
     def next(self, *, seconds: float) -> Message | None:
-        """The next message of the most urgent lane that has one; None if none comes in time. Raises
-        BrokerUnavailable."""
+        """The next message of the most urgent channel that has one; None if none arrives within `seconds`.
+
+        Raises BrokerUnavailable.
+        """
         try:
             self._connect()
-            self._pump(0.0 if any(lane.waiting for lane in self._open) else seconds)
+            self._pump(0.0 if any(channel.waiting for channel in self._open) else seconds)
         except BrokerUnavailable:
             self._drop()
             raise
         except CONNECTION_ERRORS as error:
             self._drop()
             raise unavailable(error) from error
-        return next((lane.waiting.popleft() for lane in self._open if lane.waiting), None)
+        return next((channel.waiting.popleft() for channel in self._open if channel.waiting), None)
 
     def take(self, limit: int, *, seconds: float) -> list[Message]:
-        """At most `limit` messages: waits for the first only. Raises BrokerUnavailable."""
+        """At most `limit` messages; waits up to `seconds` for the first only. Raises BrokerUnavailable."""
         taken: list[Message] = []
         while len(taken) < limit and (message := self.next(seconds=0.0 if taken else seconds)) is not None:
             taken.append(message)
@@ -91,20 +93,20 @@ class QueueReader:
 
     @property
     def is_connected(self) -> bool:
-        """False after BrokerUnavailable: what was read comes again, over the next connection."""
+        """False after BrokerUnavailable: unacknowledged messages are delivered again over the next connection."""
         return self._connection is not None
 
     @property
-    def in_hand(self) -> int:
-        """How many messages were read over this connection and neither acknowledged nor rejected."""
-        return sum(lane.received for lane in self._open) - self._answered_here
+    def unacknowledged(self) -> int:
+        """Number of messages that this connection delivered and that are neither acknowledged nor rejected."""
+        return sum(channel.received for channel in self._open) - self._settled_here
 
     def ready(self) -> int:
-        """How many messages lie in the queues, apart from those in anybody's hand. Raises BrokerUnavailable."""
+        """Number of ready messages in the queues, without unacknowledged ones. Raises BrokerUnavailable."""
         try:
             self._connect()
             assert self._connection is not None
-            names = [queue for lane in self._lanes for queue in lane.queues]
+            names = [queue for channel in self._channels for queue in channel.queues]
             return ready_messages(self._connection, names)
         except BrokerUnavailable:
             self._drop()
@@ -114,11 +116,11 @@ class QueueReader:
             raise unavailable(error) from error
 
     def reconnect(self) -> None:
-        """Gives the connection up: what is in hand returns to its queue, and the next read subscribes again."""
+        """Closes the connection: unacknowledged messages return to their queue, and the next read subscribes again."""
         self._drop()
 
     def keep_alive(self) -> None:
-        """Heartbeats for a connection whose messages are still in hand. Raises BrokerUnavailable."""
+        """Exchanges heartbeats while messages are being handled. Raises BrokerUnavailable."""
         try:
             if self._connection is not None:
                 self._pump(0.0)
@@ -126,31 +128,31 @@ class QueueReader:
             self._drop()
             raise unavailable(error) from error
 
-    def put_back(self, message: Message) -> None:
-        """The message was not dealt with: it is the next of its lane again."""
+    def push_back(self, message: Message) -> None:
+        """Makes the message the next of its channel again."""
         if self._open:
             number, _, _ = message.delivery_info["consumer_tag"].partition(".")
             self._open[int(number)].waiting.appendleft(message)
 
     def ack(self, messages: Iterable[Message]) -> None:
-        """Raises BrokerUnavailable: then they come again."""
-        self._answer(messages, lambda message: message.ack())
+        """Raises BrokerUnavailable; the messages are delivered again then."""
+        self._settle(messages, lambda message: message.ack())
 
     def reject(self, messages: Iterable[Message]) -> None:
-        """Sends them to where the queue dead-letters to. Raises BrokerUnavailable: then they come again."""
-        self._answer(messages, lambda message: message.reject(requeue=False))
+        """Dead-letters the messages. Raises BrokerUnavailable; they are delivered again then."""
+        self._settle(messages, lambda message: message.reject(requeue=False))
 
     def close(self) -> None:
         if self._connection is not None:
             release(self._connection)
         self._forget()
 
-    def _answer(self, messages: Iterable[Message], answer: Any) -> None:
+    def _settle(self, messages: Iterable[Message], settle: Any) -> None:
         try:
             for message in messages:
-                answer(message)
-                self.answered += 1
-                self._answered_here += 1
+                settle(message)
+                self.settled += 1
+                self._settled_here += 1
         except CONNECTION_ERRORS as error:
             self._drop()
             raise unavailable(error) from error
@@ -159,23 +161,23 @@ class QueueReader:
         if self._connection is not None:
             return
         self._connection = connect(self._name)
-        for number, lane in enumerate(self._lanes):
-            opened = _OpenLane()
+        for number, channel in enumerate(self._channels):
+            opened = _OpenChannel()
             consumer = Consumer(
                 self._connection.channel(),
-                queues=[Queue(queue, no_declare=True) for queue in lane.queues],
+                queues=[Queue(queue, no_declare=True) for queue in channel.queues],
                 on_message=opened.take,
                 on_decode_error=opened.take_unreadable,
-                prefetch_count=lane.prefetch,
+                prefetch_count=channel.prefetch,
                 auto_declare=False,
-                # The tag says later which lane a message came by.
+                # The prefix identifies the channel of a delivered message.
                 tag_prefix=f"{number}.",
             )
             consumer.consume()
             self._open.append(opened)
 
     def _pump(self, seconds: float) -> None:
-        """Takes in what has arrived, waiting for it no longer than this."""
+        """Processes what has arrived, waiting for it up to `seconds`."""
         assert self._connection is not None
         self._connection.heartbeat_check()
         with contextlib.suppress(TimeoutError):
@@ -185,10 +187,10 @@ class QueueReader:
 
     def _drop(self) -> None:
         if self._connection is not None:
-            collect(self._connection)
+            abort(self._connection)
         self._forget()
 
     def _forget(self) -> None:
         self._connection = None
         self._open = []
-        self._answered_here = 0
+        self._settled_here = 0

@@ -1,4 +1,4 @@
-"""What the brokers must have, as code: `manage.py declare_topology` makes it so, `--check` reports what differs."""
+"""Broker topology as code: `manage.py declare_topology` creates it, `--check` reports differences."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,7 +15,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One object of a broker: what it is ("queue bot.start"), whether it is as declared, and what differs."""
+    """State of one broker object: its name ("queue bot.start"), whether it is as declared, and what differs."""
 
     what: str
     state: State
@@ -23,5 +23,5 @@ class Finding:
 
     @property
     def is_drift(self) -> bool:
-        """Whether the broker differs from the code."""
+        """Whether the object is missing, differs, or could not be checked."""
         return self.state in (State.MISSING, State.DIFFERS, State.UNKNOWN)

@@ -1,4 +1,4 @@
-"""Kafka's topics, from apps/messages/topics.py. Partitions are never added: a key must keep its partition."""
+"""Kafka topics, declared from apps/messages/topics.py. Partitions are never added: a key must keep its partition."""
 
 from typing import Any
 
@@ -17,15 +17,15 @@ TIMEOUT_MS = 15_000
 
 
 def topic_configs(topic: Topic) -> dict[str, str]:
-    """The topic's settings on the broker; an acknowledged event is on all replicas but one."""
+    """The topic's configuration on the broker. An acknowledged event is on all replicas but one."""
     return {
         "retention.ms": str(int(topic.retention.total_seconds() * 1000)),
         "cleanup.policy": "delete",
         "min.insync.replicas": str(max(1, replication_factor() - 1)),
         "compression.type": "producer",
-        # Times are ours, so that a time range means the same in Kafka and in the event store.
+        # Timestamps are set by the producer, so that a time range means the same in Kafka and in the event store.
         "message.timestamp.type": "CreateTime",
-        # What the relay's producer sends at most, and the head of a batch.
+        # The relay's largest request, plus the header of a batch.
         "max.message.bytes": "1048588",
     }
 
@@ -36,17 +36,17 @@ def replication_factor() -> int:
 
 
 def declare(admin: Any, topics: tuple[Topic, ...] = TOPICS) -> list[Finding]:
-    """Makes missing topics and puts changed settings right. Partitions and replicas that differ are reported."""
+    """Creates missing topics and corrects changed settings. Other partition or replica counts are only reported."""
     present = _describe(admin, topics)
     created = _create(admin, [topic for topic in topics if topic.name not in present])
     return [
-        created[topic.name] if topic.name in created else _put_right(admin, topic, present[topic.name])
+        created[topic.name] if topic.name in created else _correct(admin, topic, present[topic.name])
         for topic in topics
     ]
 
 
 def check(admin: Any, topics: tuple[Topic, ...] = TOPICS) -> list[Finding]:
-    """Compares the broker with the code and changes nothing."""
+    """Compares the broker with the code. Changes nothing."""
     present = _describe(admin, topics)
     return [
         _compare(admin, topic, present[topic.name])
@@ -84,7 +84,7 @@ def _create(admin: Any, topics: list[Topic]) -> dict[str, Finding]:
         what, code = f"topic {result['name']}", result["error_code"]
         if code == _NO_ERROR:
             findings[result["name"]] = Finding(what, State.CREATED)
-        elif code == _ALREADY_THERE:  # somebody else declared it at the same time
+        elif code == _ALREADY_THERE:  # another process declared it at the same time
             findings[result["name"]] = Finding(what, State.OK)
         else:
             reason = result.get("error_message") or for_code(code).__name__
@@ -101,7 +101,7 @@ def _compare(admin: Any, topic: Topic, described: dict[str, Any]) -> Finding:
     return _finding(topic, differences)
 
 
-def _put_right(admin: Any, topic: Topic, described: dict[str, Any]) -> Finding:
+def _correct(admin: Any, topic: Topic, described: dict[str, Any]) -> Finding:
     differences = _fixed_differences(topic, described)
     changes = _config_differences(admin, topic)
     if changes:
@@ -119,7 +119,7 @@ def _finding(topic: Topic, differences: list[str]) -> Finding:
 
 
 def _fixed_differences(topic: Topic, described: dict[str, Any]) -> list[str]:
-    """What cannot be changed without moving keys or data."""
+    """Differences that cannot be corrected without moving keys or data."""
     differences = []
     partitions = described["partitions"]
     if len(partitions) != topic.partitions:
@@ -134,9 +134,9 @@ def _fixed_differences(topic: Topic, described: dict[str, Any]) -> list[str]:
 
 
 def _config_differences(admin: Any, topic: Topic) -> dict[str, tuple[str, str]]:
-    """What differs, by name: as it is, and as it should be."""
-    wanted = topic_configs(topic)
-    resource = ConfigResource(ConfigResourceType.TOPIC, topic.name, dict.fromkeys(wanted))
+    """Settings that differ, by name: the actual and the expected value."""
+    expected = topic_configs(topic)
+    resource = ConfigResource(ConfigResourceType.TOPIC, topic.name, dict.fromkeys(expected))
     configs = admin.describe_configs([resource], config_filter="all")["topic"][topic.name]
     is_now = {name: str(config["value"]) for name, config in configs.items()}
-    return {name: (is_now.get(name, "not set"), value) for name, value in wanted.items() if is_now.get(name) != value}
+    return {name: (is_now.get(name, "not set"), value) for name, value in expected.items() if is_now.get(name) != value}

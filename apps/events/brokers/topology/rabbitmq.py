@@ -1,12 +1,12 @@
-"""RabbitMQ's exchanges and queues, derived from the catalogue. Every argument is valid on RabbitMQ 3.10 and on 4.x.
+"""RabbitMQ exchanges and queues, derived from the message classes. Arguments are valid on RabbitMQ 3.10 and 4.x.
 
     muckard.commands ─▶ bot.start ──(rejected)─▶ muckard.failures ─▶ retry router
     muckard.status ───▶ bot.started ─(rejected)─┘                     ├▶ muckard.retry.5s ─(TTL)─▶ muckard.commands
                                                                       └▶ muckard.dead ─▶ bot.start.dlq
 
-Each queue dead-letters under its own name, and `muckard.commands` routes by queue name: a retry reaches the queue that
-failed, and no other subscriber. High-priority queues have failures and rungs of their own (`muckard.failures.high`,
-`muckard.retry.high.5s`): whatever others do there delays them nowhere.
+Each queue dead-letters with its own name as routing key, and `muckard.commands` routes by queue name: a retry reaches
+the queue that failed and no other subscriber. High-priority queues have failure and retry queues of their own
+(`muckard.failures.high`, `muckard.retry.high.5s`), so that failures of other messages cannot delay theirs.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,8 +22,8 @@ from kombu import Connection
 from apps.events.brokers.topology import Finding, State
 from apps.messages.base import Command, Message, Priority, Status, WakeUp, all_messages
 
-# Grows when arguments change. Names of queues are fixed, so RabbitMQ refuses changed arguments (406) until the queue
-# has been drained and removed; docs/rabbitmq.md says how.
+# Incremented when arguments change. RabbitMQ refuses changed arguments of an existing queue (406) until the queue is
+# drained and deleted; docs/rabbitmq.md says how.
 VERSION = 2
 
 COMMANDS = "muckard.commands"
@@ -33,20 +33,20 @@ DEAD = "muckard.dead"
 MARKER = f"muckard.topology.v{VERSION}"
 
 MAX_LENGTH = 100_000
-# Above the attempts of a command: each lost connection counts against every message that was under way. Beyond the
-# limit a message goes to the router, which only retries it.
+# Above the attempts of a command, because each lost connection counts as a delivery of every unacknowledged message. A
+# message that reaches the limit goes to the retry router, which only retries it.
 DELIVERY_LIMIT = 20
-# Dead letters are looked at again and again, and each look counts; RabbitMQ 4 drops after 20 where nothing is said.
+# Reading a dead letter counts as a delivery, and RabbitMQ 4 drops a message after 20 by default.
 NO_DELIVERY_LIMIT = 1_000_000_000
 
-SIGNAL_TTL_MS = 10_000
-SIGNAL_MAX_LENGTH = 10_000
+WAKE_UP_TTL_MS = 10_000
+WAKE_UP_MAX_LENGTH = 10_000
 
 MANAGEMENT_SECONDS = 10
 
 QUORUM: dict[str, Any] = {"x-queue-type": "quorum"}
-# Dead letters are confirmed by their target before they leave: needs a quorum queue that refuses when full.
-KEEP: dict[str, Any] = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
+# A message is removed only after the target queue has confirmed it. Requires a quorum queue with reject-publish.
+AT_LEAST_ONCE: dict[str, Any] = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class ExchangeSpec:
 
 @dataclass(frozen=True)
 class QueueSpec:
-    """A durable queue, and where its messages come from as (exchange, routing key)."""
+    """A durable queue and its bindings as (exchange, routing key)."""
 
     name: str
     arguments: dict[str, Any] = field(hash=False)
@@ -65,12 +65,12 @@ class QueueSpec:
 
 
 def failures_name(priority: Priority) -> str:
-    """Of the exchange and the queue of what was given up."""
+    """Name of the exchange and of the queue for messages that a work queue has rejected."""
     return f"{FAILURES}{priority.suffix}"
 
 
-def rung_name(seconds: int, priority: Priority) -> str:
-    """Of a rung's exchange and its queue. The delay is part of the name: a changed setting declares another queue."""
+def retry_name(seconds: int, priority: Priority) -> str:
+    """Name of the exchange and of the queue of a retry delay. Another delay is another queue."""
     return f"muckard.retry{priority.suffix}.{seconds}s"
 
 
@@ -84,19 +84,19 @@ def exchanges() -> list[ExchangeSpec]:
         ExchangeSpec(STATUS, "topic"),
         *(ExchangeSpec(failures_name(priority), "fanout") for priority in Priority),
         ExchangeSpec(DEAD, "direct"),
-        *(ExchangeSpec(rung_name(*rung), "fanout") for rung in _rungs()),
+        *(ExchangeSpec(retry_name(*delay), "fanout") for delay in _retry_delays()),
     ]
 
 
 def queues() -> list[QueueSpec]:
-    """All queues, those first that others dead-letter to."""
+    """All queues; a queue comes before those that dead-letter to it."""
     work = [queue for message in rabbitmq_messages() for queue in _queues_of(message)]
     failures = [_failures(priority) for priority in Priority]
-    return [*failures, _dead(FAILURES), *(_rung(*rung) for rung in _rungs()), *work]
+    return [*failures, _dead(FAILURES), *(_retry_queue(*delay) for delay in _retry_delays()), *work]
 
 
 def rabbitmq_messages() -> Iterator[type[Message]]:
-    """Every command, status and signal, once: versions of a message share its queue."""
+    """Every command, status and wake-up message class, one per queue: versions of a message share its queue."""
     seen = set()
     for message in all_messages():
         if issubclass(message, Command | Status | WakeUp) and message.declaration.destination not in seen:
@@ -105,19 +105,21 @@ def rabbitmq_messages() -> Iterator[type[Message]]:
 
 
 def queue_names(kind: type[Message], *, priority: Priority | None = None) -> list[str]:
-    """The queues of all commands, statuses or signals; of one priority, where it is given."""
+    """The queues of all messages of one kind; with `priority`, only those of that priority."""
     declarations = [message.declaration for message in rabbitmq_messages() if issubclass(message, kind)]
     return [each.destination for each in declarations if priority in (None, each.priority)]
 
 
 def subscription(queue: str, *, keys: Iterable[str]) -> list[QueueSpec]:
-    """The queue of a further subscriber to status messages (`keys` as in "bot.#"), with retries and a dead-letter
-    queue of its own: hand it to `declare`."""
+    """The queues of a further subscriber to status messages, with retries and a dead-letter queue of its own.
+
+    `keys` are topic patterns such as "bot.#". Pass the result to `declare`.
+    """
     return [_dead(queue), _work(queue, ((STATUS, key) for key in keys))]
 
 
 def declare(connection: Connection, *, more: Iterable[QueueSpec] = ()) -> list[Finding]:
-    """Makes what is missing. What is there with other arguments is reported, never replaced."""
+    """Creates what is missing. An object with other arguments is reported and never replaced."""
     found = [_declare_exchange(connection, spec) for spec in exchanges()]
     found += [_declare_queue(connection, spec) for spec in [*queues(), *more]]
     if not any(finding.is_drift for finding in found):
@@ -126,8 +128,11 @@ def declare(connection: Connection, *, more: Iterable[QueueSpec] = ()) -> list[F
 
 
 def check(connection: Connection) -> list[Finding]:
-    """Compares the broker with the code and creates nothing. AMQP does not show bindings: they are compared where
-    MUCKARD_RABBITMQ_MANAGEMENT_URL names the management plugin. Raises requests.RequestException where it is silent."""
+    """Compares the broker with the code. Creates nothing.
+
+    AMQP cannot list bindings: they are compared only if MUCKARD_RABBITMQ_MANAGEMENT_URL is set. Raises
+    requests.RequestException if the management plugin does not answer.
+    """
     found = [_declare_exchange(connection, spec, only_check=True) for spec in exchanges()]
     found += [_declare_queue(connection, spec, only_check=True) for spec in queues()]
     management_url: str | None = settings.ENVIRONMENT.rabbitmq_management_url
@@ -135,7 +140,7 @@ def check(connection: Connection) -> list[Finding]:
 
 
 def bindings_missing(management_url: str, virtual_host: str) -> list[Finding]:
-    """The bindings that the management plugin does not list."""
+    """The expected bindings that the management plugin does not list."""
     address = f"{management_url.rstrip('/')}/api/bindings/{quote(virtual_host, safe='')}"
     response = requests.get(address, timeout=MANAGEMENT_SECONDS)
     response.raise_for_status()
@@ -168,27 +173,27 @@ def _declare_queue(connection: Connection, spec: QueueSpec, *, only_check: bool 
 
 
 def _declare(connection: Connection, what: str, attempt: Any, only_check: bool) -> Finding:
-    """A passive declaration says whether the object is there; a second, equal one is refused where it differs."""
-    is_there = True
+    """A passive declaration shows whether the object exists; an active one is refused if its arguments differ."""
+    exists = True
     try:
         with connection.channel() as channel:
             attempt(channel, True)
     except NotFound:
-        is_there = False
-    if not is_there and only_check:
+        exists = False
+    if not exists and only_check:
         return Finding(what, State.MISSING)
     try:
         with connection.channel() as channel:
             attempt(channel, False)
     except PreconditionFailed as error:
         return Finding(what, State.DIFFERS, str(error.reply_text))
-    return Finding(what, State.OK if is_there else State.CREATED)
+    return Finding(what, State.OK if exists else State.CREATED)
 
 
-def _rungs() -> list[tuple[int, Priority]]:
+def _retry_delays() -> list[tuple[int, Priority]]:
     return [
         (seconds, priority)
-        for seconds in sorted(set(settings.ENVIRONMENT.retry_rungs_seconds))
+        for seconds in sorted(set(settings.ENVIRONMENT.retry_delays_seconds))
         for priority in Priority
     ]
 
@@ -196,8 +201,8 @@ def _rungs() -> list[tuple[int, Priority]]:
 def _queues_of(message: type[Message]) -> list[QueueSpec]:
     name = message.declaration.destination
     if issubclass(message, WakeUp):
-        # Worthless soon, and replaced by the next: dropped when old or many, never retried, never dead-lettered.
-        limits = {"x-message-ttl": SIGNAL_TTL_MS, "x-max-length": SIGNAL_MAX_LENGTH, "x-overflow": "drop-head"}
+        # A wake-up message is soon replaced by the next one: it is dropped when old, never retried or dead-lettered.
+        limits = {"x-message-ttl": WAKE_UP_TTL_MS, "x-max-length": WAKE_UP_MAX_LENGTH, "x-overflow": "drop-head"}
         return [QueueSpec(name, QUORUM | limits | {"x-delivery-limit": DELIVERY_LIMIT}, ((COMMANDS, name),))]
     bindings = [(STATUS, name)] if issubclass(message, Status) else []
     return [_dead(name), _work(name, bindings, message.declaration.priority)]
@@ -210,23 +215,23 @@ def _work(name: str, bindings: Iterable[tuple[str, str]], priority: Priority = P
         "x-max-length": MAX_LENGTH,
         "x-delivery-limit": DELIVERY_LIMIT,
     }
-    return QueueSpec(name, QUORUM | KEEP | arguments, ((COMMANDS, name), *bindings))
+    return QueueSpec(name, QUORUM | AT_LEAST_ONCE | arguments, ((COMMANDS, name), *bindings))
 
 
 def _dead(queue: str) -> QueueSpec:
-    # No limit of length: a dead letter that is refused would hold up the retries of every queue.
+    # No length limit: a refused dead letter would block the retry router, and with it the retries of every queue.
     return QueueSpec(dead_letter_queue(queue), QUORUM | {"x-delivery-limit": NO_DELIVERY_LIMIT}, ((DEAD, queue),))
 
 
-def _rung(seconds: int, priority: Priority) -> QueueSpec:
-    # One queue a delay: a quorum queue expires at its head only, so delays that differ would block each other.
+def _retry_queue(seconds: int, priority: Priority) -> QueueSpec:
+    # One queue per delay: a quorum queue expires messages at its head only, so mixed delays would block each other.
     arguments = {"x-message-ttl": seconds * 1000, "x-dead-letter-exchange": COMMANDS, "x-max-length": MAX_LENGTH}
-    name = rung_name(seconds, priority)
-    return QueueSpec(name, QUORUM | KEEP | arguments, ((name, ""),))
+    name = retry_name(seconds, priority)
+    return QueueSpec(name, QUORUM | AT_LEAST_ONCE | arguments, ((name, ""),))
 
 
 def _failures(priority: Priority) -> QueueSpec:
-    # A message on which the router itself keeps dying ends in its queue's dead-letter queue.
+    # A message that repeatedly crashes the retry router ends in the dead-letter queue of its work queue.
     arguments = {"x-dead-letter-exchange": DEAD, "x-max-length": MAX_LENGTH, "x-delivery-limit": DELIVERY_LIMIT}
     name = failures_name(priority)
-    return QueueSpec(name, QUORUM | KEEP | arguments, ((name, ""),))
+    return QueueSpec(name, QUORUM | AT_LEAST_ONCE | arguments, ((name, ""),))

@@ -1,1 +1,1 @@
-"""Where a failed message goes next: to a rung that leads back to its queue, or to that queue's dead letters."""
+"""Retry router: moves a failed message to a retry queue, which leads back to its work queue, or to the dead letters."""

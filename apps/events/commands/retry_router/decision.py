@@ -1,4 +1,4 @@
-"""What becomes of a failed message. Pure: given the message and the command's row, the same answer every time."""
+"""Decision about a failed message: retry, give up, or settle. Pure: depends on its arguments only."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,19 +9,19 @@ from uuid import UUID
 import orjson
 
 from apps.events.brokers.rabbitmq.headers import attempt_of, deferrals_of
-from apps.events.brokers.rabbitmq.inspection import Inbound, fault_of
+from apps.events.brokers.rabbitmq.inspection import InboundMessage, rejection_reason
 from apps.events.commands.executions import State, is_lease_void
 from apps.events.models import CommandExecution
 from apps.messages.base import Command, Message
 
-# A delivery that is no attempt (a worker without PostgreSQL, a task that is not deployed yet) is put off this often,
-# three hours with the rungs as they are by default.
+# Maximum number of deliveries that do not count as attempts (a worker without PostgreSQL, a task that is not deployed
+# yet): three hours with the default retry delays.
 MAX_DEFERRALS = 20
 
 
 @dataclass(frozen=True)
-class Failed:
-    """A message that its queue gave up. `declared` is missing where no class of ours has that queue and version."""
+class FailedMessage:
+    """A message that its work queue rejected. `declared` is None if no message class has that queue and version."""
 
     queue: str
     declared: type[Message] | None
@@ -32,48 +32,51 @@ class Failed:
 
 
 @dataclass(frozen=True)
-class Again:
-    """Back to the queue after `rung_seconds`, as the attempt given."""
+class Retry:
+    """Back to the work queue after `delay_seconds`, as attempt number `attempt`."""
 
-    rung_seconds: int
+    delay_seconds: int
     attempt: int
     deferrals: int = 0
 
 
 @dataclass(frozen=True)
-class Dead:
-    """To the dead-letter queue. `gives_up`: the command's row does not know of it yet. `is_foreign`: no queue of ours
-    failed it, so that it goes to the router's own dead letters."""
+class GiveUp:
+    """To the dead-letter queue.
+
+    `fails_command`: the command's row has to be marked failed. `is_foreign`: the message comes from no queue of this
+    platform, so it goes to the dead-letter queue of the failure queue itself.
+    """
 
     reason: str
-    gives_up: bool = False
+    fails_command: bool = False
     is_foreign: bool = False
 
 
 @dataclass(frozen=True)
 class Settled:
-    """Nothing is left to do: another delivery has finished the command."""
+    """Nothing to do: another delivery has finished the command."""
 
     reason: str
 
 
-Decision = Again | Dead | Settled
+Decision = Retry | GiveUp | Settled
 
 
-def decide(failed: Failed, row: CommandExecution | None, *, rungs: tuple[int, ...], now: datetime) -> Decision:
-    """Commands are counted by their row, everything else by the header."""
-    fault = unreadable_because(failed)
-    if fault:
-        return Dead(fault)
+def decide(failed: FailedMessage, row: CommandExecution | None, *, delays: tuple[int, ...], now: datetime) -> Decision:
+    """Attempts of commands are counted by their row, those of other messages by a header."""
+    reason = invalid_because(failed)
+    if reason:
+        return GiveUp(reason)
     if failed.declared is None or not issubclass(failed.declared, Command):
-        return _by_header(failed, rungs)
+        return _by_header(failed, delays)
     if row is None:
-        return _deferred(failed, attempt=1, rungs=rungs)
-    return _by_row(failed, row, rungs, now)
+        return _deferred(failed, attempt=1, delays=delays)
+    return _by_row(failed, row, delays, now)
 
 
-def command_id_of(failed: Failed) -> UUID | None:
-    """The id under which the command's row is kept; None for what is no command, or not readable."""
+def command_id_of(failed: FailedMessage) -> UUID | None:
+    """The command id of the message; None if it is not a valid command."""
     if failed.declared is None or not issubclass(failed.declared, Command):
         return None
     try:
@@ -82,57 +85,58 @@ def command_id_of(failed: Failed) -> UUID | None:
         return None
 
 
-def command_of(failed: Failed) -> Command:
-    """Raises InvalidPayload, ValueError, KeyError or IndexError where the body is no command of that queue."""
+def command_of(failed: FailedMessage) -> Command:
+    """Raises InvalidPayload, ValueError, KeyError or IndexError if the body is not a command of that queue."""
     assert failed.declared is not None
     command = failed.declared.parse(orjson.dumps(_arguments(failed.body)))
     assert isinstance(command, Command)
     return command
 
 
-def unreadable_because(failed: Failed) -> str:
-    """Why no attempt can succeed; empty for a message that can be read."""
-    return fault_of(Inbound(failed.queue, failed.headers, failed.body, failed.content_type, failed.content_encoding))
+def invalid_because(failed: FailedMessage) -> str:
+    """Why the message is invalid, so that no attempt can succeed; empty if it is valid."""
+    return rejection_reason(
+        InboundMessage(failed.queue, failed.headers, failed.body, failed.content_type, failed.content_encoding)
+    )
 
 
-def _by_row(failed: Failed, row: CommandExecution, rungs: tuple[int, ...], now: datetime) -> Decision:
+def _by_row(failed: FailedMessage, row: CommandExecution, delays: tuple[int, ...], now: datetime) -> Decision:
     if row.state in (State.DONE, State.DROPPED):
         return Settled(f"already {row.state}")
-    is_used_up = row.attempts > len(rungs)
+    is_used_up = row.attempts > len(delays)
     if row.state == State.FAILED:
-        return Dead(row.reason) if is_used_up else Settled("failed for good: a retry would not help")
+        return GiveUp(row.reason) if is_used_up else Settled("failed for good: a retry would not help")
     if row.state == State.RUNNING and not is_lease_void(row, now=now):
-        return Again(_long_enough(row, rungs, now), attempt_of(failed.headers), deferrals_of(failed.headers))
+        return Retry(_outlasting_lease(row, delays, now), attempt_of(failed.headers), deferrals_of(failed.headers))
     if row.state == State.RUNNING or is_used_up or attempt_of(failed.headers) > row.attempts:
-        # Its worker is gone, or never came so far as to claim it. The next delivery counts the attempt, or gives the
-        # command up and says so.
-        return _deferred(failed, attempt=row.attempts + 1, rungs=rungs)
-    return Again(_rung(row.attempts, rungs), row.attempts + 1)
+        # Its worker has ended, or never claimed it. The next delivery counts the attempt, or fails the command.
+        return _deferred(failed, attempt=row.attempts + 1, delays=delays)
+    return Retry(_delay(row.attempts, delays), row.attempts + 1)
 
 
-def _by_header(failed: Failed, rungs: tuple[int, ...]) -> Decision:
+def _by_header(failed: FailedMessage, delays: tuple[int, ...]) -> Decision:
     attempt = attempt_of(failed.headers)
-    if attempt > len(rungs):
-        return Dead(f"failed {attempt} times")
-    return Again(_rung(attempt, rungs), attempt + 1)
+    if attempt > len(delays):
+        return GiveUp(f"failed {attempt} times")
+    return Retry(_delay(attempt, delays), attempt + 1)
 
 
-def _deferred(failed: Failed, *, attempt: int, rungs: tuple[int, ...]) -> Decision:
+def _deferred(failed: FailedMessage, *, attempt: int, delays: tuple[int, ...]) -> Decision:
     deferrals = deferrals_of(failed.headers) + 1
     if deferrals > MAX_DEFERRALS:
-        return Dead(f"put off {MAX_DEFERRALS} times: no worker could take it", gives_up=True)
-    return Again(_rung(deferrals, rungs), attempt, deferrals)
+        return GiveUp(f"deferred {MAX_DEFERRALS} times: no worker could take it", fails_command=True)
+    return Retry(_delay(deferrals, delays), attempt, deferrals)
 
 
-def _rung(number: int, rungs: tuple[int, ...]) -> int:
-    return rungs[min(max(number, 1), len(rungs)) - 1]
+def _delay(number: int, delays: tuple[int, ...]) -> int:
+    return delays[min(max(number, 1), len(delays)) - 1]
 
 
-def _long_enough(row: CommandExecution, rungs: tuple[int, ...], now: datetime) -> int:
-    """The shortest rung that outlasts the lease of whoever runs the command now."""
+def _outlasting_lease(row: CommandExecution, delays: tuple[int, ...], now: datetime) -> int:
+    """The shortest retry delay that outlasts the current lease of the command; the longest if none does."""
     assert row.lease_until is not None
     left = (row.lease_until - now).total_seconds()
-    return min((rung for rung in rungs if rung >= left), default=max(rungs))
+    return min((delay for delay in delays if delay >= left), default=max(delays))
 
 
 def _arguments(body: bytes) -> dict[str, Any]:

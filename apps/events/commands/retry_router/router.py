@@ -1,4 +1,4 @@
-"""The retry router's one step: read failures, decide, publish onwards with proof, and only then let go of them."""
+"""Retry router: reads failed messages, decides, publishes with confirms, and acknowledges only after the confirm."""
 
 import time
 from collections.abc import Sequence
@@ -23,15 +23,15 @@ from apps.events.brokers.rabbitmq.headers import (
 )
 from apps.events.brokers.rabbitmq.messages import Outgoing, can_be_sent
 from apps.events.brokers.rabbitmq.publisher import ConfirmedPublisher, Verdict
-from apps.events.brokers.rabbitmq.reader import Lane, QueueReader, body_of
+from apps.events.brokers.rabbitmq.reader import ChannelSpec, QueueReader, body_of
 from apps.events.brokers.rabbitmq.reader_watch import ReaderWatch
 from apps.events.brokers.topology import rabbitmq as topology
 from apps.events.commands import executions
 from apps.events.commands.retry_router.decision import (
-    Again,
-    Dead,
     Decision,
-    Failed,
+    FailedMessage,
+    GiveUp,
+    Retry,
     Settled,
     command_id_of,
     command_of,
@@ -44,36 +44,39 @@ from apps.messages.base import Priority, all_messages
 
 logger = structlog.get_logger(__name__)
 
-routed = Counter("retry_router_messages_total", "Failed messages, by what became of them.", ["queue", "outcome"])
+routed = Counter("retry_router_messages_total", "Failed messages, by outcome.", ["queue", "outcome"])
 
 HEARTBEAT = "retry-router"
 PREFETCH = 50
 IDLE_SECONDS = 0.25
-# Of headers that cannot be sent again as they are.
-_SHOWN_CHARACTERS = 4000
+# Maximum length of headers that are kept as text, because they cannot be serialized again.
+_MAX_HEADERS_LENGTH = 4000
 
 
-# RabbitMQ's own notes on the way so far. They would grow with every round, and RabbitMQ 4 ignores them anyway.
-# CC and BCC would deliver to further queues.
+# Headers that RabbitMQ adds. They would grow with every retry, and RabbitMQ 4 ignores them in published messages. CC
+# and BCC would deliver to further queues.
 _BROKER_HEADERS = ("x-death", "x-delivery-count", "x-acquired-count", "CC", "BCC")
 _BROKER_PREFIXES = ("x-first-death-", "x-last-death-", "x-opt-")
-# Orders to the broker, not ours to repeat: whose login the sender's must be, and when to drop the message.
-_ORDERS = ("user_id", "expiration")
+# Properties that instruct the broker and must not be repeated: the sender's login, and the expiry.
+_BROKER_PROPERTIES = ("user_id", "expiration")
+
+
+_OUTCOMES: dict[type[Decision], str] = {Retry: "retry", GiveUp: "dead", Settled: "settled"}
 
 
 class RetryRouter:
-    """Keeps what it has read until the broker has confirmed where it went: ended in between, it comes again.
+    """Acknowledges a message after the broker has confirmed its copy; after a crash in between it is delivered again.
 
-    One for each priority: a flood of failures that are not urgent, or full retry queues of theirs, delay no other.
+    There is one router per priority, so that other failures, and full retry queues of theirs, delay no urgent message.
     """
 
     def __init__(self, priority: Priority = Priority.NORMAL) -> None:
         self._priority = priority
         self._heartbeat = f"{HEARTBEAT}{priority.suffix}"
-        self._reader = QueueReader(self._heartbeat, [Lane((topology.failures_name(priority),), PREFETCH)])
+        self._reader = QueueReader(self._heartbeat, [ChannelSpec((topology.failures_name(priority),), PREFETCH)])
         self._watch = ReaderWatch(self._heartbeat, self._reader)
         self._publisher = ConfirmedPublisher(f"{self._heartbeat}-publisher")
-        self._in_hand: list[Message] = []
+        self._unacked: list[Message] = []
         self._known = {
             (message.declaration.destination, message.declaration.version): message for message in all_messages()
         }
@@ -81,76 +84,80 @@ class RetryRouter:
         self._backoff = Backoff()
 
     def step(self) -> float:
-        """Routes what there is. Returns the seconds to wait before the next step. Raises DatabaseError."""
+        """Routes one batch. Returns the delay in seconds until the next step. Raises DatabaseError."""
         try:
-            if self._in_hand:
+            if self._unacked:
                 self._reader.keep_alive()
             else:
-                self._in_hand = self._reader.take(PREFETCH, seconds=IDLE_SECONDS)
-            if self._in_hand:
+                self._unacked = self._reader.take(PREFETCH, seconds=IDLE_SECONDS)
+            if self._unacked:
                 self._route()
             else:
                 self._publisher.keep_alive()
             standing = self._watch.standing()
         except BrokerUnavailable as error:
             if not self._reader.is_connected:
-                self._in_hand = []
-            # Otherwise only the publisher failed: the broker takes what is in hand for being worked on, and would
-            # bring it again to nobody.
-            return self._pause(str(error))
-        if self._in_hand:
-            return self._pause("A retry queue is full.")
+                self._unacked = []
+            # If only the publisher failed, the messages stay unacknowledged here: the broker does not redeliver them
+            # while the reader's connection is open.
+            return self._back_off(str(error))
+        if self._unacked:
+            return self._back_off("A retry queue is full.")
         self._backoff.succeeded()
         heartbeats.beat(self._heartbeat, *standing)
         return 0.0
 
     def close(self) -> None:
-        """What is in hand returns to the queue."""
+        """Unacknowledged messages return to the queue."""
         self._publisher.close()
         self._reader.close()
 
     def _route(self) -> None:
-        """Leaves in hand what the broker refused. Raises BrokerUnavailable, DatabaseError."""
-        failed = [self._failed(message) for message in self._in_hand]
+        """Messages that the broker refused stay unacknowledged. Raises BrokerUnavailable, DatabaseError."""
+        failed = [self._failed(message) for message in self._unacked]
         decisions = self._decide(failed)
         outgoing = [
             _outgoing(message, each, decision, self._priority)
-            for message, each, decision in zip(self._in_hand, failed, decisions, strict=True)
+            for message, each, decision in zip(self._unacked, failed, decisions, strict=True)
         ]
         to_send = [each for each in outgoing if each is not None]
         outcome = self._publisher.publish(to_send) if to_send else None
         verdicts = iter(outcome.verdicts if outcome else ())
-        arrived = [each is None or next(verdicts) is Verdict.CONFIRMED for each in outgoing]
-        for is_there, each, decision in zip(arrived, failed, decisions, strict=True):
-            if is_there:
-                _account_for(each, decision)
-        self._reader.ack([message for is_there, message in zip(arrived, self._in_hand, strict=True) if is_there])
-        self._in_hand = [message for is_there, message in zip(arrived, self._in_hand, strict=True) if not is_there]
+        confirmed = [each is None or next(verdicts) is Verdict.CONFIRMED for each in outgoing]
+        for is_confirmed, each, decision in zip(confirmed, failed, decisions, strict=True):
+            if is_confirmed:
+                _record(each, decision)
+        self._reader.ack(
+            [message for is_confirmed, message in zip(confirmed, self._unacked, strict=True) if is_confirmed]
+        )
+        self._unacked = [
+            message for is_confirmed, message in zip(confirmed, self._unacked, strict=True) if not is_confirmed
+        ]
         if outcome is not None and outcome.error is not None:
             raise outcome.error
 
-    def _decide(self, failed: Sequence[Failed]) -> list[Decision]:
+    def _decide(self, failed: Sequence[FailedMessage]) -> list[Decision]:
         ids = {command_id for each in failed if (command_id := command_id_of(each)) is not None}
         rows: dict[Any, CommandExecution] = CommandExecution.objects.in_bulk(ids)
-        rungs = settings.ENVIRONMENT.retry_rungs_seconds
+        delays = settings.ENVIRONMENT.retry_delays_seconds
         now = timezone.now()
         return [
-            decide(each, rows.get(command_id_of(each)), rungs=rungs, now=now)
-            if self._is_ours(each)
-            else Dead(f"no queue of ours is called {each.queue}", is_foreign=True)
+            decide(each, rows.get(command_id_of(each)), delays=delays, now=now)
+            if self._has_queue(each)
+            else GiveUp(f"no queue of this platform is called {each.queue}", is_foreign=True)
             for each in failed
         ]
 
-    def _failed(self, message: Message) -> Failed:
+    def _failed(self, message: Message) -> FailedMessage:
         queue = message.delivery_info["routing_key"]
         declared = self._known.get((queue, version_of(message.headers)))
-        return Failed(
+        return FailedMessage(
             queue, declared, message.headers, body_of(message), message.content_type, message.content_encoding
         )
 
-    def _is_ours(self, failed: Failed) -> bool:
-        """Whether a rung would lead back: to a queue of the catalogue, or of a further subscriber with its own dead
-        letters. What no queue takes at the end of a rung would stay in the rung for ever."""
+    def _has_queue(self, failed: FailedMessage) -> bool:
+        """Whether a retry can return to a work queue: one of a message class, or of a further subscriber that has a
+        dead-letter queue. Without such a queue, the message would stay in the retry queue forever."""
         if failed.declared is not None or failed.queue in self._subscribers:
             return True
         if not exists(failed.queue, topology.dead_letter_queue(failed.queue)):
@@ -158,54 +165,56 @@ class RetryRouter:
         self._subscribers.add(failed.queue)
         return True
 
-    def _pause(self, reason: str) -> float:
+    def _back_off(self, reason: str) -> float:
         seconds = self._backoff.failed()
-        logger.warning("routing_paused", reason=reason, next_try_in_seconds=seconds)
+        logger.warning("routing_paused", reason=reason, retry_in_seconds=seconds)
         heartbeats.beat(self._heartbeat, "down", reason)
         return seconds
 
 
-def _outgoing(message: Message, failed: Failed, decision: Decision, priority: Priority) -> Outgoing | None:
+def _outgoing(message: Message, failed: FailedMessage, decision: Decision, priority: Priority) -> Outgoing | None:
     more: dict[str, Any]
     if isinstance(decision, Settled):
         return None
-    if isinstance(decision, Again):
+    if isinstance(decision, Retry):
         more = {ATTEMPT: decision.attempt, DEFERRALS: decision.deferrals}
-        exchange, key = topology.rung_name(decision.rung_seconds, priority), failed.queue
+        exchange, key = topology.retry_name(decision.delay_seconds, priority), failed.queue
     else:
         more = {
             DEAD_REASON: decision.reason,
-            # Dead letters are listed and sent again in this order.
+            # Dead letters are listed and redriven in this order.
             DEAD_AT: timezone.now().isoformat(timespec="microseconds"),
             DEAD_QUEUE: failed.queue,
         }
         exchange, key = topology.DEAD, topology.FAILURES if decision.is_foreign else failed.queue
-    headers = {name: value for name, value in failed.headers.items() if not _is_broker_note(name)}
+    headers = {name: value for name, value in failed.headers.items() if not _is_broker_header(name)}
     properties: dict[str, Any] = {
-        name: value for name, value in message.properties.items() if name not in ("application_headers", *_ORDERS)
+        name: value
+        for name, value in message.properties.items()
+        if name not in ("application_headers", *_BROKER_PROPERTIES)
     }
     properties["delivery_mode"] = 2
-    # What the broker returns is recognised by this id.
+    # A returned message is recognised by this id.
     message_id = str(properties.setdefault("message_id", f"unnamed-{time.monotonic_ns()}"))
     again = amqp.Message(failed.body, application_headers=headers | more, **properties)
     if not can_be_sent(again):
-        shown = {DEAD_HEADERS: repr(headers)[:_SHOWN_CHARACTERS]}
+        shown = {DEAD_HEADERS: repr(headers)[:_MAX_HEADERS_LENGTH]}
         again = amqp.Message(failed.body, application_headers=shown | more, message_id=message_id, delivery_mode=2)
     return Outgoing(message_id, exchange, key, again)
 
 
-def _is_broker_note(name: Any) -> bool:
+def _is_broker_header(name: Any) -> bool:
     return isinstance(name, str) and (name in _BROKER_HEADERS or name.startswith(_BROKER_PREFIXES))
 
 
-def _account_for(failed: Failed, decision: Decision) -> None:
-    routed.labels(failed.queue, type(decision).__name__.lower()).inc()
+def _record(failed: FailedMessage, decision: Decision) -> None:
+    routed.labels(failed.queue, _OUTCOMES[type(decision)]).inc()
     match decision:
-        case Again():
-            logger.info("retry_scheduled", queue=failed.queue, attempt=decision.attempt, seconds=decision.rung_seconds)
-        case Dead():
-            logger.error("message_dead", queue=failed.queue, reason=decision.reason)
-            if decision.gives_up:
+        case Retry():
+            logger.info("retry_scheduled", queue=failed.queue, attempt=decision.attempt, seconds=decision.delay_seconds)
+        case GiveUp():
+            logger.error("message_dead_lettered", queue=failed.queue, reason=decision.reason)
+            if decision.fails_command:
                 executions.give_up(command_of(failed), reason=decision.reason, now=timezone.now())
         case Settled():
             logger.info("retry_not_needed", queue=failed.queue, reason=decision.reason)

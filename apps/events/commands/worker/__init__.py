@@ -1,1 +1,1 @@
-"""What makes a Celery worker ours: its queues, its consumer, its sign of life, its name in the executions."""
+"""Extensions of the Celery worker: queues, consumer, heartbeat row, and the worker's identity in executions."""

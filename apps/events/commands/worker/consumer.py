@@ -1,4 +1,9 @@
-"""Celery's consumer, less what it would create in RabbitMQ by itself, plus care for messages that it would fail on."""
+"""Celery consumer that declares nothing in RabbitMQ and rejects messages that would end the worker's process.
+
+`worker_consumer` and bootsteps are documented extension points of Celery. `Blueprint.default_steps`, `restart_count`,
+`ensure_connected`, `create_task_handler` and `on_decode_error` are not: they were checked against Celery 5.7.0, and
+tests/integration/events/test_command_workers.py and test_malformed_messages.py fail if one of them changes.
+"""
 
 import time
 from collections.abc import Callable
@@ -12,41 +17,41 @@ from celery.worker.consumer import Consumer
 from kombu import Exchange, Queue
 
 from apps.events.brokers.rabbitmq.connection import CONNECTION_ERRORS
-from apps.events.brokers.rabbitmq.inspection import Inbound, fault_of
+from apps.events.brokers.rabbitmq.inspection import InboundMessage, rejection_reason
 from apps.events.brokers.rabbitmq.reader import body_of
 from apps.events.brokers.topology import rabbitmq as topology
 from apps.messages.base import Command, WakeUp
 
 logger = structlog.get_logger(__name__)
 
-# With any quorum queue in sight this step declares 28 queues and as many exchanges for countdowns and ETAs. Nothing
-# here uses them: a retry waits on a rung.
-NOT_WANTED = ("celery.worker.consumer.delayed_delivery:DelayedDelivery",)
+# If any queue is a quorum queue, this step declares 28 queues and as many exchanges for countdowns and ETAs. They are
+# not used: a retry waits in a retry queue.
+REMOVED_STEPS = ("celery.worker.consumer.delayed_delivery:DelayedDelivery",)
 
-MISSING_QUEUE_PAUSE_SECONDS = 2.0
+MISSING_QUEUE_DELAY_SECONDS = 2.0
 
-# Between attempts to connect. Celery waits two seconds longer each time, up to half a minute: work would resume that
-# much later than RabbitMQ.
-FIRST_RECONNECT_PAUSE_SECONDS = 0.5
-LONGEST_RECONNECT_PAUSE_SECONDS = 4.0
+# Delays between attempts to connect. Celery's default grows by two seconds up to half a minute, so that work would
+# resume long after RabbitMQ is back.
+FIRST_RECONNECT_DELAY_SECONDS = 0.5
+MAX_RECONNECT_DELAY_SECONDS = 4.0
 
 
 def task_queues() -> list[Queue]:
-    """The queues that workers may consume. Never declared by a worker: `manage.py declare_topology` does that.
+    """The queues that workers may consume. Workers never declare them: `manage.py declare_topology` does.
 
-    Celery has to know their arguments all the same: a quorum queue takes no global prefetch limit.
+    Celery needs their arguments, because a quorum queue does not accept a global prefetch limit.
     """
-    wanted = {*topology.queue_names(Command), *topology.queue_names(WakeUp)}
+    names = {*topology.queue_names(Command), *topology.queue_names(WakeUp)}
     exchange = Exchange(topology.COMMANDS, type="direct", durable=True, no_declare=True)
     return [
         Queue(spec.name, exchange, routing_key=spec.name, queue_arguments=spec.arguments, no_declare=True)
         for spec in topology.queues()
-        if spec.name in wanted
+        if spec.name in names
     ]
 
 
 class CheckQueues(bootsteps.StartStopStep):
-    """Says in one sentence that a queue is missing; the worker tries again until it is there."""
+    """Logs a missing queue and makes the worker retry until the queue exists."""
 
     requires = ("celery.worker.consumer.connection:Connection",)
 
@@ -57,59 +62,59 @@ class CheckQueues(bootsteps.StartStopStep):
                     channel.queue_declare(queue, passive=True)
             except NotFound:
                 logger.error("queue_missing", queue=queue, advice="run `manage.py declare_topology`")
-                time.sleep(MISSING_QUEUE_PAUSE_SECONDS)
+                time.sleep(MISSING_QUEUE_DELAY_SECONDS)
                 raise
 
 
 class CommandConsumer(Consumer):
     """`worker_consumer` of the Celery application."""
 
-    # Counted from -1, Celery would take a child that was killed while the worker waited for RabbitMQ for one that could
-    # not start, and end. Children that really cannot start end it still: they may not be replaced that often.
+    # Celery starts at -1. It would then mistake a child that was killed while the worker waits for RabbitMQ for one
+    # that cannot start, and end the worker. Children that really cannot start still end it, by their restart limit.
     restart_count = 0
 
     class Blueprint(Consumer.Blueprint):  # type: ignore[misc, valid-type]
-        default_steps = [step for step in Consumer.Blueprint.default_steps if step not in NOT_WANTED]
+        default_steps = [step for step in Consumer.Blueprint.default_steps if step not in REMOVED_STEPS]
 
     def ensure_connected(self, conn: Any) -> Any:
         conn.ensure_connection = partial(
             conn.ensure_connection,
-            interval_start=FIRST_RECONNECT_PAUSE_SECONDS,
-            interval_step=FIRST_RECONNECT_PAUSE_SECONDS,
-            interval_max=LONGEST_RECONNECT_PAUSE_SECONDS,
+            interval_start=FIRST_RECONNECT_DELAY_SECONDS,
+            interval_step=FIRST_RECONNECT_DELAY_SECONDS,
+            interval_max=MAX_RECONNECT_DELAY_SECONDS,
         )
         return super().ensure_connected(conn)
 
     def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:
-        """Celery's handler, behind a check: what it fails on would otherwise end this process, and the next one too.
+        """Celery's handler behind a validation: an invalid message would end this process, and then the next one.
 
-        Only the loss of the connection leaves here as an exception. Everything else is the message's fault, or is taken
-        for it: rejected, it goes to the router, which tries again what it can read.
+        Only a lost connection is raised. After any other exception the message is rejected to the retry router, which
+        retries valid messages.
         """
         handle = super().create_task_handler(*args, **options)
         consumer: Any = self
-        lost = (*consumer.connection_errors, *consumer.channel_errors)
+        connection_lost = (*consumer.connection_errors, *consumer.channel_errors)
 
         def on_message(message: Any) -> None:
-            fault = fault_of(_inbound(message))
-            if fault:
-                self._refuse(message, fault)
+            reason = rejection_reason(_inbound(message))
+            if reason:
+                self._reject(message, reason)
                 return
             try:
                 handle(message)
-            except lost:
+            except connection_lost:
                 raise
             except Exception as error:
                 logger.exception("message_not_taken", queue=_queue_of(message))
-                self._refuse(message, type(error).__name__)
+                self._reject(message, type(error).__name__)
 
         return on_message
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
-        """Celery would acknowledge, and so lose, what it cannot decode; rejected, it ends in a dead-letter queue."""
-        self._refuse(message, f"It cannot be decoded: {type(exc).__name__}.")
+        """Rejects the message, so that it is dead-lettered. Celery would acknowledge it, and so lose it."""
+        self._reject(message, f"It cannot be decoded: {type(exc).__name__}.")
 
-    def _refuse(self, message: Any, reason: str) -> None:
+    def _reject(self, message: Any, reason: str) -> None:
         if message.acknowledged:
             return
         logger.error("message_unreadable", queue=_queue_of(message), reason=reason, content_type=message.content_type)
@@ -117,11 +122,11 @@ class CommandConsumer(Consumer):
 
 
 def _queue_of(message: Any) -> str:
-    """Queues of work are bound by their own name, and dead-letter under it."""
+    """The work queue of a message: queues are bound by their own name."""
     return str(message.delivery_info.get("routing_key"))
 
 
-def _inbound(message: Any) -> Inbound:
-    return Inbound(
+def _inbound(message: Any) -> InboundMessage:
+    return InboundMessage(
         _queue_of(message), message.headers, body_of(message), message.content_type, message.content_encoding
     )

@@ -1,4 +1,4 @@
-"""Who runs a command, named so that a colleague on the same machine can tell whether that process still lives."""
+"""Identity of a worker process, from which other processes on the machine can tell whether it still runs."""
 
 import os
 import socket
@@ -9,12 +9,12 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 def this_worker() -> str:
-    """`host/machine/pid/start`: machine tells boots and containers apart, start tells reused process numbers apart."""
+    """`host/machine/pid/start`. `machine` identifies boot and container; `start` detects a reused process id."""
     return _identity(os.getpid())
 
 
 def has_died(worker: str) -> bool:
-    """True where it is certain that the process is gone; False for a process of another machine or container."""
+    """True if the process has certainly ended; False for a process of another machine or container."""
     host, _, rest = worker.partition("/")
     machine, _, process = rest.partition("/")
     pid, _, started = process.partition("/")
@@ -35,7 +35,7 @@ def _host() -> str:
 
 @cache
 def _machine() -> str:
-    # Process numbers mean something only within one boot of one PID namespace.
+    # Process ids are unique only within one boot and one PID namespace.
     try:
         return f"{_BOOT.read_text()[:8]}-{Path('/proc/self/ns/pid').stat().st_ino}"
     except OSError:
@@ -43,7 +43,7 @@ def _machine() -> str:
 
 
 def _start_of(pid: int) -> str:
-    """When the process started, in the kernel's ticks; '' where it is gone or a zombie."""
+    """Start time of the process in clock ticks since boot; empty if it has ended or is a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

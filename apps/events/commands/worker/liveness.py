@@ -1,7 +1,7 @@
-"""A worker's heartbeat row: up as long as Celery's main loop comes round and commands that wait make progress.
+"""Heartbeat row of a worker: up while Celery's main loop runs and waiting commands make progress.
 
-A frozen broker or a hung main loop stops Celery's own heartbeat; the row then says so. The thread writes it, so that a
-slow database never holds up the main loop, which has to answer RabbitMQ.
+A frozen broker or a hung main loop stops Celery's own heartbeat signal, and the row says so. A thread writes the row,
+so that a slow database never blocks the main loop, which has to answer RabbitMQ.
 """
 
 import threading
@@ -21,33 +21,33 @@ from apps.events.process.progress import Standing
 logger = structlog.get_logger(__name__)
 
 BEAT_SECONDS = 5.0
-# Celery's heart beats every two seconds.
+# Celery sends its heartbeat signal every two seconds.
 SILENT_SECONDS = 10.0
 
 
 class Liveness:
-    """Knows when the main loop last came round, and writes it into the heartbeat row of the worker's node, NAME@HOST.
+    """Records when the main loop last ran, and writes the heartbeat row of the worker's node, NAME@HOST.
 
     Serves the metrics of the worker and its pool too, where MUCKARD_METRICS_PORT names a port.
     """
 
     def __init__(self) -> None:
-        self._came_round_at = 0.0
-        self._is_over = threading.Event()
+        self._last_run_at = 0.0
+        self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
     def connect(self) -> None:
-        """Listens to Celery's signals, of whichever worker this process becomes."""
-        heartbeat_sent.connect(self.came_round, weak=False)
+        """Connects to Celery's signals; they fire only if this process becomes a worker."""
+        heartbeat_sent.connect(self.main_loop_ran, weak=False)
         worker_ready.connect(self.start, weak=False)
         worker_shutting_down.connect(self.stop, weak=False)
 
-    def came_round(self, **_: Any) -> None:
-        self._came_round_at = time.monotonic()
+    def main_loop_ran(self, **_: Any) -> None:
+        self._last_run_at = time.monotonic()
 
     def start(self, sender: Any, **_: Any) -> None:
         if self._thread is None:
-            # Only now: the pool's children were forked without this thread and its database connection.
+            # Not earlier: the pool's children must be forked without this thread and its database connection.
             progress = WorkerProgress(sender.hostname, list(sender.app.amqp.queues.consume_from))
             arguments = (sender.hostname, progress)
             self._thread = threading.Thread(target=self._run, args=arguments, daemon=True, name="liveness")
@@ -57,10 +57,10 @@ class Liveness:
                 serve_metrics(env.metrics_port, env.metrics_address)
 
     def stop(self, **_: Any) -> None:
-        self._is_over.set()
+        self._stopped.set()
 
     def _run(self, node: str, progress: WorkerProgress) -> None:
-        while not self._is_over.wait(BEAT_SECONDS if self._came_round_at else 0.5):
+        while not self._stopped.wait(BEAT_SECONDS if self._last_run_at else 0.5):
             try:
                 heartbeats.beat(node, *self._standing(progress))
             except DatabaseError as error:
@@ -77,6 +77,6 @@ class Liveness:
 
     def _standing(self, progress: WorkerProgress) -> Standing:
         standing = progress.standing()
-        if time.monotonic() - self._came_round_at > SILENT_SECONDS:
-            return Standing("down", f"The main loop does not come round. {standing.detail}".strip())
+        if time.monotonic() - self._last_run_at > SILENT_SECONDS:
+            return Standing("down", f"The main loop does not run. {standing.detail}".strip())
         return standing

@@ -1,4 +1,4 @@
-"""Whether a worker's commands make progress: it takes what lies in its queues, and finishes it or renews its lease."""
+"""Stall detection of a worker: it must take messages from its queues, and finish them or renew their leases."""
 
 import re
 from collections.abc import Collection, Hashable
@@ -10,7 +10,7 @@ from django.db.models import Max
 from apps.events.brokers.rabbitmq.connection import (
     CONNECTION_ERRORS,
     BrokerUnavailable,
-    collect,
+    abort,
     connect,
     ready_messages,
     release,
@@ -25,7 +25,7 @@ _UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class WorkerProgress:
-    """Of one worker, for a thread of its main process. The connection is its own: the main loop's is never used."""
+    """Runs in a thread of the worker's main process, with a RabbitMQ connection of its own."""
 
     def __init__(self, node: str, queues: Collection[str]) -> None:
         self._node = node
@@ -35,7 +35,7 @@ class WorkerProgress:
         self._watch = ProgressWatch(progress, self._backlog, every_seconds=SECONDS_BETWEEN_COUNTS)
 
     def standing(self) -> Standing:
-        """Waits for RabbitMQ a few seconds at most. Raises DatabaseError."""
+        """Waits up to a few seconds for RabbitMQ. Raises DatabaseError."""
         try:
             return self._watch.standing()
         except BrokerUnavailable as error:
@@ -49,18 +49,18 @@ class WorkerProgress:
     def _backlog(self) -> Backlog:
         ready = self._ready()
         try:
-            under_way = {request.id for request in [*state.reserved_requests, *state.active_requests]}
+            in_progress = {request.id for request in [*state.reserved_requests, *state.active_requests]}
         except RuntimeError:
-            # The main loop changed the sets while they were read: the worker is at work.
+            # The main loop changed the sets while they were read, so the worker is busy.
             return Backlog(ready, object())
-        marker: Hashable = (state.all_total_count[0], frozenset(under_way), _leased_until(under_way))
-        return Backlog(ready + len(under_way), marker, self._reason(len(under_way)))
+        marker: Hashable = (state.all_total_count[0], frozenset(in_progress), _leased_until(in_progress))
+        return Backlog(ready + len(in_progress), marker, self._reason(len(in_progress)))
 
-    def _reason(self, under_way: int) -> str:
-        if under_way:
+    def _reason(self, in_progress: int) -> str:
+        if in_progress:
             return (
-                f"The {under_way} under way renew no lease: their processes hang. The time limit ends them; restart "
-                "the worker to end them now."
+                f"The {in_progress} in progress renew no lease: their processes hang. The time limit ends them; "
+                "restart the worker to end them now."
             )
         return f"RabbitMQ delivers nothing from {', '.join(self._queues)} to this worker: restart it."
 
@@ -71,17 +71,17 @@ class WorkerProgress:
                 self._connection = connect(f"{self._node}-watch")
             return ready_messages(self._connection, self._queues)
         except CONNECTION_ERRORS as error:
-            collect(self._connection)
+            abort(self._connection)
             self._connection = None
             if not is_old or isinstance(error, TimeoutError):
                 raise unavailable(error) from error
-        # The broker may have been restarted since the last look.
+        # The broker may have been restarted since the last count.
         return self._ready()
 
 
 def _leased_until(command_ids: Collection[str]) -> Hashable:
-    """The latest end of a lease of these commands: it moves while one of them is run. Signals have none."""
-    # A message that is none of ours may have any id.
+    """The latest lease expiry of these commands, which moves while one of them runs. Wake-up messages have none."""
+    # An invalid message may have any id.
     known = [each for each in command_ids if _UUID.fullmatch(each)]
     if not known:
         return None

@@ -1,4 +1,7 @@
-"""Waits a while for PostgreSQL with what ends an attempt: not said, it holds the command up until its lease is over."""
+"""Retries database work while PostgreSQL cannot be reached, for the updates that end an attempt.
+
+Without its end recorded, a command would be blocked until its lease expires.
+"""
 
 import time
 from collections.abc import Callable
@@ -10,16 +13,16 @@ from apps.events.process.run_loop import DATABASE_ERRORS
 
 T = TypeVar("T")
 
-# Less than a lease: after that, the lease's end says the same.
-PATIENCE_SECONDS = 20.0
+# Less than a lease: after that, the expired lease ends the attempt anyway.
+RETRY_SECONDS = 20.0
 PAUSE_SECONDS = 0.5
 
 
-def patiently(work: Callable[[], T], *, seconds: float = PATIENCE_SECONDS) -> T:
-    """Calls `work` again for as long as PostgreSQL does not answer, with a new connection each time.
+def retry_on_disconnect(work: Callable[[], T], *, seconds: float = RETRY_SECONDS) -> T:
+    """Calls `work` until PostgreSQL answers, with a new connection each time, for up to `seconds`.
 
-    An earlier call may have had its effect although its answer was lost: `work` must bear being done twice. Raises
-    OperationalError or InterfaceError when the time is over, and at once within a transaction.
+    A call may have taken effect although its answer was lost, so `work` must be idempotent. Raises OperationalError or
+    InterfaceError when the time is up, and at once inside a transaction.
     """
     deadline = time.monotonic() + seconds
     while True:

@@ -1,15 +1,8 @@
-"""Dead letters of the brokers: listed, shown, redriven and purged by `manage.py dead_letters`.
+"""Dead letters of both brokers: listed, shown, redriven and purged by `manage.py dead_letters`.
 
-Two modules hold them, each with the same functions: `consumers` for events that a consumer group could not handle
-(sources called `consumer:<group>`), `rabbitmq` for messages that have used up their attempts (sources called
-`<queue>.dlq`):
-
-    sources() -> list[str]
-    count(source) -> int
-    letters(source, filters) -> Iterator[Letter]
-    show(source, letter_id) -> Letter
-    redrive(source, filters, *, rate, dry_run, operator, progress) -> Outcome
-    purge(source, filters, *, dry_run, operator) -> int
+Two modules implement the `Source` protocol below: `apps.events.consumers.dead_letters.store` for events that a consumer
+group could not handle (sources named `consumer:<group>`), and `apps.events.commands.dead_letters.queue` for messages in
+RabbitMQ that used up their attempts (sources named `<queue>.dlq`).
 """
 
 import time
@@ -19,10 +12,12 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
+CONSUMER_PREFIX = "consumer:"
+
 
 @dataclass(frozen=True)
 class Filters:
-    """Which dead letters are meant: all that are given must fit. `error` is a part of the error's text."""
+    """Selects the dead letters that match every filter given. `error` is a substring of the error's text."""
 
     event_type: str | None = None
     key: UUID | None = None
@@ -32,14 +27,14 @@ class Filters:
     limit: int | None = None
 
     def as_words(self) -> dict[str, Any]:
-        """What was given, for the event that tells of a redrive."""
+        """The filters that were given, as JSON values, for the audit event of a redrive or purge."""
         given = ((each.name, getattr(self, each.name)) for each in fields(self))
         return {name: value if isinstance(value, int) else str(value) for name, value in given if value is not None}
 
 
 @dataclass(frozen=True)
-class Letter:
-    """A dead letter. `letter_id` names it within its source; `content` is the whole message for `show`."""
+class DeadLetter:
+    """A dead letter. `letter_id` identifies it within its source; `content` holds the whole message for `show`."""
 
     letter_id: str
     source: str
@@ -54,25 +49,25 @@ class Letter:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a redrive did: sent again or handled, failed again, and left where it was."""
+class RedriveOutcome:
+    """Result of a redrive: how many were sent again or handled, how many failed again, how many stay dead letters."""
 
     redriven: int = 0
     failed: int = 0
     left: int = 0
 
 
-Progress = Callable[[Letter, str], None]
-"""Told of every letter and what became of it, in a word."""
+OnDeadLetter = Callable[[DeadLetter, str], None]
+"""Called once per dead letter of a redrive, with a short text that says what happened to it."""
 
 
 class Source(Protocol):
-    """The functions that each half offers."""
+    """The functions that both modules offer."""
 
     def sources(self) -> list[str]: ...
     def count(self, source: str) -> int: ...
-    def letters(self, source: str, filters: Filters) -> Iterator[Letter]: ...
-    def show(self, source: str, letter_id: str) -> Letter: ...
+    def find(self, source: str, filters: Filters) -> Iterator[DeadLetter]: ...
+    def show(self, source: str, letter_id: str) -> DeadLetter: ...
     def redrive(
         self,
         source: str,
@@ -81,26 +76,23 @@ class Source(Protocol):
         rate: float | None,
         dry_run: bool,
         operator: str,
-        progress: Progress,
-    ) -> Outcome: ...
+        progress: OnDeadLetter,
+    ) -> RedriveOutcome: ...
     def purge(self, source: str, filters: Filters, *, dry_run: bool, operator: str) -> int: ...
 
 
-class Pace:
-    """Holds a loop to `rate` rounds a second; None is as fast as it goes."""
+class RateLimiter:
+    """Limits a loop to `rate` rounds per second; None means no limit."""
 
     def __init__(self, rate: float | None) -> None:
         self._seconds = 1 / rate if rate else 0.0
         self._next_at: float | None = None
 
     def wait(self, *, meanwhile: Callable[[], None] = lambda: None) -> None:
-        """Calls `meanwhile` about once a second."""
+        """Blocks until the next round is due. Calls `meanwhile` about once per second."""
         now = time.monotonic()
         while self._next_at is not None and self._next_at > now:
             time.sleep(min(self._next_at - now, 1.0))
             meanwhile()
             now = time.monotonic()
         self._next_at = max(now, self._next_at or now) + self._seconds
-
-
-CONSUMER_PREFIX = "consumer:"

@@ -1,6 +1,6 @@
-"""Events that a consumer group could not handle, in order of their key, until they are redriven or purged.
+"""Dead letters of consumer groups, in the table `events.dead_letter`, until an operator redrives or purges them.
 
-While one event of a key waits here, every later event of the same key joins it: nothing overtakes.
+While one event of a key is a dead letter, every later event of that key becomes one too, so that order per key is kept.
 """
 
 from collections.abc import Collection, Iterator
@@ -13,12 +13,19 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from apps.core.errors import NotFound
-from apps.events.consumers.dead_letters import CONSUMER_PREFIX, Filters, Letter, Outcome, Pace, Progress
-from apps.events.consumers.dead_letters.announcement import announce
+from apps.events.consumers.dead_letters import (
+    CONSUMER_PREFIX,
+    DeadLetter,
+    Filters,
+    OnDeadLetter,
+    RateLimiter,
+    RedriveOutcome,
+)
+from apps.events.consumers.dead_letters.audit_event import publish_audit_event
 from apps.events.consumers.delivery import deliver
-from apps.events.consumers.inbound import Arrival
+from apps.events.consumers.inbound import InboundRecord
 from apps.events.consumers.registry import groups, handlers_for, load_consumers
-from apps.events.models import DeadLetter
+from apps.events.models import DeadLetter as Row
 from apps.events.process.run_loop import DATABASE_ERRORS
 from apps.messages.audit import DeadLettersPurged, DeadLettersRedriven
 from apps.messages.cloud_events import from_json
@@ -30,118 +37,125 @@ INSERT INTO inbox (consumer, event_id, processed_at) VALUES (%s, %s, now()) ON C
 
 
 def blocked_keys(group: str, keys: Collection[UUID]) -> set[UUID]:
-    """Those of the keys that have an event waiting. Raises DatabaseError."""
+    """The keys among those given that have a dead letter. Raises DatabaseError."""
     waiting = _waiting(group).filter(key__in=keys)
     return set(waiting.values_list("key", flat=True).distinct())
 
 
-def set_aside(group: str, arrival: Arrival, *, error: str, attempts: int, now: datetime) -> None:
-    """Keeps an event that failed for good; its key is blocked from now on. Raises DatabaseError."""
-    _keep(group, arrival, DeadLetter.Reason.FAILED, error=error, attempts=attempts, now=now)
+def dead_letter(group: str, record: InboundRecord, *, error: str, attempts: int, now: datetime) -> None:
+    """Stores an event that failed permanently, which blocks its key. Raises DatabaseError."""
+    _store(group, record, Row.Reason.FAILED, error=error, attempts=attempts, now=now)
 
 
-def set_aside_behind(group: str, arrival: Arrival, *, now: datetime) -> bool:
-    """Keeps an event whose key is blocked. False, and nothing is kept, where a redrive has just freed the key."""
+def dead_letter_behind(group: str, record: InboundRecord, *, now: datetime) -> bool:
+    """Stores an event whose key is blocked.
+
+    Returns False, and stores nothing, if a redrive has just unblocked the key.
+    """
     with transaction.atomic():
-        _lock(group, arrival.key)
-        if not _waiting(group).filter(key=arrival.key).exists():
+        _lock(group, record.key)
+        if not _waiting(group).filter(key=record.key).exists():
             return False
-        _keep(group, arrival, DeadLetter.Reason.BEHIND, error="", attempts=0, now=now)
+        _store(group, record, Row.Reason.BEHIND, error="", attempts=0, now=now)
     return True
 
 
 def sources() -> list[str]:
-    """The groups of the installed apps, and those that have left letters behind."""
+    """One source per group of the installed apps, and per group that still has dead letters."""
     load_consumers()
-    with_letters = DeadLetter.objects.filter(redriven_at=None).values_list("consumer", flat=True).distinct()
-    return [f"{CONSUMER_PREFIX}{group}" for group in sorted({*groups(), *with_letters})]
+    with_dead_letters = Row.objects.filter(redriven_at=None).values_list("consumer", flat=True).distinct()
+    return [f"{CONSUMER_PREFIX}{group}" for group in sorted({*groups(), *with_dead_letters})]
 
 
 def count(source: str) -> int:
     return _waiting(_group(source)).count()
 
 
-def letters(source: str, filters: Filters) -> Iterator[Letter]:
-    """What waits, oldest first."""
+def find(source: str, filters: Filters) -> Iterator[DeadLetter]:
+    """The dead letters that match, oldest first."""
     rows = _matching(_group(source), filters)
     for row in rows[: filters.limit].iterator():
-        yield _letter(row)
+        yield _dead_letter(row)
 
 
-def show(source: str, letter_id: str) -> Letter:
+def show(source: str, letter_id: str) -> DeadLetter:
     """Raises NotFound."""
-    row = DeadLetter.objects.filter(consumer=_group(source), pk=letter_id if letter_id.isdigit() else -1).first()
+    row = Row.objects.filter(consumer=_group(source), pk=letter_id if letter_id.isdigit() else -1).first()
     if row is None:
         raise NotFound(f"{source} has no dead letter {letter_id}.")
-    return _letter(row)
+    return _dead_letter(row)
 
 
 def redrive(
-    source: str, filters: Filters, *, rate: float | None, dry_run: bool, operator: str, progress: Progress
-) -> Outcome:
-    """Handles waiting events again, at most `rate` a second. Raises DatabaseError.
+    source: str, filters: Filters, *, rate: float | None, dry_run: bool, operator: str, progress: OnDeadLetter
+) -> RedriveOutcome:
+    """Handles dead letters again, at most `rate` per second. Raises DatabaseError.
 
-    A letter that fits the filters brings with it whatever of its key is older: a key's events are handled in order, up
-    to the first that fails again.
+    For each key that has a match, every older dead letter of that key is handled first. A key stops at the first event
+    that fails again.
     """
     load_consumers()
     group = _group(source)
     last_of_key = {row.key: row.pk for row in _matching(group, filters)[: filters.limit]}
-    run = _Redrive(group, Pace(rate), dry_run, progress)
+    run = _Redrive(group, RateLimiter(rate), dry_run, progress)
     for key, last in last_of_key.items():
         run.redrive_key(key, last)
     if not dry_run and (run.redriven or run.failed):
-        announce(DeadLettersRedriven, source, filters, run.redriven, operator)
-    return Outcome(run.redriven, run.failed, run.left)
+        publish_audit_event(DeadLettersRedriven, source, filters, run.redriven, operator)
+    return RedriveOutcome(run.redriven, run.failed, run.left)
 
 
 @transaction.atomic
 def purge(source: str, filters: Filters, *, dry_run: bool, operator: str) -> int:
-    """Decides that the group never handles these events. They stay in the event store. Returns how many."""
+    """Deletes the dead letters that match and marks their events as handled, so that the group never handles them.
+
+    The events stay in the event store. Returns how many matched.
+    """
     group = _group(source)
     rows = list(_matching(group, filters).select_for_update()[: filters.limit])
     if rows and not dry_run:
         with connection.cursor() as cursor:
             for row in rows:
                 cursor.execute(_NEVER_HANDLE, [group, row.event_id])
-        DeadLetter.objects.filter(pk__in=[row.pk for row in rows]).delete()
-        announce(DeadLettersPurged, source, filters, len(rows), operator)
+        Row.objects.filter(pk__in=[row.pk for row in rows]).delete()
+        publish_audit_event(DeadLettersPurged, source, filters, len(rows), operator)
     return len(rows)
 
 
 class _Redrive:
-    def __init__(self, group: str, pace: Pace, dry_run: bool, progress: Progress) -> None:
+    def __init__(self, group: str, limiter: RateLimiter, dry_run: bool, progress: OnDeadLetter) -> None:
         self._group = group
-        self._pace = pace
+        self._limiter = limiter
         self._dry_run = dry_run
         self._progress = progress
         self.redriven = self.failed = self.left = 0
 
     def redrive_key(self, key: UUID, last: int) -> None:
-        """The key's letters up to the one with the id `last`, oldest first, until one fails again.
+        """Handles the key's dead letters up to the row with id `last`, oldest first, until one fails again.
 
-        Where that is all there were, those too that came behind them meanwhile: else they would wait for nothing.
+        If `last` was the newest of the key, events that were stored behind it meanwhile are handled too: the key is
+        unblocked then, and nothing else would ever handle them.
         """
-        letters = _waiting(self._group).filter(key=key).order_by("pk")
-        is_all = not letters.filter(pk__gt=last).exists()
+        rows = _waiting(self._group).filter(key=key).order_by("pk")
+        is_all = not rows.filter(pk__gt=last).exists()
         seen = 0
-        while (row := letters.filter(pk__gt=seen).first()) is not None:
-            if row.pk > last and not (is_all and row.reason == DeadLetter.Reason.BEHIND):
+        while (row := rows.filter(pk__gt=seen).first()) is not None:
+            if row.pk > last and not (is_all and row.reason == Row.Reason.BEHIND):
                 return
             seen = row.pk
-            self._pace.wait()
+            self._limiter.wait()
             error = "" if self._dry_run else _handle_again(self._group, row)
             if error:
                 self.failed += 1
-                self.left += letters.filter(pk__gt=seen, pk__lte=last).count()
-                self._progress(_letter(row), f"failed again: {error}")
+                self.left += rows.filter(pk__gt=seen, pk__lte=last).count()
+                self._progress(_dead_letter(row), f"failed again: {error}")
                 return
             self.redriven += 1
-            self._progress(_letter(row), "would be handled" if self._dry_run else "handled")
+            self._progress(_dead_letter(row), "would be handled" if self._dry_run else "handled")
 
 
-def _handle_again(group: str, row: DeadLetter) -> str:
-    """Handles one event; the error's text where it fails again."""
+def _handle_again(group: str, row: Row) -> str:
+    """Handles one event. Returns the error's text if it fails again, otherwise an empty text."""
     try:
         with transaction.atomic():
             _lock(group, row.key)
@@ -155,7 +169,7 @@ def _handle_again(group: str, row: DeadLetter) -> str:
         raise
     except Exception as error:
         row.redriven_at = None
-        row.reason = DeadLetter.Reason.FAILED
+        row.reason = Row.Reason.FAILED
         row.attempts += 1
         row.error = describe(error)
         row.save(update_fields=["reason", "attempts", "error"])
@@ -167,32 +181,33 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"[:2000]
 
 
-def _waiting(group: str) -> QuerySet[DeadLetter]:
-    return DeadLetter.objects.filter(consumer=group, redriven_at=None)
+def _waiting(group: str) -> QuerySet[Row]:
+    return Row.objects.filter(consumer=group, redriven_at=None)
 
 
-def _matching(group: str, filters: Filters) -> QuerySet[DeadLetter]:
-    wanted: dict[str, Any] = {
+def _matching(group: str, filters: Filters) -> QuerySet[Row]:
+    conditions: dict[str, Any] = {
         "event_type": filters.event_type,
         "key": filters.key,
         "error__icontains": filters.error,
         "created_at__gte": filters.since,
         "created_at__lt": filters.until,
     }
-    return _waiting(group).filter(**{name: value for name, value in wanted.items() if value is not None}).order_by("pk")
+    given = {name: value for name, value in conditions.items() if value is not None}
+    return _waiting(group).filter(**given).order_by("pk")
 
 
-def _keep(group: str, arrival: Arrival, reason: DeadLetter.Reason, *, error: str, attempts: int, now: datetime) -> None:
-    DeadLetter.objects.get_or_create(
+def _store(group: str, record: InboundRecord, reason: Row.Reason, *, error: str, attempts: int, now: datetime) -> None:
+    Row.objects.get_or_create(
         consumer=group,
-        event_id=arrival.event_id,
+        event_id=record.event_id,
         defaults={
-            "event_type": arrival.event_type,
-            "key": arrival.key,
-            "topic": arrival.topic,
-            "partition": arrival.partition,
-            "offset": arrival.offset,
-            "envelope": arrival.as_json(),
+            "event_type": record.event_type,
+            "key": record.key,
+            "topic": record.topic,
+            "partition": record.partition,
+            "offset": record.offset,
+            "envelope": record.as_json(),
             "reason": reason,
             "error": error[:2000],
             "attempts": attempts,
@@ -206,8 +221,8 @@ def _lock(group: str, key: UUID) -> None:
         cursor.execute(_LOCK, [f"{group}/{key}"])
 
 
-def _letter(row: DeadLetter) -> Letter:
-    return Letter(
+def _dead_letter(row: Row) -> DeadLetter:
+    return DeadLetter(
         letter_id=str(row.pk),
         source=f"{CONSUMER_PREFIX}{row.consumer}",
         event_type=row.event_type,

@@ -1,4 +1,4 @@
-"""Makes Kafka's topics and RabbitMQ's exchanges and queues what the code says, or reports what differs."""
+"""Declares Kafka's topics and RabbitMQ's exchanges and queues, or reports differences."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 where something differs")
+        parser.add_argument("--check", action="store_true", help="change nothing; exit status 1 if something differs")
         parser.add_argument("--only", choices=("kafka", "rabbitmq"), help="one of the two brokers")
 
     def handle(self, *, check: bool, only: str | None, **_: Any) -> None:
@@ -34,8 +34,8 @@ class Command(BaseCommand):
                 self.stdout.write(f"{finding.state.value:>8}  {finding.what}  {finding.detail}".rstrip())
         if drifted := sum(finding.is_drift for finding in findings):
             raise CommandError(
-                f"{drifted} of {len(findings)} topics, exchanges and queues differ from the code. What is there is "
-                "never replaced: docs/rabbitmq.md says how a queue is changed without losing a message."
+                f"{drifted} of {len(findings)} topics, exchanges and queues differ from the code. Existing "
+                "ones are never replaced: docs/rabbitmq.md says how to change a queue without losing a message."
             )
         changed = sum(finding.state is not State.OK for finding in findings)
         self.stdout.write(f"{len(findings)} topics, exchanges and queues are as declared ({changed} of them made now).")
@@ -61,4 +61,4 @@ def _rabbitmq(check: bool) -> list[Finding]:
             connection.ensure_connection(max_retries=1)
             return rabbitmq.check(connection) if check else rabbitmq.declare(connection)
     except (AMQPError, OSError) as error:
-        raise CommandError(f"RabbitMQ does not answer as it should: {error}") from error
+        raise CommandError(f"RabbitMQ cannot be reached: {error}") from error

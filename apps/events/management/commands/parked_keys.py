@@ -1,4 +1,4 @@
-"""Keys whose messages wait because the oldest of them cannot be sent."""
+"""Parked keys: their messages wait because the oldest of them cannot be sent."""
 
 from typing import Any
 from uuid import UUID
@@ -13,20 +13,20 @@ from apps.events.outbox import parking
 
 
 class Command(BaseCommand):
-    help = "Lists the keys that relay and dispatcher have parked, or releases one: then its messages go, oldest first."
+    help = "Lists the keys that relay and dispatcher have parked, or releases one: its messages are sent, oldest first."
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
-        actions.add_parser("list", help="what is parked, why, and how many messages wait")
-        release = actions.add_parser("release", help="send what waits under a key, once the cause is removed")
+        actions.add_parser("list", help="list the parked keys, with the reason and the number of waiting messages")
+        release = actions.add_parser("release", help="send the messages of a key, after the cause is removed")
         release.add_argument("key", type=UUID)
         add_operator(release)
         release.add_argument(
             "--without",
             type=UUID,
             metavar="EVENT_ID",
-            help="leave this message out for good: it stays in the event store and is never sent",
+            help="skip this message permanently: it stays in the event store and is never sent",
         )
 
     def handle(self, *, action: str, **options: Any) -> None:

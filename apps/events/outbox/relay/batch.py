@@ -6,6 +6,7 @@ from typing import Any
 
 from kafka.errors import IllegalStateError
 
+from apps.events.brokers.kafka.fallback import wait_until_done
 from apps.events.outbox.relay.query import Record
 
 
@@ -27,7 +28,7 @@ class Batch:
         deadline = time.monotonic() + seconds
         while self._known < len(self.futures):
             future = self.futures[self._known]
-            if not future.is_done and not _wait_for(future, deadline - time.monotonic()):
+            if not future.is_done and not wait_until_done(future, deadline - time.monotonic()):
                 return False
             self._known += 1
         return True
@@ -45,11 +46,3 @@ class Batch:
             for record, future in outcomes
             if future.failed() and not isinstance(future.exception, IllegalStateError)
         ]
-
-
-def _wait_for(future: Any, seconds: float) -> bool:
-    if seconds <= 0:
-        return False
-    # Not get(): it raises the record's failure, which `refused` reports.
-    future._produce_future.wait(seconds)
-    return bool(future.is_done)

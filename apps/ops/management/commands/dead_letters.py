@@ -13,7 +13,7 @@ from apps.core.arguments import positive_integer, positive_number
 from apps.core.errors import PlatformError
 from apps.core.operator import add_operator
 from apps.events.commands.dead_letters import queue
-from apps.events.consumers.dead_letters import Filters, Letter, Source, store
+from apps.events.consumers.dead_letters import DeadLetter, Filters, Source, store
 
 HALVES: tuple[Source, ...] = (queue, store)
 
@@ -57,7 +57,7 @@ class Command(BaseCommand):
                     self.stdout.write(f"{half.count(source):>7}  {source}")
             return
         shown = 0
-        for letter in self._half(options["source"]).letters(options["source"], _filters(options)):
+        for letter in self._half(options["source"]).find(options["source"], _filters(options)):
             self.stdout.write(_line(letter))
             shown += 1
         self.stdout.write(f"{shown} dead letters in {options['source']}.")
@@ -117,7 +117,7 @@ def _filters(options: dict[str, Any]) -> Filters:
     )
 
 
-def _line(letter: Letter) -> str:
+def _line(letter: DeadLetter) -> str:
     died_at = f"{letter.died_at:%Y-%m-%d %H:%M:%S}" if letter.died_at else "-"
     return (
         f"{letter.letter_id}  {died_at}  {letter.event_type}  {letter.event_id}  key {letter.key}  {letter.reason} "

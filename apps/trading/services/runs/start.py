@@ -8,7 +8,7 @@ from django.db import transaction
 
 from apps.core.context import current_context
 from apps.core.live_trading import refuse_live_trading
-from apps.events.commands.runner import CommandDropped, Delivery
+from apps.events.commands.delivery import CommandDropped, Delivery
 from apps.events.store.publish import publish
 from apps.exchange.instrument import Instrument
 from apps.messages.bots import BotStarted, StartBot

@@ -11,7 +11,7 @@ from django.db import transaction
 
 from apps.core.errors import PlatformError
 from apps.core.terms import Side
-from apps.events.commands.runner import CommandDropped, Delivery
+from apps.events.commands.delivery import CommandDropped, Delivery
 from apps.events.store.publish import publish
 from apps.events.store.selectors import command_execution_get
 from apps.messages.bots import BotStopped, StopBot, StopDeletedBot

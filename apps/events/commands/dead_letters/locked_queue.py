@@ -1,7 +1,7 @@
-"""All letters of one dead-letter queue in hand at once, in the order of their deaths, for one process at a time.
+"""Locked dead-letter queue: one process at a time holds all its messages unacknowledged, in order of their deaths.
 
-RabbitMQ does not keep the order of messages that were looked at: what a lost connection gives back comes in any order.
-The retry router writes the time of death into each letter. The process that holds them returns the rest in that order.
+RabbitMQ does not keep the order of messages that were read and returned. The retry router therefore writes the time of
+death into each message, and the process that has read them requeues the rest in that order.
 """
 
 import contextlib
@@ -19,26 +19,26 @@ from apps.core.errors import Conflict
 from apps.events.brokers.rabbitmq.connection import CONNECTION_ERRORS, connect, release, unavailable
 from apps.events.brokers.rabbitmq.headers import DEAD_AT
 
-# Another process may be listing them; a redrive takes longer.
+# Time to wait for the lock. Listing takes less; a redrive takes longer.
 WAIT_SECONDS = 10.0
 RETRY_SECONDS = 0.2
 
-# Half of what RabbitMQ passes on to a quorum queue as it comes.
-ANSWERS_UNDER_WAY = 16
-CARRY_OUT_SECONDS = 5.0
+# Rejects sent before waiting: half of what RabbitMQ passes on to a quorum queue without buffering.
+REJECTS_IN_FLIGHT = 16
+REQUEUE_SECONDS = 5.0
 
 _UNKNOWN = datetime.min.replace(tzinfo=UTC)
 
 
 class DeadLettersInUse(Conflict):
-    """Another process has the letters of this queue in hand."""
+    """Another process has locked this dead-letter queue."""
 
     code = "dead_letters_in_use"
 
 
 @dataclass(frozen=True)
-class Held:
-    """A letter in hand. `place` says where it belongs: when it died, then where it lay in the queue."""
+class UnackedMessage:
+    """An unacknowledged message. `place` is its sort key: time of death, then position in the queue."""
 
     message: Any
     place: tuple[datetime, int]
@@ -48,59 +48,69 @@ class Held:
         return int(self.message.delivery_tag)
 
 
-class Hold:
-    """The letters of a queue, from the moment it was made."""
+class LockedQueue:
+    """All messages that were in the queue when it was locked."""
 
     def __init__(self, connection: Connection, source: str) -> None:
         self._connection = connection
         self._source = source
         self._taken: list[Any] = []
-        # By delivery tag, where each belongs that has not left the queue.
-        self._held: dict[int, tuple[datetime, int]] = {}
+        # Sort key by delivery tag, of the messages that are still unacknowledged.
+        self._unacked: dict[int, tuple[datetime, int]] = {}
         _lock(connection, source)
         self._channel: Any = connection.channel()
         for _ in range(self._ready()):
             if not self._take_next():
                 break
 
-    def oldest(self, fits: Callable[[Any], bool], limit: int | None) -> list[Held]:
-        """At most `limit` letters that fit, oldest first."""
-        found = (Held(each, self._held[each.delivery_tag]) for each in self._taken if each.delivery_tag in self._held)
-        wanted = (held for held in found if fits(held.message))
+    def oldest(self, matches: Callable[[Any], bool], limit: int | None) -> list[UnackedMessage]:
+        """At most `limit` messages that match, oldest first."""
+        found = (
+            UnackedMessage(each, self._unacked[each.delivery_tag])
+            for each in self._taken
+            if each.delivery_tag in self._unacked
+        )
+        matching = (each for each in found if matches(each.message))
         if limit is None:
-            return sorted(wanted, key=lambda held: held.place)
-        return heapq.nsmallest(max(limit, 0), wanted, key=lambda held: held.place)
+            return sorted(matching, key=lambda each: each.place)
+        return heapq.nsmallest(max(limit, 0), matching, key=lambda each: each.place)
 
-    def let_go(self, held: Held) -> None:
-        """The letter leaves the queue for good."""
-        self._channel.basic_ack(held.tag)
-        del self._held[held.tag]
+    def ack(self, message: UnackedMessage) -> None:
+        """Removes the message from the queue permanently."""
+        self._channel.basic_ack(message.tag)
+        del self._unacked[message.tag]
 
     def keep_alive(self) -> None:
-        """Between two letters that are far apart in time: call it about once a second."""
+        """Exchanges heartbeats while no message is handled: call it about once per second."""
         with contextlib.suppress(TimeoutError):
             self._connection.drain_events(timeout=0.001)
         self._connection.heartbeat_check()
 
-    def give_back(self) -> None:
-        """In order: RabbitMQ puts what comes back in one go into any order, and so it does with what it has to put off
-        because more than 32 answers to a queue are under way. What is under way when the channel closes is lost."""
+    def requeue(self) -> None:
+        """Returns the unacknowledged messages in order, a few rejects at a time.
+
+        RabbitMQ does not keep the order of messages that return together, nor of rejects that it buffers because more
+        than 32 are in flight for a queue. Rejects in flight when the channel closes are lost.
+        """
         self._take_next()
-        tags = sorted(self._held, key=lambda tag: self._held[tag])
+        tags = sorted(self._unacked, key=lambda tag: self._unacked[tag])
         before = self._ready()
         for number, tag in enumerate(tags, start=1):
             self._channel.basic_reject(tag, requeue=True)
-            if number % ANSWERS_UNDER_WAY == 0 or number == len(tags):
+            if number % REJECTS_IN_FLIGHT == 0 or number == len(tags):
                 self._await_ready(before + number)
-        self._held.clear()
+        self._unacked.clear()
         self._channel.close()
 
     def _take_next(self) -> bool:
-        """The next letter, if there is one. RabbitMQ has carried out every earlier answer when it says what."""
+        """Reads the next message, if there is one.
+
+        Its answer shows that RabbitMQ has processed every earlier reject.
+        """
         message = self._channel.basic_get(self._source)
         if message is None:
             return False
-        self._held[message.delivery_tag] = (died_at(message) or _UNKNOWN, len(self._taken))
+        self._unacked[message.delivery_tag] = (died_at(message) or _UNKNOWN, len(self._taken))
         self._taken.append(message)
         return True
 
@@ -108,23 +118,25 @@ class Hold:
         return int(self._channel.queue_declare(self._source, passive=True).message_count)
 
     def _await_ready(self, count: int) -> None:
-        deadline = time.monotonic() + CARRY_OUT_SECONDS
+        deadline = time.monotonic() + REQUEUE_SECONDS
         while self._ready() < count and time.monotonic() < deadline:
             time.sleep(0.001)
 
 
 @contextlib.contextmanager
-def hold(source: str) -> Iterator[Hold]:
-    """Takes the queue's letters; what has not been let go is given back in order. Raises BrokerUnavailable,
-    DeadLettersInUse."""
+def lock_queue(source: str) -> Iterator[LockedQueue]:
+    """Locks the queue and reads its messages; those not acknowledged in the block are requeued in order.
+
+    Raises BrokerUnavailable, DeadLettersInUse.
+    """
     connection = connect("dead-letters")
     try:
-        held = Hold(connection, source)
+        locked = LockedQueue(connection, source)
         try:
-            yield held
+            yield locked
         finally:
             with contextlib.suppress(*CONNECTION_ERRORS):
-                held.give_back()
+                locked.requeue()
     except CONNECTION_ERRORS as error:
         raise unavailable(error) from error
     finally:
@@ -132,7 +144,7 @@ def hold(source: str) -> Iterator[Hold]:
 
 
 def died_at(message: Any) -> datetime | None:
-    """By the router's word; else by RabbitMQ's, to the second."""
+    """Time of death from the retry router's header, or from x-death with a precision of one second."""
     headers = message.properties.get("application_headers") or {}
     moment: Any
     try:
@@ -148,7 +160,7 @@ def died_at(message: Any) -> datetime | None:
 
 
 def _lock(connection: Connection, source: str) -> None:
-    """An exclusive queue belongs to one connection, and RabbitMQ removes it with that connection."""
+    """Takes the lock: an exclusive queue, which RabbitMQ deletes together with this connection."""
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
         channel: Any = connection.channel()

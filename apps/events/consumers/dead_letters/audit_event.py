@@ -1,4 +1,4 @@
-"""The event that says who sent dead letters again, or threw them away."""
+"""Publishes the audit event of a redrive or purge: which operator did it, to which dead letters."""
 
 from django.db import transaction
 from django.utils import timezone
@@ -9,14 +9,14 @@ from apps.events.store.publish import publish
 from apps.messages.audit import DeadLettersPurged, DeadLettersRedriven
 
 
-def announce(
+def publish_audit_event(
     event: type[DeadLettersRedriven] | type[DeadLettersPurged],
     source: str,
     filters: Filters,
     messages: int,
     operator: str,
 ) -> None:
-    """`messages` is how many. Raises DatabaseError."""
+    """`messages` is the number of dead letters. Raises DatabaseError."""
     now = timezone.now()
     with transaction.atomic():
         publish(
