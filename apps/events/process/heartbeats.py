@@ -52,7 +52,7 @@ def beat(name: str, state: State, detail: str = "") -> None:
 
 
 def retire(name: str) -> None:
-    """Takes the row away: for a process that ends for good, so that nobody reports it as silent."""
+    """Takes the row away: for a process that ends for good, so that it is not reported as silent."""
     _written.pop(name, None)
     with connection.cursor() as cursor:
         cursor.execute(
@@ -68,7 +68,7 @@ def kind_of(name: str) -> str:
 
 def is_known(name: str) -> bool:
     """Whether a row belongs to a process of the process table or to a broker. Other rows are of an earlier release,
-    whose processes had other names, or of a process that somebody started by hand."""
+    whose processes had other names, or of a process that was started by hand."""
     return process_of_heartbeat(name) in PROCESSES or name in BROKERS
 
 

@@ -35,14 +35,14 @@ def queue_one(email: str = "") -> None:
 
 def is_in(mailer: Mailer, state: str) -> bool:
     mailer.step()
-    return ProcessHeartbeat.objects.get(name="accounts").state == state
+    return ProcessHeartbeat.objects.get(name="mailer").state == state
 
 
 def test_a_mail_server_that_fails_is_told_until_it_takes_mail_again(mailer: Mailer) -> None:
     queue_one()
     with mock.patch(SEND, side_effect=ConnectionRefusedError):
         eventually(lambda: is_in(mailer, "down"), what="the news of it")
-    detail = ProcessHeartbeat.objects.get(name="accounts").detail
+    detail = ProcessHeartbeat.objects.get(name="mailer").detail
     assert detail.startswith("No mail was sent for 0 s; waiting: 1. The mail server fails with ConnectionRefusedError")
     assert "MUCKARD_SMTP_URL" in detail
 
@@ -54,7 +54,7 @@ def test_mail_that_is_due_and_stays_is_told(mailer: Mailer) -> None:
     queue_one()
     with mock.patch("apps.accounts.management.commands.run_mailer.mail_send_due", return_value=False):
         eventually(lambda: is_in(mailer, "down"), what="the news of it")
-    assert "waiting: 1. See the mailer's log." in ProcessHeartbeat.objects.get(name="accounts").detail
+    assert "waiting: 1. See the mailer's log." in ProcessHeartbeat.objects.get(name="mailer").detail
 
 
 def test_a_mailbox_that_refuses_does_not_count(mailer: Mailer) -> None:
