@@ -55,10 +55,10 @@ def values(profile: Profile, environ: Mapping[str, str]) -> dict[str, str]:
         "GATEWAY_ERROR_LOG": str(profile.log("gateway")),
         "GATEWAY_ACCESS_LOG": str(profile.log("gateway-requests")),
         "GATEWAY_CORS_PATTERN": cors_pattern(environ.get("MUCKARD_CORS_ORIGINS", "")),
-        "GATEWAY_RATE": _number(environ, "MUCKARD_GATEWAY_RATE", "100"),
-        "GATEWAY_BURST": _number(environ, "MUCKARD_GATEWAY_BURST", "200"),
-        "GATEWAY_AUTH_RATE": _number(environ, "MUCKARD_GATEWAY_AUTH_RATE", "5"),
-        "GATEWAY_AUTH_BURST": _number(environ, "MUCKARD_GATEWAY_AUTH_BURST", "40"),
+        "GATEWAY_RATE": whole_number(environ, "MUCKARD_GATEWAY_RATE", "100"),
+        "GATEWAY_BURST": whole_number(environ, "MUCKARD_GATEWAY_BURST", "200"),
+        "GATEWAY_AUTH_RATE": whole_number(environ, "MUCKARD_GATEWAY_AUTH_RATE", "5"),
+        "GATEWAY_AUTH_BURST": whole_number(environ, "MUCKARD_GATEWAY_AUTH_BURST", "40"),
     }
 
 
@@ -94,7 +94,8 @@ def cors_pattern(origins: str) -> str:
     return f"^({'|'.join(re.escape(origin) for origin in listed)})$" if listed else "^$"
 
 
-def _number(environ: Mapping[str, str], name: str, default: str) -> str:
+def whole_number(environ: Mapping[str, str], name: str, default: str) -> str:
+    """The variable's value, or the default where it is unset. Raises StackError unless it is a whole number above 0."""
     text = environ.get(name) or default
     if not (text.isascii() and text.isdigit() and int(text) > 0):
         raise StackError(f"{name}={text!r} is not a whole number above 0.")

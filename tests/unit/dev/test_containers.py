@@ -12,8 +12,9 @@ import yaml
 
 from apps.core.process_table import PROCESSES
 from dev.base import profile as profiles
+from dev.base.errors import StackError
 from dev.base.profile import ROOT, Profile
-from dev.config import compose, containers, gateway
+from dev.config import circus, compose, containers, gateway
 from docker import healthy
 
 INFRASTRUCTURE, MICROSERVICES = (yaml.safe_load(path.read_text()) for path in containers.FILES)
@@ -65,6 +66,21 @@ def test_a_process_without_a_container_and_a_container_without_a_process_are_nam
         "relay: the process table has it, the compose file has no such service.",
         "relays: is no process of the process table.",
     ]
+
+
+def test_the_number_of_web_workers_is_one_setting_here_and_there(make_profile: Callable[..., Profile]) -> None:
+    web = [process for process in PROCESSES.values() if process.kind == "web"]
+
+    assert len(web) == 5
+    for process in web:
+        local = circus.variables(make_profile("run"), process, {"MUCKARD_WEB_WORKERS": "3"})
+        assert local["MUCKARD_WEB_WORKERS"] == "3", process.name
+        assert OWN[process.name]["environment"]["MUCKARD_WEB_WORKERS"] == "${MUCKARD_WEB_WORKERS:-1}"
+
+
+def test_a_number_of_web_workers_that_is_none_is_refused_by_name(make_profile: Callable[..., Profile]) -> None:
+    with pytest.raises(StackError, match="MUCKARD_WEB_WORKERS='none'"):
+        circus.variables(make_profile("run"), PROCESSES["user"], {"MUCKARD_WEB_WORKERS": "none"})
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
