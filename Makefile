@@ -69,7 +69,7 @@ lock: ## pin the newest versions of requirements/*.in, with hashes
 	@for name in base dev; do echo "  $$name.txt"; $(BIN)/uv pip compile --upgrade --quiet --generate-hashes --no-emit-index-url \
 	  --no-emit-find-links --python-version 3.11 requirements/$$name.in -o requirements/$$name.txt || exit 1; done
 
-bench: ## benchmarks: prints figures
+bench: ## benchmarks: prints measurements
 	@$(STACK) test -- -s -m bench tests/bench
 
 chaos: ## kills and freezes servers and processes of its own, 200 rounds (RUNS=20, SEED=a failed round's)

@@ -92,7 +92,7 @@ ROLES: dict[str, DatabaseRole] = {
                         "state",
                     ),
                 ),
-                # Whoever signs keeps count: a nonce must never be used twice with a key.
+                # The process that signs a request increments the nonce: none may be used twice with a key.
                 Grant("kraken", "exchange_nonce", WRITE),
             ),
             publishes=True,

@@ -1,4 +1,4 @@
-"""Helper programs that a step waits for (initdb, pip, Maven …): their output goes to a log, Ctrl-C ends them."""
+"""Runs helper programs (initdb, pip, Maven …) to their end: output to a log, Ctrl-C ends them."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ POLL_SECONDS = 0.05
 
 
 def cancel_all() -> None:
-    """Every helper program ends, and the step that waits for it gives up."""
+    """Ends all helper programs; the steps that wait for them raise Cancelled."""
     _cancelled.set()
 
 
@@ -28,7 +28,7 @@ def is_cancelled() -> bool:
 
 
 def reset() -> None:
-    """What follows may run helper programs again: the clearing up after a failure does."""
+    """Allows helper programs again, for the clean-up after a failure."""
     _cancelled.clear()
 
 
@@ -47,8 +47,7 @@ def run_logged(
     `environment` is the whole of it, this process's own where none is given; a program that works for a profile is
     given the profile's mark in it (processes.setup_environment).
 
-    Raises Cancelled where the whole run was given up. A program that must not be cut in the middle (dpkg) is waited
-    for instead.
+    Raises Cancelled after `cancel_all`. A program that must not be interrupted (dpkg) is waited for instead.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     account = pwd.getpwnam(user) if user else None
@@ -89,7 +88,7 @@ def run_logged(
 
 
 def in_parallel(jobs: Sequence[Callable[[], None]]) -> None:
-    """Runs all jobs at once. The first failure, or Ctrl-C, makes the others give up, and is raised when they have."""
+    """Runs all jobs in parallel. The first failure or Ctrl-C cancels the others and is raised when they have ended."""
     if not jobs:
         return
     with ThreadPoolExecutor(max_workers=len(jobs)) as pool:

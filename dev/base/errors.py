@@ -1,4 +1,4 @@
-"""How a step fails: a cause, the log that shows it, and what to do."""
+"""Errors of the starter: cause, log and advice."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ LOG_LINES = 15
 
 
 class StackError(Exception):
-    """One sentence of cause; `log` is the file whose end explains it, `advice` says what to do."""
+    """`cause` is a sentence, `log` a file whose end explains it, `advice` says what to do."""
 
     def __init__(self, cause: str, *, log: Path | None = None, advice: str = "") -> None:
         super().__init__(cause)
@@ -16,7 +16,7 @@ class StackError(Exception):
         self.advice = advice
 
     def lines(self) -> list[str]:
-        """What a person is shown, a line each."""
+        """The lines to show."""
         shown = [self.cause]
         if self.log is not None:
             shown += log_tail(self.log)
@@ -26,7 +26,7 @@ class StackError(Exception):
 
 
 class Cancelled(Exception):
-    """Another step failed, or Ctrl-C was pressed: this step gives up without a report of its own."""
+    """Another step failed, or Ctrl-C was pressed: this step ends without its own report."""
 
 
 def log_tail(log: Path, count: int = LOG_LINES) -> Sequence[str]:

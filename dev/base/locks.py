@@ -1,4 +1,4 @@
-"""One starter at a time: a second one waits, and says for whom."""
+"""A lock file for one starter at a time. A second one waits, and says for which process."""
 
 import fcntl
 import os
@@ -12,7 +12,7 @@ from dev.base.progress import WAITING, say
 
 @contextmanager
 def lock(path: Path, doing: str) -> Iterator[None]:
-    """Holds the lock file while the block runs. The kernel lets go of it when the process ends, however it ends."""
+    """Holds the lock file while the block runs. The kernel releases it when the process ends, also by SIGKILL."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:
         try:

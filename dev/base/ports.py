@@ -1,4 +1,4 @@
-"""A busy port is found before anything starts, and the sentence says who holds it."""
+"""Finds busy ports before anything starts, and names the process that holds one."""
 
 import contextlib
 import socket
@@ -24,7 +24,7 @@ TITLES = {
 
 
 def refuse_busy(profile: Profile, names: Iterable[str]) -> None:
-    """Raises StackError for the first of these ports that somebody else listens on."""
+    """Raises StackError for the first of these ports that another process listens on."""
     for name in names:
         port = profile.ports[name]
         if is_busy(port):
@@ -36,9 +36,9 @@ def refuse_busy(profile: Profile, names: Iterable[str]) -> None:
 
 
 def is_busy(port: int) -> bool:
-    """Whether a listener on 127.0.0.1 or on every address stands in the way."""
+    """Whether a process listens on the port, on 127.0.0.1 or on all addresses."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as candidate:
-        # As the servers do: connections of a server that has just ended are not in the way.
+        # As the servers do: connections in TIME_WAIT do not make the port busy.
         candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             candidate.bind(("127.0.0.1", port))
@@ -48,7 +48,7 @@ def is_busy(port: int) -> bool:
 
 
 def holder(port: int) -> str | None:
-    """The program and number of the process that listens on a port, as far as this user may see it."""
+    """Program and pid of the process that listens on a port; None if this user may not see it."""
     sockets = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
     if not sockets:
         return None

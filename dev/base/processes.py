@@ -1,7 +1,7 @@
-"""The processes of a profile: started with a mark, found again by it, stopped without touching anybody else's.
+"""Starts, finds and stops the processes of a profile, and no others.
 
-A process is found by looking at what runs (/proc), not at what a file says ran: a starter that was killed between a
-fork and its note, a number that the kernel gave to somebody else and a machine that was rebooted are then no cases.
+Each process carries a mark in its environment and is found by it in /proc. There is no pid file: it would be wrong
+after a starter was killed between fork and write, after the kernel reused a pid, and after a reboot.
 """
 
 import contextlib
@@ -17,19 +17,19 @@ from pathlib import Path
 from dev.base import data_folder
 from dev.base.profile import Profile
 
-# In the environment of every process of a profile: the profile's folder, then the process's name in it
+# Environment variable of every process of a profile. Its value: the profile's folder, a colon, the process's name
 MARK = "LOCAL_STACK_PROCESS"
-# These overwrite or drop their environment; each of them works in a folder of its profile instead.
+# These programs overwrite or drop their environment. Their working directory, a folder of the profile, marks them.
 UNMARKED = frozenset({"postgres", "redis-server", "redis-check-rdb", "nginx"})
-# The name of helper programs (initdb, manage.py …): whoever holds the profile's lock ends those that an earlier
-# starter, which was killed, left behind.
+# The name of helper programs (initdb, manage.py …). A starter that holds the profile's lock ends those that a killed
+# starter left behind.
 SETUP = "setup"
 POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
 class OwnProcess:
-    """A running process of a profile. `started` (ticks since boot) tells it from a later one of the same number."""
+    """A running process of a profile. `started` (ticks since boot) tells it from a later process with the same pid."""
 
     pid: int
     parent: int
@@ -42,7 +42,7 @@ class OwnProcess:
         return stat is not None and stat.started == self.started and stat.state not in "ZX"
 
     def send(self, number: signal.Signals) -> None:
-        """Signals this process and no other: a number that was given away meanwhile gets nothing."""
+        """Signals this process and no other: a process that got the same pid later gets nothing."""
         with contextlib.suppress(ProcessLookupError):
             descriptor = os.pidfd_open(self.pid)
             try:
@@ -61,7 +61,7 @@ class _Stat:
 
 
 def running(profile: Profile) -> list[OwnProcess]:
-    """Every process of the profile that runs now, with the name it was started under."""
+    """All running processes of the profile, oldest first."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
@@ -84,7 +84,7 @@ def spawn(
     folder: Path,
     user: str | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Starts a process that outlives this one, with a log of its own. The log before it is kept as NAME.log.1."""
+    """Starts a process that outlives this one. It logs to NAME.log; NAME.log.1 keeps the log of the previous start."""
     profile.logs.mkdir(parents=True, exist_ok=True)
     log = profile.log(name)
     if log.exists():
@@ -106,12 +106,12 @@ def spawn(
 
 
 def setup_environment(profile: Profile, given: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a helper program that works for a profile."""
+    """The environment of a helper program of a profile: `given` and the mark."""
     return {**given, MARK: mark(profile, SETUP)}
 
 
 def end_forgotten_helpers(profile: Profile) -> None:
-    """Ends helper programs of a starter that was killed. Only for who holds the profile's lock."""
+    """Kills the helper programs that a killed starter left behind. The caller holds the profile's lock."""
     stop(named(profile, SETUP), first=signal.SIGKILL, seconds=5.0)
 
 
@@ -120,10 +120,10 @@ def mark(profile: Profile, name: str) -> str:
 
 
 def stop(processes: Sequence[OwnProcess], *, first: signal.Signals, seconds: float) -> list[OwnProcess]:
-    """Asks each of them to end, kills those that have not after `seconds`. Returns the ones that had to be killed."""
+    """Sends `first` to each process and kills those that still run after `seconds`. Returns the killed ones."""
     for process in processes:
         process.send(first)
-        # A frozen process acts on no signal but this one.
+        # A stopped process (SIGSTOP) handles other signals only after this one.
         process.send(signal.SIGCONT)
     left = wait_until_gone(processes, seconds)
     for process in left:
@@ -133,12 +133,12 @@ def stop(processes: Sequence[OwnProcess], *, first: signal.Signals, seconds: flo
 
 
 def stop_all(profile: Profile) -> None:
-    """Whatever still runs of the profile, politely first."""
+    """Ends all processes of the profile: SIGTERM first, then SIGKILL."""
     stop(running(profile), first=signal.SIGTERM, seconds=5.0)
 
 
 def wait_until_gone(processes: Sequence[OwnProcess], seconds: float) -> list[OwnProcess]:
-    """Those that still run after `seconds`."""
+    """Waits up to `seconds` and returns the processes that still run."""
     deadline = time.monotonic() + seconds
     left = [process for process in processes if process.is_alive()]
     while left and time.monotonic() < deadline:
@@ -148,7 +148,7 @@ def wait_until_gone(processes: Sequence[OwnProcess], seconds: float) -> list[Own
 
 
 def runs(pid: int, program: str) -> bool:
-    """Whether a process of that number runs that program; one that has ended and was not yet collected does not."""
+    """Whether the process with that pid runs that program. A zombie does not run."""
     stat = _stat(pid)
     return stat is not None and stat.state not in "ZX" and stat.program == program
 

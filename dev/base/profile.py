@@ -1,4 +1,4 @@
-"""A profile is one stack of this checkout, with a folder below .local/ and ports of its own: `run`, `test` …"""
+"""A profile is one stack of this checkout, with its own folder below .local/ and its own ports: `run`, `test` …"""
 
 import json
 import os
@@ -12,7 +12,7 @@ from dev.base.errors import StackError
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL = ROOT / ".local"
-# What all profiles share: Kafka and the logs of the installation
+# Shared by all profiles: Kafka and the logs of the installation
 TOOLS = LOCAL / "tools"
 
 
@@ -45,7 +45,7 @@ OFFSETS = {"run": 0, "test": 1000}
 class Profile:
     name: str
     ports: Mapping[str, int]
-    # What was added to every port of `run`; remembered for names of one's own
+    # Added to every port of `run`. profile.json remembers it for profiles other than `run` and `test`
     offset: int = 0
 
     @property
@@ -62,18 +62,18 @@ class Profile:
 
     @property
     def is_for_tests(self) -> bool:
-        """Data of a profile that is not `run` may be lost with the machine: its servers do not wait for the disk."""
+        """Whether its data may be lost when the machine crashes: its servers then do not wait for the disk."""
         return self.name != "run"
 
     def log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
 
     def answered(self, server: str) -> Path:
-        """Holds the number of the server's process that answered last; missing where none ever did."""
+        """A file with the pid of the server process that answered last; missing if none ever did."""
         return self.folder / f"{server}.answered"
 
     def create(self) -> None:
-        """The folder, with what a later call needs to know of this profile."""
+        """Creates the folder, and profile.json in it for later calls."""
         self.logs.mkdir(parents=True, exist_ok=True)
         note = json.dumps({"offset": self.offset}) + "\n"
         target = self.folder / "profile.json"
@@ -82,7 +82,7 @@ class Profile:
 
 
 def load(name: str, environ: Mapping[str, str], offset: int | None = None) -> Profile:
-    """The profile called `name`. Raises StackError where its ports are not known or not valid."""
+    """The profile called `name`. Raises StackError if its ports are unknown or invalid."""
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name) or name == TOOLS.name:
         raise StackError(f"{name!r} cannot be the name of a profile: use lower-case letters, digits and dashes.")
     chosen = _offset(name, offset)
@@ -100,7 +100,7 @@ def variable(port: str) -> str:
 
 
 def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
-    """Either the whole file is there, or the one before: never half of it, whenever one is interrupted."""
+    """Writes a file so that an interruption leaves either the old or the new content, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)

@@ -1,4 +1,4 @@
-"""What a person sees while a step runs: what it is, how long it takes, how it ended."""
+"""Shows steps on the screen: title, duration, result."""
 
 import sys
 import threading
@@ -17,13 +17,13 @@ DONE, FAILED, WAITING = ("ok", "FAILED", "..") if _plain else ("✓", "✗", "�
 
 
 def say(text: str = "") -> None:
-    """One line to the screen, whole, at once."""
+    """Prints a line atomically, without buffering."""
     with _lock:
         print(text, flush=True)
 
 
 class Step:
-    """A step that runs. Set `result` to say at its end what came of it."""
+    """A running step. Set `result` to the text to show at its end."""
 
     def __init__(self, title: str) -> None:
         self.title = title
@@ -38,7 +38,7 @@ class Step:
 
 @contextmanager
 def step(title: str) -> Iterator[Step]:
-    """Says what runs once it takes longer than a moment, again every ten seconds, and at the end how long it took."""
+    """Shows the title after 2 seconds and every 10 seconds, and at the end the result and the duration."""
     current = Step(title)
     ended = threading.Event()
 
@@ -59,7 +59,7 @@ def step(title: str) -> Iterator[Step]:
 
 
 def show_failure(error: StackError) -> None:
-    """A failed step on the screen: the cause first."""
+    """Prints a failed step to standard error: the cause first."""
     first, *rest = error.lines()
     text = "\n".join([f"  {FAILED} {first}", *(f"    {line}" for line in rest)])
     with _lock:

@@ -1,6 +1,7 @@
-"""Secrets of a profile: made once, kept in files that only this user can read, never printed.
+"""Secrets of a profile: created once, kept in files that only this user can read, never printed.
 
-One folder a service or database role: a process is given `common` and its own. `owner` is for the database setup.
+There is one folder for each service and database role. A process gets `common` and its own. `owner` is for the database
+set-up.
 """
 
 import base64
@@ -14,7 +15,7 @@ from dev.base.errors import StackError
 from dev.base.profile import ROOT, Profile, write_atomically
 
 SERVICES = ("user", "kraken", "bot", "staff", "paper")
-# Each role that a process logs in to PostgreSQL with, and the folder of those that may
+# Login role in PostgreSQL: the folder of the processes that use it
 ROLES = {
     "user_service": "user",
     "kraken_service": "kraken",
@@ -54,10 +55,10 @@ SHARED: Mapping[str, tuple[tuple[str, ...], Callable[[], str]]] = {
     "redis_password": (("servers",), password),
     "erlang_cookie": (("servers",), password),
 }
-# (folder, file name): a value of its own, even where another folder has the same name
+# (folder, file name): its own value, even if another folder has a file of the same name
 PRIVATE: Mapping[tuple[str, str], Callable[[], str]] = {
     **{(service, "muckard_secret_key"): password for service in SERVICES},
-    # The paper exchange is not the vault: it encrypts the API secrets of its accounts with a key of its own.
+    # The paper exchange is not the vault: it encrypts the API secrets of its accounts with its own key.
     ("paper", "muckard_vault_key"): base64_key,
 }
 # (private key's folder and name, public key's folder and name, kind)
@@ -77,7 +78,7 @@ print(key.public_key().public_bytes(s.Encoding.PEM, s.PublicFormat.SubjectPublic
 
 
 def create(profile: Profile) -> None:
-    """Makes what is missing and leaves what is there."""
+    """Creates the secrets that are missing and keeps the existing ones."""
     profile.secrets.mkdir(parents=True, exist_ok=True)
     profile.secrets.chmod(0o700)
     for name, (folders, make) in SHARED.items():
@@ -91,7 +92,7 @@ def create(profile: Profile) -> None:
 
 
 def create_key_pairs(profile: Profile) -> None:
-    """As `create`, for what needs the installed packages."""
+    """As `create`, for the secrets that need the installed packages."""
     for (private_folder, private_name), (public_folder, public_name), kind in KEY_PAIRS:
         private = profile.secrets / private_folder / private_name
         public = profile.secrets / public_folder / public_name
@@ -104,13 +105,13 @@ def create_key_pairs(profile: Profile) -> None:
             raise StackError(f"The key pair for {private_name} could not be made: {made.stderr.strip()[-200:]}")
         end = "-----END PRIVATE KEY-----\n"
         private_text, _, public_text = made.stdout.partition(end)
-        # The public key first: where this is interrupted, a pair without its private half is made anew.
+        # The public key first: after an interruption, a pair without its private key is created again.
         _keep(public, public_text.strip() + "\n")
         _keep(private, private_text + end)
 
 
 def read(profile: Profile, folder: str, name: str) -> str:
-    """One secret. Raises StackError where it has not been made."""
+    """Reads one secret. Raises StackError if it does not exist."""
     path = profile.secrets / folder / name
     try:
         return path.read_text().strip()

@@ -15,6 +15,8 @@ from dev.config import environment, gateway
 from dev.install import installer
 
 SUPERVISOR = "circus"
+# How many worker processes each web process has
+WEB_WORKERS_VARIABLE = "MUCKARD_WEB_WORKERS"
 
 
 def witness(profile: Profile) -> Path:
@@ -48,17 +50,17 @@ def command(profile: Profile, process: Process) -> list[str]:
     return [str(installer.VENV / "bin" / program), *arguments]
 
 
-def variables(profile: Profile, process: Process, environ: Mapping[str, str]) -> dict[str, str]:
+def variables(profile: Profile, process: Process, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The environment of a process, on top of what all processes of the profile share.
 
-    Raises StackError for a setting that cannot be used.
+    Raises StackError for a setting in `environ` that is not usable.
     """
     if process.kind == "gateway":
         return {}
     port = profile.ports[metrics_port(process.name)] if process.metrics_port else 0
     given = process.environment(metrics_address="127.0.0.1", metrics_port=port)
     if process.kind == "web":
-        given["WEB_CONCURRENCY"] = gateway.whole_number(environ, environment.WEB_WORKERS_VARIABLE, "1")
+        given[WEB_WORKERS_VARIABLE] = gateway.whole_number(environ, WEB_WORKERS_VARIABLE, "1")
     if process.kind == "flower":
         password = secrets.read(profile, process.service, "muckard_flower_password")
         given["FLOWER_BASIC_AUTH"] = f"operator:{password}"

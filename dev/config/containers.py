@@ -1,4 +1,4 @@
-"""Secrets for docker/*.yml: the same as a profile's, and the servers' log-ins, in files that the containers mount."""
+"""Secrets for docker/*.yml, in files that the containers mount: those of a profile and the servers' passwords."""
 
 from pathlib import Path
 
@@ -10,12 +10,12 @@ FILES = (
     ROOT / "docker" / "docker-compose.infrastructure.yml",
     ROOT / "docker" / "docker-compose.microservices.yml",
 )
-# A container's user has another number than the one who made the file. The folder above stays closed to others here.
+# The user in the container has another uid than the owner of the file. The folder above is closed to other users.
 READABLE = 0o644
 
 
 def create() -> Path:
-    """Makes what is missing and returns the folder. What is there already stays as it is."""
+    """Creates the secrets that are missing and returns their folder. Existing ones are kept."""
     profile = Profile(name="docker", ports=PORTS)
     secrets.create(profile)
     secrets.create_key_pairs(profile)

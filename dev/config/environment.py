@@ -1,4 +1,4 @@
-"""The environment that processes of a profile get, and the one that the starter itself is given."""
+"""The environment variables of the starter, and those that processes of a profile get."""
 
 import ast
 import difflib
@@ -13,7 +13,7 @@ from dev.base.profile import APPLICATION_PORTS, METRICS_PORTS, PORTS, ROOT, SERV
 from dev.config import gateway
 
 PREFIX = "MUCKARD_"
-# server: the variable that names one to use instead of ours
+# server: the variable whose URL names a server to use instead of starting one
 SERVER_URLS = {
     "postgres": "DATABASE_URL",
     "rabbitmq": "RABBITMQ_URL",
@@ -40,7 +40,7 @@ class ServerAddress:
 
 
 def refuse_unknown(environ: Mapping[str, str]) -> None:
-    """Raises StackError for a variable with our prefix that nothing reads: a typo in a setting is not silence."""
+    """Raises StackError for a variable with our prefix that nothing reads, such as a typo."""
     known = known_variables()
     for name in sorted(environ):
         if name.startswith(PREFIX) and name not in known:

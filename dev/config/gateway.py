@@ -24,7 +24,7 @@ def configuration_file(profile: Profile) -> Path:
 
 
 def write(profile: Profile, environ: Mapping[str, str]) -> Path:
-    """The configuration of this profile on disk, tried with `nginx -t`."""
+    """Writes the configuration of this profile and checks it with `nginx -t`. Raises StackError."""
     folder(profile).mkdir(parents=True, exist_ok=True)
     profile.logs.mkdir(parents=True, exist_ok=True)
     write_atomically(
@@ -47,7 +47,7 @@ def command(profile: Profile, *arguments: str) -> list[str]:
 
 
 def values(profile: Profile, environ: Mapping[str, str]) -> dict[str, str]:
-    """What the template's placeholders stand for on this machine."""
+    """The values of the template's placeholders on this machine."""
     upstreams = {f"{name.upper()}_UPSTREAM": f"127.0.0.1:{profile.ports[name]}" for name in SERVICES}
     return upstreams | {
         "GATEWAY_LISTEN": f"127.0.0.1:{profile.ports['gateway']}",
@@ -62,7 +62,7 @@ def values(profile: Profile, environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-# Read by the gateway only: the applications are not given them.
+# Read for the gateway only; not passed to the applications.
 VARIABLES = frozenset(
     {
         "MUCKARD_CORS_ORIGINS",
@@ -75,7 +75,7 @@ VARIABLES = frozenset(
 
 
 def render(template: str, given: Mapping[str, str]) -> str:
-    """The template with every placeholder filled in. Raises StackError for one that has no value."""
+    """The template with all placeholders filled in. Raises StackError for a placeholder without a value."""
     missing = sorted(set(_PLACEHOLDER.findall(template)) - given.keys())
     if missing:
         raise StackError(f"{TEMPLATE.name} asks for {', '.join(missing)}, which nothing gives.")

@@ -1,4 +1,4 @@
-"""What the stack needs on a bare machine: the distribution's packages, the venv, Kafka's jars. Only what is missing."""
+"""Installs what is missing on a bare machine: the distribution's packages, the venv, Kafka's jars."""
 
 import hashlib
 import importlib.util
@@ -18,7 +18,7 @@ from dev.base.progress import step
 from dev.servers import java, postgres, rabbitmq
 from dev.servers.kafka_jars import jars
 
-# Stands for what all profiles share: pip and Maven carry its mark.
+# The pseudo-profile of what all profiles share: pip and Maven carry its mark.
 EVERYBODY = Profile(name=TOOLS.name, ports={})
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
@@ -69,7 +69,7 @@ def missing_packages(servers: frozenset[str], *, with_browser: bool = False) -> 
 
 
 def nginx() -> str | None:
-    """The program; /usr/sbin is not on everybody's path."""
+    """The path of nginx. /usr/sbin is not on the PATH of every user."""
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 
 
@@ -160,7 +160,7 @@ def _servers_stay_off(become_root: list[str]) -> Iterator[None]:
 
 
 def _install_venv() -> None:
-    """Made anew where an installation was cut off: what pip leaves then is neither the old nor the new."""
+    """Installs the pinned packages. An interrupted installation is started again from an empty environment."""
     stamp, underway = VENV / ".requirements", VENV / ".installing"
     wanted = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
     if stamp.is_file() and stamp.read_text() == wanted and PYTHON.is_file() and not underway.exists():
@@ -176,7 +176,7 @@ def _install_venv() -> None:
                     "The Python environment .venv could not be made.", log=PIP_LOG, advice="see the log above"
                 )
         underway.touch()
-        # The file is complete: whatever pip would look up besides could be newer than what is pinned.
+        # The file is complete: a dependency that pip resolved itself could be newer than the pinned one.
         command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
         pinned = ["--require-hashes", "--no-deps", "-r", str(REQUIREMENTS)]
         if commands.run_logged([*command, *pinned], PIP_LOG, environment=_environment()):
@@ -195,7 +195,7 @@ def _environment() -> dict[str, str]:
 
 
 def _base_python() -> str:
-    """Not the venv's own, which is removed before it is made anew."""
+    """The interpreter outside the venv: the venv is removed before it is created again."""
     return str(getattr(sys, "_base_executable", "") or sys.executable)
 
 

@@ -1,4 +1,4 @@
-"""`make check`: every check of the tree, each with its time; all of them run, whatever the first ones find."""
+"""`make check`: runs all checks of the tree, also after one has failed, and prints the time of each."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ class Check:
     command: tuple[str, ...]
 
     def run(self, given: Mapping[str, str]) -> str | None:
-        """None where it passes, else what it printed."""
+        """None if the check passes, else all that it printed."""
         command = [str(BIN / self.command[0]), *self.command[1:]]
         done = subprocess.run(
             command, cwd=ROOT, env=dict(given), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
@@ -44,12 +44,12 @@ CHECKS = (
 
 
 def run(profile: Profile) -> int:
-    """0 where every check passes. What a failed one printed is shown whole."""
+    """0 if every check passes, else 1. The output of a failed check is shown completely."""
     starter.prepare_without_servers(profile)
     given = {
         **os.environ,
         "MUCKARD_ENVIRONMENT": "test",
-        # Some settings cannot be made without their secret; no check talks to a server.
+        # Some settings need their secret. No check talks to a server.
         "MUCKARD_SECRETS_DIR": str(profile.secrets),
         "SERVICE": "staff",
         "PYTHONPATH": f"{ROOT}:{ROOT / 'platform'}",

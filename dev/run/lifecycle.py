@@ -1,4 +1,4 @@
-"""Servers of a profile up and down: all at once, each asked until it answers, and what was begun undone on failure."""
+"""Starts and stops the servers of a profile in parallel, and waits until each answers."""
 
 import os
 import signal
@@ -23,13 +23,13 @@ UNANSWERED_SECONDS = 3.0
 
 
 def local_servers(profile: Profile) -> list[Server]:
-    """The servers that this profile starts itself: those that no URL in the environment names."""
+    """The servers that this profile starts: those without a URL in the environment."""
     found = environment.addresses(profile, os.environ)
     return [server for server in SERVERS if found[server.name].is_local]
 
 
 def refuse_busy_ports(profile: Profile) -> None:
-    """Raises StackError where another program holds a port that a server needs and does not have yet."""
+    """Raises StackError if another program holds a port of a server that does not run yet."""
     up = {process.name for process in processes.running(profile)}
     absent = [server for server in local_servers(profile) if server.name not in up]
     mappers = [server.before_name for server in absent if server.before_name and server.before_name not in up]
@@ -37,16 +37,16 @@ def refuse_busy_ports(profile: Profile) -> None:
 
 
 def refuse_too_little_memory(profile: Profile) -> None:
-    """Raises StackError where Kafka, which is not up yet, would not fit."""
+    """Raises StackError if Kafka does not run yet and there is too little memory for it."""
     up = {process.name for process in processes.running(profile)}
     if any(server.name == "kafka" and server.name not in up for server in local_servers(profile)):
         kafka.refuse_too_little_memory()
 
 
 def start_servers(profile: Profile, started: list[str], then: Mapping[str, Callable[[], None]] | None = None) -> None:
-    """Brings up what does not run yet and waits until all of them answer. Adds to `started` what this call began.
+    """Starts the servers that do not run and waits until all answer. Adds the names of the started ones to `started`.
 
-    `then` says what to do as soon as one of them answers, while the others are still on their way.
+    `then` maps a server to what is done as soon as it answers, while others are still starting.
     """
     found = environment.addresses(profile, os.environ)
     up = {process.name for process in processes.running(profile)}
@@ -68,7 +68,7 @@ def start_servers(profile: Profile, started: list[str], then: Mapping[str, Calla
 
 
 def stop_servers(profile: Profile, names: Sequence[str] | None = None) -> None:
-    """Ends the servers (all, or those named), the port mapper last. Says nothing where none runs."""
+    """Stops the servers (all, or those named), each before its port mapper. Prints nothing if none runs."""
     wanted = [server for server in SERVERS if names is None or server.name in names]
     commands.in_parallel([partial(_stop, profile, server) for server in wanted if _is_up(profile, server)])
 
@@ -107,8 +107,7 @@ def _start(profile: Profile, server: Server, url: str, *, with_mapper: bool) -> 
 
 
 def _ask_until_it_answers(server: Server, url: str, whose: str, *, own: Profile | None = None) -> None:
-    """For a server that is there already: our own from an earlier call, which may have been killed before the server
-    answered, or one that a URL names."""
+    """For a server that runs already: one that an earlier, perhaps killed, call started, or one that a URL names."""
     with step(f"Asking {server.title}, which {whose}") as current:
         _wait(own, server, url, server.start_seconds if own else EXTERNAL_SECONDS, None)
         current.result = f"{server.title} {whose}, on {environment.where(url)}"
@@ -159,7 +158,7 @@ def _stop(profile: Profile, server: Server) -> None:
     with step(f"Stopping {server.title}") as current:
         own = [process for process in processes.running(profile) if process.name == server.name]
         numbers = {process.pid for process in own}
-        # The one that its package calls the server: not its children, and not the script around it.
+        # Only the main process of the server: neither its children nor the script around it.
         heads = [process for process in own if process.program == server.program and _is_head(process, numbers, own)]
         seconds = server.stop_seconds if _has_answered(profile, server, heads) else UNANSWERED_SECONDS
         killed = processes.stop(heads, first=server.stop_signal, seconds=seconds)
@@ -171,7 +170,7 @@ def _stop(profile: Profile, server: Server) -> None:
 
 
 def _has_answered(profile: Profile, server: Server, heads: Sequence[processes.OwnProcess]) -> bool:
-    """Whether this very process has answered; one that is cut off while it starts has nothing to save."""
+    """Whether this process has answered before. One that is still starting has no data to save."""
     note = profile.answered(server.name)
     return note.is_file() and note.read_text().strip() in {str(head.pid) for head in heads}
 
@@ -182,7 +181,7 @@ def _is_head(process: processes.OwnProcess, numbers: set[int], own: Sequence[pro
 
 
 def show_status(profile: Profile) -> bool:
-    """One line a server: whether it runs. Returns whether all do."""
+    """Prints a line for each server. Returns whether all run."""
     up = {process.name: process.pid for process in reversed(processes.running(profile))}
     for server in local_servers(profile):
         port = profile.ports[server.ports[0]]

@@ -1,4 +1,4 @@
-"""Application processes up and down, through circus; and whether they answer."""
+"""Starts and stops the processes of the process table through circus, and waits until they are ready."""
 
 import http.client
 import os
@@ -16,9 +16,9 @@ from dev.install import installer
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 30.0
-# A process that was started this often before all was ready will not stay.
+# A process that was started this often before all processes were ready is broken.
 STARTS_AT_MOST = 4
-# One that dies on its first steps is started again: it counts as up once it has lived this long, a second start longer.
+# Number of the start: seconds that a process must have run to count as up. circus restarts what dies early.
 SETTLED_SECONDS = {1: 3.0, 2: 10.0, 3: 15.0}
 POLL_SECONDS = 0.25
 
@@ -34,7 +34,7 @@ def names() -> list[str]:
 def refuse_busy_ports(profile: Profile) -> None:
     """Raises StackError where another program holds a port that the applications need and do not have yet.
 
-    Processes that a killed circus left behind are ended first: they hold these ports, and nobody looks after them.
+    Processes that a killed circus left behind are ended first: they hold these ports and are not supervised any more.
     """
     if not is_up(profile):
         stop_orphans(profile)
@@ -59,7 +59,7 @@ def start(profile: Profile) -> None:
 
 
 def stop(profile: Profile) -> None:
-    """Ends circus, which ends its processes; then whatever is left of them."""
+    """Ends circus, which ends its processes, then processes that are left."""
     up = processes.named(profile, circus.SUPERVISOR)
     if up:
         with step("Stopping the application processes") as current:
@@ -71,14 +71,14 @@ def stop(profile: Profile) -> None:
 
 
 def stop_orphans(profile: Profile) -> None:
-    """Ends application processes that no circus looks after."""
+    """Ends application processes that no circus supervises."""
     left = [process for process in processes.running(profile) if process.name in names()]
     if left and not is_up(profile):
         processes.stop(left, first=signal.SIGTERM, seconds=10.0)
 
 
 def wait_until_ready(profile: Profile) -> None:
-    """Until every process runs and every service says through the gateway that it can serve."""
+    """Waits until every process runs and every service is ready, as asked through the gateway."""
     waiting = set(SERVICES)
     deadline = time.monotonic() + READY_SECONDS
     seen: dict[str, dict[int, float]] = {}
@@ -102,7 +102,7 @@ def wait_until_ready(profile: Profile) -> None:
 
 
 def watch(profile: Profile) -> None:
-    """Stays until circus ends, and says so when a process died and came back."""
+    """Blocks until circus ends. Reports each process that died and was started again."""
     known = {process.name: process.pid for process in reversed(processes.running(profile))}
     while is_up(profile):
         time.sleep(2.0)
@@ -118,7 +118,7 @@ def _shortened(listed: list[str]) -> str:
 
 
 def _look(profile: Profile, seen: dict[str, dict[int, float]]) -> set[str]:
-    """The names that have settled; `seen` keeps when each start of a name was first seen, by its number.
+    """The names of the processes that are up. `seen` keeps when each start was first seen: name, pid, seconds.
 
     Raises StackError for a process that ends as often as it is started.
     """
@@ -140,7 +140,7 @@ def _look(profile: Profile, seen: dict[str, dict[int, float]]) -> set[str]:
 
 
 def _status(profile: Profile, path: str) -> int:
-    """The status of a GET through the gateway; 0 where nobody answers."""
+    """The status of a GET through the gateway; 0 if there is no answer."""
     connection = http.client.HTTPConnection("127.0.0.1", profile.ports["gateway"], timeout=5)
     try:
         connection.request("GET", path)
@@ -152,7 +152,7 @@ def _status(profile: Profile, path: str) -> int:
 
 
 def show_status(profile: Profile) -> bool:
-    """One line a process, where any was started. Returns whether none of them is missing."""
+    """Prints a line for each process if circus runs. Returns whether none is missing."""
     up = {process.name: process.pid for process in reversed(processes.running(profile))}
     if not is_up(profile):
         say("  The application processes are down.")

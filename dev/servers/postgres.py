@@ -27,7 +27,7 @@ def programs(major: str | None = None) -> Path | None:
 
 
 def prepare(profile: Profile) -> None:
-    """Makes the cluster and the database, aside, and puts them in place whole."""
+    """Creates cluster and database in another folder, and renames it when it is complete."""
     data = data_folder.of(profile) / "data"
     if (data / "PG_VERSION").is_file():
         _forget_dead(data)
@@ -80,7 +80,7 @@ def prepare(profile: Profile) -> None:
 
 
 def remark(profile: Profile) -> str:
-    """Says where the data is when it is not where one would look."""
+    """Names the data folder if it is not in the profile's folder."""
     elsewhere = data_folder.of(profile) != profile.folder / "postgres"
     return f" (data in {data_folder.of(profile)}: {ACCOUNT} may not enter this folder)" if elsewhere else ""
 
@@ -132,7 +132,7 @@ def _programs(major: str | None) -> Path:
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """Where others may write too (/var/tmp), somebody may have put a folder or a link of that name there first."""
+    """In a folder that others may write to (/var/tmp), another user may have created a folder or link of that name."""
     if folder.is_symlink() or (folder.exists() and folder.stat().st_uid != os.geteuid()):
         raise StackError(
             f"{folder}, where PostgreSQL's data would go, belongs to somebody else.",
@@ -141,7 +141,7 @@ def _refuse_foreign(folder: Path) -> None:
 
 
 def _forget_dead(data: Path) -> None:
-    """A killed server leaves its number behind, which stops the next one while another process has that number."""
+    """Removes the pid file of a killed server. PostgreSQL refuses to start while any process has that pid."""
     note = data / "postmaster.pid"
     if note.is_file():
         first = (note.read_text().splitlines() or [""])[0].strip()

@@ -1,6 +1,6 @@
-"""RabbitMQ of a profile, with a port mapper and a distribution port of its own, so that the machine's is left alone.
+"""RabbitMQ of a profile, with its own port mapper and distribution port: a RabbitMQ of the machine is not touched.
 
-`/usr/sbin/rabbitmq-server` drops root and the environment; the script below /usr/lib runs as whoever calls it.
+`/usr/sbin/rabbitmq-server` drops root and the environment; the script below /usr/lib keeps both.
 """
 
 import os
@@ -51,7 +51,7 @@ def folder(profile: Profile) -> Path:
 def prepare(profile: Profile) -> None:
     home = folder(profile)
     if not profile.answered("rabbitmq").is_file():
-        # A first start that was cut off leaves half a database, and nothing in it that anybody wants.
+        # An interrupted first start leaves an incomplete database without data.
         shutil.rmtree(home / "data", ignore_errors=True)
     for name in ("data", "log"):
         (home / name).mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def prepare(profile: Profile) -> None:
 
 
 def epmd(profile: Profile) -> Launch:
-    """Erlang's port mapper. Started here, it is ours to stop; RabbitMQ would start one that outlives it."""
+    """Erlang's port mapper. RabbitMQ would start one that outlives it; this one is stopped with the profile."""
     return Launch(
         command=(shutil.which("epmd") or "/usr/bin/epmd", "-address", "127.0.0.1", "-port", str(profile.ports["epmd"])),
         folder=folder(profile),

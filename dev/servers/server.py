@@ -1,4 +1,4 @@
-"""What the starter has to know about a server."""
+"""Description of a server for the starter."""
 
 import signal
 from collections.abc import Callable, Mapping
@@ -27,15 +27,15 @@ class Server:
     ports: tuple[str, ...]
     prepare: Callable[[Profile], None]
     launch: Callable[[Profile], Launch]
-    # The program in the process table that is asked to end, and how
+    # The program (comm in /proc) that gets the stop signal
     program: str
     stop_signal: signal.Signals
     start_seconds: float = 45.0
     stop_seconds: float = 20.0
-    # Processes that it needs first (Erlang's port mapper), and that outlive it
+    # A process that must run first (Erlang's port mapper) and is stopped after the server
     before: Callable[[Profile], Launch] | None = None
     before_name: str = ""
-    # What a person should know of it besides, to be put behind its address
+    # Shown behind its address
     remark: Callable[[Profile], str] = lambda _: ""
 
     def names(self) -> tuple[str, ...]:

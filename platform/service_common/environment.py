@@ -47,6 +47,7 @@ class Environment(BaseSettings):
     process: str = ""
     metrics_port: int | None = Field(None, ge=1, le=65535)
     metrics_address: str = "127.0.0.1"
+    web_workers: int = Field(1, ge=1)
 
     # Servers. The login in DATABASE_URL is the owner's; services log in with a role and password of their own.
     database_url: Annotated[str, _url_of("postgresql", "postgres")] = Field(

@@ -1,15 +1,17 @@
 """gunicorn's settings of every web process: `gunicorn --config python:service_common.gunicorn_config`.
 
-Address and number of threads stand on the command line, from the process table. The number of worker processes is
-gunicorn's own WEB_CONCURRENCY, 1 where it is not set.
+Address and number of threads stand on the command line, from the process table.
 """
 
+import os
 import shutil
 from typing import Any
 
+from service_common.environment import environment
 from service_common.multiprocess_metrics import share_metrics
 
 worker_class = "gthread"
+workers = environment(os.environ["SERVICE"]).web_workers
 # Longer than the gateway keeps a connection, so that it never sends a request on one that is being closed.
 keepalive = 75
 timeout = 60

@@ -1,4 +1,4 @@
-"""Prometheus metrics of a process with children: each child keeps its own in files, and whoever is asked adds them up.
+"""Prometheus metrics of a process with children: each child writes files, a request for /metrics adds them up.
 
 https://prometheus.github.io/client_python/multiprocess/ has the rules: the folder must be empty when the process
 starts, and it must be named before prometheus_client is imported.

@@ -68,7 +68,7 @@ def kind_of(name: str) -> str:
 
 def is_known(name: str) -> bool:
     """Whether a row belongs to a process of the process table or to a broker. Other rows are of an earlier release,
-    whose processes had other names, or of a process that somebody started by hand."""
+    whose processes had other names, or of a process that was started by hand."""
     return process_of_heartbeat(name) in PROCESSES or name in BROKERS
 
 

@@ -50,7 +50,7 @@ def fetch(maven: str, given: Mapping[str, str]) -> None:
     if wrong:
         raise StackError(
             f"What Maven fetched for Kafka {VERSION} is not what {HASHES.name} lists: {', '.join(wrong[:3])}.",
-            advice="do not use these files; if the pom was changed on purpose, write the hashes anew",
+            advice="do not use these files; if the pom was changed on purpose, write new hashes",
         )
     fresh.replace(folder())
 

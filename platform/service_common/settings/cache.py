@@ -21,6 +21,6 @@ def caches(env: Environment) -> dict[str, Any]:
                 },
             }
         },
-        # Readiness says that Redis is down; a traceback for every request would say it too loudly.
+        # Readiness reports that Redis is down; a traceback for every request would flood the log.
         "DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS": False,
     }

@@ -29,7 +29,7 @@ def database(env: Environment, service: str) -> dict[str, Any]:
         "PORT": url.port or 5432,
         "USER": user,
         "PASSWORD": password,
-        # A connection lives as long as its thread; a dead one is noticed at the next request and made anew.
+        # A connection lives as long as its thread; a dead one is noticed at the next request and replaced.
         "CONN_MAX_AGE": None,
         "CONN_HEALTH_CHECKS": True,
         "ATOMIC_REQUESTS": False,

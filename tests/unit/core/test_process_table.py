@@ -1,6 +1,7 @@
 """The process table: its own consistency, and what follows from it."""
 
 import pytest
+from django.core.management import get_commands, load_command_class
 
 from apps.core.process_table import PROCESSES, InvalidProcessTable, Process, process_of_heartbeat, read
 from dev.config import process_docs
@@ -41,8 +42,6 @@ def test_a_heartbeat_row_names_its_process_with_parts_and_host(row: str, process
     "process", [each for each in PROCESSES.values() if each.kind == "command"], ids=lambda each: each.name
 )
 def test_every_process_that_is_a_management_command_can_be_started_by_its_name(process: Process) -> None:
-    from django.core.management import get_commands
-
     assert process.management_command in get_commands()
 
 
@@ -51,3 +50,26 @@ def test_the_docs_have_the_table_as_it_is() -> None:
 
     assert process_docs.with_table(page, PROCESSES) == page
     assert page.count("| relay | `manage.py run_relay` | staff | relay |") == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "process"),
+    [
+        ("relay_events", "relay"), ("dispatch_commands", "dispatcher"), ("route_failures", "retry-router"),
+        ("consume_events", "event-consumer"), ("consume_status", "status-consumer"), ("schedule_ticks", "scheduler"),
+        ("reconcile_orders", "reconciler"), ("seal_audit", "checkpointer"), ("tend_accounts", "mailer"),
+    ],
+)  # fmt: skip
+def test_the_old_name_of_a_command_runs_the_same_and_says_the_new_one(
+    old: str, process: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = PROCESSES[process].management_command
+    command = load_command_class(get_commands()[old], old)
+    monkeypatch.setattr(type(command), "handle", lambda *_, **__: "ran")
+
+    command.run_from_argv(["manage.py", old])
+
+    shown = capsys.readouterr()
+    assert shown.out == "ran\n"
+    assert f"manage.py {old} is now called {new}." in shown.err
+    assert type(command).__mro__[1].__module__.endswith(f".{new}")

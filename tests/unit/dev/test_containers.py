@@ -68,17 +68,17 @@ def test_a_process_without_a_container_and_a_container_without_a_process_are_nam
     ]
 
 
-def test_the_number_of_web_processes_is_one_setting_here_and_there(make_profile: Callable[..., Profile]) -> None:
-    profile = make_profile("run")
+def test_the_number_of_web_workers_is_one_setting_here_and_there(make_profile: Callable[..., Profile]) -> None:
     web = [process for process in PROCESSES.values() if process.kind == "web"]
 
     assert len(web) == 5
     for process in web:
-        assert circus.variables(profile, process, {"MUCKARD_WEB_WORKERS": "3"})["WEB_CONCURRENCY"] == "3"
-        assert SERVICES[process.name]["environment"]["WEB_CONCURRENCY"] == "${MUCKARD_WEB_WORKERS:-1}"
+        local = circus.variables(make_profile("run"), process, {"MUCKARD_WEB_WORKERS": "3"})
+        assert local["MUCKARD_WEB_WORKERS"] == "3", process.name
+        assert OWN[process.name]["environment"]["MUCKARD_WEB_WORKERS"] == "${MUCKARD_WEB_WORKERS:-1}"
 
 
-def test_a_number_of_web_processes_that_is_none_is_refused_by_name(make_profile: Callable[..., Profile]) -> None:
+def test_a_number_of_web_workers_that_is_none_is_refused_by_name(make_profile: Callable[..., Profile]) -> None:
     with pytest.raises(StackError, match="MUCKARD_WEB_WORKERS='none'"):
         circus.variables(make_profile("run"), PROCESSES["user"], {"MUCKARD_WEB_WORKERS": "none"})
 
