@@ -22,7 +22,7 @@ SERVICE_TOKEN_KEY = "a key for service tokens in tests, long enough"
 
 @dataclass
 class FakeClock:
-    """A clock that stands until it is moved."""
+    """A clock that only moves when the test moves it."""
 
     now: datetime = START
     started_at: datetime = field(default=START)
@@ -79,7 +79,7 @@ def market(settings: Settings, tmp_path: Path) -> Replaying:
 
 @pytest.fixture
 def flat_market(market: Replaying) -> Path:
-    """Stands at 1000.0 for ever: best bid 999.9, best ask 1000.1."""
+    """A constant price of 1000.0: best bid 999.9, best ask 1000.1."""
     return market([flat(10_000)] * 200)
 
 

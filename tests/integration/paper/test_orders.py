@@ -23,7 +23,7 @@ from apps.paper.errors import (
 )
 from apps.paper.models import LedgerEntry, Market, Order, Trade, Wallet
 from apps.paper.services import orders as order_services
-from apps.paper.services.account_ledger import Books
+from apps.paper.services.account_ledger import AccountLedger
 from apps.paper.services.accounts import OpenedAccount
 from apps.paper.services.markets import market_current, markets_restart
 from apps.paper.services.orders import (
@@ -429,14 +429,14 @@ class TestTimeAndFailure:
         assert order.opened_at == START + timedelta(seconds=50)
 
     def test_a_failure_in_the_middle_leaves_nothing(self, trader: Trader, monkeypatch: pytest.MonkeyPatch) -> None:
-        saved = Books.save
+        saved = AccountLedger.save
 
-        def save_and_fail(self: Books) -> None:
+        def save_and_fail(self: AccountLedger) -> None:
             saved(self)
             assert Trade.objects.count() == 1
             raise RuntimeError("the process dies here")
 
-        monkeypatch.setattr(Books, "save", save_and_fail)
+        monkeypatch.setattr(AccountLedger, "save", save_and_fail)
         with pytest.raises(RuntimeError):
             trader.place(market_terms(Side.BUY, "0.5"))
 

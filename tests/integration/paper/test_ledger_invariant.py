@@ -1,4 +1,4 @@
-"""Whatever traders do and whatever the market does: the books balance after every step."""
+"""Random orders on a random market: the ledger balances after every step."""
 
 import random
 from contextlib import suppress
@@ -90,7 +90,7 @@ def _play(open_account: OpenAccount, script: list[tuple[int, str, Any]]) -> None
     clock = FakeClock()
     traders = [open_account(usd="5000", btc="3").account.id for _ in range(2)]
     for who, action, detail in script:
-        # A refusal is an outcome like any other: the books must balance after it too.
+        # The ledger must balance after a refusal too.
         with suppress(KrakenRefusal), transaction.atomic():
             _act(traders[who], action, detail, clock)
         _assert_books_balance(len(traders))
