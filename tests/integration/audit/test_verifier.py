@@ -18,10 +18,10 @@ from structlog.testing import capture_logs
 from apps.audit import checkpoints, witness
 from apps.audit.verification import Verdict, verify
 from apps.audit.verifier import Verifier
-from apps.audit.write_archive import Partition, archive
+from apps.audit.write_archive import Partition, write_archive
 from apps.events.models import ProcessHeartbeat
 from apps.events.process import heartbeats
-from tests.integration.audit.conftest import seal_all
+from tests.integration.audit.conftest import checkpoint_all
 from tests.integration.audit.tampering import Store, make_store
 from tests.integration.events.relay_helpers import as_role
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """Sealed with the key that the commands have."""
+    """A store whose checkpoints are signed with the key that the commands have."""
     pem = settings.ENVIRONMENT.secret("audit_signing_key", needed_for="this test")
     return make_store(checkpoints.signing_key(pem), tmp_path / "witness")
 
@@ -151,8 +151,8 @@ def test_a_witness_that_ends_before_the_database_is_told_and_after_a_while_a_div
 def test_a_store_with_archives_says_first_that_their_folder_is_missing(
     users: list[UUID], key: Ed25519PrivateKey, this_month: Partition, tmp_path: Path
 ) -> None:
-    seal_all(key)
-    archive(this_month, folder=tmp_path, now=timezone.now())
+    checkpoint_all(key)
+    write_archive(this_month, folder=tmp_path, now=timezone.now())
 
     (found,) = verify(public_key=key.public_key()).divergences
 

@@ -47,14 +47,14 @@ def test_a_bundle_verifies_and_says_what_was_counted(files: Files, without: int 
     files = bundles.members(KEY, version=version, without=without)
 
     found = verify_bundle.verify_bundle(bundles.write(tmp_path / "bundle.zip", files), _pem(KEY))
-    assert found.events == found.sealed == (12 if without is None else 11)
+    assert found.events == found.leaves == (12 if without is None else 11)
 
 
 @pytest.mark.parametrize(("name", "events", "sealed"), [("format-2.zip", 14, 13), ("format-2-gaps.zip", 3, 1)])
 def test_bundles_that_were_exported_before_still_verify(name: str, events: int, sealed: int) -> None:
     found = verify_bundle.verify_bundle(OLD_BUNDLES / name)
 
-    assert (found.events, found.sealed) == (events, sealed)
+    assert (found.events, found.leaves) == (events, sealed)
 
 
 def _changed(files: Files, name: str, old: bytes, new: bytes) -> Files:
