@@ -47,7 +47,7 @@ def users() -> list[UUID]:
 
 @pytest.fixture
 def this_month() -> Iterator[Partition]:
-    """The month in which the test's events lie, as if it were long ago. It is there again afterwards."""
+    """The month of the test's events, as a partition to archive. It is recreated afterwards."""
     name = timezone.now().astimezone(UTC).strftime("event_%Y_%m")
     yield Partition(name, datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
     with connection.cursor() as cursor:

@@ -40,7 +40,7 @@ class Store:
             return cursor.fetchall() if cursor.description else []
 
     def make_fit(self, *aggregates: UUID) -> None:
-        """Chains and their heads computed again, as an attacker who knows the format would."""
+        """Recomputes chains and heads, as an attacker who knows the format would."""
         for aggregate in aggregates or self.users:
             digest, number = b"", 0
             for event_id, header, payload in self.execute(_HEADER, aggregate):
@@ -56,7 +56,7 @@ class Store:
             )  # fmt: skip
 
     def forge(self, age: str, *, aggregate: UUID | None = None, event_id: UUID | None = None) -> None:
-        """A forged event at the end of a chain, or in a new one, recorded so long ago as it says."""
+        """Inserts a forged event at the end of a chain, or in a new one, with the given recording time."""
         target = aggregate or uuid4()
         ((number,),) = self.execute(
             "SELECT coalesce(max(aggregate_seq), 0) + 1 FROM events.event WHERE aggregate_id = %s", target
@@ -80,12 +80,12 @@ class Store:
         self.make_fit(user)
 
     def forget_leaves(self, keeping: int = 0) -> None:
-        """Takes away the checkpoints beyond a size, with their leaves."""
+        """Deletes the checkpoints beyond a tree size, with their leaves."""
         self.execute("DELETE FROM audit.audit_leaf WHERE seal_no >= %s", keeping)
         self.execute("DELETE FROM audit.audit_checkpoint WHERE tree_size > %s", keeping)
 
     def sign_again(self) -> None:
-        """By a process that has the key."""
+        """Signs new checkpoints, as a process that has the key can."""
         checkpoint_all(self.key)
 
     def notes(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Months move to files that survive a power cut, stay provable, and leave nobody without what is still to be sent."""
+"""Archived months survive a power failure and still verify; a month with undelivered events is not archived."""
 
 import gzip
 import hashlib
@@ -69,7 +69,7 @@ def test_a_changed_archive_is_named(
 
 
 def _is_whole(partition: Partition, folder: Path) -> bool:
-    """Nothing was moved: the month is where it was, and no file says otherwise."""
+    """The month is in the database, and there is no archive file."""
     name = f"events.{partition.name}"
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM events.event WHERE tableoid = to_regclass(%s)", [name])

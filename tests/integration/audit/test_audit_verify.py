@@ -1,4 +1,4 @@
-"""Whatever is done to the event store behind the platform's back, audit_verify names the place."""
+"""audit_verify finds manipulations of the event store, and names the place."""
 
 import hashlib
 from typing import Any
@@ -147,7 +147,7 @@ class TestTampering:
 
 
 def _rewrite_last_event(user_id: UUID) -> None:
-    """What a superuser would do: another payload, the right hash for it, and the chain's head to match."""
+    """The attack of a superuser: changes a payload, and fits its hash and the chain's head."""
     rows = list(StoredEvent.objects.filter(aggregate_id=user_id).order_by("aggregate_seq"))
     last, previous = rows[-1], bytes(rows[-2].hash)
     with connection.cursor() as cursor:

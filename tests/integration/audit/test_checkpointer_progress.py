@@ -35,7 +35,7 @@ def test_events_wait_until_they_are_sealed(users: list[UUID], key: Ed25519Privat
 def test_a_sealer_that_takes_its_own_notes_for_the_truth_is_found_out(
     checkpointed: list[UUID], key: Ed25519PrivateKey
 ) -> None:
-    """A checkpoint from the future makes it pass over everything."""
+    """A checkpoint that is dated in the future makes it skip every event."""
     SealedCheckpoint.objects.update(settled_until=timezone.now() + timedelta(days=365))
     with transaction.atomic():
         publish(UserUpdated(user_id=checkpointed[0], changed=("name",)), now=timezone.now())

@@ -1,4 +1,4 @@
-"""Bundles verify without the database, leave no event that fits out, and are themselves on record."""
+"""Bundles verify without the database, have every matching event, and are recorded in the audit log."""
 
 import hashlib
 import io
@@ -56,7 +56,7 @@ def _rewrite(path: Path, files: dict[str, bytes]) -> None:
 
 
 def _sign_anew(files: dict[str, bytes], key: Ed25519PrivateKey, **manifest: Any) -> dict[str, bytes]:
-    """What somebody who has the platform's key could do with a bundle."""
+    """A forgery of a bundle by an attacker who has the platform's key."""
     told = json.loads(files["manifest.json"]) | manifest
     told["files"] = {name: hashlib.sha256(files[name]).hexdigest() for name in told["files"]}
     content = json.dumps(told).encode()
@@ -183,7 +183,7 @@ class TestArchivedMonths:
     def since(
         self, checkpointed: list[UUID], key: Ed25519PrivateKey, this_month: Partition, tmp_path: Path
     ) -> datetime:
-        """All events so far are archived; one more is not, and occurred at this moment."""
+        """All events so far are archived; one more, which occurs now, is not."""
         write_archive(this_month, folder=tmp_path, now=timezone.now())
         with connection.cursor() as cursor:
             cursor.execute("SELECT events.ensure_partitions()")

@@ -1,4 +1,4 @@
-"""Events of archived months and of the live table make one bundle, in order, each tied to the event before it."""
+"""A bundle of archived and live events: in order, each with the hash of the event before it."""
 
 import gzip
 import zipfile
@@ -92,9 +92,9 @@ def test_all_events_are_in_the_order_of_their_aggregates(
 def test_the_hash_before_comes_from_where_the_event_before_is(
     stored: ArchivedPartition, ids: list[UUID], key: Ed25519PrivateKey, tmp_path: Path
 ) -> None:
-    # 3 stands on an archived event, 6 on a live one, 7 on one that fits.
+    # The predecessor of 3 is archived, that of 6 is live, that of 7 matches the filter.
     assert _export(key, tmp_path, event_types=(UPDATED,)) == (_numbers(ids, 1, 3, 6, 7), 6, 9)
-    # 2 and 4 stand on archived events, 5 on one that fits.
+    # The predecessors of 2 and 4 are archived, that of 5 matches the filter.
     assert _export(key, tmp_path, event_types=(LOGGED_IN,)) == (_numbers(ids, 2, 4, 5), 6, 9)
 
 
@@ -127,7 +127,7 @@ def test_a_file_in_the_order_of_another_language_is_put_in_order(
 def test_an_archived_event_may_follow_on_a_live_one(
     ids: list[UUID], key: Ed25519PrivateKey, this_month: Partition, tmp_path: Path
 ) -> None:
-    """After a clock was set back across the end of a month."""
+    """The clock was set back across the end of a month."""
     _tell(ids, "ulu")
     checkpoint_all(key)
     with connection.cursor() as cursor:

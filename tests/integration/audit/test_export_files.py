@@ -1,4 +1,4 @@
-"""A bundle's file is private, whole or absent, and on record before it is there, wherever the export dies."""
+"""A bundle file is private, complete or absent, and recorded before it gets its name, wherever the export dies."""
 
 import io
 import os
@@ -45,7 +45,7 @@ def _export_ids() -> list[str]:
 
 
 def _dies(at: str, output: Path) -> None:
-    """Runs audit_export until it calls `at`, which is as far as it comes."""
+    """Runs audit_export in a process that dies when it calls `at`."""
     module, name = at.rsplit(".", 1)
     program = (
         f"import os, runpy, signal, sys, {module.split('.')[0]}\n"
@@ -128,7 +128,7 @@ class TestModes:
         output.write_text("an older one")
         with output.open() as reader:
             call_command("replay_events", source="store", jsonl=output, stderr=io.StringIO())
-            # Who opened the older file while it was readable reads nothing of the new one.
+            # A process that has the older, readable file open cannot read the new one.
             assert reader.read() == "an older one"
 
         assert {path.name: _mode(path) for path in tmp_path.iterdir()} == {"events.jsonl": 0o600}

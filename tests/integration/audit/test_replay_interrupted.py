@@ -1,4 +1,4 @@
-"""A replay is on record before the first event is given away; one that is cut short says where, and what is left."""
+"""A replay is recorded before its first event; an interrupted one says where it stopped and what remains."""
 
 import io
 import json
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def told() -> list[Envelope]:
-    """Three bots that failed, each of which its owner was told of."""
+    """Three failed bots; the owner of each was notified."""
     load_consumers()
     for number in range(3):
         with transaction.atomic():
@@ -56,7 +56,7 @@ def _rebuild(**options: Any) -> None:
 
 
 def _audited() -> list[tuple[str, dict[str, Any]]]:
-    """The audit events so far, as any other session sees them."""
+    """The committed audit events."""
     session = connections.create_connection("default")
     try:
         with session.cursor() as cursor:

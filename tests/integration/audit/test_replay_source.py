@@ -1,4 +1,4 @@
-"""`auto` takes Kafka only where Kafka has all that fits; no clock and no archive makes an event go missing."""
+"""`auto` reads Kafka only if Kafka has all matching events. Clock steps and archives lose no event."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def _empty_kafka(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kafka as if it had every event of the store; what it gives is not looked at."""
+    """Makes Kafka appear to have every event of the store; its events are not checked."""
     if "topic" not in request.fixturenames:
         monkeypatch.setattr(sources, "from_kafka", lambda _filters: (each for each in list[Envelope]()))
         _kafka_has(monkeypatch, lambda stored: Extent(stored, is_whole=True))
@@ -62,7 +62,7 @@ def _dry_run(**options: Any) -> str:
 
 
 def _age(user_id: UUID, days: float) -> None:
-    """As if the user's events had been published so many days ago."""
+    """Dates the user's events back by so many days."""
     with connection.cursor() as cursor:
         cursor.execute("SET session_replication_role = replica")
         cursor.execute(
@@ -304,7 +304,7 @@ class TestKafka:
     def test_more_records_than_events_make_the_store_the_source(
         self, topic: str, sent: list[Envelope], producer: EventProducer
     ) -> None:
-        """As after a restore of the database to an earlier moment."""
+        """The state after a restore of the database to an earlier time."""
         self._send(producer, topic, replace(sent[-1], event_id=uuid4()), timezone.now())
 
         assert f"12 events would be replayed from store (13 records of {topic} are in Kafka, 12 events" in _dry_run()

@@ -1,4 +1,4 @@
-"""The process that verifies again and again tells health, figures and log; the command tells a person."""
+"""The verifier process reports to health, metrics and log; the command prints its result."""
 
 import io
 import threading
@@ -36,7 +36,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def _verify_once(store: Store) -> ProcessHeartbeat:
-    """One verification of the process, and the heartbeat after it."""
+    """Runs one verification of the process; returns the heartbeat after it."""
     verifier = Verifier(lambda: verify(public_key=store.key.public_key(), witness=store.witness), every=900)
     deadline = time.monotonic() + 20
     before = _count()
@@ -44,7 +44,7 @@ def _verify_once(store: Store) -> ProcessHeartbeat:
         assert time.monotonic() < deadline
         assert verifier.step() > 0
         time.sleep(0.01)
-    # An unchanged state is written about once a second.
+    # An unchanged heartbeat is written about once a second.
     heartbeats._written.pop("verifier", None)
     verifier.step()
     verifier.close()

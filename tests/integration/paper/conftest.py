@@ -42,7 +42,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture(autouse=True)
 def _paper_environment(settings: Settings) -> None:
-    # As platform/paper_exchange runs, not the staff site that tests are set up for.
+    # The settings of platform/paper_exchange; tests run with those of the staff site.
     settings.MIDDLEWARE = MIDDLEWARE
     settings.ENVIRONMENT = django_settings.ENVIRONMENT.model_copy(
         update={"vault_key": SecretStr(VAULT_KEY), "service_token_key": SecretStr(SERVICE_TOKEN_KEY)}

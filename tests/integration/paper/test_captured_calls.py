@@ -131,5 +131,5 @@ def test_captured_calls_are_understood_in_their_order(
 
         if call.error is not None:
             assert errors == ([call.error] if call.error else []), call
-        # Known to the client, and neither our fault nor a misread signature or nonce.
+        # An error that the client knows, and not of the signature or nonce.
         assert not [error for error in errors if error.startswith(("EAPI", "EService", "EGeneral:Internal"))], call

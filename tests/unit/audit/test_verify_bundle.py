@@ -1,4 +1,4 @@
-"""A bundle verifies as it was exported, and in no other form: neither its files nor the zip file around them."""
+"""Only an unchanged bundle verifies: a change of its files or of the zip structure is refused."""
 
 import json
 import subprocess
@@ -71,7 +71,7 @@ MAIL = b'"mail"'.hex().encode()
 
 
 class TestWithoutTheKey:
-    """Both the bundle's own key and the trusted one tell."""
+    """Asserts that it is refused with the bundle's own key and with the trusted one."""
 
     CHANGES: dict[str, Callable[[Files], Files]] = {
         "a byte of a payload": lambda files: _changed(files, "events.copy", NAME, MAIL),
@@ -135,7 +135,7 @@ class TestWithoutTheKey:
 class TestAForgerWithAKeyOfTheirOwn:
     @pytest.fixture
     def forged(self, files: Files, tmp_path: Path) -> Path:
-        """An event is missing, and all fits."""
+        """An event was removed, and everything else was fitted."""
         version = int(json.loads(files["manifest.json"])["format"][-1])
         return bundles.write(tmp_path / "bundle.zip", bundles.members(FORGER, version=version, without=5))
 
@@ -165,7 +165,7 @@ class TestAForgerWithAKeyOfTheirOwn:
 
 
 class TestWithTheKey:
-    """What is signed must also be true."""
+    """Signed content must be consistent, too."""
 
     CHANGES: dict[str, tuple[Callable[[Files], Files], str]] = {
         "a payload": (lambda files: _changed(files, "events.copy", NAME, MAIL), "does not match its hash"),
