@@ -1,4 +1,4 @@
-"""Seals on the staff site."""
+"""Checkpoints and archived months on the staff site."""
 
 from django.contrib import admin
 

@@ -1,14 +1,14 @@
-"""A signed bundle of events that verifies offline: without our database, our code or our word.
+"""Export of a signed bundle of events that verifies offline, without the platform.
 
-A zip file, written as a stream, with
+The bundle is a zip file, written as a stream:
 
-* `events.copy`: one event a line (records.COLUMNS), each aggregate's in their order;
-* `previous.tsv`: line number and hash of the event before, of each one that does not follow on the line before it;
+* `events.copy`: one event row a line (event_row.COLUMNS), in the order of each aggregate;
+* `previous.tsv`: line number and previous hash of each event whose predecessor is not on the line before it;
 * `checkpoint.txt`: the last signed note;
-* `seals.tsv`: place in the Merkle tree and line number of each sealed event;
-* `proof.txt`: the other nodes that lead from all these to the checkpoint's root (merkle.ProofBuilder);
-* `manifest.json`: what is in it, and the SHA-256 of each file; `manifest.sig`, Ed25519 over it; `public_key.pem`;
-* `verify_bundle.py`, which checks it all, and bundles of the format before, too.
+* `seals.tsv`: leaf index and line number of each event in the Merkle tree;
+* `proof.txt`: the other nodes that lead from these leaves to the checkpoint's root (merkle.ProofBuilder);
+* `manifest.json`: filters, counts, and the SHA-256 of each file; `manifest.sig`: its Ed25519 signature;
+* `public_key.pem`, and `verify_bundle.py`, which verifies bundles of this format and of the previous one.
 """
 
 import hashlib
@@ -28,8 +28,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.db import transaction
 
 from apps.audit import checkpoints, read_archive, verify_bundle
-from apps.audit.bundle_contents import Seals, Selected, StoreDoesNotVerify, prove, select
-from apps.audit.files import bring_to_disk, file_digest, leftovers, whole_or_absent
+from apps.audit.bundle_contents import EventWriter, StoreDoesNotVerify, write_events
+from apps.audit.bundle_proof import LeafLines, write_proof
+from apps.audit.files import atomic_private_file, file_digest, orphaned_partials, sync_to_disk
 from apps.audit.filters import EventFilter
 from apps.audit.models import SealedCheckpoint
 from apps.audit.verify_bundle import FORMAT, BundleDoesNotVerify
@@ -39,18 +40,20 @@ from apps.events.store.publish import publish
 from apps.messages.audit import EventsExported
 
 _AT_ONCE = 2**18
-# Lines of hexadecimal: higher levels take several times as long and save little.
+# The content is mostly hexadecimal: higher levels take several times as long and save little.
 _LEVEL = 1
 
-# What is being done, and with how many events it is done.
+# The present step, and the number of events that it has processed.
 Progress = Callable[[str, int], None]
 
 
 @dataclass(frozen=True)
-class Exported:
+class Export:
+    """The finished bundle. `leaves` is how many of its events are in the Merkle tree; `sha256` is hexadecimal."""
+
     path: Path
     events: int
-    sealed: int
+    leaves: int
     sha256: str
 
 
@@ -63,16 +66,16 @@ def export(
     now: datetime,
     archive_folder: Path | None = None,
     progress: Progress = lambda _step, _events: None,
-) -> Exported:
-    """Writes the bundle of all events that fit, archived ones too, to a file that only its owner may read.
+) -> Export:
+    """Writes a bundle of all events that match the filter, archived ones too, to a file with mode 0600.
 
-    The file is whole, on the disk and verified before `audit.exported` is published, and gets its name after that:
-    whatever left the database is on record. A crash between the two leaves a record of a bundle that was never there,
-    which is the harmless one of the two errors, and `exports_cut_short` tells of it. Raises NothingToExport,
-    ArchiveMissing, ArchiveChanged, StoreDoesNotVerify, OSError.
+    The file is complete, synced and verified before `audit.exported` is published, and is renamed to `path` after that,
+    so that every bundle is on record. A crash between the two leaves a record of a bundle that was never handed out;
+    `interrupted_exports` reports it. Raises NothingToExport, ArchiveMissing, ArchiveChanged, StoreDoesNotVerify,
+    OSError.
     """
     export_id = new_id()
-    with whole_or_absent(path, str(export_id)) as partial:
+    with atomic_private_file(path, str(export_id)) as partial:
         _write(partial, filters=filters, key=key, now=now, archive_folder=archive_folder, progress=progress)
         found = _verified(partial, key, progress)
         exported = EventsExported(
@@ -83,16 +86,17 @@ def export(
             sha256=file_digest(partial).hex(),
             exported_at=now,
         )
-        bring_to_disk(partial)
-        bring_to_disk(partial.parent)
+        sync_to_disk(partial)
+        sync_to_disk(partial.parent)
         with transaction.atomic():
             publish(exported, now=now)
-    return Exported(path, found.events, found.sealed, exported.sha256)
+    return Export(path, found.events, found.leaves, exported.sha256)
 
 
-def exports_cut_short(path: Path) -> Iterator[str]:
-    """Removes what exports to this file left when their processes died, and says of each whether it is on record."""
-    for partial, mark in leftovers(path):
+def interrupted_exports(path: Path) -> Iterator[str]:
+    """Removes the partial files that dead exports to this path left, and yields a sentence about each: whether it is
+    in the audit log."""
+    for partial, mark in orphaned_partials(path):
         try:
             export_id = UUID(mark)
         except ValueError:
@@ -118,24 +122,26 @@ def _write(
 ) -> None:
     with ExitStack() as stack:
         zip_file = stack.enter_context(zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL))
-        bundle = _Bundle(zip_file)
-        previous, seals, proof, places = (
+        bundle = _ZipWriter(zip_file)
+        previous, leaves, proof, line_numbers = (
             stack.enter_context(TemporaryFile(dir=partial.parent)) for _ in range(4)
         )  # fmt: skip
-        found = Seals(places)
-        with read_archive.at_one_moment() as cursor:
+        leaf_lines = LeafLines(line_numbers)
+        with read_archive.consistent_snapshot() as cursor:
             last = SealedCheckpoint.objects.order_by("-tree_size").values_list("tree_size", "note").first()
-            sealed, note = last or (0, "")
+            size, note = last or (0, "")
             with bundle.member("events.copy") as write_event:
-                selected = Selected(write_event, previous.write, found, lambda events: progress("Reading", events))
-                select(
-                    cursor, filters, selected, sealed=sealed, archive_folder=archive_folder, spool_folder=partial.parent
+                writer = EventWriter(
+                    write_event, previous.write, leaf_lines, lambda events: progress("Reading", events)
                 )
-            if found.count:
-                root = prove(cursor, found, sealed=sealed, write_seal=seals.write, write_node=proof.write)
+                write_events(
+                    cursor, filters, writer, tree_size=size, archive_folder=archive_folder, spool_folder=partial.parent
+                )
+            if leaf_lines.count:
+                root = write_proof(cursor, leaf_lines, tree_size=size, write_leaf=leaves.write, write_node=proof.write)
                 _refuse_other_root(root, note, key)
         bundle.copy("previous.tsv", previous)
-        bundle.copy("seals.tsv", seals)
+        bundle.copy("seals.tsv", leaves)
         bundle.copy("proof.txt", proof)
         bundle.add("checkpoint.txt", note.encode())
         bundle.add("verify_bundle.py", Path(verify_bundle.__file__).read_bytes())
@@ -144,8 +150,8 @@ def _write(
             "format": FORMAT,
             "exported_at": now.isoformat(),
             "filters": filters.described(),
-            "events": selected.events,
-            "sealed": found.count,
+            "events": writer.events,
+            "sealed": leaf_lines.count,
             "files": dict(bundle.digests),
         }
         content = json.dumps(manifest, indent=1, sort_keys=True).encode()
@@ -153,8 +159,8 @@ def _write(
         bundle.add("manifest.sig", key.sign(content))
 
 
-class _Bundle:
-    """A zip file that is written one member after the other, and the SHA-256 of each in hexadecimal."""
+class _ZipWriter:
+    """Writes a zip file one member after the other. `digests` has the hexadecimal SHA-256 of each."""
 
     def __init__(self, file: zipfile.ZipFile) -> None:
         self._file = file

@@ -1,4 +1,4 @@
-"""Recomputes the hash chain of every aggregate, one COPY line at a time, without parsing what it need not know."""
+"""Recomputes the hash chain of every aggregate from event rows, one row at a time."""
 
 import hashlib
 from binascii import unhexlify
@@ -12,7 +12,10 @@ PROGRESS_EVERY = 20_000
 
 @dataclass(frozen=True)
 class Divergence:
-    """The first place of an aggregate, or of the log, where what is stored is not what was written."""
+    """A place in an aggregate, or in the log, where the stored data is not what was written.
+
+    `kind` is the name that the verifier prints, such as `changed` or `gap` (docs/operations.md).
+    """
 
     kind: str
     aggregate: str
@@ -25,9 +28,9 @@ class Divergence:
 
 @dataclass
 class ChainVerifier:
-    """Takes lines of `records.COLUMNS`, each aggregate's in order, archives before the live table.
+    """Verifies event rows, in the order of each aggregate, archived months before the live table.
 
-    `write` fits `cursor.copy_expert`, which calls it once a row.
+    It is a file object for `cursor.copy_expert`, which calls `write` once a row.
     """
 
     progress: Callable[[int], None] = lambda _events: None
@@ -45,7 +48,7 @@ class ChainVerifier:
         fields = head.split(b"\t", 6)
         aggregate = fields[3] + b"/" + fields[4]
         if aggregate != self._aggregate:
-            self._turn_to(aggregate)
+            self._begin_aggregate(aggregate)
         self._sequence += 1
         recomputed = _sha256(self._hash + head + b"\t" + unhexlify(payload[3:])).digest()
         stored = unhexlify(digest[3:-1])
@@ -60,10 +63,10 @@ class ChainVerifier:
 
     def finish(self) -> dict[bytes, tuple[int, bytes]]:
         """The last number and hash of every aggregate, by `type/id`."""
-        self._turn_to(b"")
+        self._begin_aggregate(b"")
         return self.heads
 
-    def _turn_to(self, aggregate: bytes) -> None:
+    def _begin_aggregate(self, aggregate: bytes) -> None:
         if self._aggregate:
             self.heads[self._aggregate] = (self._sequence, self._hash)
         self._aggregate = aggregate
@@ -71,7 +74,7 @@ class ChainVerifier:
         self._diverged = False
 
     def _report(self, sequence: int, hash_holds: bool) -> None:
-        # After the first divergence of an aggregate the rest of its chain says nothing new.
+        # Only the first divergence of an aggregate is reported: the rest of its chain follows from it.
         if not self._diverged and len(self.divergences) < self.limit:
             missing = sequence != self._sequence
             message = (

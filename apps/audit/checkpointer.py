@@ -1,4 +1,4 @@
-"""The process that puts settled events into signed Merkle checkpoints, and keeps the witness file up to date."""
+"""The checkpointer process: signs Merkle checkpoints over settled events, and keeps the witness file up to date."""
 
 from pathlib import Path
 
@@ -7,9 +7,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db import connection
 from django.utils import timezone
 
-from apps.audit import services, witness
-from apps.audit.backlog import sealer_backlog
-from apps.audit.services import Sealed
+from apps.audit import witness
+from apps.audit.backlog import checkpointer_backlog
+from apps.audit.checkpoint_signer import BATCH, CheckpointSigner, NewCheckpoint
+from apps.audit.selectors import tree_size
 from apps.core.errors import PlatformError
 from apps.events.process.heartbeats import beat
 from apps.events.process.progress import Progress, ProgressWatch, Standing
@@ -21,35 +22,36 @@ IDLE_SECONDS = 5.0
 
 
 class Checkpointer:
-    """At most one checkpoint a step. `refusal` says why the last step signed nothing although something waits.
+    """Signs at most one checkpoint a step. `refusal` is the reason why the last step signed none although events are
+    pending, or empty.
 
-    `file` is the witness, a file outside the database that gets every signed note too; None where there is none.
+    `file` is the witness, a file outside the database that gets every signed note too, or None.
     """
 
     def __init__(self, key: Ed25519PrivateKey, file: Path | None) -> None:
-        self._sealer = services.Sealer(key, file)
+        self._signer = CheckpointSigner(key, file)
         self._file = file
         self._watch = ProgressWatch(
-            Progress(NAME, what="event", done="sealed"), sealer_backlog, every_seconds=IDLE_SECONDS
+            Progress(NAME, what="event", done="sealed"), checkpointer_backlog, every_seconds=IDLE_SECONDS
         )
         self.refusal = ""
-        self.last: Sealed | None = None
+        self.last: NewCheckpoint | None = None
 
     def step(self) -> float:
-        """Returns the seconds to wait before the next step; 0 where more is waiting. Raises DatabaseError."""
+        """Returns the seconds to wait before the next step; 0 if more events are settled. Raises DatabaseError."""
         with connection.cursor() as cursor:
             cursor.execute("SELECT events.ensure_partitions()")
         self.last, refusal = None, ""
         try:
-            self.last = self._sealer.seal(timezone.now())
+            self.last = self._signer.advance(timezone.now())
         except PlatformError as error:
             refusal = error.message
         self._note(refusal)
         beat(NAME, *_standing(self._watch.standing(), refusal or _problem_of_witness(self._file)))
-        return 0.0 if self.last and self.last.events == services.BATCH else IDLE_SECONDS
+        return 0.0 if self.last and self.last.events == BATCH else IDLE_SECONDS
 
     def close(self) -> None:
-        """Holds nothing between two steps."""
+        """There is nothing to close: a step leaves no resource open."""
 
     def _note(self, refusal: str) -> None:
         """Logs once that signing is refused, and once that it works again."""
@@ -63,11 +65,11 @@ class Checkpointer:
 def _standing(standing: Standing, problem: str) -> Standing:
     if problem:
         return Standing("down", problem)
-    return standing if standing.is_stalled else Standing("up", f"{services.sealed_size()} events sealed")
+    return standing if standing.is_stalled else Standing("up", f"{tree_size()} events sealed")
 
 
 def _problem_of_witness(file: Path | None) -> str:
-    """Why the witness lacks notes, for a person; empty where it has them all. Checkpoints go on without it."""
+    """Why the witness lacks notes, for the heartbeat; empty if it has all. Checkpoints do not wait for it."""
     if file is None:
         return ""
     try:

@@ -1,10 +1,11 @@
-"""Signed checkpoints: the size and root of the tree as a C2SP signed note (https://c2sp.org/tlog-checkpoint).
+"""Signed checkpoints: tree size and root as a C2SP signed note (https://c2sp.org/tlog-checkpoint).
 
-Old notes that are kept elsewhere prove that nothing sealed by them was changed since, without trusting the database.
+A note that is kept outside the database proves that the events under it have not changed, without trust in the
+database.
 
-Two versions of the note exist. Version 1 has three lines: origin, size, root. Version 2 adds an extension line
-`settled-until=2026-01-31T12:00:00.000000Z`: up to then, less `OVERLAP`, every event in the store is in the tree.
-Both verify; the sealer writes version 2, and never version 1 after it.
+The note has two versions. Version 1 has three lines: origin, tree size, root. Version 2 adds an extension line
+`settled-until=2026-01-31T12:00:00.000000Z`: every event recorded up to that time, less `OVERLAP`, is in the tree.
+Both versions verify. The checkpointer writes version 2, and never version 1 after it.
 """
 
 import base64
@@ -25,7 +26,7 @@ from apps.core.errors import PlatformError
 
 ORIGIN = "muckard/audit"
 
-# Events that appear below the settled point, after a small step of the clock, are sealed from this far back.
+# How far before the settled time the checkpointer looks for events: a small clock step can date an event back.
 OVERLAP = timedelta(minutes=2)
 
 _SETTLED_UNTIL = "settled-until="
@@ -33,7 +34,7 @@ _ED25519 = b"\x01"
 
 
 class InvalidCheckpoint(PlatformError):
-    """A note is malformed or its signature is not the platform's."""
+    """A note is malformed, or its signature is not valid for the platform's key."""
 
     code = "invalid_checkpoint"
     http_status = 422
@@ -41,7 +42,7 @@ class InvalidCheckpoint(PlatformError):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """`settled_until` is None in notes of version 1."""
+    """Tree size, root hash, and `settled_until` (None in notes of version 1)."""
 
     tree_size: int
     root: bytes
@@ -89,7 +90,7 @@ def open_note(note: str, key: Ed25519PublicKey) -> Checkpoint:
     if (origin, dash, name) != (ORIGIN, "—", ORIGIN) or signature[:4] != key_id(key):
         raise InvalidCheckpoint("The checkpoint was signed by another key or for another log.")
     try:
-        # What was read, written again: nothing else may stand in the note.
+        # The signature is checked over the re-encoded checkpoint: the note may hold nothing else.
         key.verify(signature[4:], checkpoint.text.encode())
     except InvalidSignature:
         raise InvalidCheckpoint(

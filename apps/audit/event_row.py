@@ -1,7 +1,7 @@
-"""Events as the lines that their hashes are made of.
+"""Event rows: the text form of stored events over which their hashes are computed.
 
-A line is PostgreSQL's COPY text of the columns in the order of `COLUMNS`; its first part, up to the payload, is exactly
-the text that events.append_event hashed. So verifying needs no parsing, and an archive is these lines in a file.
+A row is PostgreSQL's COPY text of the columns in the order of `COLUMNS`. Its first part, up to the payload, is exactly
+the text that events.append_event hashed: verification needs no parsing, and an archive is a file of these lines.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from apps.messages.envelope import Envelope
 
 
 def _microseconds(column: str) -> str:
-    # PostgreSQL's own functions and operators alone: the database's owner can replace events.microseconds.
+    # Only PostgreSQL's built-in functions and operators: the database's owner can replace events.microseconds.
     return f"(extract(epoch FROM {column}) OPERATOR(pg_catalog.*) 1000000)::pg_catalog.int8"
 
 
@@ -29,14 +29,17 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # COPY text doubles the backslash of bytea's \x.
 _HEX_PREFIX = len(rb"\\x")
 
+# An event's aggregate type, aggregate id and number in the aggregate.
+Position = tuple[str, str, int]
 
-class MalformedRecord(ValueError):
-    """A line is not an event."""
+
+class MalformedEventRow(ValueError):
+    """A line is not an event row."""
 
 
 @dataclass(frozen=True)
-class Record:
-    """One event as stored, with its own hash."""
+class EventRow:
+    """A stored event: envelope, recording time, hash (`digest`), and the hashed text before the payload (`header`)."""
 
     envelope: Envelope
     recorded_at: datetime
@@ -44,12 +47,12 @@ class Record:
     header: bytes
 
     def hash_after(self, previous: bytes) -> bytes:
-        """What the event's hash must be, after the previous event of its aggregate (b"" for the first)."""
+        """The event's expected hash, given the hash of the previous event of its aggregate (b"" for the first)."""
         return hashlib.sha256(previous + self.header + self.envelope.payload).digest()
 
 
-def parse_record(line: bytes) -> Record:
-    """The event of a COPY text line. Raises MalformedRecord."""
+def parse_event_row(line: bytes) -> EventRow:
+    """Parses a line of COPY text. Raises MalformedEventRow."""
     try:
         head, payload, digest = line.rstrip(b"\n").rsplit(b"\t", 2)
         fields = head.decode().split("\t")
@@ -67,17 +70,26 @@ def parse_record(line: bytes) -> Record:
             correlation_id=UUID(correlation_id),
             causation_id=UUID(causation_id) if causation_id else None,
             traceparent=traceparent,
-            payload=unhexlify(payload[_HEX_PREFIX:]),
+            payload=unescape_bytea(payload),
         )
-        return Record(envelope, _moment(recorded), unhexlify(digest[_HEX_PREFIX:]), head + b"\t")
+        return EventRow(envelope, _moment(recorded), unescape_bytea(digest), head + b"\t")
     except ValueError as error:
-        raise MalformedRecord(f"This line is not an event: {error}") from None
+        raise MalformedEventRow(f"This line is not an event: {error}") from None
 
 
-def place_of(line: bytes) -> tuple[str, str, int]:
-    """The aggregate's type and id and the event's number in it."""
+def position_of(line: bytes) -> Position:
     aggregate_type, aggregate_id, sequence = line.split(b"\t", 6)[3:6]
     return aggregate_type.decode(), aggregate_id.decode(), int(sequence)
+
+
+def follows(position: Position, last: Position) -> bool:
+    """Whether the position is the next one in the same aggregate."""
+    return position == (*last[:2], last[2] + 1)
+
+
+def unescape_bytea(text: bytes) -> bytes:
+    r"""The value of a bytea column in COPY text (``\\x0a1b``). Raises ValueError."""
+    return unhexlify(text[_HEX_PREFIX:])
 
 
 def event_id_of(line: bytes) -> str:
@@ -86,7 +98,7 @@ def event_id_of(line: bytes) -> str:
 
 def digest_of(line: bytes) -> bytes:
     """The event's stored hash."""
-    return unhexlify(line.rstrip(b"\n").rsplit(b"\t", 1)[1][_HEX_PREFIX:])
+    return unescape_bytea(line.rstrip(b"\n").rsplit(b"\t", 1)[1])
 
 
 def _moment(microseconds: str) -> datetime:

@@ -1,4 +1,4 @@
-"""Sorts more lines than fit into memory, by their bytes."""
+"""External merge sort of lines by their bytes."""
 
 import heapq
 import os
@@ -12,7 +12,7 @@ MEMORY = 16 * 2**20
 
 @dataclass
 class _Run:
-    """A part of the file whose lines are in order."""
+    """A sorted part of the file: byte offsets, and the last line."""
 
     start: int
     end: int
@@ -22,8 +22,8 @@ class _Run:
 def external_sort(lines: Iterable[bytes], *, folder: Path | None = None, memory: int = MEMORY) -> Iterator[bytes]:
     """The lines, each ended by a newline, in the order of their bytes.
 
-    About `memory` bytes of them are held at a time; the rest lies in a file without a name in `folder`, which is gone
-    when the process is. Raises OSError.
+    About `memory` bytes are held in memory. The rest is in an unnamed temporary file in `folder`, which disappears with
+    the process. Raises OSError.
     """
     with TemporaryFile(dir=folder) as file:
         runs: list[_Run] = []
@@ -55,7 +55,7 @@ def _parts(lines: Iterable[bytes], memory: int) -> Iterator[list[bytes]]:
 
 
 def _read(descriptor: int, run: _Run, at_once: int) -> Iterator[bytes]:
-    """Its lines, without moving the position that all runs share."""
+    """The run's lines. Uses pread, because all runs share the file's position."""
     position, rest = run.start, b""
     while position < run.end:
         data = os.pread(descriptor, min(at_once, run.end - position), position)

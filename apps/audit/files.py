@@ -1,4 +1,4 @@
-"""Files with everybody's events: only their owner may read them, and after a power cut they are whole or not there."""
+"""Private files of events: mode 0600 from creation, and written atomically, also across a power failure."""
 
 import fcntl
 import hashlib
@@ -17,8 +17,8 @@ def file_digest(path: Path) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
-def bring_to_disk(path: Path) -> None:
-    """Returns once a file's content, or a folder's list of names, has reached the disk. Raises OSError."""
+def sync_to_disk(path: Path) -> None:
+    """Calls fsync on a file or a folder. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -27,16 +27,17 @@ def bring_to_disk(path: Path) -> None:
 
 
 def create_private(path: Path) -> int:
-    """The descriptor of a new file, for reading and writing, mode 0600 from the start. Raises FileExistsError."""
+    """The descriptor of a new file, open for reading and writing, mode 0600. Raises FileExistsError."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, _ONLY_THE_OWNER)
 
 
 @contextmanager
-def whole_or_absent(path: Path, mark: str) -> Iterator[Path]:
-    """An empty private file beside `path` that takes its name, on the disk, when the block ends well; else it is gone.
+def atomic_private_file(path: Path, mark: str) -> Iterator[Path]:
+    """Yields an empty private file beside `path`. When the block ends it is synced to the disk and renamed to `path`;
+    if the block raises, it is removed.
 
-    A process that dies leaves `.<name>.<mark>.partial`: see `leftovers`. Raises OSError, also where `path` is no
-    ordinary file.
+    A process that dies leaves `.<name>.<mark>.partial`: see `orphaned_partials`. Raises OSError, also if `path` is not
+    a regular file.
     """
     if path.exists() and not path.is_file():
         raise FileExistsError(f"{path} is there, and is not an ordinary file")
@@ -44,27 +45,27 @@ def whole_or_absent(path: Path, mark: str) -> Iterator[Path]:
     descriptor = _create_locked(partial)
     try:
         yield partial
-        bring_to_disk(partial)
+        sync_to_disk(partial)
         partial.replace(path)
-        bring_to_disk(path.parent)
+        sync_to_disk(path.parent)
     finally:
         partial.unlink(missing_ok=True)
         os.close(descriptor)
 
 
 def _create_locked(partial: Path) -> int:
-    """The lock is held as long as this process lives: a file without one is a dead process's."""
+    """Creates the file and locks it until this process ends: a file without a lock belongs to a dead process."""
     while True:
         descriptor = create_private(partial)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         if partial.exists():
             return descriptor
-        # Another process saw it before it was locked, and took it for a dead one's.
+        # Another process removed it as orphaned before it was locked.
         os.close(descriptor)
 
 
-def leftovers(path: Path) -> Iterator[tuple[Path, str]]:
-    """The files, and their marks, that processes left beside `path` when they died. The caller removes them."""
+def orphaned_partials(path: Path) -> Iterator[tuple[Path, str]]:
+    """The partial files, with their marks, that dead processes left beside `path`. The caller removes them."""
     prefix, suffix = f".{path.name}.", ".partial"
     for partial in sorted(path.parent.glob("*.partial")):
         if not partial.name.startswith(prefix) or partial.is_symlink() or not partial.is_file():
@@ -77,10 +78,10 @@ def leftovers(path: Path) -> Iterator[tuple[Path, str]]:
             yield partial, partial.name[len(prefix) : -len(suffix)]
 
 
-def private_text(path: Path) -> TextIO:
-    """Opens a file to be written from the start, mode 0600: an older one is replaced, whatever its mode.
+def open_private_text(path: Path) -> TextIO:
+    """Opens a new text file with mode 0600 for writing; it replaces an existing file of any mode.
 
-    What is no ordinary file, such as a pipe, is opened as it is. Raises OSError.
+    A path that is not a regular file, such as a pipe, is opened as it is. Raises OSError.
     """
     if path.exists() and not path.is_file():
         return path.open("w", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Which events an auditor asks for: the same words for replay and export, over Kafka, the event store and archives."""
+"""Event filters of replay and export, for Kafka, the event store and archives."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,12 +12,12 @@ from apps.core.errors import PlatformError
 from apps.messages.base import all_messages
 from apps.messages.envelope import Envelope
 
-# Events say when they occurred by an application's clock, and when they were recorded by the database's.
+# How far the application's clock (`occurred_at`) and the database's clock (`recorded_at`) may differ.
 CLOCK_MARGIN = timedelta(minutes=5)
 
 
 class InvalidFilter(PlatformError):
-    """A filter names something that is not there or cannot be read."""
+    """A filter names something that does not exist, or is malformed."""
 
     code = "invalid_filter"
     http_status = 422
@@ -25,7 +25,7 @@ class InvalidFilter(PlatformError):
 
 @dataclass(frozen=True)
 class EventFilter:
-    """Every part that is given must fit. Times are UTC: occurred from `since` on, and before `until`."""
+    """All given parts must match. Times are aware UTC: `occurred_at` from `since` up to, not including, `until`."""
 
     topic: str | None = None
     aggregate_type: str | None = None
@@ -37,7 +37,7 @@ class EventFilter:
 
     @property
     def recorded_since(self) -> datetime | None:
-        """Nothing that fits was recorded before this moment, by the database's clock; None where anything may."""
+        """No matching event was recorded before this time, by the database's clock. None if there is no such limit."""
         return None if self.since is None else self.since - CLOCK_MARGIN
 
     def fits(self, envelope: Envelope) -> bool:
@@ -71,7 +71,7 @@ class EventFilter:
         return " AND ".join(text for text, _ in parts) or "true", [value for _, value in parts]
 
     def topics(self) -> set[str]:
-        """The topics that can hold what fits."""
+        """The topics that can hold matching events."""
         names = {
             message.declaration.topic
             for message in all_messages()
@@ -80,19 +80,19 @@ class EventFilter:
         return names & {self.topic} if self.topic else names
 
     def described(self) -> dict[str, Any]:
-        """The parts that are given, as text."""
+        """The given parts as text."""
         parts = {name: value for name, value in vars(self).items() if value not in (None, ())}
         return {name: list(value) if isinstance(value, tuple) else str(value) for name, value in parts.items()}
 
 
 @cache
 def types_of(topic: str) -> frozenset[str]:
-    """The types of events, commands and status messages that a topic holds."""
+    """The types of the events, commands and status messages in a topic."""
     return frozenset(m.declaration.name for m in all_messages() if m.declaration.topic == topic)
 
 
 def add_arguments(parser: Any) -> None:
-    """The command-line words of a filter."""
+    """Adds the command-line options of a filter."""
     parser.add_argument("--topic", help="a Kafka topic, such as trading.events")
     parser.add_argument("--aggregate", metavar="TYPE:ID", help="one aggregate, such as bot:0190f3c4-...")
     parser.add_argument("--user", metavar="ID", help="events of one user")
@@ -102,7 +102,7 @@ def add_arguments(parser: Any) -> None:
 
 
 def filter_of(options: dict[str, Any]) -> EventFilter:
-    """The filter that the command line describes. Raises InvalidFilter."""
+    """The filter of the command-line options. Raises InvalidFilter."""
     aggregate_type, aggregate_id = _aggregate(options["aggregate"])
     known = {message.declaration.name for message in all_messages()}
     for name in options["type"]:

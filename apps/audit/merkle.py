@@ -1,4 +1,4 @@
-"""The Merkle tree of RFC 6962 (section 2.1), grown one leaf at a time and kept as its right edge alone."""
+"""The Merkle tree of RFC 6962 (section 2.1). It grows by appending leaves; only its frontier is kept in memory."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +17,7 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 @dataclass
 class MerkleTree:
-    """A tree that can only grow: its size and the roots of its perfect subtrees, largest first."""
+    """An append-only tree: its size, and its frontier, the roots of its perfect subtrees, largest first."""
 
     size: int = 0
     frontier: list[bytes] = field(default_factory=list)
@@ -52,35 +52,35 @@ def root_of(leaves: Sequence[bytes]) -> bytes:
 
 
 class ProofBuilder:
-    """One proof that many leaves are in a tree, made in one pass over all leaf hashes; only the right edge is kept.
+    """Builds one inclusion proof for many leaves in one pass over all leaf hashes. Only the frontier is kept.
 
-    `emit` gets the roots of the subtrees without a wanted leaf that stand beside one with a wanted leaf, each when its
-    parent's last leaf has been taken, inner ones first. Who knows the wanted leaves, their places and the tree's size
-    goes the same way and ends with the root (verify_bundle.py): for one leaf that is RFC 6962's audit path (2.1.1).
+    `emit` gets the root of each subtree without a wanted leaf whose sibling has one, when the last leaf of their parent
+    has been appended, inner subtrees first. A verifier that has the wanted leaves, their indices and the tree size
+    computes the root in the same order (verify_bundle.py). For one leaf this is RFC 6962's audit path (2.1.1).
     """
 
     def __init__(self, emit: Callable[[bytes], object]) -> None:
         self._emit = emit
         self.size = 0
-        # The roots of the perfect subtrees, largest first, and whether a wanted leaf is below.
-        self._edge: list[tuple[bytes, bool]] = []
+        # The roots of the perfect subtrees, largest first, and whether they have a wanted leaf.
+        self._frontier: list[tuple[bytes, bool]] = []
 
     def append(self, leaf: bytes, *, is_wanted: bool) -> None:
-        """Takes the next leaf hash."""
+        """Appends the next leaf hash."""
         node, carry = (leaf, is_wanted), self.size
         while carry & 1:
-            node = self._join(self._edge.pop(), node)
+            node = self._join(self._frontier.pop(), node)
             carry >>= 1
-        self._edge.append(node)
+        self._frontier.append(node)
         self.size += 1
 
     def finish(self) -> bytes:
-        """Emits what is left, and returns the root of all."""
-        if not self._edge:
+        """Emits the remaining nodes, and returns the root of the tree."""
+        if not self._frontier:
             return EMPTY_ROOT
-        node = self._edge.pop()
-        while self._edge:
-            node = self._join(self._edge.pop(), node)
+        node = self._frontier.pop()
+        while self._frontier:
+            node = self._join(self._frontier.pop(), node)
         return node[0]
 
     def _join(self, left: tuple[bytes, bool], right: tuple[bytes, bool]) -> tuple[bytes, bool]:

@@ -1,11 +1,11 @@
-"""Seals over the event store."""
+"""The transparency log over the event store: leaves, signed checkpoints, and archived months."""
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 
 class Leaf(models.Model):
-    """An event's place in the Merkle tree. Numbers are given when sealing, without gaps, from 0."""
+    """An event in the Merkle tree. `seal_no` is the leaf index: from 0, without gaps."""
 
     seal_no = models.BigIntegerField(primary_key=True)
     event_id = models.UUIDField(unique=True)
@@ -17,9 +17,9 @@ class Leaf(models.Model):
 
 
 class SealedCheckpoint(models.Model):
-    """A signed size and root of the tree, with the tree's right edge, from which the next one grows.
+    """A signed checkpoint: tree size, root, and the frontier from which the tree grows on. `note` is the signed note.
 
-    Every event recorded up to `settled_until` is in the tree.
+    Every event recorded up to `settled_until` is in the tree. `sealed_at` is when it was signed.
     """
 
     tree_size = models.BigIntegerField(primary_key=True)
@@ -34,7 +34,7 @@ class SealedCheckpoint(models.Model):
 
 
 class ArchivedPartition(models.Model):
-    """A month of the event store that lives in a file now."""
+    """A month of the event store that was moved into a file. `sha256` is that of the file."""
 
     name = models.TextField(primary_key=True)
     starts_at = models.DateTimeField()

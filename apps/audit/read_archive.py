@@ -1,4 +1,4 @@
-"""Reads archived months: files of the very lines that the live table had, each aggregate's in order."""
+"""Reads archived months: files of the event rows that the live table had, in the order of each aggregate."""
 
 import gzip
 from collections.abc import Iterable, Iterator
@@ -15,22 +15,22 @@ from apps.core.errors import PlatformError
 
 
 class ArchiveMissing(PlatformError):
-    """A month that is asked for is in a file that is not in the given folder."""
+    """The file of an archived month is not in the given folder."""
 
     code = "archive_missing"
     http_status = 404
 
 
 class ArchiveChanged(PlatformError):
-    """A month's file is not what was archived."""
+    """A month's file is not the one that was archived."""
 
     code = "archive_changed"
     http_status = 422
 
 
 @contextmanager
-def at_one_moment() -> Iterator[CursorWrapper]:
-    """One snapshot, of the live table and of what is archived: no month leaves the table meanwhile."""
+def consistent_snapshot() -> Iterator[CursorWrapper]:
+    """One read-only snapshot of the live table and the list of archived months. No month can be archived meanwhile."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
@@ -39,7 +39,7 @@ def at_one_moment() -> Iterator[CursorWrapper]:
 
 
 def months_since(recorded_since: datetime | None) -> list[ArchivedPartition]:
-    """The archived months that have what was recorded from then on, oldest first; all where no moment is given."""
+    """The archived months that can hold events recorded since that moment, oldest first; all months if it is None."""
     months = ArchivedPartition.objects.all()
     return list(months if recorded_since is None else months.filter(ends_at__gt=recorded_since))
 
@@ -55,8 +55,11 @@ def path_of(month: ArchivedPartition, folder: Path | None) -> Path:
     return path
 
 
-def refuse_changed(months: Iterable[ArchivedPartition], folder: Path | None) -> None:
-    """Raises ArchiveMissing, ArchiveChanged."""
+def check_digests(months: Iterable[ArchivedPartition], folder: Path | None) -> None:
+    """Compares each month's file with the SHA-256 that was stored when it was archived.
+
+    Raises ArchiveMissing, ArchiveChanged.
+    """
     for month in months:
         if file_digest(path_of(month, folder)) != bytes(month.sha256):
             raise ArchiveChanged(
@@ -65,7 +68,7 @@ def refuse_changed(months: Iterable[ArchivedPartition], folder: Path | None) -> 
             )
 
 
-def lines_of(month: ArchivedPartition, folder: Path | None) -> Iterator[bytes]:
-    """The month's events as lines of `records.COLUMNS`. Raises ArchiveMissing."""
+def read_rows(month: ArchivedPartition, folder: Path | None) -> Iterator[bytes]:
+    """The month's event rows (`event_row.COLUMNS`). Raises ArchiveMissing."""
     with gzip.open(path_of(month, folder), "rb") as lines:
         yield from lines

@@ -1,7 +1,7 @@
-"""Restores from a backup that were recorded: each closes a file of the witness and begins the next.
+"""Recorded restores from a backup: each closes the witness file and begins a new one.
 
-The file of epoch 1 is kept beside the witness as `NAME.epoch-1`. It saw events that the database has lost: an
-`audit.restored` event that names its SHA-256 is what makes that no divergence.
+The closed file of epoch 1 stays beside the witness as `NAME.epoch-1`. It has checkpoints over events that the database
+lost. They are no divergence if an `audit.restored` event names the file's SHA-256.
 """
 
 import json
@@ -12,12 +12,12 @@ from itertools import islice
 from pathlib import Path
 
 from django.db import connection, transaction
-from django.db.models import Max
 
 from apps.audit import witness
 from apps.audit.chains import Divergence
-from apps.audit.files import bring_to_disk, file_digest
+from apps.audit.files import file_digest, sync_to_disk
 from apps.audit.models import SealedCheckpoint
+from apps.audit.selectors import tree_size
 from apps.core.errors import PlatformError
 from apps.core.ids import new_id
 from apps.events.store.lineage import lineage_current
@@ -29,15 +29,18 @@ _RECORDED = "SELECT payload FROM events.event WHERE event_type = 'audit.restored
 
 
 class NotARestoredState(PlatformError):
-    """No file of the witness saw the database as it is now."""
+    """No witness file has the database's last checkpoint."""
 
     code = "not_a_restored_state"
     http_status = 409
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """A file of the witness that a restore has closed."""
+class RestoreRecord:
+    """One closed witness file. `kept_as` is None if there is no witness; `is_new` is False if it was recorded before.
+
+    The file has checkpoints up to `witness_events`; the database agrees with it up to `sealed_events`.
+    """
 
     kept_as: Path | None
     sealed_events: int
@@ -47,7 +50,7 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Fork:
-    """Up to how many sealed events a file of the witness and the database are the same, and how many it saw."""
+    """The tree size up to which a witness file and the database agree, and the tree size of the file's last note."""
 
     common: int
     seen: int
@@ -55,31 +58,32 @@ class Fork:
 
 def restore_record(
     *, restored_to: datetime, reason: str, operator: str, file: Path | None, now: datetime
-) -> list[Recorded]:
-    """Publishes `audit.restored` and begins a new file of the witness; the one before is kept. Run again after it was
-    cut short, it does what is left. The sealer must not run. Raises NotARestoredState, WitnessDamaged, OSError.
+) -> list[RestoreRecord]:
+    """Publishes `audit.restored`, closes the witness file and begins a new one.
+
+    It can be repeated after an interruption. The checkpointer must not run meanwhile. Raises NotARestoredState,
+    WitnessDamaged, OSError.
     """
     restore = _Restore(restored_to, reason, operator, now)
-    if file is None or not (file.exists() or kept(file)):
+    if file is None or not (file.exists() or closed_files(file)):
         is_new = not restore.is_recorded()
         if is_new:
-            restore.publish(1, Fork(_ends_at(), _ends_at()), "")
-        return [Recorded(None, _ends_at(), 0, is_new=is_new)]
+            restore.publish(1, Fork(tree_size(), tree_size()), "")
+        return [RestoreRecord(None, tree_size(), 0, is_new=is_new)]
     with witness.locked(file):
-        if file.exists() and restore.is_recorded() and _saw_only_this(file):
-            return [Recorded(None, _ends_at(), _ends_at(), is_new=False)]
+        if file.exists() and restore.is_recorded() and _is_of_new_epoch(file):
+            return [RestoreRecord(None, tree_size(), tree_size(), is_new=False)]
         done = list(_close(file, restore))
         if file.exists():
-            file.rename(_name(file, len(kept(file)) + 1))
-            bring_to_disk(file.parent)
+            file.rename(_name(file, len(closed_files(file)) + 1))
+            sync_to_disk(file.parent)
     witness.catch_up(file)
     return done
 
 
-def _saw_only_this(file: Path) -> bool:
-    """Whether this is the file of the new epoch already."""
+def _is_of_new_epoch(file: Path) -> bool:
     fork = _fork(file)
-    is_closed = file_digest(file).hex() in {event["witness_sha256"] for event in recorded()}
+    is_closed = file_digest(file).hex() in {event["witness_sha256"] for event in recorded_restores()}
     return fork.common == fork.seen and not is_closed
 
 
@@ -92,7 +96,7 @@ class _Restore:
 
     def is_recorded(self) -> bool:
         return (lineage_current(), self.restored_to) in {
-            (event["lineage"], datetime.fromisoformat(event["restored_to"])) for event in recorded()
+            (event["lineage"], datetime.fromisoformat(event["restored_to"])) for event in recorded_restores()
         }
 
     def publish(self, number: int, fork: Fork, digest: str) -> None:
@@ -112,44 +116,46 @@ class _Restore:
             publish(event, now=self.now)
 
 
-def _close(file: Path, restore: _Restore) -> Iterator[Recorded]:
-    """Records every file that no restore has closed yet: an older one too, where the restore went behind its own."""
-    files = dict(enumerate([*kept(file), *([file] if file.exists() else [])], 1))
+def _close(file: Path, restore: _Restore) -> Iterator[RestoreRecord]:
+    """Records every file that no restore has closed yet. Older files are among them if this restore went back behind
+    an earlier one."""
+    files = dict(enumerate([*closed_files(file), *([file] if file.exists() else [])], 1))
     forks = {number: _fork(path) for number, path in files.items()}
-    ends_at = _ends_at()
-    if ends_at and ends_at not in {fork.common for fork in forks.values()}:
+    size = tree_size()
+    if size and size not in {fork.common for fork in forks.values()}:
         raise NotARestoredState(
-            f"The database has {ends_at} sealed events, and no file of the witness saw its last checkpoint: this is "
+            f"The database has {size} sealed events, and no file of the witness saw its last checkpoint: this is "
             "not an earlier state of the database that the witness belongs to. Nothing was recorded: see `manage.py "
             "audit_verify --witness FILE`."
         )
-    known = {event["witness_sha256"] for event in recorded()}
+    known = {event["witness_sha256"] for event in recorded_restores()}
     with transaction.atomic():
         for number, path in files.items():
             digest = file_digest(path).hex()
             is_new = digest not in known
             if is_new:
                 restore.publish(number, forks[number], digest)
-            yield Recorded(_name(file, number), forks[number].common, forks[number].seen, is_new=is_new)
+            yield RestoreRecord(_name(file, number), forks[number].common, forks[number].seen, is_new=is_new)
 
 
-def recorded() -> list[dict[str, str]]:
-    """The payloads of the restores that were recorded, oldest first; those of archived months are not among them."""
+def recorded_restores() -> list[dict[str, str]]:
+    """The payloads of the `audit.restored` events in the live table, oldest first. Archived ones are not included."""
     with connection.cursor() as cursor:
         cursor.execute(_RECORDED)
         return [json.loads(bytes(payload)) for (payload,) in cursor.fetchall()]
 
 
-def kept(file: Path) -> list[Path]:
-    """The closed files, oldest first."""
+def closed_files(file: Path) -> list[Path]:
+    """The closed files beside the witness, oldest first."""
     numbers = [path.name.rpartition("-")[2] for path in file.parent.glob(f"{file.name}.epoch-*")]
     return [_name(file, number) for number in sorted(int(each) for each in numbers if each.isdigit())]
 
 
-def compare_kept(file: Path, events: list[dict[str, str]]) -> Iterator[Divergence]:
-    """Closed files that no restore accounts for, or that saw, before its restore, what the database does not have."""
+def compare_closed_files(file: Path, events: list[dict[str, str]]) -> Iterator[Divergence]:
+    """Divergences of the closed files: not named by a restore, missing, or no longer in agreement with the database as
+    far as they were when the restore was recorded."""
     of_digest = {event["witness_sha256"]: event for event in events}
-    for path in kept(file):
+    for path in closed_files(file):
         event = of_digest.pop(file_digest(path).hex(), None)
         if event is None:
             yield Divergence("witness", path.name, 0, "no restore is recorded that closed this file as it is now")
@@ -169,10 +175,6 @@ def compare_kept(file: Path, events: list[dict[str, str]]) -> Iterator[Divergenc
 
 def _name(file: Path, number: int) -> Path:
     return file.with_name(f"{file.name}.epoch-{number}")
-
-
-def _ends_at() -> int:
-    return SealedCheckpoint.objects.aggregate(size=Max("tree_size"))["size"] or 0
 
 
 def _fork(path: Path) -> Fork:

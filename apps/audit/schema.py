@@ -1,10 +1,14 @@
-"""The tables of the audit log are tables: what stands in their place could show other rows to the verification."""
+"""Checks that the tables of the audit log are ordinary tables: a view or rule could show other rows to verification."""
 
 from collections.abc import Iterator
 
 from django.db.backends.utils import CursorWrapper
 
 from apps.audit.chains import Divergence
+
+# Statements of a transaction resolve functions and operators to PostgreSQL's built-in ones: the database's owner may
+# have defined others of the same name.
+BUILT_INS_ONLY = "SET LOCAL search_path = pg_catalog, audit, pg_temp"
 
 TABLES = (
     "events.event",
@@ -14,7 +18,7 @@ TABLES = (
     "audit.audit_archived_partition",
 )
 
-# Tables with their partitions: none may be a view or a foreign table, or have rules or columns of types made here.
+# Tables and their partitions: none may be a view or a foreign table, have rules, or have columns of user-defined types.
 _DISGUISED = """
     WITH RECURSIVE part (root, oid) AS (
         SELECT name, pg_catalog.to_regclass(name)::pg_catalog.oid FROM pg_catalog.unnest(%s::pg_catalog.text[]) AS name
@@ -35,8 +39,8 @@ _DISGUISED = """
 """
 
 
-def disguised(cursor: CursorWrapper) -> Iterator[Divergence]:
-    """What is in the place of a table of the audit log."""
+def replaced_tables(cursor: CursorWrapper) -> Iterator[Divergence]:
+    """The tables of the audit log that are missing, or replaced by something other than an ordinary table."""
     cursor.execute(_DISGUISED, [list(TABLES)])
     for table, message in cursor.fetchall():
         yield Divergence("schema", table, 0, message)

@@ -1,7 +1,7 @@
-"""Proves the event store whole: chains, chain heads, seals, signatures, and what is kept outside the database.
+"""Verification of the event store: hash chains, chain heads, Merkle tree, checkpoint signatures, archives and witness.
 
-Everything is computed from the columns as they are stored, with PostgreSQL's own functions and operators alone: what
-the database's owner defined is not called.
+Everything is computed from the columns as stored, with PostgreSQL's built-in functions and operators only: functions
+that the database's owner defined are not called.
 """
 
 import json
@@ -15,15 +15,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from django.db import connection, transaction
 from django.utils import timezone
 
-from apps.audit import checkpoints, read_archive, restores, unsealed
+from apps.audit import checkpoints, read_archive, restores
 from apps.audit.chains import ChainVerifier, Divergence
 from apps.audit.checkpoints import Checkpoint, InvalidCheckpoint
-from apps.audit.event_row import COLUMNS, digest_of, event_id_of, parse_record
+from apps.audit.event_row import COLUMNS, digest_of, event_id_of, parse_event_row
 from apps.audit.merkle import MerkleTree, leaf_hash
 from apps.audit.models import ArchivedPartition, SealedCheckpoint
+from apps.audit.pending_events import pending_divergences, pending_events_get
 from apps.audit.read_archive import ArchiveChanged, ArchiveMissing
-from apps.audit.schema import disguised
-from apps.audit.witness import Compared, compare
+from apps.audit.schema import BUILT_INS_ONLY, replaced_tables
+from apps.audit.witness import WitnessComparison, compare
 
 ALL_EVENTS = f"""
     COPY (SELECT {COLUMNS} FROM events.event ORDER BY aggregate_type, aggregate_id, aggregate_seq, recorded_at)
@@ -32,8 +33,8 @@ ALL_EVENTS = f"""
 
 _HEADS = "SELECT aggregate_type || '/' || aggregate_id, last_seq, last_hash FROM events.stream"
 
-# Sealed, and not there any more or changed since. Archived months are proved from their files.
-_BROKEN_SEALS = """
+# Leaves whose event is missing or was changed. Archived months are verified from their files.
+_BROKEN_LEAVES = """
     SELECT l.seal_no, l.event_id, e.event_id IS NULL
       FROM audit.audit_leaf l LEFT JOIN events.event e ON e.event_id = l.event_id AND e.recorded_at = l.recorded_at
      WHERE (e.event_id IS NULL OR e.hash <> l.event_hash)
@@ -42,13 +43,13 @@ _BROKEN_SEALS = """
      ORDER BY l.seal_no LIMIT 20
 """
 
-# What says which events are archived is no proof either: all seals together must be accounted for.
-_SEALED_AND_STORED = """
+# The list of archived months is not trusted: every leaf must be found in the live table or in a file.
+_LEAVES_AND_STORED = """
     SELECT count(*), count(e.event_id)
       FROM audit.audit_leaf l LEFT JOIN events.event e ON e.event_id = l.event_id AND e.recorded_at = l.recorded_at
 """
 
-_OWN_FUNCTIONS_ONLY = "SET LOCAL search_path = pg_catalog, audit, pg_temp; SET LOCAL row_security = off"
+_NO_ROW_SECURITY = "SET LOCAL row_security = off"
 
 _RESTORED = b"\taudit.restored\t"
 
@@ -58,14 +59,17 @@ _MOST_REPORTED = 20
 
 @dataclass
 class Verdict:
-    """What was proved, and the divergences found, first one first."""
+    """The result of a verification: what was verified, and the divergences in the order in which they were found.
+
+    `leaves` is the size of the Merkle tree; `pending` is the number of events that are not in it yet.
+    """
 
     events: int = 0
     aggregates: int = 0
-    sealed: int = 0
+    leaves: int = 0
     checkpoints: int = 0
-    unsealed: int = 0
-    witness: Compared | None = None
+    pending: int = 0
+    witness: WitnessComparison | None = None
     divergences: list[Divergence] = field(default_factory=list)
 
     @property
@@ -74,8 +78,8 @@ class Verdict:
 
     @property
     def summary(self) -> str:
-        """What was proved, in a line."""
-        text = f"{self.events:,} events, {self.sealed:,} of them under {self.checkpoints:,} signed checkpoints"
+        """What was verified, in one line."""
+        text = f"{self.events:,} events, {self.leaves:,} of them under {self.checkpoints:,} signed checkpoints"
         return f"{text}; {self.witness}" if self.witness else f"{text}; not compared with a witness"
 
 
@@ -89,28 +93,31 @@ def verify(
     witness: Path | None = None,
     progress: Progress = lambda _step, _done: None,
 ) -> Verdict:
-    """Reads one consistent snapshot and recomputes everything. `witness` is a file of notes kept elsewhere."""
+    """Verifies everything in one consistent snapshot. `witness` is a file of signed notes outside the database.
+
+    Raises OSError, DatabaseError.
+    """
     verdict, archives = Verdict(), None
-    with read_archive.at_one_moment() as cursor:
-        cursor.execute(_OWN_FUNCTIONS_ONLY)
-        verdict.divergences += disguised(cursor)
+    with read_archive.consistent_snapshot() as cursor:
+        cursor.execute(f"{BUILT_INS_ONLY}; {_NO_ROW_SECURITY}")
+        verdict.divergences += replaced_tables(cursor)
         verdict.divergences += _archive_not_named(archive_folder)
         if verdict.is_whole:
             archives = _ArchivedMonths(archive_folder)
             _verify_chains(verdict, archives, progress)
-            last = _verify_seals(verdict, archives, public_key, progress)
-            without_seal = unsealed.unsealed_get(cursor)
-            verdict.unsealed = without_seal.events
-            verdict.divergences += unsealed.overdue(cursor, without_seal, last)
+            last = _verify_leaves(verdict, archives, public_key, progress)
+            pending = pending_events_get(cursor)
+            verdict.pending = pending.events
+            verdict.divergences += pending_divergences(cursor, pending, last)
     if witness is not None:
-        verdict.witness = Compared()
-        # Read committed: each note of the file is looked for in what is committed by then.
+        verdict.witness = WitnessComparison()
+        # Read committed: each note of the file is compared with the checkpoints that are committed by then.
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(_OWN_FUNCTIONS_ONLY)
+            cursor.execute(f"{BUILT_INS_ONLY}; {_NO_ROW_SECURITY}")
             found = compare(witness, public_key, timezone.now(), verdict.witness)
             verdict.divergences += islice(found, _MOST_REPORTED)
-            events = [*(archives.restores if archives else []), *restores.recorded()]
-            verdict.divergences += islice(restores.compare_kept(witness, events), _MOST_REPORTED)
+            events = [*(archives.restores if archives else []), *restores.recorded_restores()]
+            verdict.divergences += islice(restores.compare_closed_files(witness, events), _MOST_REPORTED)
     return verdict
 
 
@@ -126,54 +133,54 @@ def _archive_not_named(archive_folder: Path | None) -> Iterator[Divergence]:
 
 
 class _ArchivedMonths:
-    """Reads the files once, for the chains and for the seals of their events."""
+    """Reads the archive files once, for the hash chains and for the leaves of their events."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
-        self.sealed = 0
+        self.leaves = 0
         self.broken_files: list[Divergence] = []
-        self.broken_seals: list[Divergence] = []
+        self.broken_leaves: list[Divergence] = []
         self.restores: list[dict[str, str]] = []
 
     def read(self, verifier: ChainVerifier) -> None:
         for month in read_archive.months_since(None):
             try:
-                read_archive.refuse_changed([month], self._folder)
+                read_archive.check_digests([month], self._folder)
             except ArchiveMissing:
-                self._name(month, f"the file {month.file_name} is not in the archive folder")
+                self._report(month, f"the file {month.file_name} is not in the archive folder")
                 continue
             except ArchiveChanged:
-                self._name(month, f"{month.file_name} was changed")
-            lines = read_archive.lines_of(month, self._folder)
+                self._report(month, f"{month.file_name} was changed")
+            lines = read_archive.read_rows(month, self._folder)
             try:
                 while batch := list(islice(lines, _LINES_AT_ONCE)):
                     for line in batch:
                         verifier.write(line)
                         if _RESTORED in line:
-                            self.restores.append(json.loads(parse_record(line).envelope.payload))
-                    self._compare_with_seals(batch)
+                            self.restores.append(json.loads(parse_event_row(line).envelope.payload))
+                    self._compare_with_leaves(batch)
             except (EOFError, OSError, ValueError, zlib.error) as error:
-                self._name(month, f"{month.file_name} cannot be read: {error}")
+                self._report(month, f"{month.file_name} cannot be read: {error}")
             verifier.finish()
 
-    def _name(self, month: ArchivedPartition, message: str) -> None:
+    def _report(self, month: ArchivedPartition, message: str) -> None:
         self.broken_files.append(Divergence("archive", month.name, 0, message))
 
-    def _compare_with_seals(self, lines: list[bytes]) -> None:
-        # The file's digest in the database is no proof: whoever changes the one can change the other.
+    def _compare_with_leaves(self, lines: list[bytes]) -> None:
+        # The file's digest in the database proves nothing: an attacker who changes the file can change the digest.
         digests = {event_id_of(line): digest_of(line) for line in lines}
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT event_id::text, seal_no, event_hash FROM audit.audit_leaf WHERE event_id = ANY(%s::uuid[])",
                 [list(digests)],
             )
-            seals = {event_id: (seal_no, bytes(digest)) for event_id, seal_no, digest in cursor.fetchall()}
-        self.sealed += len(seals)
+            leaves = {event_id: (index, bytes(digest)) for event_id, index, digest in cursor.fetchall()}
+        self.leaves += len(leaves)
         for event_id, digest in digests.items():
-            seal_no, sealed = seals.get(event_id, (0, b""))
-            if sealed != digest and len(self.broken_seals) < _MOST_REPORTED:
-                message = "was changed after it was sealed and archived" if sealed else "is archived, and not sealed"
-                self.broken_seals.append(Divergence("seal", f"event {event_id}", seal_no, message))
+            index, logged = leaves.get(event_id, (0, b""))
+            if logged != digest and len(self.broken_leaves) < _MOST_REPORTED:
+                message = "was changed after it was sealed and archived" if logged else "is archived, and not sealed"
+                self.broken_leaves.append(Divergence("seal", f"event {event_id}", index, message))
 
 
 def _verify_chains(verdict: Verdict, archives: _ArchivedMonths, progress: Progress) -> None:
@@ -203,28 +210,28 @@ def _compare_heads(
         yield Divergence("tail", aggregate.decode(), found[0] + 1, message)
 
 
-def _verify_seals(
+def _verify_leaves(
     verdict: Verdict, archives: _ArchivedMonths, public_key: Ed25519PublicKey, progress: Progress
 ) -> Checkpoint | None:
-    """Returns the last checkpoint, where all are what was signed."""
+    """Returns the last checkpoint, or None if a checkpoint does not verify or there is none."""
     with connection.cursor() as cursor:
-        cursor.execute(_SEALED_AND_STORED)
-        verdict.sealed, stored = cursor.fetchone()
+        cursor.execute(_LEAVES_AND_STORED)
+        verdict.leaves, stored = cursor.fetchone()
         last = _verify_tree(verdict, public_key, progress)
-        cursor.execute(_BROKEN_SEALS)
-        for seal_no, event_id, is_missing in cursor.fetchall():
+        cursor.execute(_BROKEN_LEAVES)
+        for index, event_id, is_missing in cursor.fetchall():
             message = "was sealed and is gone" if is_missing else "was changed after it was sealed"
-            verdict.divergences.append(Divergence("seal", f"event {event_id}", seal_no, message))
-        verdict.divergences += archives.broken_seals
-        lost = verdict.sealed - stored - archives.sealed
+            verdict.divergences.append(Divergence("seal", f"event {event_id}", index, message))
+        verdict.divergences += archives.broken_leaves
+        lost = verdict.leaves - stored - archives.leaves
         if lost > 0:
             message = f"{lost} sealed events are neither in the table nor in an archive"
-            verdict.divergences.append(Divergence("seal", "merkle tree", verdict.sealed, message))
+            verdict.divergences.append(Divergence("seal", "merkle tree", verdict.leaves, message))
     return last
 
 
 def _verify_tree(verdict: Verdict, public_key: Ed25519PublicKey, progress: Progress) -> Checkpoint | None:
-    """Up to the first checkpoint that is not what was signed: all later ones grow from it."""
+    """Verifies every checkpoint against the leaves, up to the first that does not verify: later ones grow from it."""
     tree = MerkleTree()
     signed: Checkpoint | None = None
     with connection.cursor() as cursor:
@@ -234,7 +241,7 @@ def _verify_tree(verdict: Verdict, public_key: Ed25519PublicKey, progress: Progr
                 [tree.size, row.tree_size],
             )
             tree.extend(leaf_hash(bytes(digest)) for (digest,) in cursor.fetchall())
-            progress("seals", tree.size)
+            progress("leaves", tree.size)
             verdict.checkpoints += 1
             try:
                 before, signed = signed, checkpoints.open_note(row.note, public_key)
@@ -245,14 +252,14 @@ def _verify_tree(verdict: Verdict, public_key: Ed25519PublicKey, progress: Progr
             if problem:
                 verdict.divergences.append(Divergence("seal", "merkle tree", tree.size, problem))
                 return None
-    if verdict.sealed > tree.size:
-        message = f"{verdict.sealed - tree.size} sealed events are under no signed checkpoint"
+    if verdict.leaves > tree.size:
+        message = f"{verdict.leaves - tree.size} sealed events are under no signed checkpoint"
         verdict.divergences.append(Divergence("seal", "merkle tree", tree.size, message))
     return signed
 
 
 def _problem(row: SealedCheckpoint, signed: Checkpoint, tree: MerkleTree, before: Checkpoint | None) -> str:
-    """What of a stored checkpoint is not what was signed, or not what the leaves give; nothing where all is."""
+    """What of a stored checkpoint does not match its signed note or the leaves; empty if everything does."""
     if signed.tree_size != tree.size:
         return f"{signed.tree_size} events were sealed, {tree.size} are left"
     if signed.root != tree.root:

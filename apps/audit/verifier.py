@@ -1,4 +1,4 @@
-"""The process that verifies the event store again and again, and says in health, figures and log what it found."""
+"""The verifier process: verifies the event store periodically, and reports to health, metrics and log."""
 
 import threading
 import time
@@ -19,8 +19,8 @@ logger = structlog.get_logger(__name__)
 NAME = "verifier"
 BEAT_SECONDS = 2.0
 
-# After a verification that failed or found something, the next comes sooner: what was passing is gone by then.
-_SOON_SECONDS = 60.0
+# After a failed verification or a divergence the next one comes sooner, so that a transient cause clears quickly.
+_RETRY_SECONDS = 60.0
 
 verifications = Counter("audit_verifications_total", "Verifications of the event store by outcome.", ["outcome"])
 last_success = Gauge(
@@ -29,8 +29,8 @@ last_success = Gauge(
 divergences = Gauge("audit_divergences", "What the last verification found: 0 where the event store is whole.")
 duration = Gauge("audit_verification_duration_seconds", "How long the last verification took.")
 events = Gauge("audit_events", "Events that the last verification read.")
-sealed = Gauge("audit_sealed_events", "Of these, how many are sealed.")
-unsealed = Gauge("audit_unsealed_events", "Of these, how many are not.")
+leaves = Gauge("audit_sealed_events", "Leaves of the Merkle tree: events under a signed checkpoint.")
+pending = Gauge("audit_unsealed_events", "Events that are not in the Merkle tree yet.")
 witness_notes = Gauge("audit_witness_notes", "Notes of the witness that were compared.")
 witness_size = Gauge("audit_witness_size", "Up to how many sealed events the witness goes.")
 witness_lacking = Gauge("audit_witness_lacking_checkpoints", "Checkpoints after the last note of the witness.")
@@ -38,7 +38,7 @@ witness_lacking = Gauge("audit_witness_lacking_checkpoints", "Checkpoints after 
 
 @dataclass
 class _Run:
-    """A verification in a thread of its own, with its own connection: it may take long, and the process must beat."""
+    """One verification in its own thread with its own connection, so that the process keeps sending heartbeats."""
 
     verify: Callable[[], Verdict]
     verdict: Verdict | None = None
@@ -64,7 +64,7 @@ class _Run:
 
 
 class Verifier:
-    """Calls `verify` every so many seconds, counted from the end of one to the beginning of the next."""
+    """Calls `verify` every so many seconds, from the end of one verification to the start of the next."""
 
     def __init__(self, verify: Callable[[], Verdict], *, every: float) -> None:
         self._verify = verify
@@ -84,7 +84,7 @@ class Verifier:
         return BEAT_SECONDS
 
     def close(self) -> None:
-        """A verification that is under way ends with the process."""
+        """A running verification ends with the process."""
 
     def _conclude(self, run: _Run) -> None:
         duration.set(run.seconds)
@@ -93,18 +93,18 @@ class Verifier:
             self._state, self._detail = "down", f"The event store could not be verified: {run.error}"
             logger.error("event_store_not_verified", reason=run.error)
         else:
-            self._judge(run.verdict)
-        seconds = self._every if self._state == "up" else min(self._every, _SOON_SECONDS)
+            self._report(run.verdict)
+        seconds = self._every if self._state == "up" else min(self._every, _RETRY_SECONDS)
         self._due_at = time.monotonic() + seconds
 
-    def _judge(self, verdict: Verdict) -> None:
-        _show(verdict)
+    def _report(self, verdict: Verdict) -> None:
+        _set_metrics(verdict)
         if verdict.is_whole:
             verifications.labels("whole").inc()
             last_success.set_to_current_time()
             self._state = "up"
             self._detail = f"Whole at {timezone.now():%Y-%m-%d %H:%M:%S} UTC: {verdict.summary}"
-            logger.info("event_store_whole", events=verdict.events, sealed=verdict.sealed, unsealed=verdict.unsealed)
+            logger.info("event_store_whole", events=verdict.events, leaves=verdict.leaves, pending=verdict.pending)
             return
         first = str(verdict.divergences[0])
         verifications.labels("diverged").inc()
@@ -113,11 +113,11 @@ class Verifier:
         logger.critical("event_store_not_whole", first=first, divergences=len(verdict.divergences))
 
 
-def _show(verdict: Verdict) -> None:
+def _set_metrics(verdict: Verdict) -> None:
     divergences.set(len(verdict.divergences))
     events.set(verdict.events)
-    sealed.set(verdict.sealed)
-    unsealed.set(verdict.unsealed)
+    leaves.set(verdict.leaves)
+    pending.set(verdict.pending)
     if verdict.witness is not None:
         witness_notes.set(verdict.witness.notes)
         witness_size.set(verdict.witness.size)

@@ -1,8 +1,11 @@
-"""Checks an audit bundle offline: python verify_bundle.py BUNDLE.zip [--public-key KEY.pem]
+"""Verifies an audit bundle offline: python verify_bundle.py BUNDLE.zip [--public-key KEY.pem]
 
-Needs Python 3.11 and the package `cryptography`, nothing else, and the same memory for a bundle of any size. Give the
-public key that you got from the platform by another way than the bundle: the bundle's own only proves that it fits
+Needs Python 3.11 and the package `cryptography`. Memory does not depend on the size of the bundle. Pass the platform's
+public key from a source that you trust: the key inside the bundle only proves that the bundle is consistent with
 itself.
+
+This is one file on purpose: a copy of it is in every bundle, and an auditor runs it without the platform's code. So it
+imports nothing of the platform, and is not split.
 """
 
 import argparse
@@ -35,7 +38,7 @@ except ModuleNotFoundError as error:
     )
 
 FORMAT = "muckard-audit-bundle/3"
-# Made before bundles were written and read as streams: its seals are one JSON object, and take memory.
+# The previous format: its leaves are one JSON object, which is read into memory.
 FORMAT_2 = "muckard-audit-bundle/2"
 SIGNED = {
     FORMAT: ("events.copy", "previous.tsv", "seals.tsv", "proof.txt", "checkpoint.txt"),
@@ -62,15 +65,16 @@ Progress = Callable[[int, int], Any]
 
 
 class BundleDoesNotVerify(Exception):
-    """The first thing that is wrong with a bundle."""
+    """The message names the first defect of a bundle."""
 
 
 @dataclass(frozen=True)
 class Verified:
-    """What was counted, not what the manifest says. `key_digest` is the SHA-256 of the raw public key, hexadecimal."""
+    """Counted from the content, not taken from the manifest. `leaves` is the number of events in the Merkle tree;
+    `key_digest` is the SHA-256 of the raw public key, hexadecimal."""
 
     events: int
-    sealed: int
+    leaves: int
     key_digest: str
     manifest: dict[str, Any]
 
@@ -78,9 +82,9 @@ class Verified:
 def verify_bundle(
     path: Path, trusted_key: bytes | None = None, progress: Progress = lambda _events, _of: None
 ) -> Verified:
-    """Returns once everything in the bundle holds. Raises BundleDoesNotVerify, and OSError of the disk.
+    """Verifies everything in the bundle. Raises BundleDoesNotVerify, OSError.
 
-    `trusted_key` is a PEM file's content; without one, the bundle's own key counts.
+    `trusted_key` is the content of a PEM file; without it the bundle's own key is used.
     """
     with path.open("rb") as file:
         try:
@@ -116,71 +120,72 @@ def _verify(bundle: "_Bundle", trusted_key: bytes | None, progress: Progress) ->
     for name in COMMON:
         bundle.read(name, _SMALL)
     check = _check_3 if manifest["format"] == FORMAT else _check_2
-    events, sealed = check(bundle, key, lambda done: progress(done, manifest["events"]))
+    events, leaves = check(bundle, key, lambda done: progress(done, manifest["events"]))
     bundle.refuse_unread()
-    for name, counted in (("events", events), ("sealed", sealed)):
+    for name, counted in (("events", events), ("sealed", leaves)):
         if manifest[name] != counted:
             raise BundleDoesNotVerify(f"The manifest promises {manifest[name]} {name}, the bundle has {counted}.")
     raw = key.public_bytes(Encoding.Raw, PublicFormat.Raw)
-    return Verified(events, sealed, hashlib.sha256(raw).hexdigest(), manifest)
+    return Verified(events, leaves, hashlib.sha256(raw).hexdigest(), manifest)
 
 
 def _check_3(bundle: "_Bundle", key: Ed25519PublicKey, progress: Callable[[int], Any]) -> tuple[int, int]:
-    """How many events there are, and how many of them are sealed."""
+    """Verifies a bundle of format 3. Returns the number of events, and how many of them are leaves of the tree."""
     previous = _pairs(bundle.lines("previous.tsv"))
-    number, hash_before = next(previous, (0, ""))
-    events, sealed = 0, 0
+    number, previous_hash = next(previous, (0, ""))
+    events, leaves = 0, 0
     with TemporaryFile() as hashes:
         for event in _events(bundle, progress):
             events += 1
             if number == events:
-                event.comes_after(unhexlify(hash_before))
-                number, hash_before = next(previous, (0, ""))
+                event.set_previous(unhexlify(previous_hash))
+                number, previous_hash = next(previous, (0, ""))
             hashes.write(event.checked_hash())
         hashes.flush()
         if number:
             raise BundleDoesNotVerify("previous.tsv has more than the events need, or not in their order.")
-        seals, nodes = _pairs(bundle.lines("seals.tsv")), bundle.lines("proof.txt")
+        indices, nodes = _pairs(bundle.lines("seals.tsv")), bundle.lines("proof.txt")
         note = bundle.read("checkpoint.txt", _SMALL).decode()
         size, root = _open_note(note, key) if note else (0, b"")
         tree = PartialTree(size, nodes)
-        for index, place in seals:
-            if not 1 <= int(place) <= events:
+        for index, line_number in indices:
+            if not 1 <= int(line_number) <= events:
                 raise BundleDoesNotVerify(f"Seal {index} is not of an event in the bundle.")
-            tree.append(index, os.pread(hashes.fileno(), _HASH, (int(place) - 1) * _HASH))
-            sealed += 1
-    if sealed and tree.root() != root:
+            tree.append(index, os.pread(hashes.fileno(), _HASH, (int(line_number) - 1) * _HASH))
+            leaves += 1
+    if leaves and tree.root() != root:
         raise BundleDoesNotVerify("The sealed events are not those of the signed checkpoint.")
     if next(nodes, None) is not None:
         raise BundleDoesNotVerify("proof.txt has more than the seals need.")
-    return events, sealed
+    return events, leaves
 
 
 def _check_2(bundle: "_Bundle", key: Ed25519PublicKey, progress: Callable[[int], Any]) -> tuple[int, int]:
-    previous, seals = (json.loads(bundle.read(name, _LARGEST_JSON)) for name in ("previous.json", "seals.json"))
-    size, root = _open_note(seals["note"], key) if seals["events"] else (0, b"")
-    events, not_met = 0, dict(seals["events"])
+    """Verifies a bundle of format 2, in which every leaf has a proof of its own."""
+    previous, leaves = (json.loads(bundle.read(name, _LARGEST_JSON)) for name in ("previous.json", "seals.json"))
+    size, root = _open_note(leaves["note"], key) if leaves["events"] else (0, b"")
+    events, remaining = 0, dict(leaves["events"])
     unused = dict(previous)
     for event in _events(bundle, progress):
         events += 1
         if event.event_id in unused:
-            event.comes_after(unhexlify(unused.pop(event.event_id)))
-        leaf, seal = event.checked_hash(), not_met.pop(event.event_id, None)
-        if seal is not None:
+            event.set_previous(unhexlify(unused.pop(event.event_id)))
+        leaf, proof = event.checked_hash(), remaining.pop(event.event_id, None)
+        if proof is not None:
             # The nodes are needed in the order of RFC 6962's audit path.
-            nodes = (node.encode() for node in seal["proof"])
+            nodes = (node.encode() for node in proof["proof"])
             tree = PartialTree(size, nodes)
-            tree.append(seal["index"], leaf)
+            tree.append(proof["index"], leaf)
             if tree.root() != root or next(nodes, None) is not None:
                 raise BundleDoesNotVerify(f"Event {event.event_id} is not among the sealed ones.")
-    for event_id in (*not_met, *unused):
+    for event_id in (*remaining, *unused):
         raise BundleDoesNotVerify(f"Event {event_id} is not in the bundle.")
-    return events, len(seals["events"])
+    return events, len(leaves["events"])
 
 
 @dataclass
 class _Event:
-    """One line of events.copy. `before` is the hash before it: b"" of the first, None where it is not in the bundle."""
+    """One line of events.copy. `before` is the previous hash: b"" for the first event, None if it is not known yet."""
 
     name: str
     event_id: str
@@ -189,7 +194,7 @@ class _Event:
     stored_hash: bytes
     before: bytes | None
 
-    def comes_after(self, before: bytes) -> None:
+    def set_previous(self, before: bytes) -> None:
         if self.before is not None or len(before) != _HASH:
             raise BundleDoesNotVerify(f"The hash before {self.name} is not one, or not needed.")
         self.before = before
@@ -203,7 +208,7 @@ class _Event:
 
 
 def _events(bundle: "_Bundle", progress: Callable[[int], Any]) -> Iterator[_Event]:
-    """The events in the order of their aggregates and numbers, each number once."""
+    """The events. They must be in the order of aggregates and event numbers, without duplicates."""
     last: tuple[bytes, bytes, int] = (b"", b"", 0)
     last_hash = b""
     for done, line in enumerate(bundle.lines("events.copy"), 1):
@@ -223,7 +228,7 @@ def _events(bundle: "_Bundle", progress: Callable[[int], Any]) -> Iterator[_Even
 
 
 def _pairs(lines: Iterator[bytes]) -> Iterator[tuple[int, str]]:
-    """A number and a text in each line; the numbers grow."""
+    """A number and a text from each line. The numbers must increase."""
     last = -1
     for line in lines:
         number, text = line.decode().split("\t")
@@ -234,13 +239,13 @@ def _pairs(lines: Iterator[bytes]) -> Iterator[tuple[int, str]]:
 
 
 class PartialTree:
-    """RFC 6962's Merkle tree with some of its leaves: the roots of the subtrees between them come from `nodes`."""
+    """RFC 6962's Merkle tree from some of its leaves. The roots of the subtrees between them come from `nodes`."""
 
     def __init__(self, size: int, nodes: Iterator[bytes]) -> None:
         self._size, self._nodes = size, nodes
         self._next = 0
-        # Height and hash of the perfect subtrees so far, largest first; None where no leaf below is known.
-        self._edge: list[tuple[int, bytes | None]] = []
+        # Height and hash of the perfect subtrees so far, largest first; None if no leaf of the subtree is known.
+        self._frontier: list[tuple[int, bytes | None]] = []
 
     def append(self, index: int, event_hash: bytes) -> None:
         if not self._next <= index < self._size:
@@ -250,9 +255,9 @@ class PartialTree:
 
     def root(self) -> bytes | None:
         self._skip_to(self._size)
-        node = self._edge.pop()[1]
-        while self._edge:
-            node = self._join(self._edge.pop()[1], node)
+        node = self._frontier.pop()[1]
+        while self._frontier:
+            node = self._join(self._frontier.pop()[1], node)
         return node
 
     def _skip_to(self, index: int) -> None:
@@ -264,10 +269,10 @@ class PartialTree:
 
     def _push(self, height: int, node: bytes | None) -> None:
         self._next += 1 << height
-        while self._edge and self._edge[-1][0] == height:
-            node = self._join(self._edge.pop()[1], node)
+        while self._frontier and self._frontier[-1][0] == height:
+            node = self._join(self._frontier.pop()[1], node)
             height += 1
-        self._edge.append((height, node))
+        self._frontier.append((height, node))
 
     def _join(self, left: bytes | None, right: bytes | None) -> bytes | None:
         if left is None and right is None:
@@ -279,7 +284,7 @@ class PartialTree:
 
 
 class _Bundle:
-    """A zip file of nothing but its members, one after the other: readers of every kind find the same in it."""
+    """Reads a zip file that consists of its members only, without gaps, so that every zip reader finds the same."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file.fileno()
@@ -306,7 +311,7 @@ class _Bundle:
             raise BundleDoesNotVerify(f"{name!r} does not belong to such a bundle.")
 
     def expect(self, digests: dict[str, str]) -> None:
-        """From now on a file that was read to its end must have its SHA-256, hexadecimal."""
+        """Sets the expected hexadecimal SHA-256 of each member. It is checked when a member is read to its end."""
         self._expected = dict(digests)
 
     def refuse_unread(self) -> None:
@@ -320,7 +325,7 @@ class _Bundle:
         return b"".join(self._content(name))
 
     def lines(self, name: str) -> Iterator[bytes]:
-        """Each without the newline that ends it."""
+        """The lines, without their newlines."""
         rest = b""
         for data in self._content(name):
             *lines, rest = (rest + data).split(b"\n")
@@ -383,7 +388,7 @@ class _Bundle:
             )
 
     def _local_header(self, info: zipfile.ZipInfo) -> bytes:
-        """It says the same as the directory at the end, which not every reader looks at."""
+        """The member's local header, which must match the central directory: not every reader uses the directory."""
         fixed = os.pread(self._file, _LOCAL.size, info.header_offset)
         signature, _, flags, method, _, _, crc, packed, size, name_length, extra_length = _LOCAL.unpack(fixed)
         rest = os.pread(self._file, name_length + extra_length, info.header_offset + len(fixed))
@@ -425,9 +430,9 @@ def _key(pem: bytes) -> Ed25519PublicKey:
 
 
 def _open_note(note: str, key: Ed25519PublicKey) -> tuple[int, bytes]:
-    """Size and root of the tree, once the signature of the signed note (https://c2sp.org/signed-note) holds."""
+    """Size and root of the tree from a signed note (https://c2sp.org/signed-note), after its signature was verified."""
     text, _, signature_line = note.partition("\n\n")
-    # Lines after the root are extensions of the checkpoint (https://c2sp.org/tlog-checkpoint), signed with it.
+    # Lines after the root are extension lines of the checkpoint (https://c2sp.org/tlog-checkpoint).
     origin, size, root, *_ = text.split("\n")
     _, name, signature = signature_line.strip().split(" ")
     if (origin, name) != (ORIGIN, ORIGIN):
@@ -459,7 +464,7 @@ def main() -> None:
         found = verify_bundle(arguments.bundle, trusted, _show)
     except (BundleDoesNotVerify, OSError) as error:
         sys.exit(f"NOT VERIFIED: {error}")
-    counted = f"{found.events} events, {found.sealed} of them sealed"
+    counted = f"{found.events} events, {found.leaves} of them sealed"
     if arguments.public_key:
         sys.stdout.write(f"VERIFIED: {counted}\n")
     else:

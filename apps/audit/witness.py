@@ -1,7 +1,7 @@
-"""The witness: a file outside the database that holds every signed note, one after another with an empty line between.
+"""The witness: an append-only file outside the database with every signed note, separated by empty lines.
 
-It is only ever added to. Half a note that an interrupted append has left at its end is completed by the next one, or
-passed over where it can never be completed.
+An interrupted append leaves a partial note at the end. The next append completes it. A partial note that cannot be
+completed is skipped.
 """
 
 import fcntl
@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import IO
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from django.db.models import Max
 
 from apps.audit.chains import Divergence
 from apps.audit.checkpoints import ORIGIN, InvalidCheckpoint, open_note
-from apps.audit.files import bring_to_disk
+from apps.audit.files import sync_to_disk
 from apps.audit.models import SealedCheckpoint
+from apps.audit.selectors import tree_size
 from apps.core.errors import PlatformError
 
 _FIRST_LINE = f"{ORIGIN}\n".encode()
@@ -30,31 +30,31 @@ _NOTE = re.compile(
     rf"\n— {re.escape(ORIGIN)} [A-Za-z0-9+/]+=*\n".encode()
 )
 _LINES_OF_A_NOTE = 6
-# Many times the length of a note.
+# Many times the size of a note.
 _WINDOW = 4096
 _CHUNK = 1 << 20
 _NOTES_AT_ONCE = 1_000
 
-# The sealer appends each note a moment after it is in the database. What is lacking for longer than this is a fault.
+# The checkpointer appends each note right after its commit. A note that is missing for longer than this is a fault.
 _APPENDED_WITHIN = timedelta(minutes=10)
 
 
 class WitnessDamaged(PlatformError):
-    """The file holds something that is no signed note, nor the beginning of one."""
+    """The file has content that is neither a signed note nor the beginning of one."""
 
     code = "witness_damaged"
     http_status = 422
 
 
 class OtherDatabase(PlatformError):
-    """The witness saw what the database does not have."""
+    """The witness has a checkpoint that the database does not have."""
 
     code = "other_database"
     http_status = 409
 
 
 def notes(path: Path) -> Iterator[str]:
-    """Every whole note of the file, in the order in which they were appended. Raises WitnessDamaged, OSError."""
+    """Every complete note of the file, in the order of the file. Raises WitnessDamaged, OSError."""
     with path.open("rb") as file:
         rest = b""
         while chunk := file.read(_CHUNK):
@@ -71,44 +71,45 @@ def notes(path: Path) -> Iterator[str]:
 
 
 def catch_up(path: Path) -> int:
-    """Appends every signed note of the database that the file lacks, and returns how many, once they are on the disk.
+    """Appends the signed notes of the database that the file lacks, syncs it to the disk, and returns how many.
 
-    Call it after the checkpoints are committed: a note that the database never had would be a false alarm for ever.
+    Call it after the checkpoints are committed: a note that the database does not have is a permanent divergence.
     Raises WitnessDamaged, OSError, DatabaseError.
     """
-    # A second sealer, on standby, may have the same file.
+    # A second checkpointer, on standby, may use the same file.
     with locked(path), path.open("a+b") as file:
-        tree_size, half_a_note = _end_of(file, path)
+        size, partial_note = _end_of(file, path)
         added = 0
-        lacking = SealedCheckpoint.objects.filter(tree_size__gt=tree_size).order_by("tree_size")
+        lacking = SealedCheckpoint.objects.filter(tree_size__gt=size).order_by("tree_size")
         for note in lacking.values_list("note", flat=True).iterator():
-            file.write(f"{note}\n".encode().removeprefix(half_a_note))
-            half_a_note = b""
+            file.write(f"{note}\n".encode().removeprefix(partial_note))
+            partial_note = b""
             added += 1
         if added:
             file.flush()
             os.fsync(file.fileno())
-            bring_to_disk(path.parent)
+            sync_to_disk(path.parent)
     return added
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Nothing is appended to the file, and it gets no other name, by anybody else meanwhile. Raises OSError."""
-    # A file of its own: the witness itself is given another name when a restore closes it.
+    """Excludes other processes that append to the file or rename it. Raises OSError."""
+    # A separate lock file, because a restore renames the witness file.
     with path.with_name(f".{path.name}.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def size_of(note: str) -> int:
+    """The note's tree size, without a check of its signature."""
     return int(note.split("\n", 2)[1])
 
 
 def refuse_other_database(path: Path, size: int) -> None:
-    """Raises OtherDatabase where the last note of the file is not in the database, whose seals end at `size`.
+    """Raises OtherDatabase if the last note of the file is not in the database, whose tree has `size` leaves.
 
-    A file that cannot be read, or is not there yet, is for `catch_up` to tell.
+    A file that is missing or cannot be read is ignored: `catch_up` reports it.
     """
     with suppress(WitnessDamaged, OSError), path.open("rb") as file:
         note = _last_note(file, path)
@@ -117,19 +118,19 @@ def refuse_other_database(path: Path, size: int) -> None:
         if note.tree_size > size:
             raise OtherDatabase(
                 f"The witness saw {note.tree_size} sealed events, the database ends at {size}: it was set back. "
-                "Nothing was sealed. After a restore from a backup, record it: `manage.py record_restore`."
+                "No checkpoint was signed. After a restore from a backup, record it: `manage.py record_restore`."
             )
         if not SealedCheckpoint.objects.filter(tree_size=note.tree_size, note=note.text).exists():
             raise OtherDatabase(
                 f"The database does not have the checkpoint at size {note.tree_size} that the witness saw: it was "
-                "rewritten, or is another one. Nothing was sealed: see `manage.py audit_verify --witness FILE`."
+                "rewritten, or is another one. No checkpoint was signed: see `manage.py audit_verify --witness FILE`."
             )
 
 
 @dataclass
-class Compared:
-    """How much of the witness was compared: so many notes, up to the one of this tree size. The database has `lacking`
-    checkpoints after it."""
+class WitnessComparison:
+    """The extent of a comparison: the number of notes, and the tree size of the last one. `lacking` is the number of
+    later checkpoints in the database, which the witness does not have yet."""
 
     notes: int = 0
     size: int = 0
@@ -140,10 +141,13 @@ class Compared:
         return f"{text}; {self.lacking:,} later checkpoints are not in it yet" if self.lacking else text
 
 
-def compare(path: Path, public_key: Ed25519PublicKey, now: datetime, compared: Compared) -> Iterator[Divergence]:
-    """Every note of the file that does not hold, or that the database does not have; every checkpoint that it lacks.
+def compare(
+    path: Path, public_key: Ed25519PublicKey, now: datetime, compared: WitnessComparison
+) -> Iterator[Divergence]:
+    """Divergences between file and database: invalid notes, notes without a checkpoint, checkpoints without a note.
 
-    Call it outside a snapshot: each note is read before it is looked for, so that it must be committed by then.
+    Updates `compared`. Call it in a transaction with isolation level read committed: a note that was read is then
+    compared with checkpoints that were committed before.
     """
     if not path.is_file():
         if SealedCheckpoint.objects.exists():
@@ -166,10 +170,10 @@ def compare(path: Path, public_key: Ed25519PublicKey, now: datetime, compared: C
                 yield Divergence("witness", path.name, number, message)
             seen[size] = number, note
             compared.notes, compared.size = compared.notes + 1, max(compared.size, size)
-        # Whole notes, for they are what a verification proves: the columns beside them are not.
+        # Compares complete notes, because the signature covers them; the other columns are not signed.
         rows = SealedCheckpoint.objects.filter(tree_size__gt=since, tree_size__lte=compared.size)
         stored = dict(rows.order_by("tree_size").values_list("tree_size", "note"))
-        ends_at = SealedCheckpoint.objects.aggregate(size=Max("tree_size"))["size"] or 0
+        ends_at = tree_size()
         for size, (number, note) in seen.items():
             if size > ends_at:
                 message = f"the witness saw {size} sealed events, the database ends at {ends_at}: it was set back"
@@ -186,7 +190,7 @@ def compare(path: Path, public_key: Ed25519PublicKey, now: datetime, compared: C
 
 
 def _lacking(
-    path: Path, public_key: Ed25519PublicKey, now: datetime, compared: Compared, *, is_empty: bool
+    path: Path, public_key: Ed25519PublicKey, now: datetime, compared: WitnessComparison, *, is_empty: bool
 ) -> Iterator[Divergence]:
     rows = SealedCheckpoint.objects.filter(tree_size__gt=compared.size).order_by("tree_size")
     compared.lacking = rows.count()
@@ -202,13 +206,13 @@ def _lacking(
         if now - sealed_at > _APPENDED_WITHIN:
             message = (
                 f"it ends at size {compared.size}, and the database has {compared.lacking} checkpoints after it: the "
-                "file was cut short, is an old copy, or the sealer does not reach it"
+                "file was cut short, is an old copy, or the checkpointer does not reach it"
             )
             yield Divergence("witness", path.name, compared.notes, message)
 
 
 def _notes_until_damage(path: Path) -> Iterator[str]:
-    """The notes; at the end what no checkpoint can be, where something else than notes stands in the file."""
+    """The notes, followed by an empty text, which is an invalid note, if the file has other content."""
     try:
         yield from notes(path)
     except WitnessDamaged:
@@ -227,13 +231,13 @@ def _last_note(file: IO[bytes], path: Path) -> _LastNote | None:
 
 
 def _end_of(file: IO[bytes], path: Path) -> tuple[int, bytes]:
-    """The tree size of the last note (0 where there is none), and what an interrupted append has left behind it."""
+    """The tree size of the last note (0 if there is none), and the partial note after it."""
     window, last = _window(file, path)
     return (int(last["size"]) if last else 0), window[last.end() if last else 0 :].lstrip(b"\n")
 
 
 def _window(file: IO[bytes], path: Path) -> tuple[bytes, re.Match[bytes] | None]:
-    """The end of the file, and the last note in it. Raises WitnessDamaged."""
+    """The last bytes of the file, and the match of the last note in them. Raises WitnessDamaged."""
     start = max(0, file.seek(0, 2) - _WINDOW)
     file.seek(start)
     window = file.read()
@@ -253,5 +257,5 @@ def _refuse_what_is_no_note(between: bytes, path: Path) -> None:
 
 
 def _is_beginning(text: bytes) -> bool:
-    """Whether this may be a note that was cut off while it was written, or nothing at all."""
+    """Whether the text is empty or may be the beginning of a note."""
     return text.count(b"\n") < _LINES_OF_A_NOTE and (text.startswith(_FIRST_LINE) or _FIRST_LINE.startswith(text))

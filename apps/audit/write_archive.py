@@ -1,4 +1,4 @@
-"""Moves whole months of the event store into compressed files that replay and verification still read."""
+"""Archiving: moves whole months of the event store into compressed files. `read_archive` reads them."""
 
 import gzip
 import hashlib
@@ -14,44 +14,44 @@ from django.db.backends.utils import CursorWrapper
 from psycopg2.errors import LockNotAvailable
 
 from apps.audit.event_row import COLUMNS
-from apps.audit.files import bring_to_disk, create_private, file_digest
+from apps.audit.files import create_private, file_digest, sync_to_disk
 from apps.audit.models import ArchivedPartition
 from apps.core.errors import PlatformError
 
 _ARCHIVE_LOCK = 7_262_016
 
 
-class NotYetSealed(PlatformError):
-    """A month with unsealed events cannot leave the database."""
+class NotYetCheckpointed(PlatformError):
+    """A month with events that are under no checkpoint cannot leave the database."""
 
-    code = "not_yet_sealed"
+    code = "not_yet_checkpointed"
     http_status = 409
 
 
 class StillToBeSent(PlatformError):
-    """A month with events that wait in the outbox cannot leave: relay and dispatcher could never send them."""
+    """A month with events in the outbox cannot leave the database: relay and dispatcher could never send them."""
 
     code = "still_to_be_sent"
     http_status = 409
 
 
 class StoreInUse(PlatformError):
-    """Somebody reads the event store, and a month cannot leave meanwhile."""
+    """Another process reads or archives the event store. The month stays in the database until that has ended."""
 
     code = "store_in_use"
     http_status = 409
     retryable = True
 
 
-class NotOnTheDisk(PlatformError):
-    """The file that was written reads otherwise: its month stays in the database."""
+class ReadBackMismatch(PlatformError):
+    """The archive file does not read back as it was written. The month stays in the database."""
 
-    code = "not_on_the_disk"
+    code = "archive_read_back_mismatch"
     http_status = 500
 
 
 class NotTheOwner(PlatformError):
-    """Only the owner of the event store may take a month out of it."""
+    """Only the owner of the event store may archive a month."""
 
     code = "not_the_owner"
     http_status = 403
@@ -59,6 +59,8 @@ class NotTheOwner(PlatformError):
 
 @dataclass(frozen=True)
 class Partition:
+    """One month of the event store: from `starts_at` up to, not including, `ends_at` (UTC)."""
+
     name: str
     starts_at: datetime
     ends_at: datetime
@@ -76,16 +78,16 @@ def partitions_before(moment: datetime) -> list[Partition]:
     return [partition for partition in found if partition.ends_at <= moment]
 
 
-def archive(partition: Partition, *, folder: Path, now: datetime) -> ArchivedPartition:
-    """Writes a month to `<folder>/<name>.copy.gz`, then takes it out of the database in one transaction.
+def write_archive(partition: Partition, *, folder: Path, now: datetime) -> ArchivedPartition:
+    """Writes a month to `<folder>/<name>.copy.gz`, then drops its partition, in one transaction.
 
-    The file is on the disk, and was read back from there, before the month leaves. A crash before the commit leaves the
-    month in the database and a file that the next run overwrites. Raises NotTheOwner, NotYetSealed, StillToBeSent,
-    NotOnTheDisk, StoreInUse.
+    The partition is dropped after the file has been synced to the disk and read back. A crash before the commit leaves
+    the month in the database and a file that the next run overwrites. Raises NotTheOwner, NotYetCheckpointed,
+    StillToBeSent, ReadBackMismatch, StoreInUse.
     """
     try:
         with transaction.atomic(), connection.cursor() as cursor:
-            return _archive(cursor, partition, folder, now)
+            return _write_archive(cursor, partition, folder, now)
     except OperationalError as error:
         if not isinstance(error.__cause__, LockNotAvailable):
             raise
@@ -95,25 +97,25 @@ def archive(partition: Partition, *, folder: Path, now: datetime) -> ArchivedPar
         ) from None
 
 
-def _archive(cursor: CursorWrapper, partition: Partition, folder: Path, now: datetime) -> ArchivedPartition:
-    _refuse_others(cursor)
-    _refuse_a_second(cursor, partition)
-    # Disks may take longer than our transactions may otherwise be silent.
+def _write_archive(cursor: CursorWrapper, partition: Partition, folder: Path, now: datetime) -> ArchivedPartition:
+    _refuse_other_roles(cursor)
+    _refuse_concurrent_run(cursor, partition)
+    # Writing to the disk may take longer than a transaction may normally be idle.
     cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-    # Nobody may add to the month between the copy and the detaching.
+    # No event may be added to the month between the copy and the detaching.
     cursor.execute(f"LOCK TABLE events.{partition.name} IN SHARE MODE")
-    _refuse_unsealed(cursor, partition)
+    _refuse_pending(cursor, partition)
     _refuse_unsent(cursor, partition)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"{partition.name}.copy.gz"
     partial = path.with_suffix(".partial")
-    # What an archive that was cut short has left is not written over: its mode may be another.
+    # A file that an interrupted run left is removed, not overwritten: its mode may differ.
     partial.unlink(missing_ok=True)
     digest = _write(cursor, partition, partial)
     cursor.execute(f"SELECT count(*) FROM events.{partition.name}")  # noqa: S608
     (events,) = cursor.fetchone()
     if _read_back(partial) != (events, digest):
-        raise NotOnTheDisk(
+        raise ReadBackMismatch(
             f"{partial} does not read as it was written. {partition.name} stays in the database: look after the disk, "
             "or name another folder, and archive again."
         )
@@ -127,16 +129,16 @@ def _archive(cursor: CursorWrapper, partition: Partition, folder: Path, now: dat
         archived_at=now,
     )
     partial.replace(path)
-    bring_to_disk(folder)
-    # Whoever publishes would wait behind us, as long as we wait for somebody who reads.
+    sync_to_disk(folder)
+    # Publishers queue behind this lock request for as long as it waits for readers.
     cursor.execute("SET LOCAL lock_timeout = '2s'")
     cursor.execute(f"ALTER TABLE events.event DETACH PARTITION events.{partition.name}")
     cursor.execute(f"DROP TABLE events.{partition.name}")
     return row
 
 
-class _Digested:
-    """Writes to a file, and knows the SHA-256 of what it was given."""
+class _HashingWriter:
+    """Writes to a file and computes the SHA-256 of the content."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -151,10 +153,10 @@ class _Digested:
 
 
 def _write(cursor: CursorWrapper, partition: Partition, path: Path) -> bytes:
-    """Brings the month's lines to the disk. Returns the SHA-256 of the file."""
+    """Writes the month's rows and syncs them to the disk. Returns the SHA-256 of the file."""
     with os.fdopen(create_private(path), "wb") as file:
-        digested = _Digested(file)
-        with gzip.open(digested, "wb") as lines:
+        hashing = _HashingWriter(file)
+        with gzip.open(hashing, "wb") as lines:
             cursor.cursor.copy_expert(
                 f"COPY (SELECT {COLUMNS} FROM events.{partition.name} "  # noqa: S608
                 'ORDER BY aggregate_type COLLATE "C", aggregate_id, aggregate_seq)'
@@ -163,13 +165,13 @@ def _write(cursor: CursorWrapper, partition: Partition, path: Path) -> bytes:
             )
         file.flush()
         os.fsync(file.fileno())
-        # So that what is read back comes from the disk, not from the memory that was written a moment ago.
+        # Drops the page cache, so that the read-back reads from the disk.
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    return digested.sha256.digest()
+    return hashing.sha256.digest()
 
 
 def _read_back(path: Path) -> tuple[int, bytes]:
-    """How many events the file has, and its SHA-256; no events where it cannot be read to its end."""
+    """The number of events in the file, and its SHA-256. 0 and b"" if it cannot be read to its end."""
     try:
         with gzip.open(path, "rb") as lines:
             events = sum(1 for _ in lines)
@@ -178,7 +180,7 @@ def _read_back(path: Path) -> tuple[int, bytes]:
     return events, file_digest(path)
 
 
-def _refuse_others(cursor: CursorWrapper) -> None:
+def _refuse_other_roles(cursor: CursorWrapper) -> None:
     cursor.execute(
         "SELECT pg_has_role(current_user, relowner, 'USAGE') FROM pg_class WHERE oid = 'events.event'::regclass"
     )
@@ -186,7 +188,7 @@ def _refuse_others(cursor: CursorWrapper) -> None:
         raise NotTheOwner("Only the database's owner archives months: run the command with MUCKARD_DB_ROLE=owner.")
 
 
-def _refuse_a_second(cursor: CursorWrapper, partition: Partition) -> None:
+def _refuse_concurrent_run(cursor: CursorWrapper, partition: Partition) -> None:
     cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_ARCHIVE_LOCK])
     if not cursor.fetchone()[0]:
         raise StoreInUse("Another archive_events is at work. Archive again when that one has ended.")
@@ -195,14 +197,16 @@ def _refuse_a_second(cursor: CursorWrapper, partition: Partition) -> None:
         raise StoreInUse(f"{partition.name} has left the database meanwhile: see what another archive_events said.")
 
 
-def _refuse_unsealed(cursor: CursorWrapper, partition: Partition) -> None:
+def _refuse_pending(cursor: CursorWrapper, partition: Partition) -> None:
     cursor.execute(
         f"SELECT count(*) FROM events.{partition.name} e WHERE NOT EXISTS "  # noqa: S608
         "(SELECT 1 FROM audit.audit_leaf l WHERE l.event_id = e.event_id)"
     )
-    unsealed = cursor.fetchone()[0]
-    if unsealed:
-        raise NotYetSealed(f"{partition.name} has {unsealed} events that are not sealed yet. Let the sealer catch up.")
+    pending = cursor.fetchone()[0]
+    if pending:
+        raise NotYetCheckpointed(
+            f"{partition.name} has {pending} events that are under no checkpoint yet. Let the checkpointer catch up."
+        )
 
 
 def _refuse_unsent(cursor: CursorWrapper, partition: Partition) -> None:

@@ -1,4 +1,4 @@
-"""Staff see what the paper exchange keeps; nobody edits it by hand, for the books would no longer balance."""
+"""The paper exchange on the staff site. Read-only: an edit by hand would unbalance the ledger."""
 
 from django.contrib import admin
 

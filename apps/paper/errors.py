@@ -1,4 +1,4 @@
-"""Expected failures of the paper exchange: of its market data, and Kraken's refusals as the wire knows them."""
+"""Expected failures of the paper exchange: unusable market data, and refusals in Kraken's error texts."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -7,7 +7,7 @@ from apps.core.errors import PlatformError, Refused
 
 
 class UnusableMarketData(PlatformError):
-    """The market cannot be replayed. The message is one sentence for whoever starts the exchange."""
+    """The market cannot be replayed. The message is one sentence for the operator who starts the exchange."""
 
     code = "unusable_market_data"
     http_status = 500
@@ -18,7 +18,7 @@ class UnreadableCandleFile(UnusableMarketData):
 
 
 class MalformedCandleFile(UnusableMarketData):
-    """A candle file breaks the format; `line` counts from 1, None means the file's name, or the file as a whole."""
+    """A candle file violates the format. `line` counts from 1; None means the file's name, or the file as a whole."""
 
     code = "malformed_candle_file"
 
@@ -38,7 +38,7 @@ class UnknownAsset(Refused):
 
 
 class KrakenRefusal(PlatformError):
-    """A refusal in Kraken's words, ``E<category>:<text>[:<extra>]``, always sent with HTTP status 200.
+    """A refusal in Kraken's format, ``E<category>:<text>[:<extra>]``, always sent with HTTP status 200.
 
     Source of the texts: Kraken's list of Spot API errors, and recorded answers where the list is silent.
     """

@@ -1,4 +1,4 @@
-"""Kraken's transaction ids: a letter that tells the kind, then random characters in groups of 6, 5 and 6."""
+"""Transaction ids in Kraken's format: a letter for the kind, then random characters in groups of 6, 5 and 6."""
 
 import re
 import secrets

@@ -1,7 +1,7 @@
-"""The instruments that the exchange can list, with Kraken's own figures.
+"""The instruments that the exchange can list, with Kraken's figures.
 
-Source: Kraken's public AssetPairs and Assets answers as of September 2026. Margin is not offered here, so the leverage
-lists are empty, as they are for Kraken's own pairs without margin.
+Source: Kraken's public AssetPairs and Assets answers as of September 2026. Margin is not supported, so the leverage
+lists are empty, as they are for Kraken's pairs without margin.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from decimal import Decimal
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A currency. `code` is the name in balances (XXBT), `altname` the short one (XBT)."""
+    """A currency. `code` is the name in balances (XXBT), `altname` the short name (XBT)."""
 
     code: str
     altname: str
@@ -20,7 +20,7 @@ class Asset:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A market: prices in `quote` per one `base`, on a grid of `tick_size`; volumes in base with `lot_decimals`."""
+    """A currency pair: prices in `quote` per `base`, in multiples of `tick_size`; volumes in base, `lot_decimals`."""
 
     code: str
     altname: str
@@ -43,7 +43,7 @@ class Pair:
         return Decimal(ticks).scaleb(-self.pair_decimals)
 
     def ticks(self, price: Decimal) -> int:
-        """The price in ticks; a price between two ticks is cut to the lower."""
+        """The price in ticks; a price between two ticks is rounded down."""
         return int(price.scaleb(self.pair_decimals))
 
     def volume(self, lots: int) -> Decimal:
@@ -54,7 +54,7 @@ class Pair:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The forms that REST accepts. `wsname` (XBT/USD) is not one of them."""
+        """The names that the REST API accepts. `wsname` (XBT/USD) is not among them."""
         return (self.code, self.altname, self.symbol)
 
 
@@ -94,7 +94,7 @@ CATALOGUE: dict[str, Pair] = {
 
 
 def asset_named(name: str) -> Asset | None:
-    """The asset with this code or altname; Kraken's modern names BTC and DOGE are understood too."""
+    """The asset with this code or altname. Kraken's newer names BTC and DOGE are accepted too."""
     modern = {"BTC": "XXBT", "DOGE": "XXDG"}
     for asset in ASSETS.values():
         if name in (asset.code, asset.altname) or modern.get(name) == asset.code:

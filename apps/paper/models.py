@@ -1,6 +1,7 @@
-"""What the exchange keeps. Lock order, for whoever writes: markets by pair, then accounts by id, then everything else.
+"""Tables of the paper exchange.
 
-Whoever changes an order holds its market's row; whoever changes a balance holds its account's row.
+Lock order of every writer: markets by pair, accounts by id, then the rest. A writer of an order holds the lock on its
+market's row; a writer of a balance holds the lock on its account's row.
 """
 
 from typing import Any
@@ -32,9 +33,9 @@ def _rate(**options: Any) -> "models.DecimalField[Any, Any]":
 
 
 class Market(models.Model):
-    """A replayed pair and how far its orders were worked through. One row a pair; its lock orders all matching.
+    """A replayed pair and the step up to which its resting orders are settled. The row's lock serialises matching.
 
-    Which candle is now follows from the clock columns alone, so a restarted process goes on where the market is.
+    The current candle follows from the clock columns and the wall time, so that a restart does not change it.
     """
 
     pair = models.CharField(max_length=12, primary_key=True)
@@ -56,7 +57,7 @@ class Market(models.Model):
 
 
 class Account(models.Model):
-    """A trader's account. `cancel_all_at` is the dead-man's switch: orders opened before it end when it passes."""
+    """A trader's account. `cancel_all_at` is the dead-man's switch: orders opened before that time end at it."""
 
     id: "models.UUIDField[UUID, UUID]" = models.UUIDField(primary_key=True, default=new_id, editable=False)
     owner_id: "models.UUIDField[UUID, UUID]" = models.UUIDField()
@@ -71,7 +72,7 @@ class Account(models.Model):
 
 
 class ApiKey(models.Model):
-    """A key pair of an account. The secret is encrypted (envelope encryption); `nonce` is the highest one seen."""
+    """An API key of an account. The secret is stored under envelope encryption; `nonce` is the highest one seen."""
 
     key = models.CharField(max_length=56, primary_key=True)
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="api_keys")
@@ -90,7 +91,7 @@ class ApiKey(models.Model):
 
 
 class KeyFailure(models.Model):
-    """Calls with a key that is unknown or whose signature was wrong. `key_digest` is the SHA-256 of what was sent."""
+    """Count of calls with an unknown key or a wrong signature. `key_digest` is the SHA-256 of the key as sent."""
 
     key_digest = models.CharField(max_length=64, primary_key=True)
     failures = models.IntegerField()
@@ -102,7 +103,7 @@ class KeyFailure(models.Model):
 
 
 class Wallet(models.Model):
-    """A balance of one asset, and how much of it open orders hold."""
+    """An account's balance of one asset, and how much of it is held for open orders."""
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="wallets")
     asset = models.CharField(max_length=10)
@@ -120,7 +121,7 @@ class Wallet(models.Model):
 
 
 class Order(models.Model):
-    """An order's terms, progress and end. The number `id` is its time priority among equals."""
+    """An order's terms, progress and end. `id` breaks ties of price and time."""
 
     txid = models.CharField(max_length=24, unique=True)
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="orders")
@@ -210,9 +211,10 @@ class Trade(models.Model):
 
 
 class LedgerEntry(models.Model):
-    """A posting: `balance` is the wallet's after `amount` came and `fee` went. Never changed, never deleted.
+    """A posting: `balance` is the wallet's after adding `amount` and subtracting `fee`. Rows are append-only.
 
-    The counter-account is given by `kind`: the market for a trade, the outside for a deposit, the exchange for fees.
+    The counter-account follows from `kind`: the market for a trade, an external account for a deposit. Fees go to the
+    exchange.
     """
 
     ledger_id = models.CharField(max_length=24, unique=True)

@@ -1,4 +1,4 @@
-"""Reads. Whoever shows orders, trades or balances settles the account first (`services.account_settle`)."""
+"""Queries. A caller that shows orders, trades or balances calls `account_settle` first."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _INT32 = 2**31
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of a history: later than `start`, up to and including `end` (wall times), skipping `offset`."""
+    """A range of a history: after `start`, up to and including `end` (wall times), skipping `offset` rows."""
 
     start: datetime | None = None
     end: datetime | None = None
@@ -39,7 +39,7 @@ class Span:
 
 
 def key_find(key: str, *, now: datetime) -> tuple[ApiKey | None, bool]:
-    """The key with its account, if there is one, and whether what was sent is locked out (unknown keys may be, too)."""
+    """The key with its account, or None, and whether the key as sent is locked out (unknown keys can be, too)."""
     lockouts = KeyFailure.objects.filter(key_digest=key_digest(key), locked_until__gt=now)
     found = ApiKey.objects.select_related("account").annotate(is_locked=Exists(lockouts)).filter(key=key).first()
     return (found, found.is_locked) if found else (None, lockouts.exists())
@@ -55,7 +55,7 @@ def live_pairs(account_id: UUID) -> set[str]:
 
 
 def live_orders_matching(account_id: UUID, reference: str, *, by_client_id: bool) -> list[Order] | None:
-    """Live orders with this client order id, txid or userref; None where the text is none of these."""
+    """Live orders with this client order id, txid or userref. None if the text is none of these."""
     live = Order.objects.filter(account_id=account_id, status__in=LIVE)
     if by_client_id:
         return list(live.filter(cl_ord_id=reference))
@@ -74,7 +74,7 @@ def open_order_list(account_id: UUID, *, userref: int | None, cl_ord_id: str | N
 def closed_order_list(
     account_id: UUID, *, userref: int | None, cl_ord_id: str | None, span: Span, time_columns: Sequence[str]
 ) -> tuple[list[Order], int]:
-    """A page of ended orders, last ended first, and how many there are. The span is one of `time_columns`."""
+    """A page of ended orders, last ended first, and their total. The span applies to any of `time_columns`."""
     ended = Order.objects.filter(span.of(*time_columns), account_id=account_id).exclude(status__in=LIVE)
     ended = _referenced(ended, userref, cl_ord_id)
     return list(ended.order_by("-closed_at", "-id")[span.offset : span.offset + PAGE]), ended.count()
@@ -113,7 +113,7 @@ def trade_list_by_txid(account_id: UUID, txids: Sequence[str]) -> list[Trade]:
 def ledger_list(
     account_id: UUID, *, assets: Sequence[str] | None, kind: str | None, span: Span
 ) -> tuple[list[LedgerEntry], int]:
-    """A page of postings, last first, and how many there are."""
+    """A page of postings, newest first, and their total."""
     entries = LedgerEntry.objects.filter(span.of("posted_at"), account_id=account_id)
     if assets is not None:
         entries = entries.filter(asset__in=assets)
@@ -134,13 +134,13 @@ def moment_of(account_id: UUID, txid: str) -> datetime | None:
 
 
 def volume_30_days(account_id: UUID, *, now: datetime) -> Decimal:
-    """What the account traded in the last 30 days, in USD: every pair listed is quoted in it."""
+    """The account's traded volume of the last 30 days in USD, the quote currency of every listed pair."""
     recent = Trade.objects.filter(account_id=account_id, traded_at__gt=now - timedelta(days=30))
     return recent.aggregate(total=Sum("cost"))["total"] or ZERO
 
 
 def ledger_totals() -> dict[str, tuple[Decimal, Decimal]]:
-    """For the proof of the books, per asset: the sum of all postings, and the sum of all balances. They are equal."""
+    """Per asset, the sum of all postings and the sum of all balances. The ledger balances if they are equal."""
     posted = LedgerEntry.objects.order_by().values("asset").annotate(amount=Sum("amount"), charged=Sum("fee"))
     balances = dict(Wallet.objects.order_by().values_list("asset").annotate(total=Sum("balance")))
     return {row["asset"]: (row["amount"] - row["charged"], balances[row["asset"]]) for row in posted}

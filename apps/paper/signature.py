@@ -21,5 +21,5 @@ def is_signed(signature: str, *, secret: str, path: str, nonce: str, body: bytes
 
 
 def key_digest(key: str) -> str:
-    """Stands for whatever was sent as a key, where the text itself should not be kept."""
+    """SHA-256 of the key as it was sent, hexadecimal: stored where the text itself should not be kept."""
     return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()

@@ -47,7 +47,7 @@ def test_exporting_and_verifying_many_events(tmp_path: Path) -> None:
     filled = 0
     for events in (1_000, EVENTS):
         _fill(events - filled)
-        _seal(key)
+        _checkpoint(key)
         filled = events
         print(f"{events:>9,} events")
         _run("audit_export", [*manage, "audit_export", "--output", bundle], environment)
@@ -64,8 +64,8 @@ def _fill(events: int) -> None:
             cursor.execute("DELETE FROM events.outbox")
 
 
-def _seal(key: Ed25519PrivateKey) -> None:
-    """Everything, with one checkpoint: the sealer takes 5 000 events at a time."""
+def _checkpoint(key: Ed25519PrivateKey) -> None:
+    """Puts all events under one checkpoint; the checkpointer takes 5 000 at a time."""
     tree = MerkleTree()
 
     class Leaves:

@@ -45,7 +45,7 @@ def event_lines() -> list[Line]:
 
 
 def members(key: Ed25519PrivateKey, *, version: int = 3, without: int | None = None) -> dict[str, bytes]:
-    """The files of a bundle whose events are all sealed; `without` leaves one out, by its place from 0."""
+    """The files of a bundle whose events are all in the tree; `without` leaves one out, by its index from 0."""
     lines = event_lines()
     digests = [line.digest for line in lines]
     kept = [number for number in range(len(lines)) if number != without]

@@ -1,1 +1,1 @@
-"""Replay: the same events again, from Kafka or the event store, to a screen, a file or a projection."""
+"""Replay of events from Kafka or the event store, to the terminal, a file or a projection."""

@@ -1,6 +1,6 @@
-"""Whether Kafka has all that a replay asks for: by counts and the broker's low watermarks, never by ages.
+"""Whether Kafka has all events of a replay: judged by counts and the broker's low watermarks, never by age.
 
-The event store has everything, so any doubt is enough for it to be the source.
+The event store has every event, so it is the source if there is any doubt.
 """
 
 from collections.abc import Iterator
@@ -19,15 +19,15 @@ _WAITING = "SELECT event_id FROM events.outbox WHERE transport = %s"
 _LEFT_OUT = """
 SELECT (convert_from(payload, 'UTF8')::jsonb ->> 'without')::uuid FROM events.event WHERE event_type = %s
 """
-# As the relay dates a record: in whole milliseconds.
+# Record timestamps in Kafka have whole milliseconds.
 _STORED = """
 SELECT count(*) FROM events.event
 WHERE event_type = ANY(%s) AND (extract(epoch FROM recorded_at) * 1000)::bigint >= %s
 """
 
 
-def lacking_in_kafka(filters: EventFilter) -> str:
-    """Why Kafka may not have everything that fits, in a few words for a person; nothing where it has it all."""
+def missing_in_kafka(filters: EventFilter) -> str:
+    """The reason why Kafka may lack matching events, as text for the operator; empty if it has them all."""
     return next(_reasons(filters), "")
 
 
@@ -51,7 +51,7 @@ def _reasons(filters: EventFilter) -> Iterator[str]:
 
 
 def extents_in_kafka(topics: set[str], *, since: datetime | None) -> dict[str, Extent]:
-    """Raises BrokerUnavailable."""
+    """The number of records in each topic, and whether its beginning is still there. Raises BrokerUnavailable."""
     return TopicReader(sorted(topics), since=since).extents()
 
 
@@ -59,20 +59,20 @@ def _difference(topic: str, extent: Extent, stored: int) -> Iterator[str]:
     counts = f"{extent.records} records of {topic} are in Kafka, {stored} events in the event store"
     if not extent.is_whole:
         yield f"Kafka has deleted the beginning: {counts}"
-    # More than the store has: sent twice, or of a history that a restore has undone.
+    # Kafka can have more records than the store has events: sent twice, or lost by the database in a restore.
     if extent.records != stored:
         yield counts
 
 
 def _stored(topic: str, *, since: datetime | None) -> int:
-    """How many events of a topic the live table has."""
+    """The number of the topic's events in the live table."""
     with connection.cursor() as cursor:
         cursor.execute(_STORED, [sorted(types_of(topic)), int(since.timestamp() * 1000) if since else 0])
         return int(cursor.fetchone()[0])
 
 
 def _fits(filters: EventFilter, condition: str, value: Any) -> bool:
-    """Whether the live table has an event that fits and meets the condition."""
+    """Whether the live table has an event that matches the filter and meets the condition."""
     where, parameters = filters.sql()
     with connection.cursor() as cursor:
         cursor.execute(

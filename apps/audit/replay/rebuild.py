@@ -1,4 +1,4 @@
-"""Rebuilds a projection while traffic goes on: the live model serves until the rebuilt one takes over at once."""
+"""Rebuilds a projection without downtime: readers see the live model until one transaction replaces its rows."""
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -16,16 +16,16 @@ from apps.events.consumers.projections import Projection
 from apps.events.consumers.registry import load_consumers, registrations_for
 from apps.messages.envelope import Envelope
 
-# So few events are taken while the consumers wait; before, rounds bring the rebuilt model that close to the live one.
+# Catch-up rounds run until at most so many events are missed; these are applied while the consumers are paused.
 _LEFT_FOR_THE_END = 500
 _ROUNDS = 10
 
 
 class Rebuild(Target):
-    """A named projection, rebuilt from nothing: its handlers take the events again, without their outside effects.
+    """Rebuilds a projection from scratch: its handlers take the events again, without their outside effects.
 
-    The source gives what is stored. What consumers have handled since is read off their inbox and not off a moment: an
-    event whose transaction commits late is either in the inbox by then, or comes by its consumer afterwards.
+    The source gives the stored events. Events that the consumers handled since are found by their inbox, not by time:
+    an event whose transaction commits late is either in the inbox by then, or its consumer delivers it afterwards.
     """
 
     events_at_once = 500
@@ -35,7 +35,7 @@ class Rebuild(Target):
         self.left_by_interruption = (
             f"The projection {projection.name} is as it was before: run the command again once the cause is removed."
         )
-        # Rows of the live model that were not what the events say.
+        # The number of live rows that differed from the rebuilt ones.
         self.differed = 0
         self._group = projection.group
         self._handled = _handled_by(projection)
@@ -44,11 +44,11 @@ class Rebuild(Target):
 
     @property
     def filters(self) -> EventFilter:
-        """What the source has to give, or more."""
+        """Matches at least the events that the handlers take."""
         return EventFilter(event_types=tuple(sorted({event_type for event_type, _ in self._handled})))
 
     def only_handled(self, envelopes: Generator[Envelope, None, None]) -> Generator[Envelope, None, None]:
-        """Those of the events that a handler takes."""
+        """Drops the events that no handler takes."""
         with closing(envelopes):
             yield from (envelope for envelope in envelopes if self._takes(envelope))
 
@@ -87,7 +87,7 @@ class Rebuild(Target):
     def _missed(self) -> list[Envelope]:
         event_ids = self._shadow.missed() - self._in_no_store
         stored = [envelope for envelope in sources.stored(event_ids) if self._takes(envelope)]
-        # Handled before a restore, or by a handler that is gone: no event of the store says what it changed.
+        # These were handled before a restore or by a removed handler: the store has no event to apply.
         self._in_no_store |= event_ids - {envelope.event_id for envelope in stored}
         return stored
 

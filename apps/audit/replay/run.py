@@ -1,4 +1,4 @@
-"""One replay: paced, counted, and itself on record before the first event is given away."""
+"""Runs one replay: rate-limited, counted, and recorded in the audit log before its first event."""
 
 import time
 from collections.abc import Callable, Generator, Iterable
@@ -23,7 +23,7 @@ from apps.messages.envelope import Envelope
 
 
 class ReplayCutShort(PlatformError):
-    """A replay ended before its end."""
+    """A replay was interrupted after it had begun."""
 
     code = "replay_cut_short"
     http_status = 500
@@ -48,10 +48,10 @@ def replay(
 ) -> Replayed:
     """Hands every event to the target, marked as replayed.
 
-    Publishes `audit.replay.started` before the first event, and `audit.replayed` after the last. A source that cannot
-    be read, and a target that refuses, raise their own error before anything is published or changed. What ends the
-    replay later, Ctrl-C too, is published as `audit.replay.interrupted`, and raised as ReplayCutShort, which says where
-    and what is left.
+    Publishes `audit.replay.started` before the first event, and `audit.replayed` after the last. If the source cannot
+    be read or the target refuses, their error is raised before anything is published or changed. A later failure, or
+    Ctrl-C, is published as `audit.replay.interrupted` and raised as ReplayCutShort, whose message says at which event
+    it stopped and what remains to be done.
     """
     replay_id, started_at = new_id(), clock()
     facts: dict[str, Any] = {
@@ -84,7 +84,7 @@ def replay(
 
 
 class _HandOver:
-    """Gives events to the target, and knows how far it has come and which event is being handed over."""
+    """Hands events to the target in batches, and tracks the progress and the event in hand."""
 
     def __init__(
         self, target: Target, replay_id: UUID, events_per_second: float | None, progress: Callable[[int], None]
@@ -118,7 +118,7 @@ class _HandOver:
         except Exception:
             if len(batch) == 1:
                 raise
-            # None of them was taken: alone, the one that cannot be replayed is named.
+            # The target took none of the batch. One by one, the event that fails is identified.
             for envelope in batch:
                 self._give([envelope])
             return
@@ -133,7 +133,7 @@ def _publish(event: Event, *, now: datetime) -> None:
 
 
 def _told_of_interruption(facts: dict[str, Any], so_far: _HandOver, error: BaseException, *, now: datetime) -> bool:
-    """Whether the audit log has it now: PostgreSQL may be what has failed."""
+    """Publishes the interruption. Returns False if PostgreSQL, which may be the cause, does not take it."""
     event = ReplayInterrupted(
         **facts,
         events=so_far.events,

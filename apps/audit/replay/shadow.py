@@ -1,8 +1,8 @@
-"""A projection rebuilt beside the live one: temporary tables take the events, one transaction takes over the rows.
+"""Shadow tables of a projection: temporary tables take the events, then one transaction replaces the live rows.
 
-PostgreSQL finds a temporary table before any other of its name, in the session that made it and in no other, and drops
-it with that session. So handlers write into the rebuilt model unchanged, all other sessions see the live one, and a
-rebuild that is killed leaves nothing behind.
+In the session that created it, a temporary table takes precedence over other tables of its name; other sessions do not
+see it, and PostgreSQL drops it with the session. So the handlers write into the shadow tables without a change, other
+sessions see the live ones, and a killed rebuild leaves nothing behind.
 """
 
 import time
@@ -20,39 +20,42 @@ from apps.core.errors import PlatformError
 from apps.events.consumers.projections import Projection
 from apps.events.models import DeadLetter, InboxEntry
 
-# A killed rebuild's session ends within a second or two: that long its lock may outlive it.
-_OTHER_ENDS_SECONDS = 5.0
+# The session of a killed rebuild, and with it its lock, ends within a second or two.
+_LOCK_WAIT_SECONDS = 5.0
 _LOCK_ATTEMPTS = 10
 
-_OTHERS_WRITE_NOT = sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE")
+_BLOCK_WRITERS = sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE")
 _MISSED = """
 SELECT event_id FROM {inbox} AS live WHERE consumer = %s AND NOT EXISTS (
-    SELECT 1 FROM pg_temp.inbox AS told WHERE told.consumer = live.consumer AND told.event_id = live.event_id)
+    SELECT 1 FROM pg_temp.inbox AS rebuilt
+     WHERE rebuilt.consumer = live.consumer AND rebuilt.event_id = live.event_id)
 """
-_DELETE_WRONG = """
+_DELETE_DIFFERING = """
 DELETE FROM {live} AS live WHERE NOT EXISTS (
-    SELECT 1 FROM {told} AS told WHERE told.{key} = live.{key} AND ({of_told}) IS NOT DISTINCT FROM ({of_live}))
+    SELECT 1 FROM {rebuilt} AS rebuilt
+     WHERE rebuilt.{key} = live.{key} AND ({of_rebuilt}) IS NOT DISTINCT FROM ({of_live}))
 """
-_INSERT_LACKING = """
-INSERT INTO {live} ({columns}) SELECT {of_told} FROM {told} AS told
-WHERE NOT EXISTS (SELECT 1 FROM {live} AS live WHERE live.{key} = told.{key})
+_INSERT_MISSING = """
+INSERT INTO {live} ({columns}) SELECT {of_rebuilt} FROM {rebuilt} AS rebuilt
+WHERE NOT EXISTS (SELECT 1 FROM {live} AS live WHERE live.{key} = rebuilt.{key})
 """
-_NOTE_HANDLED = """
+_MARK_HANDLED = """
 INSERT INTO {inbox} (consumer, event_id, processed_at)
-SELECT consumer, event_id, now() FROM pg_temp.inbox AS told WHERE NOT EXISTS (
-    SELECT 1 FROM {inbox} AS live WHERE live.consumer = told.consumer AND live.event_id = told.event_id)
+SELECT consumer, event_id, now() FROM pg_temp.inbox AS rebuilt WHERE NOT EXISTS (
+    SELECT 1 FROM {inbox} AS live WHERE live.consumer = rebuilt.consumer AND live.event_id = rebuilt.event_id)
 ON CONFLICT DO NOTHING
 """
-# Marked and not deleted: a redrive that runs meanwhile finds its letter.
-_NOTE_REDRIVEN = """
+# Dead letters are marked, not deleted: a redrive that runs at the same time finds its letter.
+_MARK_REDRIVEN = """
 UPDATE {dead_letter} AS letter SET redriven_at = now() WHERE consumer = %s AND redriven_at IS NULL
 AND EXISTS (
-    SELECT 1 FROM pg_temp.inbox AS told WHERE told.consumer = letter.consumer AND told.event_id = letter.event_id)
+    SELECT 1 FROM pg_temp.inbox AS rebuilt
+     WHERE rebuilt.consumer = letter.consumer AND rebuilt.event_id = letter.event_id)
 """
 
 
 class RebuildUnderWay(PlatformError):
-    """Another command rebuilds the same projection now."""
+    """Another command is rebuilding the same projection."""
 
     code = "rebuild_under_way"
     http_status = 409
@@ -60,7 +63,7 @@ class RebuildUnderWay(PlatformError):
 
 
 class ConsumersDoNotPause(PlatformError):
-    """The rebuilt rows cannot take the place of the old ones while a transaction holds their tables."""
+    """A transaction holds the live tables, so that the rebuilt rows cannot replace the old ones."""
 
     code = "consumers_do_not_pause"
     http_status = 503
@@ -68,7 +71,7 @@ class ConsumersDoNotPause(PlatformError):
 
 
 class ShadowLost(PlatformError):
-    """The session's temporary tables are gone: what handlers write now would go into the live tables."""
+    """The session's temporary tables are gone: handlers would write into the live tables."""
 
     code = "shadow_lost"
     http_status = 500
@@ -76,7 +79,7 @@ class ShadowLost(PlatformError):
 
 @dataclass(frozen=True)
 class _Table:
-    """A live table and the temporary one beside it, each with its schema."""
+    """A live table and its shadow table of the same name."""
 
     name: str
     live: sql.Identifier
@@ -84,24 +87,24 @@ class _Table:
     columns: tuple[str, ...] = ()
 
     @property
-    def told(self) -> sql.Identifier:
+    def rebuilt(self) -> sql.Identifier:
         return sql.Identifier("pg_temp", self.name)
 
     def fill(self, text: str) -> sql.Composable:
-        """The statement, with the names of this table in place."""
+        """The statement with the names of this table filled in."""
         comma = sql.SQL(", ")
         return sql.SQL(text).format(
             live=self.live,
-            told=self.told,
+            rebuilt=self.rebuilt,
             key=sql.Identifier(self.key),
             columns=comma.join(sql.Identifier(column) for column in self.columns),
-            of_told=comma.join(sql.Identifier("told", column) for column in self.columns),
+            of_rebuilt=comma.join(sql.Identifier("rebuilt", column) for column in self.columns),
             of_live=comma.join(sql.Identifier("live", column) for column in self.columns),
         )
 
 
 class Shadow:
-    """The temporary tables of one projection and of its group's inbox. Open it, and close it in every case."""
+    """The shadow tables of one projection and of its consumer group's inbox. Call `close` after `open`, always."""
 
     def __init__(self, projection: Projection) -> None:
         self._projection = projection
@@ -110,10 +113,10 @@ class Shadow:
         self._dead_letters: sql.Composable = sql.SQL("")
 
     def open(self) -> None:
-        """Makes the tables, empty. Raises RebuildUnderWay."""
-        self._alone()
+        """Creates the empty tables. Raises RebuildUnderWay."""
+        self._lock_rebuild()
         with transaction.atomic(), connection.cursor() as cursor:
-            # So that the server notices within a second that this process was killed, whatever it computes.
+            # The server notices within a second, also during a long statement, that this process was killed.
             cursor.execute("SET client_connection_check_interval = '1s'")
             self._drop(cursor)
             self._dead_letters = _live(cursor, DeadLetter)
@@ -131,7 +134,7 @@ class Shadow:
                 _run(cursor, statement.format(name, table.live))
 
     def close(self) -> None:
-        """Drops the tables: by name, or with the session where that fails."""
+        """Drops the tables. If that fails it closes the session, which drops them too."""
         try:
             with transaction.atomic(), connection.cursor() as cursor:
                 self._drop(cursor)
@@ -141,61 +144,61 @@ class Shadow:
             connection.close()
 
     def refuse_live_tables(self) -> None:
-        """Raises ShadowLost where a handler would not write into the temporary tables."""
+        """Raises ShadowLost if handlers would write into the live tables."""
         with connection.cursor() as cursor:
             cursor.execute("SELECT 'inbox'::regclass = to_regclass('pg_temp.inbox')")
             if cursor.fetchone() != (True,):
                 raise ShadowLost("The connection to PostgreSQL was lost, and the tables of the rebuild with it.")
 
     def missed(self) -> set[UUID]:
-        """The events that the live model knows and the rebuilt one does not."""
+        """The events that the live model has handled and the rebuilt one has not."""
         with connection.cursor() as cursor:
             _run(cursor, sql.SQL(_MISSED).format(inbox=self._inbox), [self._projection.group])
             return {event_id for (event_id,) in cursor.fetchall()}
 
     def analyze(self) -> None:
-        """Tells the planner how much there is: no vacuum process sees temporary tables."""
+        """Updates the planner's statistics: autovacuum does not process temporary tables."""
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE pg_temp.inbox")
             for table in self._tables:
-                _run(cursor, sql.SQL("ANALYZE {}").format(table.told))
+                _run(cursor, sql.SQL("ANALYZE {}").format(table.rebuilt))
 
     @contextmanager
     def consumers_paused(self) -> Iterator[None]:
-        """One transaction in which no consumer changes the model or its inbox: they wait at their next statement.
+        """One transaction in which no consumer changes the model or its inbox: their statements wait for its locks.
 
         Raises ConsumersDoNotPause.
         """
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SET LOCAL work_mem = '128MB'")
-            # The inbox first, as consumers do.
+            # The inbox first: the lock order of the consumers.
             for name in (self._inbox, *(table.live for table in self._tables)):
                 self._lock(cursor, name)
             yield
 
     def take_over(self) -> int:
-        """Makes the live rows equal to the rebuilt ones, with the inbox and dead letters. Returns how many differed.
+        """Makes the live rows equal to the rebuilt ones, and updates inbox and dead letters. Returns how many differed.
 
-        Call it while the consumers are paused. An event that the rebuilt model does not know stays unhandled, and comes
-        by its consumer.
+        Call it while the consumers are paused. An event that the rebuilt model has not handled stays unhandled; its
+        consumer delivers it.
         """
         differed = 0
         with connection.cursor() as cursor:
             for table in self._tables:
-                _run(cursor, table.fill(_DELETE_WRONG))
+                _run(cursor, table.fill(_DELETE_DIFFERING))
                 deleted = cursor.rowcount
-                _run(cursor, table.fill(_INSERT_LACKING))
+                _run(cursor, table.fill(_INSERT_MISSING))
                 differed += max(deleted, cursor.rowcount)
-            _run(cursor, sql.SQL(_NOTE_HANDLED).format(inbox=self._inbox))
-            _run(cursor, sql.SQL(_NOTE_REDRIVEN).format(dead_letter=self._dead_letters), [self._projection.group])
+            _run(cursor, sql.SQL(_MARK_HANDLED).format(inbox=self._inbox))
+            _run(cursor, sql.SQL(_MARK_REDRIVEN).format(dead_letter=self._dead_letters), [self._projection.group])
         return differed
 
     @property
     def _lock_name(self) -> str:
         return f"rebuild/{self._projection.group}"
 
-    def _alone(self) -> None:
-        deadline = time.monotonic() + _OTHER_ENDS_SECONDS
+    def _lock_rebuild(self) -> None:
+        deadline = time.monotonic() + _LOCK_WAIT_SECONDS
         with connection.cursor() as cursor:
             while True:
                 cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [self._lock_name])
@@ -216,9 +219,9 @@ class Shadow:
         for _ in range(_LOCK_ATTEMPTS):
             try:
                 with transaction.atomic():
-                    # Requests behind this one wait as long as it does. A vacuum gives way after 1 s (deadlock_timeout).
+                    # Later lock requests queue behind this one. An autovacuum yields after 1 s (deadlock_timeout).
                     cursor.execute("SET LOCAL lock_timeout = '3s'")
-                    _run(cursor, _OTHERS_WRITE_NOT.format(name))
+                    _run(cursor, _BLOCK_WRITERS.format(name))
             except OperationalError as error:
                 if not isinstance(error.__cause__, LockNotAvailable):
                     raise

@@ -1,4 +1,4 @@
-"""Where replayed events go. A target takes envelopes that carry the replay's id."""
+"""Targets of a replay. A target takes envelopes that carry the replay's id."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -10,9 +10,10 @@ from apps.messages.envelope import Envelope
 
 
 class Target:
-    """`name` is what the replay's own events say of it; `left_by_interruption`, what a person must know afterwards.
+    """A target of a replay.
 
-    A target that takes more than one event at once takes all of them or none.
+    `name` is its name in the replay's own events. `left_by_interruption` tells the operator what an interrupted replay
+    leaves behind. A target with `events_at_once` above 1 takes a batch completely or not at all.
     """
 
     name: str
@@ -29,20 +30,22 @@ class Target:
         raise NotImplementedError
 
     def catch_up(self) -> Iterator[Sequence[Envelope]]:
-        """After the source's last event: what came meanwhile, to be taken before the next is asked for."""
+        """Called after the source's last event: yields the events that came meanwhile, in batches. Each batch is taken
+        before the next is requested."""
         yield from ()
 
     @contextmanager
     def ending(self) -> Iterator[Sequence[Envelope]]:
-        """Around the end of the replay: gives what is left to be taken. What the block publishes counts with it."""
+        """Wraps the end of the replay: yields the last events to be taken. What the block publishes is committed with
+        them."""
         yield ()
 
     def close(self) -> None:
-        """Called last, in every case."""
+        """Called last, also after a failure."""
 
 
 class Lines(Target):
-    """One line an event, for people."""
+    """One readable line an event."""
 
     name = "screen"
 
@@ -56,13 +59,13 @@ class Lines(Target):
 
 
 class JsonLines(Target):
-    """One JSON object an event, in CloudEvents' JSON format, for programs."""
+    """One JSON object an event, in CloudEvents' JSON format."""
 
     name = "jsonl"
     left_by_interruption = "The JSON lines are incomplete."
 
     def __init__(self, open_file: Callable[[], TextIO]) -> None:
-        # Opened at the beginning and not before: what an earlier replay wrote stays where the source cannot be read.
+        # Opened in `begin`, not here: the output of an earlier replay is kept if the source cannot be read.
         self._open_file = open_file
 
     def begin(self) -> None:

@@ -1,4 +1,4 @@
-"""The platform's own side of the exchange: opening accounts, and what market plays. Not part of Kraken's surface."""
+"""The platform's own endpoints: open an account, list the replayed markets. Not part of Kraken's API."""
 
 from decimal import Decimal
 from typing import Any
@@ -16,7 +16,7 @@ from apps.core.api.requests import RequestSerializer, operation
 from apps.core.api.schema import error_responses
 from apps.core.api.views import ApiView
 from apps.core.errors import NotAuthenticated
-from apps.paper.api.endpoints.market_data import Scene, market_facts
+from apps.paper.api.endpoints.market_data import MarketSnapshot, market_facts
 from apps.paper.engine.fees import DEFAULT_SCHEDULE, SCHEDULES
 from apps.paper.market.listing import listed_markets
 from apps.paper.services.accounts import account_open
@@ -25,7 +25,7 @@ AUDIENCE = "paper"
 
 
 class CallingService:
-    """Another service of the platform, proved by its token."""
+    """Another service of the platform, authenticated by its service token."""
 
     is_authenticated = True
 
@@ -74,7 +74,7 @@ class AccountCreated(serializers.Serializer[Any]):
 
 
 class AccountCreateView(ApiView):
-    """Opens an account with play money. The same owner and label are answered alike, and opened once."""
+    """Opens an account with test deposits. Idempotent by owner and label."""
 
     authentication_classes = [ServiceTokenAuthentication]
     permission_classes = [IsAuthenticated]
@@ -100,11 +100,13 @@ class AccountCreateView(ApiView):
 
 
 class MarketListView(ApiView):
-    """What the exchange replays: source, whether it is synthetic, and how far it has come."""
+    """The replayed markets: source, whether it is synthetic, and progress."""
 
     authentication_classes = []
     permission_classes = []
 
     @operation(responses={200: serializers.ListSerializer(child=serializers.DictField()), **error_responses()})
     def get(self, request: Request) -> Response:
-        return Response({"markets": [market_facts(Scene(series.pair)) for series in listed_markets().values()]})
+        return Response(
+            {"markets": [market_facts(MarketSnapshot(series.pair)) for series in listed_markets().values()]}
+        )

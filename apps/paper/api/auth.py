@@ -1,4 +1,4 @@
-"""Who calls: key, signature over the raw body, nonce, in Kraken's order."""
+"""Authentication of private calls: key, signature over the raw body, nonce, checked in Kraken's order."""
 
 from datetime import datetime
 
@@ -14,9 +14,9 @@ from apps.paper.signature import is_signed
 
 
 def authenticate(request: HttpRequest, params: Params, *, now: datetime) -> ApiKey:
-    """The key of a signed call, whose nonce is used up hereby.
+    """The API key of a signed call. Consumes the nonce.
 
-    Raises InvalidKey, InvalidSignature, InvalidNonce, or TemporaryLockout after too many of the first two.
+    Raises InvalidKey, InvalidSignature, InvalidNonce, and TemporaryLockout after too many of the first two.
     """
     key = request.headers.get("API-Key", "")
     nonce = params.text("nonce")

@@ -1,4 +1,4 @@
-"""Rows as Kraken prints them. Source: recorded answers of its private endpoints."""
+"""Rows in Kraken's response format. Source: recorded answers of its private endpoints."""
 
 from collections.abc import Sequence
 from datetime import datetime

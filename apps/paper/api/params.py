@@ -1,4 +1,4 @@
-"""Parameters as Kraken takes them: query, form or JSON; lists by repetition or commas; any case of true."""
+"""Request parameters as Kraken accepts them: query, form or JSON; lists by repetition or commas; `true` in any case."""
 
 import json
 import re
@@ -14,7 +14,8 @@ MAX_FIELDS = 300
 MAX_NAMES = 50
 _NUMBER = re.compile(r"[+-]?\d{1,20}(?:\.\d{1,20})?(?:[eE][+-]?\d{1,2})?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
-_LATEST = 32_503_680_000  # the year 3000
+LATEST_UNIX_TIME = 32_503_680_000  # the year 3000
+USERREFS = range(-(2**31), 2**31)
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -35,7 +36,7 @@ class Params:
     @classmethod
     def of_json(cls, text: str) -> Self:
         try:
-            # Numbers keep their digits: a price must not pass through a float.
+            # Numbers stay text: a price must not pass through a float.
             body = json.loads(text, parse_float=str, parse_int=str)
         except (ValueError, RecursionError):
             raise InvalidArguments from None
@@ -78,6 +79,10 @@ class Params:
             raise InvalidArguments(name)
         return int(value)
 
+    def userref(self) -> int | None:
+        """Kraken's user reference, a signed 32-bit number."""
+        return self.integer("userref", least=USERREFS[0], most=USERREFS[-1])
+
     def number(self, name: str) -> Decimal | None:
         value = self.text(name)
         if value is None:
@@ -97,7 +102,7 @@ class Params:
         value = self.number(name)
         if value is None:
             return None
-        if not 0 <= value < _LATEST:
+        if not 0 <= value < LATEST_UNIX_TIME:
             raise InvalidArguments(name)
         return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=int(value * 1_000_000))
 
@@ -108,7 +113,7 @@ class Params:
         if value is None or not number:
             return None
         if value.startswith("+"):
-            if number > _LATEST:
+            if number > LATEST_UNIX_TIME:
                 raise InvalidArguments(name)
             return now + timedelta(microseconds=int(number * 1_000_000))
         return self.moment(name)

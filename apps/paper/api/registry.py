@@ -1,4 +1,4 @@
-"""The methods of the wire surface, by name. A new method is a function with one of the two decorators."""
+"""Kraken's API methods by name. To add a method, decorate a function with `public` or `private`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ PrivateMethod = Callable[[ApiKey, Params], Any]
 
 @dataclass(frozen=True, slots=True)
 class Private:
-    """`permissions`: any one of them suffices; none are needed where it is empty."""
+    """`permissions`: any one of them suffices; if it is empty, none is needed."""
 
     call: PrivateMethod
     permissions: frozenset[str]

@@ -1,4 +1,4 @@
-"""Kraken's surface at the root, as its clients insist on, and the platform's own below ``/paper``."""
+"""Kraken's API at the root, where its clients expect it, and the platform's own endpoints below ``/paper``."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""The two doors of Kraken's surface: translate in, one call, translate out."""
+"""Django views of Kraken's public and private API: parse, call one method, format the answer."""
 
 from collections.abc import Callable
 from typing import Any
@@ -77,6 +77,6 @@ def _enveloped(call: Callable[[], Any], method: str) -> HttpResponse:
         log.exception("paper_database_unavailable", method=method)
         return wire.refusal(ServiceUnavailable())
     except Exception:
-        # Kraken answers its own failures so, with status 200; the log has the cause.
+        # Kraken too answers internal errors with status 200. The log has the cause.
         log.exception("paper_request_failed", method=method)
         return wire.refusal(InternalError())

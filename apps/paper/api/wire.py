@@ -1,4 +1,4 @@
-"""Kraken's envelope: always HTTP 200, ``{"error": [...], "result": ...}``."""
+"""Kraken's response envelope: always HTTP 200, ``{"error": [...], "result": ...}``."""
 
 from typing import Any
 

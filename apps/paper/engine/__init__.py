@@ -1,1 +1,1 @@
-"""The matching engine: orders, fills, fees and postings as pure decisions. It knows no database and no clock."""
+"""The matching engine: orders, fills, fees and postings as pure functions, without a database or a clock."""

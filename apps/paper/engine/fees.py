@@ -12,7 +12,7 @@ from apps.paper.errors import UnknownFeeSchedule
 
 @dataclass(frozen=True, slots=True)
 class FeeTier:
-    """From `volume` USD in 30 days on, this fraction of the cost is charged."""
+    """The fractions of the cost that are charged from a 30-day volume of `volume` USD."""
 
     volume: Decimal
     taker: Decimal

@@ -1,4 +1,4 @@
-"""Postings: what a fill moves. Every posting has a counter-account, so that each asset's sum over all books is zero."""
+"""Ledger postings of a fill. Every posting has a counter-account, so that each asset's sum over all ledgers is zero."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -29,7 +29,7 @@ class Posting:
 
 
 def postings_of(fill: Fill) -> tuple[Posting, Posting]:
-    """What was given, then what was got; the fee is charged in the quote currency on either side."""
+    """The debit, then the credit. The fee is charged in the quote currency for buys and sells."""
     pair = fill.order.pair
     if fill.order.side is Side.BUY:
         return (

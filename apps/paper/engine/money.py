@@ -1,4 +1,4 @@
-"""Exact arithmetic: nothing is lost before it is rounded, and rounding says how."""
+"""Decimal arithmetic with 60 digits, and explicit rounding."""
 
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_HALF_UP, Context, Decimal
 
@@ -6,7 +6,7 @@ EXACT = Context(prec=60)
 
 
 def rounded(value: Decimal, decimals: int) -> Decimal:
-    """Half up: how costs and fees are charged."""
+    """Rounds half up, as costs and fees are charged."""
     return value.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_UP, context=EXACT)
 
 
@@ -15,5 +15,5 @@ def rounded_up(value: Decimal, decimals: int) -> Decimal:
 
 
 def fixed(value: Decimal, decimals: int) -> str:
-    """Fixed-point text with exactly that many decimals, cut towards zero: never shows more than there is."""
+    """Fixed-point text with exactly that many decimals, rounded towards zero, so that no amount is overstated."""
     return format(value.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_DOWN, context=EXACT), "f")

@@ -1,13 +1,15 @@
-"""What happens to an order when it arrives: it takes what it may take at once, and rests or ends with the remainder."""
+"""Order matching: an incoming order takes liquidity from the order book; its remainder rests or is canceled."""
 
 from datetime import datetime
 from enum import StrEnum
 
 from apps.paper.engine.orders import Fill, Liquidity, OrderType, Side, Status, TimeInForce, WorkingOrder
-from apps.paper.market.depth import Book, Level
+from apps.paper.market.depth import Level, OrderBook
 
 
 class CancelReason(StrEnum):
+    """Kraken's `reason` texts of canceled orders."""
+
     USER = "User requested"
     POST_ONLY = "Post only order"
     NO_LIQUIDITY = "Out of liquidity"
@@ -17,11 +19,13 @@ class CancelReason(StrEnum):
     REDUCED = "Quantity amended to the filled volume"
 
 
-def arrive(order: WorkingOrder, book: Book, *, time_in_force: TimeInForce, post_only: bool, at: datetime) -> list[Fill]:
-    """Executes a pending or amended order against the book and leaves it open, closed or canceled.
+def match_order(
+    order: WorkingOrder, book: OrderBook, *, time_in_force: TimeInForce, post_only: bool, at: datetime
+) -> list[Fill]:
+    """Matches a pending or amended order against the book; it is open, closed or canceled afterwards.
 
-    A limit order takes levels up to its limit. A post-only order that would take is canceled, as is the remainder of
-    market and IOC orders and the whole of a FOK order that cannot be filled at once.
+    A limit order takes levels up to its limit. A post-only order that would take liquidity is canceled. The remainder
+    of a market or IOC order is canceled, and so is a FOK order that cannot be filled completely.
     """
     order.status = Status.OPEN
     reachable = _reachable(order, book)
@@ -39,7 +43,7 @@ def arrive(order: WorkingOrder, book: Book, *, time_in_force: TimeInForce, post_
     return fills
 
 
-def _reachable(order: WorkingOrder, book: Book) -> list[Level]:
+def _reachable(order: WorkingOrder, book: OrderBook) -> list[Level]:
     levels = book.asks if order.side is Side.BUY else book.bids
     if order.limit is None:
         return list(levels)

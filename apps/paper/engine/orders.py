@@ -1,4 +1,4 @@
-"""An order in the engine's hands, what it still holds back, and the fills it gets."""
+"""The engine's order: terms, progress, hold and fills."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,7 +30,7 @@ class TimeInForce(StrEnum):
 
 
 class Status(StrEnum):
-    """An order is pending until the book has taken it. A canceled or expired one may carry fills."""
+    """An order is pending until it was matched. A canceled or expired order may have fills."""
 
     PENDING = "pending"
     OPEN = "open"
@@ -65,8 +65,8 @@ class Fill:
 class WorkingOrder:
     """Terms and progress of an order.
 
-    Fee rates are those of the moment it was accepted. Cost and fee are rounded as running totals, so that an order's
-    trades add up to it exactly and can never exceed what is held for it.
+    Fee rates are those at acceptance. Cost and fee are rounded as running totals: the trades of an order add up to its
+    totals exactly and never exceed its hold.
     """
 
     pair: Pair
@@ -78,7 +78,7 @@ class WorkingOrder:
     maker_rate: Decimal
     account_id: UUID
     queued_at: datetime
-    number: int = 0  # arrival number: breaks ties of price and time
+    number: int = 0  # sequence number: breaks ties of price and time
     ends_at: datetime | None = None
     ends_as: Status = Status.EXPIRED
     ends_because: str | None = None
@@ -125,13 +125,13 @@ class WorkingOrder:
 
     @property
     def held(self) -> Decimal:
-        """What the order may still cost at worst: its rest at its limit and the taker fee on it."""
+        """The hold: the most the order may still cost, which is its remainder at its limit plus the taker fee."""
         if not self.status.is_live:
             return ZERO
         if self.side is Side.SELL:
             return self.remaining
         if self.limit is None:
-            return ZERO  # a market order is done before anything could be held
+            return ZERO  # a market order never rests
         rest = EXACT.multiply(self.limit, self.remaining)
         decimals = self.pair.cost_decimals
         cost = rounded_up(EXACT.add(self.notional, rest), decimals) - self.cost
@@ -139,7 +139,7 @@ class WorkingOrder:
         return cost + fee
 
     def fill(self, *, price: Decimal, volume: Decimal, liquidity: Liquidity, at: datetime) -> Fill:
-        """Takes a fill; the last one closes the order."""
+        """Applies a fill; the last one closes the order."""
         cost_before, fee_before = self.cost, self.fee
         notional = EXACT.multiply(price, volume)
         if liquidity is Liquidity.TAKER:

@@ -1,4 +1,4 @@
-"""What an order must meet before the book sees it. Source: Kraken's AssetPairs fields and AddOrder parameters."""
+"""Order validation before matching. Source of the rules: Kraken's AssetPairs fields and AddOrder parameters."""
 
 import re
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ _FREE_TEXT = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,16}[\x21-\x7e])?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderTerms:
-    """What a client asks for. Times are wall times (aware UTC)."""
+    """The terms of an order as a client sends them. Times are wall times (aware UTC)."""
 
     pair: Pair
     side: Side
@@ -44,7 +44,7 @@ class OrderTerms:
 
 
 def check_terms(terms: OrderTerms) -> None:
-    """Raises the KrakenRefusal that says which rule the terms break."""
+    """Raises the KrakenRefusal of the first rule that the terms break."""
     if (terms.kind is OrderType.LIMIT) is (terms.limit is None):
         raise InvalidArguments("price")
     if terms.kind is OrderType.MARKET and (terms.post_only or terms.time_in_force is not TimeInForce.GTC):
@@ -81,7 +81,7 @@ def check_cost(pair: Pair, volume: Decimal, price: Decimal) -> None:
 
 
 def check_times(terms: OrderTerms, now: datetime) -> None:
-    """`now` is the moment of matching: a deadline guards against waiting, too."""
+    """Checks deadline and expiry. `now` is the moment of matching, so that the deadline covers waiting for locks."""
     check_deadline(terms.deadline, now)
     if terms.expires_at is not None and terms.expires_at < now + MIN_LIFE - CLOCK_TOLERANCE:
         raise InvalidArguments("expiretm")

@@ -1,10 +1,10 @@
-"""What happens to resting orders while the market moves.
+"""Settlement of resting orders against the replayed market.
 
-An order fills as maker, at its limit, in every step in which the market trades strictly beyond the limit: a touch does
-not fill, for others were queued before. All resting orders of a side share a tenth of what the market trades in the
-step, best price first, then oldest. Orders meet the market, not one another.
+An order fills as maker, at its limit, in every step in which the market trades strictly beyond the limit. A trade at
+the limit does not fill it: other orders are assumed to be ahead in the queue. All resting orders of a side share a
+tenth of the step's traded volume, by price-time priority. Orders match the market, never one another.
 
-The outcome depends on the steps alone, not on how often or when they are worked through.
+The fills depend on the steps alone, not on how often or when they are settled.
 """
 
 from collections.abc import Iterable
@@ -21,9 +21,9 @@ PARTICIPATION = 10  # resting orders get one part in ten of the market's volume
 def settle(
     orders: Iterable[WorkingOrder], replay: Replay, *, after_step: int, through_step: int, now: datetime
 ) -> list[Fill]:
-    """Works the steps after `after_step` up to and including `through_step`; fills come in the order of time.
+    """Settles the steps after `after_step` up to and including `through_step`; returns the fills in order of time.
 
-    Orders whose end came by `now` are ended with what they have.
+    Orders whose `ends_at` is at or before `now` end with the fills that they have.
     """
     orders = list(orders)
     resting = sorted((order for order in orders if order.status.is_live), key=_priority)
@@ -51,7 +51,7 @@ def _priority(order: WorkingOrder) -> tuple[int, datetime, int]:
 
 
 def _reach(resting: list[WorkingOrder]) -> tuple[int, int]:
-    """Highest buy and lowest sell, in ticks: a candle between them fills nothing and is passed over."""
+    """Highest buy and lowest sell limit, in ticks. A candle whose range lies between them fills nothing."""
     buys = [order.limit_ticks for order in resting if order.side is Side.BUY]
     sells = [order.limit_ticks for order in resting if order.side is Side.SELL]
     return max(buys, default=0), min(sells, default=LARGEST)

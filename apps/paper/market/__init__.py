@@ -1,1 +1,1 @@
-"""The market that the exchange replays: candles, the clock that moves through them, and the price path within them."""
+"""The replayed market: candles, the replay clock, the price path within a candle, and the order book around it."""

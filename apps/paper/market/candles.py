@@ -1,4 +1,4 @@
-"""Candles in memory: plain integers in arrays, about 60 bytes a candle."""
+"""Candles in memory: integers in arrays, about 60 bytes a candle."""
 
 from array import array
 from bisect import bisect_left
@@ -22,9 +22,9 @@ class Candle(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CandleSeries:
-    """A market's recorded or generated past, oldest first, times strictly rising on the interval's grid.
+    """A market's recorded or generated candles, oldest first. Times rise strictly on the interval's grid.
 
-    `fingerprint` tells two series apart: a clock that was started for one does not fit another.
+    `fingerprint` identifies the series: a replay clock is valid only for the series that it was started for.
     """
 
     pair: Pair

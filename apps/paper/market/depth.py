@@ -1,8 +1,9 @@
-"""The order book around the market's price, made up from what is known at that moment.
+"""Synthetic order book around the market's price.
 
-Recorded candles hold no book. This one is deterministic: a spread, a hundred levels a side, sizes from the volume of
-the candle before (the current one's is not known yet). What takers took stays gone until the next candle: levels are
-eaten from the best outwards, so one number a side tells what is left.
+Recorded candles have no order book. This one is a deterministic function of the replay: a fixed spread, a hundred
+levels a side, sizes from the volume of the previous candle (the current one's is not known yet). Liquidity that takers
+removed is missing until the next candle. Levels are consumed from the best outwards, so one number a side is enough to
+know what is left.
 """
 
 from collections.abc import Iterator
@@ -34,29 +35,29 @@ class Taken:
     bids: int = 0
 
     def within(self, candle: int) -> "Taken":
-        """What still counts in that candle: a new candle brings new liquidity."""
+        """The liquidity taken in that candle: none if it is a new one, because a new candle refills the book."""
         return self if self.candle == candle else Taken(candle)
 
 
 @dataclass(frozen=True, slots=True)
-class Book:
-    """Both sides, best level first, without what was taken already."""
+class OrderBook:
+    """Both sides, best level first, without the liquidity that was taken."""
 
     asks: tuple[Level, ...]
     bids: tuple[Level, ...]
 
 
-def book_at(replay: Replay, step: int, taken: Taken) -> Book:
+def order_book_at(replay: Replay, step: int, taken: Taken) -> OrderBook:
     candle = step // STEPS
     taken = taken.within(candle)
-    return Book(
+    return OrderBook(
         asks=tuple(_left(_levels(replay, step, side=1), taken.asks)),
         bids=tuple(_left(_levels(replay, step, side=-1), taken.bids)),
     )
 
 
-def touch_at(replay: Replay, step: int) -> tuple[int, int]:
-    """Best bid and ask in ticks of the untouched book, also where no volume stands behind them."""
+def best_prices_at(replay: Replay, step: int) -> tuple[int, int]:
+    """Best bid and ask in ticks of the full order book, also if their levels have no volume."""
     price = replay.price_at(step)
     half_spread = max(1, price // _HALF_SPREAD)
     return max(1, price - half_spread), price + half_spread
@@ -65,14 +66,14 @@ def touch_at(replay: Replay, step: int) -> tuple[int, int]:
 def _levels(replay: Replay, step: int, side: int) -> Iterator[Level]:
     price = replay.price_at(step)
     known = replay.series.candle(max(0, step // STEPS - 1))
-    best = touch_at(replay, step)[1 if side > 0 else 0]
+    best = best_prices_at(replay, step)[1 if side > 0 else 0]
     gap = max(1, price // _GAP)
     mark = known.time * 2 + (side > 0)
     for rank in range(LEVELS):
         level_price = best + side * gap * rank
         if level_price < 1:
             return
-        # About 0.2 % of an hour's trade at the best level, growing outwards, each level half to one and a half of that.
+        # About 0.2 % of an hour's volume at the best level, growing outwards, each level times 0.5 to 1.5.
         jitter = 500 + _mixed(mark, rank) % 1001
         yield Level(level_price, known.volume * (10 + rank) * jitter // 5_000_000)
 
@@ -86,7 +87,7 @@ def _left(levels: Iterator[Level], taken: int) -> Iterator[Level]:
 
 
 def _mixed(a: int, b: int) -> int:
-    """A well-mixed 64-bit number from two (the finaliser of SplitMix64)."""
+    """A 64-bit hash of two numbers (the finaliser of SplitMix64)."""
     z = (a * 0x9E3779B97F4A7C15 + b * 0xBF58476D1CE4E5B9) & _MASK
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
     z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK

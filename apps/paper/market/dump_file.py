@@ -118,7 +118,7 @@ class _Rows:
             column.append(value)
 
     def _problem(self, time: int, prices: list[int], volume: int) -> str | None:
-        """The first rule that the row breaks; the cheap checks of a good row come first."""
+        """The first rule that the row breaks. Valid rows take the short path."""
         open_, high, low, close = prices
         if (
             time > self.previous_time

@@ -1,4 +1,4 @@
-"""Which markets this process replays, from its settings. Files are read and checked once, before any answer."""
+"""The markets that this process replays, from its settings. Files are read and checked once, at the first call."""
 
 from functools import cache
 from pathlib import Path
@@ -16,9 +16,10 @@ SYNTHETIC_PAIRS = ("XBTUSD", "ETHUSD")
 
 
 def listed_markets() -> dict[str, CandleSeries]:
-    """Series by altname. MARKET_DATA is a candle file, a folder of them (``*.csv``), or nothing: then all is generated.
+    """Series by altname. MARKET_DATA is a candle file or a folder of them (``*.csv``); if it is empty, the series are
+    generated.
 
-    Raises MalformedCandleFile or UnreadableCandleFile with the sentence to show.
+    Raises MalformedCandleFile or UnreadableCandleFile, whose message is for the operator.
     """
     return _listed(Path(settings.MARKET_DATA) if settings.MARKET_DATA else None, settings.MARKET_SEED)
 
@@ -58,6 +59,6 @@ def _candle_files(folder: Path) -> list[Path]:
 
 
 def start_step(series: CandleSeries) -> int:
-    """Where a market begins: after MARKET_START_CANDLE candles of history, at most half of the series."""
+    """The first step of a market: after MARKET_START_CANDLE candles of history, at most half of the series."""
     candle: int = max(1, min(settings.MARKET_START_CANDLE, len(series) // 2))
     return candle * STEPS

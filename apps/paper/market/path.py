@@ -1,8 +1,8 @@
 """The price path within a candle, in steps.
 
-A candle says open, high, low and close, not the way between them. The path goes to the near extreme first: open, low,
-high, close in a rising candle, open, high, low, close in a falling one, in three straight legs. It is an
-interpolation: strategies should decide on closed candles.
+A candle records open, high, low and close, not the prices between them. The path is an interpolation in three straight
+legs: open, low, high, close in a rising candle; open, high, low, close in a falling one. Strategies should decide on
+closed candles.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def price_at(candle: Candle, step: int) -> int:
 
 
 def volume_through(candle: Candle, step: int) -> int:
-    """Lots traded in the candle up to and including the step; the whole candle's at its last step."""
+    """Lots traded in the candle up to and including the step. At the last step it is the candle's volume."""
     return candle.volume * (step + 1) // STEPS
 
 
@@ -41,7 +41,7 @@ def trades_through(candle: Candle, step: int) -> int:
 
 
 def forming(candle: Candle, step: int) -> Candle:
-    """The candle as far as it was seen at the step: nothing in it tells of what comes later."""
+    """The forming candle at the step, computed from the path up to the step alone."""
     seen: Sequence[int] = [price_at(candle, earlier) for earlier in range(step + 1)]
     return Candle(
         time=candle.time,

@@ -1,7 +1,7 @@
-"""Where the market stands: a pure function of the wall clock, so that every process and every restart agree.
+"""Replay position: a pure function of the wall clock, so that all processes agree, also after a restart.
 
-Two times must not be mixed up. Market time is when a candle was recorded; wall time is now. Orders, trades and
-deadlines live in wall time, candles in market time.
+There are two time scales. Market time is when a candle was recorded; wall time is the present. Orders, trades and
+deadlines use wall time, candles use market time.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ class ReplayClock:
         return max(STEPS, round(self.candle_seconds * 1_000_000))
 
     def step_at(self, now: datetime) -> int:
-        """Steps since the series' first candle; a clock before the start reads as the start."""
+        """Steps since the series' first candle. A time before the start gives the start step."""
         elapsed = (now - self.started_at) // _MICROSECOND
         return self.start_step + max(0, elapsed) * STEPS // self._candle_microseconds
 
@@ -40,7 +40,7 @@ class ReplayClock:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """A series in motion."""
+    """A candle series with its replay clock."""
 
     series: CandleSeries
     clock: ReplayClock
@@ -70,7 +70,7 @@ class Replay:
         return path.price_at(self.candle_of(step), step % STEPS)
 
     def volume_at(self, step: int) -> int:
-        """What the market traded in the step, in lots."""
+        """The market's traded volume in the step, in lots."""
         return path.volume_at(self.candle_of(step), step % STEPS)
 
     def market_time_at(self, step: int) -> int:
@@ -78,7 +78,7 @@ class Replay:
         return self.candle_of(step).time + self.series.interval_seconds * (step % STEPS) // STEPS
 
     def seen(self, first: int, step: int, *, ended: bool = False) -> Iterator[Candle]:
-        """Candles from index `first` as known at `step`: closed ones whole, the forming one as far as it went."""
+        """Candles from index `first` as known at `step`: closed candles, then the forming one up to the step."""
         current = step // STEPS
         for index in range(first, current):
             yield self.series.candle(index)

@@ -1,4 +1,4 @@
-"""What market data endpoints tell: bars, day windows, prints. All of it only as far as the market has come."""
+"""Aggregates for the market data endpoints: bars, day windows, trades. None looks beyond the current step."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Print:
-    """A trade of the market itself, one a step. `time` is wall time; `rising` is whether a buyer took."""
+    """A trade of the replayed market, one a step. `time` is wall time; `rising` means that the buyer was the taker."""
 
     number: int
     price: int
@@ -40,7 +40,7 @@ class Print:
 
 
 def bars(replay: Replay, step: int, *, ended: bool, interval_minutes: int, since: int) -> tuple[list[Bar], int]:
-    """At most 720 closed bars and the forming one, later than `since` (Unix second), and the time of the last closed.
+    """At most 720 closed bars and the forming one, after `since` (Unix second), and the time of the last closed bar.
 
     `interval_minutes` is a multiple of the series' own. Source of the counts and of `last`: Kraken's OHLC endpoint.
     """
@@ -100,7 +100,7 @@ def day_windows(replay: Replay, step: int) -> tuple[Bar, Bar]:
 
 
 def prints(replay: Replay, step: int, *, since: datetime | None, count: int) -> list[Print]:
-    """The market's own trades up to now, oldest first: the last `count`, or the first `count` after `since`."""
+    """The market's trades up to now, oldest first: the last `count`, or the first `count` after `since`."""
     if since is None:
         first = step - count + 1
     else:

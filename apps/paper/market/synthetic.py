@@ -1,4 +1,4 @@
-"""A generated market for where no recorded one is given; it is marked synthetic, and answers that can say so do."""
+"""Generated candles, used if no recorded ones are configured. The series is marked as synthetic."""
 
 import math
 import random
@@ -20,7 +20,7 @@ _TURNOVER_USD = 900_000.0
 
 
 def generate_candles(pair: Pair, *, seed: int, candles: int = CANDLES) -> CandleSeries:
-    """Hourly candles: a geometric random walk whose volatility wanders and clusters. Equal seeds, equal markets."""
+    """Hourly candles: a geometric random walk with clustered volatility. Equal seeds give equal candles."""
     rng = random.Random(f"{seed}:{pair.altname}")  # noqa: S311 (a market, not a secret)
     columns = [array("q") for _ in range(6)]
     times = array("q", range(FIRST_TIME, FIRST_TIME + candles * INTERVAL_MINUTES * 60, INTERVAL_MINUTES * 60))
@@ -31,7 +31,7 @@ def generate_candles(pair: Pair, *, seed: int, candles: int = CANDLES) -> Candle
         volatility = _HOURLY_VOLATILITY * math.exp(log_volatility)
         walk = [price]
         for _ in range(_POINTS):
-            # A weak pull home keeps a long market in a range where prices have their usual number of digits.
+            # Weak mean reversion keeps a long series in a range where prices have their usual number of digits.
             pull = 0.00002 * math.log(first_price / walk[-1])
             walk.append(walk[-1] * math.exp(rng.gauss(pull, volatility / math.sqrt(_POINTS))))
         volume = _TURNOVER_USD / price * math.exp(0.8 * log_volatility + rng.gauss(-0.1, 0.45))

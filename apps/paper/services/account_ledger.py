@@ -1,4 +1,7 @@
-"""The books of locked accounts: wallets, trades and postings of one transaction. The only place that moves money."""
+"""Account ledger: wallets, trades and postings of the locked accounts of one transaction.
+
+Balances and holds change only here.
+"""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -11,8 +14,11 @@ from apps.paper.engine.orders import ZERO, Fill, Liquidity, WorkingOrder
 from apps.paper.models import Account, LedgerEntry, Order, Trade, Wallet
 
 
-class Books:
-    """Holds the rows of the accounts locked, in the order of their ids, until the transaction ends."""
+class AccountLedger:
+    """Locks the rows of the accounts, in the order of their ids, until the transaction ends.
+
+    Changes stay in memory until `save`. Create it inside a transaction.
+    """
 
     def __init__(self, account_ids: Iterable[UUID]) -> None:
         locked = Account.objects.select_for_update(no_key=True).filter(id__in=set(account_ids)).order_by("id")
@@ -32,7 +38,7 @@ class Books:
         self._post(account_id, Posting(asset, amount, ZERO), EntryType.DEPOSIT, refid=ids.ledger_id(), at=at)
 
     def update(self, row: Order, working: WorkingOrder) -> None:
-        """Takes an order's progress into its row, and what it holds into the wallet."""
+        """Copies an order's progress into its row (unsaved), and adjusts the wallet's held amount."""
         held_before = row.held
         row.volume, row.limit_price, row.queued_at = working.volume, working.limit, working.queued_at
         row.filled, row.status, row.reason = working.filled, working.status.value, working.reason
@@ -42,8 +48,8 @@ class Books:
         if row.held != held_before:
             self._wallet(row.account_id, working.held_asset.code).held += row.held - held_before
 
-    def book(self, row: Order, fill: Fill) -> None:
-        """Makes a fill a trade and its postings. Fills come in the order of time."""
+    def record_fill(self, row: Order, fill: Fill) -> None:
+        """Adds the trade of a fill and its postings. Call it in the order of the fills' times."""
         trade = Trade(
             txid=ids.trade_txid(),
             order=row,
@@ -86,7 +92,7 @@ class Books:
         return self._wallets[key]
 
     def save(self) -> None:
-        """Writes everything. Orders must have been saved before: trades refer to them."""
+        """Writes wallets, trades and postings. Save the orders before: trades refer to them."""
         for wallet in self._touched.values():
             wallet.save()
         Trade.objects.bulk_create(self._trades)

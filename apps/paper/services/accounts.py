@@ -1,4 +1,4 @@
-"""Accounts of the paper exchange: opened with play money and a key of their own."""
+"""Accounts of the paper exchange: each is opened with test deposits and one API key."""
 
 import base64
 import secrets
@@ -16,7 +16,7 @@ from apps.paper.engine.fees import DEFAULT_SCHEDULE, fee_schedule
 from apps.paper.errors import UnknownAsset
 from apps.paper.instruments import asset_named
 from apps.paper.models import Account, ApiKey
-from apps.paper.services.account_ledger import Books
+from apps.paper.services.account_ledger import AccountLedger
 
 # Everything a bot needs; no right to withdraw exists here.
 PERMISSIONS = (
@@ -31,7 +31,7 @@ PERMISSIONS = (
 
 @dataclass(frozen=True, repr=False)
 class OpenedAccount:
-    """The account with its key pair; the secret is base64, as Kraken's are."""
+    """An account with its API key. `api_secret` is base64, as Kraken's secrets are."""
 
     account: Account
     api_key: ApiKey
@@ -49,7 +49,7 @@ def account_open(
 ) -> OpenedAccount:
     """Opens the owner's account of that label with the deposits (amounts by asset code) and an API key.
 
-    Asked again for the same owner and label it changes nothing and returns the same account and key. Raises
+    Idempotent by owner and label: a second call changes nothing and returns the same account and key. Raises
     UnknownAsset, UnknownFeeSchedule.
     """
     amounts = {_asset_code(name): amount for name, amount in deposits.items()}
@@ -59,17 +59,17 @@ def account_open(
             owner_id=owner_id, label=label, defaults={"fee_schedule": schedule, "created_at": now}
         )
         if is_new:
-            books = Books({account.id})
+            ledger = AccountLedger({account.id})
             for code, amount in amounts.items():
-                books.deposit(account.id, code, amount, at=now)
-            books.save()
+                ledger.deposit(account.id, code, amount, at=now)
+            ledger.save()
             _key_create(account, permissions, now)
     api_key = ApiKey.objects.select_related("account").get(account=account)
     return OpenedAccount(api_key.account, api_key, key_secret(api_key))
 
 
 def key_secret(api_key: ApiKey) -> str:
-    """The key's secret in base64. Raises CannotDecrypt where another vault key encrypted it."""
+    """The key's secret in base64. Raises CannotDecrypt if it was encrypted with another vault key."""
     encrypted = crypto.EncryptedSecret(
         nonce=bytes(api_key.secret_nonce),
         ciphertext=bytes(api_key.secret_ciphertext),

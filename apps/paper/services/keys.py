@@ -1,4 +1,4 @@
-"""API keys: their nonces, and the lockout of keys that are tried in vain."""
+"""API keys: nonces, and the lockout after failed authentication."""
 
 from datetime import datetime, timedelta
 
@@ -16,7 +16,7 @@ KEPT = timedelta(days=1)
 
 
 def nonce_use(*, key: str, nonce: str, now: datetime) -> None:
-    """Uses up a nonce: an unsigned 64-bit number above the key's last one. It is spent even if the call then fails.
+    """Consumes a nonce: an unsigned 64-bit number above the key's last one. It stays consumed if the call then fails.
 
     Raises InvalidNonce.
     """
@@ -28,7 +28,7 @@ def nonce_use(*, key: str, nonce: str, now: datetime) -> None:
 
 @transaction.atomic
 def key_failure_record(*, key: str, now: datetime) -> None:
-    """Counts a call with an unknown key or a wrong signature; the eighth within ten minutes locks the key."""
+    """Counts a call with an unknown key or a wrong signature. The eighth within ten minutes locks the key out."""
     KeyFailure.objects.filter(window_began_at__lt=now - KEPT).delete()
     failure, _ = KeyFailure.objects.select_for_update().get_or_create(
         key_digest=key_digest(key), defaults={"failures": 0, "window_began_at": now}

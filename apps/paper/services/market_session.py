@@ -1,7 +1,8 @@
-"""The trading floor: markets and accounts locked for one transaction, settled up to now.
+"""Market session: markets and accounts locked for one transaction, with resting orders settled up to now.
 
-Resting orders are settled when somebody looks or acts, not by a process of its own: `settle` gives the same fills
-whenever it runs, so nothing depends on the moment. The lock order is markets by pair, then accounts by id.
+No process settles resting orders in the background: every request that reads or changes them opens a session first.
+The result is the same whenever that happens, because the fills follow from the replayed steps alone (see `settlement`).
+Lock order: markets by pair, then accounts by id.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,16 +19,16 @@ from apps.paper.engine.orders import Fill, OrderType, Side, Status, WorkingOrder
 from apps.paper.engine.settlement import settle
 from apps.paper.instruments import CATALOGUE
 from apps.paper.market.candles import CandleSeries
-from apps.paper.market.depth import Book, Taken, book_at
+from apps.paper.market.depth import OrderBook, Taken, order_book_at
 from apps.paper.market.listing import listed_markets, start_step
 from apps.paper.market.path import STEPS
 from apps.paper.market.replay import Replay, ReplayClock
 from apps.paper.models import LIVE, Market, Order
-from apps.paper.services.account_ledger import Books
+from apps.paper.services.account_ledger import AccountLedger
 
 log = structlog.get_logger(__name__)
 
-# Read where the locks are held, not before: a request that waited must not act on the past.
+# Read after the locks are taken: a request that waited for them must not act at an earlier moment.
 Clock = Callable[[], datetime]
 
 ORDER_FIELDS = (
@@ -38,6 +39,8 @@ ORDER_FIELDS = (
 
 @dataclass
 class LockedMarket:
+    """A market whose row is locked, at one step of its replay."""
+
     row: Market
     replay: Replay
     step: int
@@ -47,11 +50,11 @@ class LockedMarket:
     def taken(self) -> Taken:
         return Taken(self.row.taken_candle, self.row.taken_asks, self.row.taken_bids)
 
-    def book(self) -> Book:
-        return book_at(self.replay, self.step, self.taken)
+    def order_book(self) -> OrderBook:
+        return order_book_at(self.replay, self.step, self.taken)
 
     def take(self, fills: Iterable[Fill]) -> None:
-        """Notes what takers took, so that it is gone for the rest of the candle."""
+        """Records the liquidity that taker fills removed: it is missing from the book for the rest of the candle."""
         candle = self.step // STEPS
         taken = self.taken.within(candle)
         lots = {side: sum(f.order.pair.lots(f.volume) for f in fills if f.order.side is side) for side in Side}
@@ -60,15 +63,15 @@ class LockedMarket:
 
 
 @dataclass
-class Floor:
-    """`now` is the moment at which everything on the floor happens."""
+class MarketSession:
+    """The locked markets by pair, and the ledger of the locked accounts. Everything in it happens at `now`."""
 
     now: datetime
     markets: dict[str, LockedMarket]
-    books: Books
+    ledger: AccountLedger
 
     def save(self) -> None:
-        self.books.save()
+        self.ledger.save()
         for market in self.markets.values():
             market.row.save()
 
@@ -78,14 +81,14 @@ def replay_of(row: Market, series: CandleSeries) -> Replay:
 
 
 def is_current(row: Market, series: CandleSeries) -> bool:
-    """Whether the row's clock was started for this series at this speed."""
+    """Whether the row's clock was started for this series and at the configured speed."""
     return row.fingerprint == series.fingerprint and row.candle_seconds == settings.MARKET_CANDLE_SECONDS
 
 
-def open_floor(*, pairs: Iterable[str], account_id: UUID | None, clock: Clock) -> Floor:
-    """Locks the markets, works their orders through to now, locks every account concerned and applies what happened.
+def open_market_session(*, pairs: Iterable[str], account_id: UUID | None, clock: Clock) -> MarketSession:
+    """Locks the markets, settles their resting orders up to now, locks the accounts involved and applies the fills.
 
-    Belongs into a transaction; the caller saves the floor.
+    Call it inside a transaction, and call `save` on the session at the end.
     """
     listed = listed_markets()
     rows = _lock_rows(set(pairs) & listed.keys(), clock)
@@ -93,20 +96,20 @@ def open_floor(*, pairs: Iterable[str], account_id: UUID | None, clock: Clock) -
     markets = {row.pair: _locked(row, listed[row.pair], now) for row in rows}
     settled = [_settle(market, now) for market in markets.values()]
     changed = [pair for settlement in settled for pair in settlement.changed]
-    books = Books({order.account_id for order, _ in changed} | ({account_id} if account_id else set()))
+    ledger = AccountLedger({order.account_id for order, _ in changed} | ({account_id} if account_id else set()))
     rows_by_id = {order.id: order for order, _ in changed}
     for fill in sorted((fill for settlement in settled for fill in settlement.fills), key=lambda fill: fill.at):
-        books.book(rows_by_id[fill.order.number], fill)
+        ledger.record_fill(rows_by_id[fill.order.number], fill)
     for order, working in changed:
-        books.update(order, working)
+        ledger.update(order, working)
     Order.objects.bulk_update(rows_by_id.values(), ORDER_FIELDS)
     for market in markets.values():
-        _keep_pace(market, now)
-    return Floor(now, markets, books)
+        _apply_candle_speed(market, now)
+    return MarketSession(now, markets, ledger)
 
 
 def restart(row: Market, series: CandleSeries, now: datetime) -> None:
-    """Begins the market anew at its start candle; resting orders stay and meet what comes."""
+    """Restarts the market at its start candle. Resting orders stay open and match from there."""
     row.fingerprint, row.candle_seconds = series.fingerprint, settings.MARKET_CANDLE_SECONDS
     row.started_at, row.start_step = now, start_step(series)
     row.settled_step, row.taken_candle = row.start_step, -1
@@ -134,8 +137,8 @@ def _locked(row: Market, series: CandleSeries, now: datetime) -> LockedMarket:
     return LockedMarket(row, replay, replay.step_at(now), replay.has_ended(now))
 
 
-def _keep_pace(market: LockedMarket, now: datetime) -> None:
-    """After a change of MARKET_CANDLE_SECONDS the market goes on where it is, at the new speed."""
+def _apply_candle_speed(market: LockedMarket, now: datetime) -> None:
+    """Applies a changed MARKET_CANDLE_SECONDS: the market continues at its present step, at the new speed."""
     if not market.has_ended and market.row.candle_seconds != settings.MARKET_CANDLE_SECONDS:
         market.row.started_at, market.row.start_step = now, market.step
         market.row.candle_seconds = settings.MARKET_CANDLE_SECONDS
@@ -161,7 +164,7 @@ def _settle(market: LockedMarket, now: datetime) -> _Settlement:
 
 
 def _candidates(market: LockedMarket, after: int, now: datetime) -> list[Order]:
-    """The live orders to which something can have happened: all others need not be read."""
+    """The live orders that can have filled, expired or been canceled since step `after`. Others are not read."""
     happened = Q(expires_at__lte=now) | Q(account__cancel_all_at__lte=now)
     if market.step > after:
         series, pair = market.replay.series, market.replay.series.pair
@@ -173,7 +176,7 @@ def _candidates(market: LockedMarket, after: int, now: datetime) -> list[Order]:
 
 
 def working_order(row: Order) -> WorkingOrder:
-    """The row as the engine takes it. Needs `account`: its dead-man's switch is one of the order's ends."""
+    """The engine's view of an order row. Needs `account` loaded: its dead-man's switch may end the order."""
     ends: list[tuple[datetime, Status, str | None]] = []
     if row.expires_at is not None:
         ends.append((row.expires_at, Status.EXPIRED, None))

@@ -1,4 +1,4 @@
-"""Orders: placed, amended, canceled. Each is one transaction on a settled floor: all of it happens, or nothing."""
+"""Orders: place, amend, cancel. Each call is one transaction in a market session and changes everything or nothing."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,7 +9,7 @@ from django.db import transaction
 
 from apps.paper import ids, selectors
 from apps.paper.engine.fees import fee_schedule
-from apps.paper.engine.order_matching import CancelReason, arrive
+from apps.paper.engine.order_matching import CancelReason, match_order
 from apps.paper.engine.orders import ZERO, Fill, OrderType, Side, Status, TimeInForce, WorkingOrder
 from apps.paper.engine.rules import (
     OrderTerms,
@@ -33,21 +33,28 @@ from apps.paper.errors import (
 )
 from apps.paper.market.listing import listed_markets
 from apps.paper.models import LIVE, Account, Order
-from apps.paper.services.market_session import ORDER_FIELDS, Clock, Floor, LockedMarket, open_floor, working_order
+from apps.paper.services.market_session import (
+    ORDER_FIELDS,
+    Clock,
+    LockedMarket,
+    MarketSession,
+    open_market_session,
+    working_order,
+)
 
 MAX_OPEN_ORDERS = 80  # per account and pair: Kraken's Intermediate tier
 
 
 @transaction.atomic
 def account_settle(*, account_id: UUID, clock: Clock) -> None:
-    """Lets everything happen to the account's resting orders that the market did by now."""
+    """Settles the markets in which the account has resting orders up to now."""
     pairs = selectors.live_pairs(account_id)
     if pairs:
-        open_floor(pairs=pairs, account_id=None, clock=clock).save()
+        open_market_session(pairs=pairs, account_id=None, clock=clock).save()
 
 
 def order_check(*, terms: OrderTerms, clock: Clock) -> None:
-    """What ``validate=true`` does: the rules, not the funds. Raises the KrakenRefusal that placing would raise."""
+    """Checks the rules but not the funds (``validate=true``). Raises the KrakenRefusal that placing would raise."""
     check_terms(terms)
     if terms.pair.altname not in listed_markets():
         raise UnknownAssetPair
@@ -56,29 +63,28 @@ def order_check(*, terms: OrderTerms, clock: Clock) -> None:
 
 @transaction.atomic
 def order_place(*, account_id: UUID, terms: OrderTerms, clock: Clock) -> Order:
-    """Places an order; what can trade at once has traded when this returns.
-
-    Raises a KrakenRefusal, after which nothing has changed.
-    """
+    """Places an order and matches it against the book at once. Raises a KrakenRefusal; nothing has changed then."""
     order_check(terms=terms, clock=clock)
     pairs = selectors.live_pairs(account_id) | {terms.pair.altname}
-    floor = open_floor(pairs=pairs, account_id=account_id, clock=clock)
-    market = floor.markets[terms.pair.altname]
-    check_times(terms, floor.now)
+    session = open_market_session(pairs=pairs, account_id=account_id, clock=clock)
+    market = session.markets[terms.pair.altname]
+    check_times(terms, session.now)
     _refuse_what_the_market_refuses(terms, market)
     _refuse_what_the_account_refuses(account_id, terms)
 
-    order = _new_order(floor.books.accounts[account_id], terms, floor.now)
+    order = _new_order(session.ledger.accounts[account_id], terms, session.now)
     working = working_order(order)
-    fills = arrive(working, market.book(), time_in_force=terms.time_in_force, post_only=terms.post_only, at=floor.now)
-    _refuse_beyond_funds(floor, working, fills, held_before=ZERO)
-    _write(floor, market, order, working, fills)
+    fills = match_order(
+        working, market.order_book(), time_in_force=terms.time_in_force, post_only=terms.post_only, at=session.now
+    )
+    _refuse_beyond_funds(session, working, fills, held_before=ZERO)
+    _write(session, market, order, working, fills)
     return order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amendment:
-    """What to change of a live order: its volume (total, filled included) or its limit; None leaves it."""
+    """The change of a live order: its volume (total, including what is filled) or its limit; None leaves it."""
 
     volume: Decimal | None = None
     limit: Decimal | None = None
@@ -88,55 +94,57 @@ class Amendment:
 
 @transaction.atomic
 def order_amend(*, account_id: UUID, reference: str, by_client_id: bool, amendment: Amendment, clock: Clock) -> Order:
-    """Changes a live order in place; its `amend_id` names the change.
+    """Changes a live order in place and gives it a new `amend_id`.
 
-    More volume or a new price costs the place in the queue; a volume not above what is filled ends the order. Raises a
-    KrakenRefusal, after which nothing has changed.
+    More volume or a new price loses the time priority. A volume at or below what is filled ends the order. Raises a
+    KrakenRefusal; nothing has changed then.
     """
     if amendment.volume is None and amendment.limit is None:
         raise InvalidArguments
-    floor, order = _floor_of(account_id, reference, by_client_id, clock)
-    market = floor.markets[order.pair]
+    session, order = _session_of(account_id, reference, by_client_id, clock)
+    market = session.markets[order.pair]
     working = working_order(order)
     held_before = order.held
-    fills = _amend(floor, market, working, amendment, is_post_only=amendment.post_only or order.post_only)
+    fills = _amend(session, market, working, amendment, is_post_only=amendment.post_only or order.post_only)
     if working.reason == CancelReason.POST_ONLY:
         raise PostOnlyOrder
-    _refuse_beyond_funds(floor, working, fills, held_before=held_before)
+    _refuse_beyond_funds(session, working, fills, held_before=held_before)
     order.amend_id = ids.amend_id()
-    _write(floor, market, order, working, fills)
+    _write(session, market, order, working, fills)
     return order
 
 
 def _amend(
-    floor: Floor, market: LockedMarket, working: WorkingOrder, amendment: Amendment, *, is_post_only: bool
+    session: MarketSession, market: LockedMarket, working: WorkingOrder, amendment: Amendment, *, is_post_only: bool
 ) -> list[Fill]:
     limit = working.limit if amendment.limit is None else amendment.limit
     volume = working.volume if amendment.volume is None else amendment.volume
     assert limit is not None, "a live order has a limit"
     if volume <= working.filled:
-        working.end(Status.CANCELED, reason=CancelReason.REDUCED, at=floor.now)
+        working.end(Status.CANCELED, reason=CancelReason.REDUCED, at=session.now)
         return []
     check_price(working.pair, limit)
     check_volume(working.pair, volume)
     check_cost(working.pair, volume, limit)
-    check_deadline(amendment.deadline, floor.now)
+    check_deadline(amendment.deadline, session.now)
     if market.has_ended:
         raise MarketInCancelOnlyMode
     is_repriced = limit != working.limit
     if is_repriced or volume > working.volume:
-        working.queued_at = floor.now
+        working.queued_at = session.now
     working.volume, working.limit = volume, limit
     if not is_repriced:
         return []
-    return arrive(working, market.book(), time_in_force=TimeInForce.GTC, post_only=is_post_only, at=floor.now)
+    return match_order(
+        working, market.order_book(), time_in_force=TimeInForce.GTC, post_only=is_post_only, at=session.now
+    )
 
 
 @transaction.atomic
 def order_cancel(*, account_id: UUID, reference: str, by_client_id: bool, clock: Clock) -> int:
     """Cancels the order with this txid or client order id, or every order with this userref. Returns how many.
 
-    Raises UnknownOrder where no live order has it, InvalidOrder where it cannot be a reference at all.
+    Raises UnknownOrder if no live order matches, InvalidOrder if the text is not a reference.
     """
     matching = selectors.live_orders_matching(account_id, reference, by_client_id=by_client_id)
     if matching is None:
@@ -150,53 +158,56 @@ def order_cancel(*, account_id: UUID, reference: str, by_client_id: bool, clock:
 
 @transaction.atomic
 def orders_cancel_all(*, account_id: UUID, clock: Clock) -> int:
-    """Cancels every live order of the account. Returns how many there were."""
+    """Cancels every live order of the account. Returns how many."""
     return _cancel(account_id, selectors.live_pairs(account_id), None, clock)
 
 
 @transaction.atomic
 def dead_man_set(*, account_id: UUID, timeout_seconds: int, clock: Clock) -> tuple[datetime, datetime | None]:
-    """Sets, renews or (0) lifts the time after which all orders end. Returns now and that time.
+    """Dead-man's switch: sets, renews or (0) removes the time at which all orders end. Returns now and that time.
 
-    Fires once: orders placed after it are not touched.
+    It fires once: orders placed after that time are not affected.
     """
-    floor = open_floor(pairs=selectors.live_pairs(account_id), account_id=account_id, clock=clock)
-    account = floor.books.accounts[account_id]
-    account.cancel_all_at = floor.now + timedelta(seconds=timeout_seconds) if timeout_seconds else None
+    session = open_market_session(pairs=selectors.live_pairs(account_id), account_id=account_id, clock=clock)
+    account = session.ledger.accounts[account_id]
+    account.cancel_all_at = session.now + timedelta(seconds=timeout_seconds) if timeout_seconds else None
     account.save(update_fields=["cancel_all_at"])
-    floor.save()
-    return floor.now, account.cancel_all_at
+    session.save()
+    return session.now, account.cancel_all_at
 
 
 def _cancel(account_id: UUID, pairs: set[str], order_ids: set[int] | None, clock: Clock) -> int:
     if not pairs:
         return 0
-    floor = open_floor(pairs=pairs, account_id=account_id, clock=clock)
-    live = Order.objects.filter(account_id=account_id, pair__in=floor.markets, status__in=LIVE).select_related(
+    session = open_market_session(pairs=pairs, account_id=account_id, clock=clock)
+    live = Order.objects.filter(account_id=account_id, pair__in=session.markets, status__in=LIVE).select_related(
         "account"
     )
     orders = list(live if order_ids is None else live.filter(id__in=order_ids))
     for order in orders:
         working = working_order(order)
-        working.end(Status.CANCELED, reason=CancelReason.USER, at=floor.now)
-        floor.books.update(order, working)
+        working.end(Status.CANCELED, reason=CancelReason.USER, at=session.now)
+        session.ledger.update(order, working)
     Order.objects.bulk_update(orders, ORDER_FIELDS)
-    floor.save()
+    session.save()
     return len(orders)
 
 
-def _floor_of(account_id: UUID, reference: str, by_client_id: bool, clock: Clock) -> tuple[Floor, Order]:
-    """The floor of the one live order meant, and the order as it stands there."""
+def _session_of(account_id: UUID, reference: str, by_client_id: bool, clock: Clock) -> tuple[MarketSession, Order]:
+    """Opens a session on the market of the one live order that the reference names; returns it with the settled order.
+
+    Raises UnknownOrder, InvalidOrder.
+    """
     matching = selectors.live_orders_matching(account_id, reference, by_client_id=by_client_id)
     if matching is None:
         raise InvalidOrder
     if len(matching) != 1:
         raise UnknownOrder
-    floor = open_floor(pairs={matching[0].pair}, account_id=account_id, clock=clock)
+    session = open_market_session(pairs={matching[0].pair}, account_id=account_id, clock=clock)
     order = Order.objects.select_related("account").filter(id=matching[0].id, status__in=LIVE).first()
-    if order is None or order.pair not in floor.markets:
+    if order is None or order.pair not in session.markets:
         raise UnknownOrder
-    return floor, order
+    return session, order
 
 
 def _new_order(account: Account, terms: OrderTerms, now: datetime) -> Order:
@@ -247,21 +258,25 @@ def _refuse_what_the_account_refuses(account_id: UUID, terms: OrderTerms) -> Non
         raise OrdersLimitExceeded
 
 
-def _refuse_beyond_funds(floor: Floor, working: WorkingOrder, fills: list[Fill], *, held_before: Decimal) -> None:
-    """What the fills cost and the rest holds must be there, beyond what the order held before."""
+def _refuse_beyond_funds(
+    session: MarketSession, working: WorkingOrder, fills: list[Fill], *, held_before: Decimal
+) -> None:
+    """Raises InsufficientFunds if the fills and the new hold need more than what is free plus the order's old hold."""
     if working.side is Side.BUY:
         spent = sum((fill.cost + fill.fee for fill in fills), ZERO)
     else:
         spent = sum((fill.volume for fill in fills), ZERO)
     needed = spent + working.held - held_before
-    if needed > floor.books.free(working.account_id, working.held_asset.code):
+    if needed > session.ledger.free(working.account_id, working.held_asset.code):
         raise InsufficientFunds
 
 
-def _write(floor: Floor, market: LockedMarket, order: Order, working: WorkingOrder, fills: list[Fill]) -> None:
-    floor.books.update(order, working)
+def _write(
+    session: MarketSession, market: LockedMarket, order: Order, working: WorkingOrder, fills: list[Fill]
+) -> None:
+    session.ledger.update(order, working)
     order.save()
     for fill in fills:
-        floor.books.book(order, fill)
+        session.ledger.record_fill(order, fill)
     market.take(fills)
-    floor.save()
+    session.save()

@@ -1,4 +1,4 @@
-"""A small event store that is sealed with a key of its own."""
+"""A small event store with checkpoints, which are signed with a key of its own."""
 
 import time
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db import connection, transaction
 from django.utils import timezone
 
-from apps.audit import services
+from apps.audit.checkpoint_signer import checkpoint_create
 from apps.audit.models import Leaf
 from apps.audit.write_archive import Partition
 from apps.events.models import OutboxRow, StoredEvent
@@ -18,13 +18,13 @@ from apps.events.store.publish import publish
 from apps.messages.user import UserUpdated
 
 
-def seal_all(key: Ed25519PrivateKey) -> str:
-    """Seals all there is, and returns the last note. An event settles once no transaction older than it is open."""
+def checkpoint_all(key: Ed25519PrivateKey) -> str:
+    """Creates checkpoints until no settled event is pending, and returns the last note."""
     deadline, note = time.monotonic() + 20, ""
     while StoredEvent.objects.exclude(event_id__in=Leaf.objects.values("event_id")).exists():
         assert time.monotonic() < deadline, "a transaction stays open"
-        sealed = services.seal(key=key, now=timezone.now())
-        note = sealed.note if sealed else note
+        checkpoint = checkpoint_create(key=key, now=timezone.now())
+        note = checkpoint.note if checkpoint else note
     return note
 
 
@@ -47,7 +47,7 @@ def users() -> list[UUID]:
 
 @pytest.fixture
 def this_month() -> Iterator[Partition]:
-    """The month in which the test's events lie, as if it were long ago. It is there again afterwards."""
+    """The month of the test's events, as a partition to archive. It is recreated afterwards."""
     name = timezone.now().astimezone(UTC).strftime("event_%Y_%m")
     yield Partition(name, datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
     with connection.cursor() as cursor:
@@ -58,14 +58,14 @@ def this_month() -> Iterator[Partition]:
 
 
 @pytest.fixture
-def sealed(users: list[UUID], key: Ed25519PrivateKey) -> list[UUID]:
-    seal_all(key)
+def checkpointed(users: list[UUID], key: Ed25519PrivateKey) -> list[UUID]:
+    checkpoint_all(key)
     return users
 
 
 @pytest.fixture
 def _as_superuser() -> Iterator[None]:
-    """Somebody who can switch the triggers off: what the seals are there to expose."""
+    """A superuser, who can disable triggers. Checkpoints expose what such an attacker changes."""
     with connection.cursor() as cursor:
         cursor.execute("SET session_replication_role = replica")
     yield

@@ -1,4 +1,5 @@
-"""What a superuser may do to the event store, its seals and the witness: an attack is a function of the store."""
+"""Attacks of a superuser on the event store, the leaves and checkpoints, and the witness. Each is a function of the
+store."""
 
 import hashlib
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from django.utils import timezone
 from apps.audit import witness
 from apps.events.store.publish import publish
 from apps.messages.user import UserUpdated
-from tests.integration.audit.conftest import seal_all
+from tests.integration.audit.conftest import checkpoint_all
 
 _HEADER = """
     SELECT event_id, concat_ws(E'\\t', event_id, event_type, schema_version, aggregate_type, aggregate_id,
@@ -27,7 +28,7 @@ _HEADER = """
 
 @dataclass
 class Store:
-    """Three users with four events each under four checkpoints, all in the witness; one event is not sealed yet."""
+    """Three users with four events each under four checkpoints, all in the witness; one more event is pending."""
 
     key: Ed25519PrivateKey
     witness: Path
@@ -39,7 +40,7 @@ class Store:
             return cursor.fetchall() if cursor.description else []
 
     def make_fit(self, *aggregates: UUID) -> None:
-        """Chains and their heads computed again, as an attacker who knows the format would."""
+        """Recomputes chains and heads, as an attacker who knows the format would."""
         for aggregate in aggregates or self.users:
             digest, number = b"", 0
             for event_id, header, payload in self.execute(_HEADER, aggregate):
@@ -55,7 +56,7 @@ class Store:
             )  # fmt: skip
 
     def forge(self, age: str, *, aggregate: UUID | None = None, event_id: UUID | None = None) -> None:
-        """A forged event at the end of a chain, or in a new one, recorded so long ago as it says."""
+        """Inserts a forged event at the end of a chain, or in a new one, with the given recording time."""
         target = aggregate or uuid4()
         ((number,),) = self.execute(
             "SELECT coalesce(max(aggregate_seq), 0) + 1 FROM events.event WHERE aggregate_id = %s", target
@@ -70,7 +71,7 @@ class Store:
         self.make_fit(target)
 
     def rewrite(self, user: UUID) -> None:
-        """Another payload in the last sealed event, with chain and head to match."""
+        """Changes the payload of the last event in the tree, and fits its chain and head."""
         self.execute(
             "UPDATE events.event SET payload = 'forged' WHERE event_id = (SELECT event_id FROM audit.audit_leaf "
             "JOIN events.event USING (event_id) WHERE aggregate_id = %s ORDER BY seal_no DESC LIMIT 1)",
@@ -78,14 +79,14 @@ class Store:
         )
         self.make_fit(user)
 
-    def forget_seals(self, keeping: int = 0) -> None:
-        """Takes away the checkpoints beyond a size, with their leaves."""
+    def forget_leaves(self, keeping: int = 0) -> None:
+        """Deletes the checkpoints beyond a tree size, with their leaves."""
         self.execute("DELETE FROM audit.audit_leaf WHERE seal_no >= %s", keeping)
         self.execute("DELETE FROM audit.audit_checkpoint WHERE tree_size > %s", keeping)
 
-    def seal_again(self) -> None:
-        """By a process that has the key."""
-        seal_all(self.key)
+    def sign_again(self) -> None:
+        """Signs new checkpoints, as a process that has the key can."""
+        checkpoint_all(self.key)
 
     def notes(self) -> list[str]:
         return list(witness.notes(self.witness))
@@ -104,7 +105,7 @@ def make_store(key: Ed25519PrivateKey, file: Path) -> Store:
     for _ in range(4):
         for user in users:
             add_event(user)
-        seal_all(key)
+        checkpoint_all(key)
         witness.catch_up(file)
     add_event(users[0])
     return Store(key, file, users)

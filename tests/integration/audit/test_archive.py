@@ -1,4 +1,4 @@
-"""Months move to files that survive a power cut, stay provable, and leave nobody without what is still to be sent."""
+"""Archived months survive a power failure and still verify; a month with undelivered events is not archived."""
 
 import gzip
 import hashlib
@@ -13,18 +13,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db import connection, connections, transaction
 from django.utils import timezone
 
-from apps.audit.event_row import digest_of, event_id_of, place_of
+from apps.audit.event_row import digest_of, event_id_of, position_of
 from apps.audit.files import file_digest
 from apps.audit.models import ArchivedPartition, Leaf
 from apps.audit.verification import verify
 from apps.audit.write_archive import (
-    NotOnTheDisk,
     NotTheOwner,
-    NotYetSealed,
+    NotYetCheckpointed,
     Partition,
+    ReadBackMismatch,
     StillToBeSent,
     StoreInUse,
-    archive,
+    write_archive,
 )
 from apps.events.models import EventStream, OutboxRow, StoredEvent
 from apps.events.store.publish import publish
@@ -35,21 +35,21 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_an_unsealed_month_cannot_be_archived(users: list[UUID], this_month: Partition, tmp_path: Path) -> None:
-    with pytest.raises(NotYetSealed):
-        archive(this_month, folder=tmp_path, now=timezone.now())
+    with pytest.raises(NotYetCheckpointed):
+        write_archive(this_month, folder=tmp_path, now=timezone.now())
 
     assert StoredEvent.objects.count() == 12
     assert ArchivedPartition.objects.count() == 0
 
 
 def test_an_archived_month_leaves_the_table_and_still_verifies(
-    sealed: list[UUID], key: Ed25519PrivateKey, this_month: Partition, tmp_path: Path
+    checkpointed: list[UUID], key: Ed25519PrivateKey, this_month: Partition, tmp_path: Path
 ) -> None:
-    row = archive(this_month, folder=tmp_path, now=timezone.now())
+    row = write_archive(this_month, folder=tmp_path, now=timezone.now())
     with connection.cursor() as cursor:
         cursor.execute("SELECT events.ensure_partitions()")
     with transaction.atomic():
-        publish(UserUpdated(user_id=sealed[0], changed=("name",)), now=timezone.now())
+        publish(UserUpdated(user_id=checkpointed[0], changed=("name",)), now=timezone.now())
 
     verdict = verify(public_key=key.public_key(), archive_folder=tmp_path)
     assert (row.events, StoredEvent.objects.count(), verdict.events) == (12, 1, 13)
@@ -57,9 +57,9 @@ def test_an_archived_month_leaves_the_table_and_still_verifies(
 
 
 def test_a_changed_archive_is_named(
-    sealed: list[UUID], key: Ed25519PrivateKey, this_month: Partition, tmp_path: Path
+    checkpointed: list[UUID], key: Ed25519PrivateKey, this_month: Partition, tmp_path: Path
 ) -> None:
-    row = archive(this_month, folder=tmp_path, now=timezone.now())
+    row = write_archive(this_month, folder=tmp_path, now=timezone.now())
     with connection.cursor() as cursor:
         cursor.execute("SELECT events.ensure_partitions()")
     (tmp_path / row.file_name).unlink()
@@ -69,7 +69,7 @@ def test_a_changed_archive_is_named(
 
 
 def _is_whole(partition: Partition, folder: Path) -> bool:
-    """Nothing was moved: the month is where it was, and no file says otherwise."""
+    """The month is in the database, and there is no archive file."""
     name = f"events.{partition.name}"
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM events.event WHERE tableoid = to_regclass(%s)", [name])
@@ -78,24 +78,24 @@ def _is_whole(partition: Partition, folder: Path) -> bool:
 
 
 def test_a_month_with_an_event_that_waits_to_be_sent_stays(
-    sealed: list[UUID], this_month: Partition, tmp_path: Path
+    checkpointed: list[UUID], this_month: Partition, tmp_path: Path
 ) -> None:
-    first = StoredEvent.objects.get(aggregate_id=sealed[0], aggregate_seq=1)
+    first = StoredEvent.objects.get(aggregate_id=checkpointed[0], aggregate_seq=1)
     with transaction.atomic():
         OutboxRow.objects.create(
             event_id=first.event_id, recorded_at=first.recorded_at, transport="kafka", destination="user.events",
-            key=sealed[0], slot=1, created_at=timezone.now(), next_attempt_at=timezone.now(),
+            key=checkpointed[0], slot=1, created_at=timezone.now(), next_attempt_at=timezone.now(),
         )  # fmt: skip
 
     sentence = r"has 1 events that were not delivered yet\..*parked_keys list.*archive again"
     with pytest.raises(StillToBeSent, match=sentence):
-        archive(this_month, folder=tmp_path, now=timezone.now())
+        write_archive(this_month, folder=tmp_path, now=timezone.now())
     assert _is_whole(this_month, tmp_path)
     assert OutboxRow.objects.count() == 1
 
 
 def test_file_and_folder_are_on_the_disk_before_the_month_leaves(
-    sealed: list[UUID], this_month: Partition, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    checkpointed: list[UUID], this_month: Partition, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     brought: list[tuple[str, int]] = []
     elsewhere = connections.create_connection("default")
@@ -107,7 +107,7 @@ def test_file_and_folder_are_on_the_disk_before_the_month_leaves(
 
     monkeypatch.setattr(os, "fsync", noted)
     try:
-        archive(this_month, folder=tmp_path, now=timezone.now())
+        write_archive(this_month, folder=tmp_path, now=timezone.now())
     finally:
         elsewhere.close()
 
@@ -116,7 +116,7 @@ def test_file_and_folder_are_on_the_disk_before_the_month_leaves(
 
 @pytest.mark.parametrize("lost", ["the end", "everything", "a byte"])
 def test_a_file_that_the_disk_does_not_give_back_keeps_the_month_in_the_database(
-    sealed: list[UUID], this_month: Partition, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
+    checkpointed: list[UUID], this_month: Partition, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
 ) -> None:
     def lose(descriptor: int) -> None:
         size = os.fstat(descriptor).st_size
@@ -129,13 +129,13 @@ def test_a_file_that_the_disk_does_not_give_back_keeps_the_month_in_the_database
             os.ftruncate(descriptor, size - 9 if lost == "the end" else 0)
 
     monkeypatch.setattr(os, "fsync", lose)
-    with pytest.raises(NotOnTheDisk, match="stays in the database"):
-        archive(this_month, folder=tmp_path, now=timezone.now())
+    with pytest.raises(ReadBackMismatch, match="stays in the database"):
+        write_archive(this_month, folder=tmp_path, now=timezone.now())
     assert _is_whole(this_month, tmp_path)
 
 
 def test_whoever_reads_the_store_is_not_disturbed_and_nobody_waits_long_behind_the_archive(
-    sealed: list[UUID], this_month: Partition, tmp_path: Path
+    checkpointed: list[UUID], this_month: Partition, tmp_path: Path
 ) -> None:
     reader: Any = connections.create_connection("default")
     reader.set_autocommit(False)
@@ -144,7 +144,7 @@ def test_whoever_reads_the_store_is_not_disturbed_and_nobody_waits_long_behind_t
             cursor.execute("SELECT count(*) FROM events.event")
             began = timezone.now()
             with pytest.raises(StoreInUse, match="archive again when that has ended"):
-                archive(this_month, folder=tmp_path, now=timezone.now())
+                write_archive(this_month, folder=tmp_path, now=timezone.now())
         assert (timezone.now() - began).total_seconds() < 5
     finally:
         reader.rollback()
@@ -153,16 +153,16 @@ def test_whoever_reads_the_store_is_not_disturbed_and_nobody_waits_long_behind_t
     assert not ArchivedPartition.objects.exists()
 
 
-def test_only_the_owner_archives(sealed: list[UUID], this_month: Partition, tmp_path: Path) -> None:
+def test_only_the_owner_archives(checkpointed: list[UUID], this_month: Partition, tmp_path: Path) -> None:
     with as_role("staff_site"), pytest.raises(NotTheOwner, match="MUCKARD_DB_ROLE=owner"):
-        archive(this_month, folder=tmp_path, now=timezone.now())
+        write_archive(this_month, folder=tmp_path, now=timezone.now())
     assert _is_whole(this_month, tmp_path)
 
 
 def test_an_archive_rewritten_with_all_that_the_database_says_of_it_is_exposed_by_the_seals(
-    sealed: list[UUID], key: Ed25519PrivateKey, this_month: Partition, tmp_path: Path
+    checkpointed: list[UUID], key: Ed25519PrivateKey, this_month: Partition, tmp_path: Path
 ) -> None:
-    row = archive(this_month, folder=tmp_path, now=timezone.now())
+    row = write_archive(this_month, folder=tmp_path, now=timezone.now())
     file = tmp_path / row.file_name
     lines = gzip.decompress(file.read_bytes()).splitlines()
     head, before = lines[-1].rsplit(b"\t", 2)[0], digest_of(lines[-2])
@@ -170,7 +170,7 @@ def test_an_archive_rewritten_with_all_that_the_database_says_of_it_is_exposed_b
     lines[-1] = b"\t".join([head, rb"\\x" + b"forged".hex().encode(), rb"\\x" + digest.hex().encode()])
     file.write_bytes(gzip.compress(b"\n".join(lines) + b"\n"))
     ArchivedPartition.objects.update(sha256=file_digest(file))
-    aggregate_type, aggregate_id, _ = place_of(lines[-1])
+    aggregate_type, aggregate_id, _ = position_of(lines[-1])
     EventStream.objects.filter(aggregate_type=aggregate_type, aggregate_id=aggregate_id).update(last_hash=digest)
 
     divergences = verify(public_key=key.public_key(), archive_folder=tmp_path).divergences
@@ -182,9 +182,9 @@ def test_an_archive_rewritten_with_all_that_the_database_says_of_it_is_exposed_b
 
 @pytest.mark.parametrize("lost", ["event", "month"])
 def test_sealed_events_that_are_neither_stored_nor_archived_are_missed(
-    sealed: list[UUID], key: Ed25519PrivateKey, this_month: Partition, tmp_path: Path, lost: str
+    checkpointed: list[UUID], key: Ed25519PrivateKey, this_month: Partition, tmp_path: Path, lost: str
 ) -> None:
-    row = archive(this_month, folder=tmp_path, now=timezone.now())
+    row = write_archive(this_month, folder=tmp_path, now=timezone.now())
     EventStream.objects.all().delete()
     file = tmp_path / row.file_name
     if lost == "month":
@@ -198,9 +198,9 @@ def test_sealed_events_that_are_neither_stored_nor_archived_are_missed(
 
 
 def test_a_truncated_archive_is_named_and_does_not_end_the_verification(
-    sealed: list[UUID], key: Ed25519PrivateKey, this_month: Partition, tmp_path: Path
+    checkpointed: list[UUID], key: Ed25519PrivateKey, this_month: Partition, tmp_path: Path
 ) -> None:
-    row = archive(this_month, folder=tmp_path, now=timezone.now())
+    row = write_archive(this_month, folder=tmp_path, now=timezone.now())
     file = tmp_path / row.file_name
     file.write_bytes(file.read_bytes()[:-20])
 
@@ -210,7 +210,7 @@ def test_a_truncated_archive_is_named_and_does_not_end_the_verification(
 
 
 def test_two_archives_at_once_do_not_write_one_file(
-    sealed: list[UUID], this_month: Partition, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    checkpointed: list[UUID], this_month: Partition, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refused: list[str] = []
     fsync = os.fsync
@@ -218,7 +218,7 @@ def test_two_archives_at_once_do_not_write_one_file(
     def meanwhile(descriptor: int) -> None:
         def second() -> None:
             try:
-                archive(this_month, folder=tmp_path, now=timezone.now())
+                write_archive(this_month, folder=tmp_path, now=timezone.now())
             except StoreInUse as error:
                 refused.append(error.message)
             finally:
@@ -231,7 +231,7 @@ def test_two_archives_at_once_do_not_write_one_file(
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", meanwhile)
-    row = archive(this_month, folder=tmp_path, now=timezone.now())
+    row = write_archive(this_month, folder=tmp_path, now=timezone.now())
 
     assert refused == ["Another archive_events is at work. Archive again when that one has ended."]
     assert (row.events, [path.name for path in tmp_path.iterdir()]) == (12, [row.file_name])
@@ -239,11 +239,11 @@ def test_two_archives_at_once_do_not_write_one_file(
 
 
 def test_a_month_that_another_archive_has_taken_out_is_said(
-    sealed: list[UUID], this_month: Partition, tmp_path: Path
+    checkpointed: list[UUID], this_month: Partition, tmp_path: Path
 ) -> None:
-    row = archive(this_month, folder=tmp_path, now=timezone.now())
+    row = write_archive(this_month, folder=tmp_path, now=timezone.now())
     with pytest.raises(StoreInUse, match="has left the database meanwhile"):
-        archive(this_month, folder=tmp_path, now=timezone.now())
+        write_archive(this_month, folder=tmp_path, now=timezone.now())
 
     assert ArchivedPartition.objects.get().archived_at == row.archived_at
     assert file_digest(tmp_path / row.file_name) == bytes(row.sha256)

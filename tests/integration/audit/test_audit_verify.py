@@ -1,4 +1,4 @@
-"""Whatever is done to the event store behind the platform's back, audit_verify names the place."""
+"""audit_verify finds manipulations of the event store, and names the place."""
 
 import hashlib
 from typing import Any
@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db import connection, transaction
 from django.utils import timezone
 
-from apps.audit import services
+from apps.audit.checkpoint_signer import checkpoint_create
+from apps.audit.selectors import tree_size
 from apps.audit.verification import Verdict, verify
 from apps.events.models import StoredEvent
 from apps.events.store.publish import publish
@@ -27,11 +28,11 @@ def _verify(key: Ed25519PrivateKey) -> Verdict:
     return verify(public_key=key.public_key())
 
 
-def test_an_untouched_store_is_whole(sealed: list[UUID], key: Ed25519PrivateKey) -> None:
+def test_an_untouched_store_is_whole(checkpointed: list[UUID], key: Ed25519PrivateKey) -> None:
     verdict = _verify(key)
 
     assert verdict.is_whole
-    assert (verdict.events, verdict.aggregates, verdict.sealed, verdict.checkpoints, verdict.unsealed) == (
+    assert (verdict.events, verdict.aggregates, verdict.leaves, verdict.checkpoints, verdict.pending) == (
         12,
         3,
         12,
@@ -41,19 +42,19 @@ def test_an_untouched_store_is_whole(sealed: list[UUID], key: Ed25519PrivateKey)
 
 
 def test_events_written_after_the_seal_are_whole_and_counted_as_unsealed(
-    sealed: list[UUID], key: Ed25519PrivateKey
+    checkpointed: list[UUID], key: Ed25519PrivateKey
 ) -> None:
     with transaction.atomic():
-        publish(UserUpdated(user_id=sealed[0], changed=("name",)), now=timezone.now())
+        publish(UserUpdated(user_id=checkpointed[0], changed=("name",)), now=timezone.now())
 
     verdict = _verify(key)
     assert verdict.is_whole
-    assert verdict.unsealed == 1
+    assert verdict.pending == 1
 
 
-def test_nothing_is_sealed_twice(sealed: list[UUID], key: Ed25519PrivateKey) -> None:
-    assert services.seal(key=key, now=timezone.now()) is None
-    assert services.sealed_size() == 12
+def test_nothing_is_sealed_twice(checkpointed: list[UUID], key: Ed25519PrivateKey) -> None:
+    assert checkpoint_create(key=key, now=timezone.now()) is None
+    assert tree_size() == 12
 
 
 @pytest.mark.usefixtures("_as_superuser")
@@ -74,52 +75,56 @@ class TestTampering:
         ],
     )
     def test_an_edited_column_is_named_by_aggregate_and_number(
-        self, sealed: list[UUID], key: Ed25519PrivateKey, column_and_value: str
+        self, checkpointed: list[UUID], key: Ed25519PrivateKey, column_and_value: str
     ) -> None:
-        _execute(f"UPDATE events.event SET {column_and_value} WHERE aggregate_id = %s AND aggregate_seq = 2", sealed[1])
-
-        first = _verify(key).divergences[0]
-        assert (first.kind, first.aggregate, first.sequence) == ("changed", f"user/{sealed[1]}", 2)
-
-    def test_a_deleted_event_leaves_a_gap(self, sealed: list[UUID], key: Ed25519PrivateKey) -> None:
-        _execute("DELETE FROM events.event WHERE aggregate_id = %s AND aggregate_seq = 3", sealed[0])
-
-        first = _verify(key).divergences[0]
-        assert (first.kind, first.aggregate, first.sequence) == ("gap", f"user/{sealed[0]}", 4)
-
-    def test_a_deleted_last_event_is_missed(self, sealed: list[UUID], key: Ed25519PrivateKey) -> None:
-        _execute("DELETE FROM events.event WHERE aggregate_id = %s AND aggregate_seq = 4", sealed[0])
-
-        first = _verify(key).divergences[0]
-        assert (first.kind, first.aggregate, first.sequence) == ("tail", f"user/{sealed[0]}", 4)
-
-    def test_two_events_that_changed_places_are_found(self, sealed: list[UUID], key: Ed25519PrivateKey) -> None:
         _execute(
-            "UPDATE events.event SET aggregate_seq = 5 - aggregate_seq "
-            "WHERE aggregate_id = %s AND aggregate_seq IN (2, 3)",
-            sealed[2],
+            f"UPDATE events.event SET {column_and_value} WHERE aggregate_id = %s AND aggregate_seq = 2", checkpointed[1]
         )
 
         first = _verify(key).divergences[0]
-        assert (first.aggregate, first.sequence) == (f"user/{sealed[2]}", 2)
+        assert (first.kind, first.aggregate, first.sequence) == ("changed", f"user/{checkpointed[1]}", 2)
 
-    def test_a_whole_aggregate_that_vanished_is_found(self, sealed: list[UUID], key: Ed25519PrivateKey) -> None:
-        _execute("DELETE FROM events.event WHERE aggregate_id = %s", sealed[0])
-        _execute("DELETE FROM events.stream WHERE aggregate_id = %s", sealed[0])
+    def test_a_deleted_event_leaves_a_gap(self, checkpointed: list[UUID], key: Ed25519PrivateKey) -> None:
+        _execute("DELETE FROM events.event WHERE aggregate_id = %s AND aggregate_seq = 3", checkpointed[0])
+
+        first = _verify(key).divergences[0]
+        assert (first.kind, first.aggregate, first.sequence) == ("gap", f"user/{checkpointed[0]}", 4)
+
+    def test_a_deleted_last_event_is_missed(self, checkpointed: list[UUID], key: Ed25519PrivateKey) -> None:
+        _execute("DELETE FROM events.event WHERE aggregate_id = %s AND aggregate_seq = 4", checkpointed[0])
+
+        first = _verify(key).divergences[0]
+        assert (first.kind, first.aggregate, first.sequence) == ("tail", f"user/{checkpointed[0]}", 4)
+
+    def test_two_events_that_changed_places_are_found(self, checkpointed: list[UUID], key: Ed25519PrivateKey) -> None:
+        _execute(
+            "UPDATE events.event SET aggregate_seq = 5 - aggregate_seq "
+            "WHERE aggregate_id = %s AND aggregate_seq IN (2, 3)",
+            checkpointed[2],
+        )
+
+        first = _verify(key).divergences[0]
+        assert (first.aggregate, first.sequence) == (f"user/{checkpointed[2]}", 2)
+
+    def test_a_whole_aggregate_that_vanished_is_found(self, checkpointed: list[UUID], key: Ed25519PrivateKey) -> None:
+        _execute("DELETE FROM events.event WHERE aggregate_id = %s", checkpointed[0])
+        _execute("DELETE FROM events.stream WHERE aggregate_id = %s", checkpointed[0])
 
         kinds = {divergence.kind for divergence in _verify(key).divergences}
         assert kinds == {"seal"}
 
     def test_a_chain_rehashed_to_its_end_is_exposed_by_the_seal(
-        self, sealed: list[UUID], key: Ed25519PrivateKey
+        self, checkpointed: list[UUID], key: Ed25519PrivateKey
     ) -> None:
-        _rewrite_last_event(sealed[0])
+        _rewrite_last_event(checkpointed[0])
 
         verdict = _verify(key)
         assert [divergence.kind for divergence in verdict.divergences] == ["seal"]
 
-    def test_rewritten_leaves_are_exposed_by_the_signed_root(self, sealed: list[UUID], key: Ed25519PrivateKey) -> None:
-        _rewrite_last_event(sealed[0])
+    def test_rewritten_leaves_are_exposed_by_the_signed_root(
+        self, checkpointed: list[UUID], key: Ed25519PrivateKey
+    ) -> None:
+        _rewrite_last_event(checkpointed[0])
         _execute("UPDATE audit.audit_leaf l SET event_hash = e.hash FROM events.event e WHERE e.event_id = l.event_id")
 
         verdict = _verify(key)
@@ -127,7 +132,7 @@ class TestTampering:
         assert "not those that were signed" in verdict.divergences[0].message
 
     def test_a_checkpoint_that_was_taken_away_leaves_sealed_events_without_a_signature(
-        self, sealed: list[UUID], key: Ed25519PrivateKey
+        self, checkpointed: list[UUID], key: Ed25519PrivateKey
     ) -> None:
         _execute("DELETE FROM audit.audit_checkpoint")
 
@@ -135,14 +140,14 @@ class TestTampering:
             "seal: merkle tree #0: 12 sealed events are under no signed checkpoint"
         ]
 
-    def test_a_checkpoint_signed_by_another_key_is_refused(self, sealed: list[UUID]) -> None:
+    def test_a_checkpoint_signed_by_another_key_is_refused(self, checkpointed: list[UUID]) -> None:
         verdict = _verify(Ed25519PrivateKey.generate())
 
         assert [divergence.kind for divergence in verdict.divergences] == ["checkpoint"]
 
 
 def _rewrite_last_event(user_id: UUID) -> None:
-    """What a superuser would do: another payload, the right hash for it, and the chain's head to match."""
+    """The attack of a superuser: changes a payload, and fits its hash and the chain's head."""
     rows = list(StoredEvent.objects.filter(aggregate_id=user_id).order_by("aggregate_seq"))
     last, previous = rows[-1], bytes(rows[-2].hash)
     with connection.cursor() as cursor:

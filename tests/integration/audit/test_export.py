@@ -1,4 +1,4 @@
-"""Bundles verify without the database, leave no event that fits out, and are themselves on record."""
+"""Bundles verify without the database, have every matching event, and are recorded in the audit log."""
 
 import hashlib
 import io
@@ -23,19 +23,17 @@ from apps.audit.filters import EventFilter
 from apps.audit.models import ArchivedPartition, Leaf, SealedCheckpoint
 from apps.audit.read_archive import ArchiveMissing
 from apps.audit.verify_bundle import BundleDoesNotVerify
-from apps.audit.write_archive import Partition, archive
+from apps.audit.write_archive import Partition, write_archive
 from apps.events.models import StoredEvent
 from apps.events.store.publish import publish
 from apps.messages.user import UserUpdated
-from tests.integration.audit.conftest import seal_all
+from tests.integration.audit.conftest import checkpoint_all
 from tests.integration.events.relay_helpers import as_role
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def _export(
-    key: Ed25519PrivateKey, path: Path, *, archive_folder: Path | None = None, **filters: Any
-) -> bundle.Exported:
+def _export(key: Ed25519PrivateKey, path: Path, *, archive_folder: Path | None = None, **filters: Any) -> bundle.Export:
     return bundle.export(
         filters=EventFilter(**filters),
         path=path,
@@ -58,7 +56,7 @@ def _rewrite(path: Path, files: dict[str, bytes]) -> None:
 
 
 def _sign_anew(files: dict[str, bytes], key: Ed25519PrivateKey, **manifest: Any) -> dict[str, bytes]:
-    """What somebody who has the platform's key could do with a bundle."""
+    """A forgery of a bundle by an attacker who has the platform's key."""
     told = json.loads(files["manifest.json"]) | manifest
     told["files"] = {name: hashlib.sha256(files[name]).hexdigest() for name in told["files"]}
     content = json.dumps(told).encode()
@@ -78,9 +76,9 @@ def _publish_one(user_id: UUID) -> datetime:
 
 
 def test_a_bundle_verifies_by_its_own_script_without_the_database(
-    sealed: list[UUID], key: Ed25519PrivateKey, tmp_path: Path
+    checkpointed: list[UUID], key: Ed25519PrivateKey, tmp_path: Path
 ) -> None:
-    exported = _export(key, tmp_path / "bundle.zip", user_id=sealed[0])
+    exported = _export(key, tmp_path / "bundle.zip", user_id=checkpointed[0])
     with zipfile.ZipFile(exported.path) as file:
         file.extractall(tmp_path / "out")
 
@@ -97,7 +95,7 @@ def test_a_bundle_verifies_by_its_own_script_without_the_database(
 
 @pytest.mark.parametrize("name", ["events.copy", "seals.tsv", "checkpoint.txt", "manifest.json"])
 def test_one_changed_byte_in_a_bundle_is_found(
-    sealed: list[UUID], key: Ed25519PrivateKey, tmp_path: Path, name: str
+    checkpointed: list[UUID], key: Ed25519PrivateKey, tmp_path: Path, name: str
 ) -> None:
     exported = _export(key, tmp_path / "bundle.zip")
     files = _members(exported.path)
@@ -110,44 +108,44 @@ def test_one_changed_byte_in_a_bundle_is_found(
 
 
 def test_a_bundle_of_a_forger_with_a_key_of_his_own_is_refused(
-    sealed: list[UUID], key: Ed25519PrivateKey, tmp_path: Path
+    checkpointed: list[UUID], key: Ed25519PrivateKey, tmp_path: Path
 ) -> None:
     trusted = _members(_export(key, tmp_path / "genuine.zip").path)["public_key.pem"]
     Leaf.objects.all().delete()
     SealedCheckpoint.objects.all().delete()
     forger = Ed25519PrivateKey.generate()
-    seal_all(forger)
+    checkpoint_all(forger)
     forged = _export(forger, tmp_path / "forged.zip")
 
     with pytest.raises(BundleDoesNotVerify, match="signature"):
         verify_bundle.verify_bundle(forged.path, trusted)
 
 
-def test_the_manifest_says_what_was_asked_for(sealed: list[UUID], key: Ed25519PrivateKey, tmp_path: Path) -> None:
-    exported = _export(key, tmp_path / "bundle.zip", aggregate_type="user", aggregate_id=sealed[1])
+def test_the_manifest_says_what_was_asked_for(checkpointed: list[UUID], key: Ed25519PrivateKey, tmp_path: Path) -> None:
+    exported = _export(key, tmp_path / "bundle.zip", aggregate_type="user", aggregate_id=checkpointed[1])
     manifest = json.loads(_members(exported.path)["manifest.json"])
 
-    assert manifest["filters"] == {"aggregate_type": "user", "aggregate_id": str(sealed[1])}
+    assert manifest["filters"] == {"aggregate_type": "user", "aggregate_id": str(checkpointed[1])}
     assert (manifest["events"], manifest["sealed"]) == (4, 4)
 
 
 def test_an_event_that_waits_for_its_seal_is_exported_as_unsealed(
     users: list[UUID], key: Ed25519PrivateKey, tmp_path: Path
 ) -> None:
-    seal_all(key)
+    checkpoint_all(key)
     _publish_one(users[0])
 
     exported = _export(key, tmp_path / "bundle.zip", user_id=users[0])
-    assert (exported.events, exported.sealed) == (5, 4)
+    assert (exported.events, exported.leaves) == (5, 4)
 
 
 def test_the_payload_of_an_event_whose_predecessor_does_not_fit_is_tied_to_its_seal(
     users: list[UUID], key: Ed25519PrivateKey, tmp_path: Path
 ) -> None:
     since = _publish_one(users[0])
-    seal_all(key)
+    checkpoint_all(key)
     exported = _export(key, tmp_path / "bundle.zip", user_id=users[0], since=since)
-    assert (exported.events, exported.sealed) == (1, 1)
+    assert (exported.events, exported.leaves) == (1, 1)
     files = _members(exported.path)
     payload, forged = b'["name"]'.hex().encode(), b'["mail"]'.hex().encode()
     assert payload in files["events.copy"]
@@ -171,7 +169,7 @@ def test_an_event_without_the_hash_before_it_does_not_verify(
 
 
 def test_a_bundle_of_another_format_is_left_to_its_own_script(
-    sealed: list[UUID], key: Ed25519PrivateKey, tmp_path: Path
+    checkpointed: list[UUID], key: Ed25519PrivateKey, tmp_path: Path
 ) -> None:
     exported = _export(key, tmp_path / "bundle.zip")
     _rewrite(exported.path, _sign_anew(_members(exported.path), key, format="muckard-audit-bundle/1"))
@@ -182,54 +180,56 @@ def test_a_bundle_of_another_format_is_left_to_its_own_script(
 
 class TestArchivedMonths:
     @pytest.fixture
-    def since(self, sealed: list[UUID], key: Ed25519PrivateKey, this_month: Partition, tmp_path: Path) -> datetime:
-        """All events so far are archived; one more is not, and occurred at this moment."""
-        archive(this_month, folder=tmp_path, now=timezone.now())
+    def since(
+        self, checkpointed: list[UUID], key: Ed25519PrivateKey, this_month: Partition, tmp_path: Path
+    ) -> datetime:
+        """All events so far are archived; one more, which occurs now, is not."""
+        write_archive(this_month, folder=tmp_path, now=timezone.now())
         with connection.cursor() as cursor:
             cursor.execute("SELECT events.ensure_partitions()")
-        since = _publish_one(sealed[0])
-        seal_all(key)
+        since = _publish_one(checkpointed[0])
+        checkpoint_all(key)
         return since
 
     def test_they_are_in_the_bundle(
-        self, since: datetime, sealed: list[UUID], key: Ed25519PrivateKey, tmp_path: Path
+        self, since: datetime, checkpointed: list[UUID], key: Ed25519PrivateKey, tmp_path: Path
     ) -> None:
-        exported = _export(key, tmp_path / "bundle.zip", archive_folder=tmp_path, user_id=sealed[0])
+        exported = _export(key, tmp_path / "bundle.zip", archive_folder=tmp_path, user_id=checkpointed[0])
 
-        assert (exported.events, exported.sealed) == (5, 5)
+        assert (exported.events, exported.leaves) == (5, 5)
         assert _members(exported.path)["previous.tsv"] == b""
 
     def test_without_their_folder_nothing_is_exported(
-        self, since: datetime, sealed: list[UUID], key: Ed25519PrivateKey, tmp_path: Path
+        self, since: datetime, checkpointed: list[UUID], key: Ed25519PrivateKey, tmp_path: Path
     ) -> None:
         with pytest.raises(ArchiveMissing, match="--archive"):
-            _export(key, tmp_path / "bundle.zip", user_id=sealed[0])
+            _export(key, tmp_path / "bundle.zip", user_id=checkpointed[0])
         assert not (tmp_path / "bundle.zip").exists()
         assert _exports() == []
 
     def test_the_hash_before_the_first_event_comes_from_them(
-        self, since: datetime, sealed: list[UUID], key: Ed25519PrivateKey, tmp_path: Path
+        self, since: datetime, checkpointed: list[UUID], key: Ed25519PrivateKey, tmp_path: Path
     ) -> None:
         ArchivedPartition.objects.update(ends_at=datetime(2020, 2, 1, tzinfo=UTC))
         exported = _export(key, tmp_path / "bundle.zip", archive_folder=tmp_path, since=since)
 
-        assert (exported.events, exported.sealed) == (1, 1)
+        assert (exported.events, exported.leaves) == (1, 1)
         assert _members(exported.path)["previous.tsv"].startswith(b"1\t")
 
 
 class TestOnRecord:
     def test_an_export_is_an_event_with_the_digest_of_its_file(
-        self, sealed: list[UUID], key: Ed25519PrivateKey, tmp_path: Path
+        self, checkpointed: list[UUID], key: Ed25519PrivateKey, tmp_path: Path
     ) -> None:
-        exported = _export(key, tmp_path / "bundle.zip", user_id=sealed[0])
+        exported = _export(key, tmp_path / "bundle.zip", user_id=checkpointed[0])
 
         [record] = _exports()
         assert (record["operator"], record["events"]) == ("ada", 4)
-        assert record["filters"] == {"user_id": str(sealed[0])}
+        assert record["filters"] == {"user_id": str(checkpointed[0])}
         assert record["sha256"] == exported.sha256 == hashlib.sha256(exported.path.read_bytes()).hexdigest()
 
     def test_there_is_no_bundle_where_the_event_could_not_be_published(
-        self, sealed: list[UUID], key: Ed25519PrivateKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, checkpointed: list[UUID], key: Ed25519PrivateKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def refuse(*_: Any, **__: Any) -> None:
             raise OperationalError("the server is gone")
@@ -240,7 +240,7 @@ class TestOnRecord:
         assert list(tmp_path.iterdir()) == []
 
     def test_only_the_owner_may_read_the_bundle_and_it_replaces_an_older_one(
-        self, sealed: list[UUID], key: Ed25519PrivateKey, tmp_path: Path
+        self, checkpointed: list[UUID], key: Ed25519PrivateKey, tmp_path: Path
     ) -> None:
         path = tmp_path / "bundle.zip"
         path.write_text("an older one")
@@ -250,7 +250,9 @@ class TestOnRecord:
         assert list(tmp_path.iterdir()) == [path]
         assert verify_bundle.verify_bundle(path).events == 12
 
-    def test_nothing_that_fits_is_no_export(self, sealed: list[UUID], key: Ed25519PrivateKey, tmp_path: Path) -> None:
+    def test_nothing_that_fits_is_no_export(
+        self, checkpointed: list[UUID], key: Ed25519PrivateKey, tmp_path: Path
+    ) -> None:
         with pytest.raises(NothingToExport):
             _export(key, tmp_path / "bundle.zip", event_types=("user.created",))
         assert _exports() == []
@@ -285,7 +287,7 @@ class TestTamperedStore:
         ],
     )
     def test_nothing_is_exported_that_would_not_verify(
-        self, sealed: list[UUID], key: Ed25519PrivateKey, tmp_path: Path, statement: str, sentence: str
+        self, checkpointed: list[UUID], key: Ed25519PrivateKey, tmp_path: Path, statement: str, sentence: str
     ) -> None:
         with connection.cursor() as cursor:
             cursor.execute(statement)

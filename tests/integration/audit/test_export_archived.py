@@ -1,4 +1,4 @@
-"""Events of archived months and of the live table make one bundle, in order, each tied to the event before it."""
+"""A bundle of archived and live events: in order, each with the hash of the event before it."""
 
 import gzip
 import zipfile
@@ -13,17 +13,17 @@ from django.utils import timezone
 
 from apps.audit import bundle, verify_bundle
 from apps.audit.bundle_contents import StoreDoesNotVerify
-from apps.audit.event_row import event_id_of, place_of
+from apps.audit.event_row import event_id_of, position_of
 from apps.audit.files import file_digest
 from apps.audit.filters import EventFilter
 from apps.audit.models import ArchivedPartition
 from apps.audit.read_archive import ArchiveMissing
-from apps.audit.write_archive import Partition, archive
+from apps.audit.write_archive import Partition, write_archive
 from apps.events.models import OutboxRow
 from apps.events.store.publish import publish
 from apps.messages.base import Event
 from apps.messages.user import UserLoggedIn, UserUpdated
-from tests.integration.audit.conftest import seal_all
+from tests.integration.audit.conftest import checkpoint_all
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -49,20 +49,20 @@ def _tell(ids: list[UUID], kinds: str) -> None:
 
 @pytest.fixture
 def stored(ids: list[UUID], key: Ed25519PrivateKey, this_month: Partition, tmp_path: Path) -> ArchivedPartition:
-    """Four events of each user are archived, three more are not; the last one is not sealed."""
+    """Four events of each user are archived, three more are not; the last one is pending."""
     _tell(ids, "ulul")
-    seal_all(key)
-    row = archive(this_month, folder=tmp_path, now=timezone.now())
+    checkpoint_all(key)
+    row = write_archive(this_month, folder=tmp_path, now=timezone.now())
     with connection.cursor() as cursor:
         cursor.execute("SELECT events.ensure_partitions()")
     _tell(ids, "lu")
-    seal_all(key)
+    checkpoint_all(key)
     _tell(ids, "u")
     return row
 
 
 def _export(key: Ed25519PrivateKey, folder: Path, **filters: Any) -> tuple[list[tuple[UUID, int]], int, int]:
-    """Users and numbers in the bundle, how many hashes come from elsewhere, and how many events are sealed."""
+    """Users and event numbers in the bundle, the number of previous hashes in it, and the number of leaves."""
     exported = bundle.export(
         filters=EventFilter(**filters),
         path=folder / "bundle.zip",
@@ -73,10 +73,10 @@ def _export(key: Ed25519PrivateKey, folder: Path, **filters: Any) -> tuple[list[
     )
     with zipfile.ZipFile(exported.path) as file:
         lines, previous = file.read("events.copy").splitlines(), file.read("previous.tsv").splitlines()
-    places = [place_of(line) for line in lines]
+    places = [position_of(line) for line in lines]
     found = verify_bundle.verify_bundle(exported.path)
-    assert (found.events, found.sealed) == (exported.events, exported.sealed) == (len(lines), exported.sealed)
-    return [(UUID(aggregate_id), number) for _, aggregate_id, number in places], len(previous), exported.sealed
+    assert (found.events, found.leaves) == (exported.events, exported.leaves) == (len(lines), exported.leaves)
+    return [(UUID(aggregate_id), number) for _, aggregate_id, number in places], len(previous), exported.leaves
 
 
 def _numbers(ids: list[UUID], *numbers: int) -> list[tuple[UUID, int]]:
@@ -92,9 +92,9 @@ def test_all_events_are_in_the_order_of_their_aggregates(
 def test_the_hash_before_comes_from_where_the_event_before_is(
     stored: ArchivedPartition, ids: list[UUID], key: Ed25519PrivateKey, tmp_path: Path
 ) -> None:
-    # 3 stands on an archived event, 6 on a live one, 7 on one that fits.
+    # The predecessor of 3 is archived, that of 6 is live, that of 7 matches the filter.
     assert _export(key, tmp_path, event_types=(UPDATED,)) == (_numbers(ids, 1, 3, 6, 7), 6, 9)
-    # 2 and 4 stand on archived events, 5 on one that fits.
+    # The predecessors of 2 and 4 are archived, that of 5 matches the filter.
     assert _export(key, tmp_path, event_types=(LOGGED_IN,)) == (_numbers(ids, 2, 4, 5), 6, 9)
 
 
@@ -117,7 +117,7 @@ def test_a_file_in_the_order_of_another_language_is_put_in_order(
     stored: ArchivedPartition, ids: list[UUID], key: Ed25519PrivateKey, tmp_path: Path
 ) -> None:
     lines = gzip.decompress((tmp_path / stored.file_name).read_bytes()).splitlines(keepends=True)
-    assert [place_of(line)[2] for line in lines] == [1, 2, 3, 4] * 3
+    assert [position_of(line)[2] for line in lines] == [1, 2, 3, 4] * 3
     _rewrite(stored, tmp_path, lines[8:] + lines[4:8] + lines[:4])
 
     assert _export(key, tmp_path, event_types=(UPDATED,)) == (_numbers(ids, 1, 3, 6, 7), 6, 9)
@@ -127,19 +127,19 @@ def test_a_file_in_the_order_of_another_language_is_put_in_order(
 def test_an_archived_event_may_follow_on_a_live_one(
     ids: list[UUID], key: Ed25519PrivateKey, this_month: Partition, tmp_path: Path
 ) -> None:
-    """After a clock was set back across the end of a month."""
+    """The clock was set back across the end of a month."""
     _tell(ids, "ulu")
-    seal_all(key)
+    checkpoint_all(key)
     with connection.cursor() as cursor:
         cursor.execute("CREATE TABLE events.kept AS SELECT * FROM events.event WHERE aggregate_seq = 2")
         try:
-            row = archive(this_month, folder=tmp_path, now=timezone.now())
+            row = write_archive(this_month, folder=tmp_path, now=timezone.now())
             cursor.execute("SELECT events.ensure_partitions()")
             cursor.execute("INSERT INTO events.event SELECT * FROM events.kept")
         finally:
             cursor.execute("DROP TABLE events.kept")
     lines = gzip.decompress((tmp_path / row.file_name).read_bytes()).splitlines(keepends=True)
-    _rewrite(row, tmp_path, [line for line in lines if place_of(line)[2] != 2])
+    _rewrite(row, tmp_path, [line for line in lines if position_of(line)[2] != 2])
 
     assert _export(key, tmp_path) == (_numbers(ids, 1, 2, 3), 0, 9)
     assert _export(key, tmp_path, event_types=(UPDATED,)) == (_numbers(ids, 1, 3), 3, 6)

@@ -1,4 +1,4 @@
-"""A bundle's file is private, whole or absent, and on record before it is there, wherever the export dies."""
+"""A bundle file is private, complete or absent, and recorded before it gets its name, wherever the export dies."""
 
 import io
 import os
@@ -18,9 +18,9 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from apps.audit import bundle, verify_bundle
-from apps.audit.files import create_private, leftovers, private_text, whole_or_absent
+from apps.audit.files import atomic_private_file, create_private, open_private_text, orphaned_partials
 from apps.audit.filters import EventFilter
-from apps.audit.write_archive import Partition, archive
+from apps.audit.write_archive import Partition, write_archive
 from apps.events.models import StoredEvent
 from apps.events.store.publish import publish
 from tests.workers.processes import ROOT, Processes
@@ -45,7 +45,7 @@ def _export_ids() -> list[str]:
 
 
 def _dies(at: str, output: Path) -> None:
-    """Runs audit_export until it calls `at`, which is as far as it comes."""
+    """Runs audit_export in a process that dies when it calls `at`."""
     module, name = at.rsplit(".", 1)
     program = (
         f"import os, runpy, signal, sys, {module.split('.')[0]}\n"
@@ -92,9 +92,9 @@ class TestAnExportThatDies:
 
     def test_what_another_export_is_writing_now_is_not_taken_for_dead(self, tmp_path: Path) -> None:
         output = tmp_path / "bundle.zip"
-        with whole_or_absent(output, str(uuid4())) as partial:
-            assert list(leftovers(output)) == []
-            assert list(bundle.exports_cut_short(output)) == []
+        with atomic_private_file(output, str(uuid4())) as partial:
+            assert list(orphaned_partials(output)) == []
+            assert list(bundle.interrupted_exports(output)) == []
             partial.write_bytes(b"whole")
         assert output.read_bytes() == b"whole"
 
@@ -115,11 +115,11 @@ class TestModes:
         assert [_mode(path) for path in tmp_path.iterdir()] == [0o600]
 
     def test_an_archived_month_is_private_whatever_an_archive_that_was_cut_short_left(
-        self, sealed: list[UUID], this_month: Partition, tmp_path: Path
+        self, checkpointed: list[UUID], this_month: Partition, tmp_path: Path
     ) -> None:
         (tmp_path / f"{this_month.name}.copy.partial").write_text("half")
         (tmp_path / f"{this_month.name}.copy.gz").write_text("an older one")
-        row = archive(this_month, folder=tmp_path, now=timezone.now())
+        row = write_archive(this_month, folder=tmp_path, now=timezone.now())
 
         assert {path.name: _mode(path) for path in tmp_path.iterdir()} == {row.file_name: 0o600}
 
@@ -128,7 +128,7 @@ class TestModes:
         output.write_text("an older one")
         with output.open() as reader:
             call_command("replay_events", source="store", jsonl=output, stderr=io.StringIO())
-            # Who opened the older file while it was readable reads nothing of the new one.
+            # A process that has the older, readable file open cannot read the new one.
             assert reader.read() == "an older one"
 
         assert {path.name: _mode(path) for path in tmp_path.iterdir()} == {"events.jsonl": 0o600}
@@ -162,7 +162,7 @@ class TestWhatIsNoOrdinaryFile:
         os.mkfifo(pipe)
         reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
         reader.start()
-        with private_text(pipe) as file:
+        with open_private_text(pipe) as file:
             file.write("one\n")
         reader.join(timeout=10)
 

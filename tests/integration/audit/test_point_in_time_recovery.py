@@ -1,4 +1,4 @@
-"""A database restored to a point in time, by PostgreSQL's own means, on a server of the test's own."""
+"""Point-in-time recovery of the database with PostgreSQL's own tools, on a server that the test starts."""
 
 import os
 import shutil
@@ -33,7 +33,7 @@ for _ in range(5):
 
 
 class Cluster:
-    """PostgreSQL with its log archived, to be backed up, stopped and restored."""
+    """A PostgreSQL server with archiving of its write-ahead log, which can be backed up, stopped and restored."""
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
@@ -44,7 +44,7 @@ class Cluster:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Returns once it takes writes."""
+        """Starts the server; returns once it accepts writes."""
         launch = postgres.launch(self.profile)
         self.archive.mkdir(exist_ok=True)
         if launch.user:
@@ -88,7 +88,7 @@ class Cluster:
         subprocess.run(command, check=True, capture_output=True)
 
     def restore(self, moment: str) -> None:
-        """To that time: the base backup, and from the archive what came after it."""
+        """Restores the base backup and replays the archived log up to that time."""
         self.stop()
         user = postgres.launch(self.profile).user
         shutil.rmtree(self.data)
@@ -104,7 +104,7 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """With the platform's tables; gone afterwards."""
+    """A cluster with the platform's tables; it is removed afterwards."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -125,7 +125,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 def manage(cluster: Cluster, *arguments: str, fails: bool = False) -> str:
-    """The command's output, where it ends as it should."""
+    """The command's output. Asserts that it succeeds, or fails if `fails`."""
     given = dict(os.environ) | {"DATABASE_URL": cluster.url, "SERVICE": "staff"}
     if arguments[0] == "run_reconciler":
         given = given | {"SERVICE": "bot"}

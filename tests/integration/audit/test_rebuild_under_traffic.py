@@ -1,4 +1,4 @@
-"""A rebuild beside traffic: nothing is lost or counted twice, and the old model serves until the new one is whole."""
+"""A rebuild under traffic: no event is lost or counted twice, and the old model serves until the new one is ready."""
 
 import re
 import signal
@@ -49,7 +49,7 @@ def _rebuild() -> str:
 
 
 def _spoil() -> None:
-    """The live model as a fault would leave it."""
+    """Damages the live model, as a fault would."""
     BotTrade.objects.filter(trade_id__in=list(BotTrade.objects.values_list("trade_id", flat=True)[:3])).delete()
     BotStatus.objects.update(trades=0, state="error")
 
@@ -210,7 +210,7 @@ def test_an_event_whose_transaction_commits_after_the_take_over_comes_by_its_con
 def test_an_event_that_commits_late_and_is_handled_before_the_take_over_is_not_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Recorded before everything that the source gives, visible after it."""
+    """An event that was recorded before those of the source, and becomes visible after them."""
     may_commit, is_open, is_handled = threading.Event(), threading.Event(), threading.Event()
     late: list[UUID] = []
 
@@ -311,7 +311,7 @@ def test_events_that_the_store_does_not_have_stay_handled() -> None:
 
 
 def test_a_second_rebuild_at_once_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shadow, "_OTHER_ENDS_SECONDS", 0.0)
+    monkeypatch.setattr(shadow, "_LOCK_WAIT_SECONDS", 0.0)
     Traffic(bots=1).publish(2)
     take = Rebuild.take
     refused: list[str] = []
@@ -353,7 +353,7 @@ def test_a_rebuild_that_lost_its_connection_never_writes_to_the_live_tables(monk
 
 
 class TestKilled:
-    """With SIGKILL, at the places where it would hurt: the model is as it was, and the next rebuild is whole."""
+    """SIGKILL at the critical points leaves the model as it was, and the next rebuild succeeds."""
 
     @pytest.fixture
     def spoilt(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A replay gives the same events again: filtered, in order, paced, and itself on record."""
+"""A replay hands over the same events: filtered, in order, rate-limited, and recorded in the audit log."""
 
 import io
 import json

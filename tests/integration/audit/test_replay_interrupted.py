@@ -1,4 +1,4 @@
-"""A replay is on record before the first event is given away; one that is cut short says where, and what is left."""
+"""A replay is recorded before its first event; an interrupted one says where it stopped and what remains."""
 
 import io
 import json
@@ -16,7 +16,7 @@ from django.utils import timezone
 from apps.audit.models import ArchivedPartition
 from apps.audit.replay import shadow, sources
 from apps.audit.replay.targets import Lines
-from apps.audit.write_archive import Partition, archive
+from apps.audit.write_archive import Partition, write_archive
 from apps.bots.models import Alert
 from apps.bots.services import alerts
 from apps.events.consumers.delivery import deliver
@@ -26,7 +26,7 @@ from apps.events.store.publish import publish
 from apps.events.store.selectors import envelope_of
 from apps.messages.bots import BotError
 from apps.messages.envelope import Envelope
-from tests.integration.audit.conftest import seal_all
+from tests.integration.audit.conftest import checkpoint_all
 from tests.integration.events.relay_helpers import as_role
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def told() -> list[Envelope]:
-    """Three bots that failed, each of which its owner was told of."""
+    """Three failed bots; the owner of each was notified."""
     load_consumers()
     for number in range(3):
         with transaction.atomic():
@@ -56,7 +56,7 @@ def _rebuild(**options: Any) -> None:
 
 
 def _audited() -> list[tuple[str, dict[str, Any]]]:
-    """The audit events so far, as any other session sees them."""
+    """The committed audit events."""
     session = connections.create_connection("default")
     try:
         with session.cursor() as cursor:
@@ -94,9 +94,9 @@ class TestBeforeAnythingIsCleared:
     def archived(
         self, told: list[Envelope], key: Ed25519PrivateKey, this_month: Partition, tmp_path: Path
     ) -> ArchivedPartition:
-        seal_all(key)
+        checkpoint_all(key)
         OutboxRow.objects.all().delete()
-        return archive(this_month, folder=tmp_path, now=timezone.now())
+        return write_archive(this_month, folder=tmp_path, now=timezone.now())
 
     def test_a_missing_archive_leaves_the_projection_as_it_is(self, archived: ArchivedPartition) -> None:
         with pytest.raises(CommandError, match="Name its folder with --archive"):

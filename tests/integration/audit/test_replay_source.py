@@ -1,9 +1,10 @@
-"""`auto` takes Kafka only where Kafka has all that fits; no clock and no archive makes an event go missing."""
+"""`auto` reads Kafka only if Kafka has all matching events. Clock steps and archives lose no event."""
 
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,10 +14,11 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.utils import timezone
 
+from apps.audit.external_sort import external_sort
 from apps.audit.filters import EventFilter
 from apps.audit.models import ArchivedPartition
 from apps.audit.replay import completeness, sources
-from apps.audit.write_archive import Partition, archive
+from apps.audit.write_archive import Partition, write_archive
 from apps.events.brokers.kafka.admin import admin_client
 from apps.events.brokers.kafka.options import BrokerUnavailable
 from apps.events.brokers.kafka.producer import EventProducer
@@ -39,7 +41,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def _empty_kafka(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kafka as if it had every event of the store; what it gives is not looked at."""
+    """Makes Kafka appear to have every event of the store; its events are not checked."""
     if "topic" not in request.fixturenames:
         monkeypatch.setattr(sources, "from_kafka", lambda _filters: (each for each in list[Envelope]()))
         _kafka_has(monkeypatch, lambda stored: Extent(stored, is_whole=True))
@@ -60,7 +62,7 @@ def _dry_run(**options: Any) -> str:
 
 
 def _age(user_id: UUID, days: float) -> None:
-    """As if the user's events had been published so many days ago."""
+    """Dates the user's events back by so many days."""
     with connection.cursor() as cursor:
         cursor.execute("SET session_replication_role = replica")
         cursor.execute(
@@ -125,8 +127,8 @@ def test_an_event_that_an_operator_left_out_of_kafka_is_not_left_out_of_a_replay
     assert "from kafka (it has all that fits)" in _dry_run(user=str(users[1]))
 
 
-def test_archived_months_are_not_left_out(sealed: list[UUID], this_month: Partition, tmp_path: Path) -> None:
-    archive(this_month, folder=tmp_path, now=timezone.now())
+def test_archived_months_are_not_left_out(checkpointed: list[UUID], this_month: Partition, tmp_path: Path) -> None:
+    write_archive(this_month, folder=tmp_path, now=timezone.now())
 
     assert "12 events would be replayed from store (what fits may be in archived months" in _dry_run(archive=tmp_path)
     with pytest.raises(CommandError, match="Name its folder with --archive, or leave the month out with --since"):
@@ -134,11 +136,11 @@ def test_archived_months_are_not_left_out(sealed: list[UUID], this_month: Partit
 
 
 def test_an_archived_month_that_ended_within_the_clocks_difference_before_since_is_read(
-    sealed: list[UUID], this_month: Partition, tmp_path: Path
+    checkpointed: list[UUID], this_month: Partition, tmp_path: Path
 ) -> None:
     first = StoredEvent.objects.order_by("recorded_at")[0].occurred_at
     ArchivedPartition.objects.all().delete()
-    archive(this_month, folder=tmp_path, now=timezone.now())
+    write_archive(this_month, folder=tmp_path, now=timezone.now())
     ArchivedPartition.objects.update(ends_at=first - timedelta(minutes=4))
     assert len(list(sources.from_store(EventFilter(since=first), archive_folder=tmp_path))) == 12
 
@@ -150,7 +152,7 @@ def test_an_archived_month_that_ended_within_the_clocks_difference_before_since_
 def test_an_aggregate_keeps_its_order_though_a_clock_was_set_back(
     users: list[UUID], this_month: Partition, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, archived: bool
 ) -> None:
-    monkeypatch.setattr(sources, "_SORTED_AT_ONCE", 5)
+    monkeypatch.setattr(sources, "external_sort", partial(external_sort, memory=2_000))
     with connection.cursor() as cursor:
         cursor.execute("SET session_replication_role = replica")
         cursor.execute(
@@ -161,7 +163,7 @@ def test_an_aggregate_keeps_its_order_though_a_clock_was_set_back(
         )
         cursor.execute("SET session_replication_role = origin")
     if archived:
-        archive(this_month, folder=tmp_path, now=timezone.now())
+        write_archive(this_month, folder=tmp_path, now=timezone.now())
 
     replayed = list(sources.from_store(EventFilter(), archive_folder=tmp_path))
     assert len(replayed) == 12
@@ -197,9 +199,9 @@ def test_a_projection_is_not_rebuilt_from_a_source_that_lacks_events(
 
 
 def test_a_replay_from_kafka_that_was_asked_for_says_what_kafka_may_lack(
-    sealed: list[UUID], this_month: Partition, tmp_path: Path
+    checkpointed: list[UUID], this_month: Partition, tmp_path: Path
 ) -> None:
-    archive(this_month, folder=tmp_path, now=timezone.now())
+    write_archive(this_month, folder=tmp_path, now=timezone.now())
 
     assert _dry_run(source="kafka") == (
         "0 events would be replayed from kafka (what fits may be in archived months, which Kafka does not have). "
@@ -302,7 +304,7 @@ class TestKafka:
     def test_more_records_than_events_make_the_store_the_source(
         self, topic: str, sent: list[Envelope], producer: EventProducer
     ) -> None:
-        """As after a restore of the database to an earlier moment."""
+        """The state after a restore of the database to an earlier time."""
         self._send(producer, topic, replace(sent[-1], event_id=uuid4()), timezone.now())
 
         assert f"12 events would be replayed from store (13 records of {topic} are in Kafka, 12 events" in _dry_run()

@@ -1,4 +1,4 @@
-"""Attacks of a superuser with the triggers off, and what the verification says of them, without and with a witness."""
+"""Attacks of a superuser with triggers disabled, and their divergences, without and with a witness."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db import connection
 from django.utils import timezone
 
-from apps.audit.services import Sealer
+from apps.audit.checkpoint_signer import CheckpointSigner
 from apps.audit.verification import verify
 from tests.integration.audit.tampering import Store, add_event, make_store
 
@@ -51,7 +51,7 @@ def edit_fit_and_leaves(store: Store) -> None:
 
 
 def forge(age: str, *, in_new_one: bool = True) -> Attack:
-    """At the end of a chain, or in a new one."""
+    """Inserts a forged event at the end of a chain, or in a new one."""
     return lambda store: store.forge(age, aggregate=None if in_new_one else store.users[1])
 
 
@@ -78,7 +78,7 @@ def checkpoint(assignment: str, position: int = 3) -> Attack:
 
 
 def replace_microseconds(store: Store) -> None:
-    """Readers see 2020; the function says what was hashed."""
+    """Readers see 2020; a replaced function returns the time that was hashed."""
     store.execute("UPDATE events.event SET occurred_at = '2020-01-01' WHERE aggregate_seq = 2")
     store.execute(
         "CREATE OR REPLACE FUNCTION events.microseconds(moment timestamptz) RETURNS bigint LANGUAGE sql STABLE AS "
@@ -87,7 +87,7 @@ def replace_microseconds(store: Store) -> None:
 
 
 def shadow_operator(store: Store) -> None:
-    """An operator that fits the arguments better than PostgreSQL's own, in a schema of ours."""
+    """Creates an operator whose argument types match better than the built-in one, in the platform's schema."""
     edit_and_fit(store)
     store.execute("CREATE FUNCTION events.never(bytea, bytea) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT false'")
     store.execute("CREATE OPERATOR events.<> (LEFTARG = bytea, RIGHTARG = bytea, FUNCTION = events.never)")
@@ -104,13 +104,13 @@ def type_of_its_own(store: Store) -> None:
     store.execute("ALTER TABLE events.stream ALTER aggregate_type TYPE events.kind USING aggregate_type::events.kind")
 
 
-def rewrite_and_reseal(*, keeping: int) -> Attack:
-    """By an attacker who has the signing key too."""
+def rewrite_and_sign(*, keeping: int) -> Attack:
+    """The attack of a superuser who has the signing key too."""
 
     def attack(store: Store) -> None:
         store.rewrite(store.users[1])
-        store.forget_seals(keeping)
-        store.seal_again()
+        store.forget_leaves(keeping)
+        store.sign_again()
 
     return attack
 
@@ -129,20 +129,20 @@ def fake_archived_month(store: Store) -> None:
 
 
 def twin_of_a_sealed_event(store: Store) -> None:
-    """A leaf with its id is there: only its time gives it away."""
+    """A second event with the id of one in the tree: only its time differs."""
     ((event_id,),) = store.execute("SELECT event_id FROM audit.audit_leaf WHERE seal_no = 0")
     store.forge("10 days", event_id=event_id)
 
 
-def after_sealing(attack: Attack) -> Attack:
-    """And the sealer goes on."""
+def after_checkpoint(attack: Attack) -> Attack:
+    """The attack, followed by a step of the checkpointer."""
 
-    def attack_and_seal(store: Store) -> None:
+    def attack_and_checkpoint(store: Store) -> None:
         attack(store)
         add_event(store.users[2])
-        Sealer(store.key).seal(timezone.now())
+        CheckpointSigner(store.key).advance(timezone.now())
 
-    return attack_and_seal
+    return attack_and_checkpoint
 
 
 def both(kinds: str) -> tuple[set[str], set[str]]:
@@ -153,7 +153,7 @@ def witness_only(kinds: str = "witness") -> tuple[set[str], set[str]]:
     return set(), set(kinds.split())
 
 
-# What was done: the attack, the kinds that plain verification names, and those that it names with the witness.
+# The attack, the kinds of divergences without a witness, and those with the witness.
 ATTACKS: dict[str, tuple[Attack, set[str], set[str]]] = {
     # Content
     "payload": (edit("payload = 'forged'"), *both("changed")),
@@ -187,18 +187,18 @@ ATTACKS: dict[str, tuple[Attack, set[str], set[str]]] = {
     "forged a year ago, end of a chain": (forge("1 year", in_new_one=False), *both("unsealed")),
     "forged a year ago, new aggregate": (forge("1 year"), *both("unsealed")),
     "forged 5 minutes ago, end of a chain, sealed on": (
-        after_sealing(forge("5 min", in_new_one=False)), *both("unsealed"),
+        after_checkpoint(forge("5 min", in_new_one=False)), *both("unsealed"),
     ),
-    "forged 5 minutes ago, new aggregate, sealed on": (after_sealing(forge("5 min")), *both("unsealed")),
+    "forged 5 minutes ago, new aggregate, sealed on": (after_checkpoint(forge("5 min")), *both("unsealed")),
     "forged in the future": (forge("-1 day"), *both("unsealed")),
     "twin of a sealed event": (twin_of_a_sealed_event, *both("unsealed")),
-    # Cannot be told from an event that the platform appended
+    # Indistinguishable from an event that the platform appended
     "forged now": (forge("0 s"), set(), set()),
     "unsealed event deleted": (
         steps(lambda store: store.execute("DELETE FROM events.event WHERE aggregate_seq = 5"), Store.make_fit),
         set(), set(),
     ),
-    # Seals
+    # Checkpoints and leaves
     "settled_until + 1 year": (checkpoint("settled_until = settled_until + interval '1 year'"), *both("seal")),
     "settled_until - 1 year": (checkpoint("settled_until = settled_until - interval '1 year'"), *both("seal")),
     "settled_until of an older checkpoint": (checkpoint("settled_until = now() + interval '1 year'", 0), *both("seal")),
@@ -221,12 +221,12 @@ ATTACKS: dict[str, tuple[Attack, set[str], set[str]]] = {
     "middle checkpoint removed": (
         lambda store: store.execute("DELETE FROM audit.audit_checkpoint WHERE tree_size = 6"), *witness_only(),
     ),
-    "last checkpoint and its leaves removed": (lambda store: store.forget_seals(9), *witness_only()),
+    "last checkpoint and its leaves removed": (lambda store: store.forget_leaves(9), *witness_only()),
     "tail rewritten, its seals removed": (
-        steps(lambda store: store.rewrite(store.users[1]), lambda store: store.forget_seals(9)), *witness_only(),
+        steps(lambda store: store.rewrite(store.users[1]), lambda store: store.forget_leaves(9)), *witness_only(),
     ),
-    "tail rewritten and sealed again": (rewrite_and_reseal(keeping=9), *witness_only()),
-    "everything rewritten and sealed again": (rewrite_and_reseal(keeping=0), *witness_only()),
+    "tail rewritten and sealed again": (rewrite_and_sign(keeping=9), *witness_only()),
+    "everything rewritten and sealed again": (rewrite_and_sign(keeping=0), *witness_only()),
     "store emptied": (empty_store, *witness_only()),
     # The verification itself
     "events.microseconds replaced": (replace_microseconds, *both("changed")),
@@ -245,17 +245,17 @@ ATTACKS: dict[str, tuple[Attack, set[str], set[str]]] = {
     "first note dropped": (lambda store: store.write_notes(store.notes()[1:]), *witness_only()),
     "notes reversed": (lambda store: store.write_notes(store.notes()[::-1]), *witness_only()),
     "witness emptied, everything rewritten and sealed again": (
-        steps(lambda store: store.witness.write_text(""), rewrite_and_reseal(keeping=0)), *witness_only(),
+        steps(lambda store: store.witness.write_text(""), rewrite_and_sign(keeping=0)), *witness_only(),
     ),
     "old witness, everything rewritten and sealed again": (
-        steps(lambda store: store.write_notes(store.notes()[:1]), rewrite_and_reseal(keeping=0)), *witness_only(),
+        steps(lambda store: store.write_notes(store.notes()[:1]), rewrite_and_sign(keeping=0)), *witness_only(),
     ),
 }  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
 def _schema_as_it_was() -> Iterator[None]:
-    """Attacks on functions, operators and tables are taken back."""
+    """Undoes attacks on functions, operators and tables."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_get_functiondef('events.microseconds'::regproc)")
         (microseconds,) = cursor.fetchone()

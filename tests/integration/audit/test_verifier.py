@@ -1,4 +1,4 @@
-"""The process that verifies again and again tells health, figures and log; the command tells a person."""
+"""The verifier process reports to health, metrics and log; the command prints its result."""
 
 import io
 import threading
@@ -18,10 +18,10 @@ from structlog.testing import capture_logs
 from apps.audit import checkpoints, witness
 from apps.audit.verification import Verdict, verify
 from apps.audit.verifier import Verifier
-from apps.audit.write_archive import Partition, archive
+from apps.audit.write_archive import Partition, write_archive
 from apps.events.models import ProcessHeartbeat
 from apps.events.process import heartbeats
-from tests.integration.audit.conftest import seal_all
+from tests.integration.audit.conftest import checkpoint_all
 from tests.integration.audit.tampering import Store, make_store
 from tests.integration.events.relay_helpers import as_role
 
@@ -30,13 +30,13 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """Sealed with the key that the commands have."""
+    """A store whose checkpoints are signed with the key that the commands have."""
     pem = settings.ENVIRONMENT.secret("audit_signing_key", needed_for="this test")
     return make_store(checkpoints.signing_key(pem), tmp_path / "witness")
 
 
 def _verify_once(store: Store) -> ProcessHeartbeat:
-    """One verification of the process, and the heartbeat after it."""
+    """Runs one verification of the process; returns the heartbeat after it."""
     verifier = Verifier(lambda: verify(public_key=store.key.public_key(), witness=store.witness), every=900)
     deadline = time.monotonic() + 20
     before = _count()
@@ -44,7 +44,7 @@ def _verify_once(store: Store) -> ProcessHeartbeat:
         assert time.monotonic() < deadline
         assert verifier.step() > 0
         time.sleep(0.01)
-    # An unchanged state is written about once a second.
+    # An unchanged heartbeat is written about once a second.
     heartbeats._written.pop("verifier", None)
     verifier.step()
     verifier.close()
@@ -151,8 +151,8 @@ def test_a_witness_that_ends_before_the_database_is_told_and_after_a_while_a_div
 def test_a_store_with_archives_says_first_that_their_folder_is_missing(
     users: list[UUID], key: Ed25519PrivateKey, this_month: Partition, tmp_path: Path
 ) -> None:
-    seal_all(key)
-    archive(this_month, folder=tmp_path, now=timezone.now())
+    checkpoint_all(key)
+    write_archive(this_month, folder=tmp_path, now=timezone.now())
 
     (found,) = verify(public_key=key.public_key()).divergences
 

@@ -1,5 +1,5 @@
-"""The witness file has every signed note that the database has, whatever interrupts the sealer, and exposes a database
-that has not what it saw."""
+"""The witness file has every signed note of the database, whatever interrupts the checkpointer. It exposes a database
+that lacks one of its checkpoints."""
 
 import io
 import os
@@ -13,14 +13,15 @@ from django.core.management import call_command
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
-from apps.audit import services, witness
+from apps.audit import witness
 from apps.audit.models import Leaf, SealedCheckpoint
+from apps.audit.selectors import tree_size
 from apps.audit.verification import verify
 from apps.audit.witness import WitnessDamaged
 from apps.events.models import ProcessHeartbeat, StoredEvent
 from apps.events.store.publish import publish
 from apps.messages.user import UserUpdated
-from tests.integration.audit.conftest import seal_all
+from tests.integration.audit.conftest import checkpoint_all
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -30,10 +31,10 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "witness"
 
 
-def _seal_one_more(key: Ed25519PrivateKey) -> str:
+def _checkpoint_one_more(key: Ed25519PrivateKey) -> str:
     with transaction.atomic():
         publish(UserUpdated(user_id=uuid4(), changed=("name",)), now=timezone.now())
-    return seal_all(key)
+    return checkpoint_all(key)
 
 
 def _divergences(key: Ed25519PrivateKey, file: Path) -> list[str]:
@@ -47,7 +48,7 @@ def _execute(statement: str, *parameters: Any) -> None:
 
 def test_every_note_of_the_file_is_compared(key: Ed25519PrivateKey, file: Path) -> None:
     for _ in range(3):
-        _seal_one_more(key)
+        _checkpoint_one_more(key)
         witness.catch_up(file)
 
     assert len(list(witness.notes(file))) == 3
@@ -55,7 +56,7 @@ def test_every_note_of_the_file_is_compared(key: Ed25519PrivateKey, file: Path) 
 
 
 def test_notes_stand_in_the_file_as_they_always_did(key: Ed25519PrivateKey, file: Path) -> None:
-    first, second = _seal_one_more(key), _seal_one_more(key)
+    first, second = _checkpoint_one_more(key), _checkpoint_one_more(key)
 
     assert witness.catch_up(file) == 2
     assert file.read_text() == f"{first}\n{second}\n"
@@ -65,7 +66,7 @@ def test_notes_stand_in_the_file_as_they_always_did(key: Ed25519PrivateKey, file
 def test_a_witness_given_later_gets_every_note_from_the_beginning_and_none_twice(
     key: Ed25519PrivateKey, file: Path
 ) -> None:
-    notes = [_seal_one_more(key) for _ in range(4)]
+    notes = [_checkpoint_one_more(key) for _ in range(4)]
 
     assert (witness.catch_up(file), witness.catch_up(file)) == (4, 0)
     assert list(witness.notes(file)) == notes
@@ -79,7 +80,7 @@ def test_what_was_not_committed_is_not_in_the_file(
 
     monkeypatch.setattr(SealedCheckpoint.objects, "create", refuse)
     with pytest.raises(OperationalError):
-        seal_all(key)
+        checkpoint_all(key)
 
     assert witness.catch_up(file) == 0
     assert list(witness.notes(file)) == []
@@ -88,15 +89,15 @@ def test_what_was_not_committed_is_not_in_the_file(
 def test_a_sealer_that_was_killed_before_the_append_heals_at_its_next_step_with_nothing_new_to_seal(
     key: Ed25519PrivateKey, file: Path
 ) -> None:
-    note = _seal_one_more(key)
-    _seal_once(file)
+    note = _checkpoint_one_more(key)
+    _run_checkpointer_once(file)
 
     assert list(witness.notes(file)) == [note]
 
 
 @pytest.mark.parametrize("kept", [1, 13, 14, 16, 40, 61, 63, 80, -2, -1])
 def test_half_a_note_at_the_end_is_completed_by_the_next_append(key: Ed25519PrivateKey, file: Path, kept: int) -> None:
-    first, second = _seal_one_more(key), _seal_one_more(key)
+    first, second = _checkpoint_one_more(key), _checkpoint_one_more(key)
     whole = f"{first}\n{second}".encode()
     file.write_bytes(f"{first}\n".encode() + second.encode()[:kept])
     assert list(witness.notes(file)) == [first]
@@ -107,7 +108,7 @@ def test_half_a_note_at_the_end_is_completed_by_the_next_append(key: Ed25519Priv
 
 
 def test_half_a_note_that_was_never_committed_is_passed_over(key: Ed25519PrivateKey, file: Path) -> None:
-    first, second = _seal_one_more(key), _seal_one_more(key)
+    first, second = _checkpoint_one_more(key), _checkpoint_one_more(key)
     file.write_text(f"{first}\nmuckard/audit\n999\nAAAA")
 
     assert witness.catch_up(file) == 1
@@ -124,7 +125,7 @@ def test_what_was_appended_is_on_the_disk(key: Ed25519PrivateKey, file: Path, mo
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", noted)
-    note = _seal_one_more(key)
+    note = _checkpoint_one_more(key)
     witness.catch_up(file)
 
     size = len(note.encode()) + 1
@@ -133,7 +134,7 @@ def test_what_was_appended_is_on_the_disk(key: Ed25519PrivateKey, file: Path, mo
 
 @pytest.mark.parametrize("content", ["127.0.0.1 localhost\n", "x" * 10_000])
 def test_a_file_that_is_no_witness_is_left_alone(key: Ed25519PrivateKey, file: Path, content: str) -> None:
-    _seal_one_more(key)
+    _checkpoint_one_more(key)
     file.write_text(content)
 
     with pytest.raises(WitnessDamaged, match="does not end with a signed note"):
@@ -142,14 +143,14 @@ def test_a_file_that_is_no_witness_is_left_alone(key: Ed25519PrivateKey, file: P
 
 
 def test_a_line_that_is_no_note_is_named(key: Ed25519PrivateKey, file: Path) -> None:
-    first, second = _seal_one_more(key), _seal_one_more(key)
+    first, second = _checkpoint_one_more(key), _checkpoint_one_more(key)
     file.write_text(f"{first}\nsomething else\n\n{second}\n")
 
     assert _divergences(key, file) == [f"witness: {file.name} #2: This is not a signed checkpoint."]
 
 
 def test_a_note_with_another_signature_is_named(key: Ed25519PrivateKey, file: Path) -> None:
-    note = _seal_one_more(key)
+    note = _checkpoint_one_more(key)
     witness.catch_up(file)
     signature = note.split(" ")[2]
     file.write_text(note.replace(signature, f"{signature[:20]}AAAAAAAA{signature[28:]}"))
@@ -159,14 +160,14 @@ def test_a_note_with_another_signature_is_named(key: Ed25519PrivateKey, file: Pa
     ]
 
 
-def test_a_witness_that_is_not_there_is_named(sealed: list[UUID], key: Ed25519PrivateKey, file: Path) -> None:
+def test_a_witness_that_is_not_there_is_named(checkpointed: list[UUID], key: Ed25519PrivateKey, file: Path) -> None:
     assert _divergences(key, file) == [f"witness: {file.name} #0: there is no such file"]
 
 
 def test_a_witness_that_cannot_be_written_stops_nothing_and_is_seen(users: list[UUID], tmp_path: Path) -> None:
-    _seal_once(tmp_path / "missing" / "witness")
+    _run_checkpointer_once(tmp_path / "missing" / "witness")
 
-    assert services.sealed_size() == 12
+    assert tree_size() == 12
     beat = ProcessHeartbeat.objects.get(name="checkpointer")
     assert beat.state == "down"
     assert beat.detail.startswith("The witness lacks notes: ")
@@ -177,7 +178,7 @@ class TestAgainstTheDatabase:
     def test_a_log_emptied_with_its_seals_is_exposed(
         self, users: list[UUID], key: Ed25519PrivateKey, file: Path
     ) -> None:
-        _seal_one_more(key)
+        _checkpoint_one_more(key)
         witness.catch_up(file)
         _execute("DELETE FROM events.event; DELETE FROM events.stream")
         _execute("DELETE FROM audit.audit_leaf; DELETE FROM audit.audit_checkpoint")
@@ -189,7 +190,7 @@ class TestAgainstTheDatabase:
 
     def test_a_log_rolled_back_to_an_older_checkpoint_is_exposed(self, key: Ed25519PrivateKey, file: Path) -> None:
         for _ in range(3):
-            _seal_one_more(key)
+            _checkpoint_one_more(key)
         witness.catch_up(file)
         kept = StoredEvent.objects.get(event_id=Leaf.objects.get(seal_no=0).event_id).aggregate_id
         _execute("DELETE FROM events.event WHERE aggregate_id <> %s", kept)
@@ -203,11 +204,11 @@ class TestAgainstTheDatabase:
         ]
 
     def test_a_log_sealed_anew_by_whoever_has_the_key_is_exposed(self, key: Ed25519PrivateKey, file: Path) -> None:
-        _seal_one_more(key)
+        _checkpoint_one_more(key)
         witness.catch_up(file)
         for table in ("events.event", "events.stream", "audit.audit_leaf", "audit.audit_checkpoint"):
             _execute(f"DELETE FROM {table}")
-        _seal_one_more(key)
+        _checkpoint_one_more(key)
 
         assert verify(public_key=key.public_key()).is_whole
         assert _divergences(key, file) == [
@@ -215,5 +216,5 @@ class TestAgainstTheDatabase:
         ]
 
 
-def _seal_once(file: Path) -> None:
+def _run_checkpointer_once(file: Path) -> None:
     call_command("run_checkpointer", once=True, witness=file, stdout=io.StringIO(), stderr=io.StringIO())

@@ -1,4 +1,4 @@
-"""Traffic of bots on a topic of the test's own, and what the read models must say after it."""
+"""Traffic of bots on a topic of the test, and the expected read models."""
 
 import subprocess
 import sys
@@ -34,7 +34,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
 
 
 class Traffic:
-    """Publishes what some bots do: two trades of every four events, at a steady rate, in a thread."""
+    """Publishes events of some bots at a steady rate, in a thread. Two of four events are trades."""
 
     def __init__(self, topic: str | None = None, *, bots: int = 6) -> None:
         self.published = 0
@@ -43,7 +43,7 @@ class Traffic:
         self._stop = threading.Event()
 
     def publish(self, rounds: int) -> list[UUID]:
-        """Four events a round, of one bot in turn."""
+        """Four events a round; each round is of the next bot."""
         return [event_id for number in range(rounds) for event_id in self._round(number)]
 
     @contextmanager
@@ -104,7 +104,7 @@ def handled() -> int:
 
 
 def deliver_from_store() -> None:
-    """Consumption alone: every stored event to the group, in the order in which they were recorded."""
+    """Delivers every stored event to the group in the order of recording, without a rebuild."""
     names = [name for name, _ in registrations_for(READ_MODELS)]
     rows = StoredEvent.objects.filter(event_type__in=names).order_by("recorded_at")
     envelopes = [envelope_of(row) for row in rows]
@@ -113,7 +113,7 @@ def deliver_from_store() -> None:
 
 
 def by_consumption_alone() -> dict[str, list[dict[str, Any]]]:
-    """Every row of the read models as consumers alone make them of the events in the store."""
+    """The rows of the read models as consumers write them from the stored events, without a rebuild."""
     forget("bot-read-models")
     deliver_from_store()
     return everything()

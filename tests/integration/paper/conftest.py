@@ -11,10 +11,13 @@ from django.conf import settings as django_settings
 from pydantic import SecretStr
 from pytest_django import Settings
 
-from apps.paper.models import Wallet
+from apps.paper.engine.orders import OrderType, Side
+from apps.paper.engine.rules import OrderTerms
+from apps.paper.models import Order, Wallet
 from apps.paper.services.accounts import OpenedAccount, account_open
+from apps.paper.services.orders import Amendment, account_settle, order_amend, order_cancel, order_place
 from service_common.settings.factory import MIDDLEWARE
-from tests.unit.paper.builders import FIRST_TIME, HOUR, START, Row, flat
+from tests.unit.paper.builders import COIN, FIRST_TIME, HOUR, START, XBTUSD, Row, flat
 
 VAULT_KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 SERVICE_TOKEN_KEY = "a key for service tokens in tests, long enough"
@@ -22,7 +25,7 @@ SERVICE_TOKEN_KEY = "a key for service tokens in tests, long enough"
 
 @dataclass
 class FakeClock:
-    """A clock that stands until it is moved."""
+    """A clock that only moves when the test moves it."""
 
     now: datetime = START
     started_at: datetime = field(default=START)
@@ -42,7 +45,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture(autouse=True)
 def _paper_environment(settings: Settings) -> None:
-    # As platform/paper_exchange runs, not the staff site that tests are set up for.
+    # The settings of platform/paper_exchange; tests run with those of the staff site.
     settings.MIDDLEWARE = MIDDLEWARE
     settings.ENVIRONMENT = django_settings.ENVIRONMENT.model_copy(
         update={"vault_key": SecretStr(VAULT_KEY), "service_token_key": SecretStr(SERVICE_TOKEN_KEY)}
@@ -79,7 +82,7 @@ def market(settings: Settings, tmp_path: Path) -> Replaying:
 
 @pytest.fixture
 def flat_market(market: Replaying) -> Path:
-    """Stands at 1000.0 for ever: best bid 999.9, best ask 1000.1."""
+    """A constant price of 1000.0: best bid 999.9, best ask 1000.1."""
     return market([flat(10_000)] * 200)
 
 
@@ -104,3 +107,61 @@ def balance(account_id: UUID, asset: str) -> Decimal:
 def held(account_id: UUID, asset: str) -> Decimal:
     amount: Decimal = Wallet.objects.get(account_id=account_id, asset=asset).held
     return amount
+
+
+# Stands at 1000.0, then falls to 980.0 and recovers within one candle, 30 to 60 seconds after the start.
+DIP: list[Row] = [flat(10_000), flat(10_000), (10_000, 10_000, 9_800, 10_000, 300 * COIN, 60), *[flat(10_000)] * 20]
+
+
+def terms(**changes: Any) -> OrderTerms:
+    """Buys half a bitcoin at 990.0, unless told otherwise."""
+    wanted: dict[str, Any] = {
+        "pair": XBTUSD,
+        "side": Side.BUY,
+        "kind": OrderType.LIMIT,
+        "volume": Decimal("0.5"),
+        "limit": Decimal(990),
+    }
+    return OrderTerms(**{**wanted, **changes})
+
+
+def market_terms(side: Side, volume: str) -> OrderTerms:
+    return terms(kind=OrderType.MARKET, side=side, volume=Decimal(volume), limit=None)
+
+
+class Trader:
+    """An account of the exchange, with the order services called for it."""
+
+    def __init__(self, opened: OpenedAccount, clock: FakeClock) -> None:
+        self.id = opened.account.id
+        self.clock = clock
+
+    def place(self, wanted: OrderTerms) -> Order:
+        return order_place(account_id=self.id, terms=wanted, clock=self.clock)
+
+    def amend(self, reference: str, *, by_client_id: bool = False, **changes: Any) -> Order:
+        amendment = Amendment(**changes)
+        return order_amend(
+            account_id=self.id, reference=reference, by_client_id=by_client_id, amendment=amendment, clock=self.clock
+        )
+
+    def cancel(self, reference: str, *, by_client_id: bool = False) -> int:
+        return order_cancel(account_id=self.id, reference=reference, by_client_id=by_client_id, clock=self.clock)
+
+    def settle(self) -> None:
+        account_settle(account_id=self.id, clock=self.clock)
+
+    def balance(self, asset: str) -> Decimal:
+        return balance(self.id, asset)
+
+    def held(self, asset: str) -> Decimal:
+        return held(self.id, asset)
+
+
+@pytest.fixture
+def trader(open_account: OpenAccount, clock: FakeClock) -> Trader:
+    return Trader(open_account(usd="10000", btc="1"), clock)
+
+
+def fresh(order: Order) -> Order:
+    return Order.objects.get(pk=order.pk)

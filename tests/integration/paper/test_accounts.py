@@ -1,4 +1,4 @@
-"""The platform's own door: opening accounts with a service token."""
+"""The platform's own endpoint: opening accounts with a service token."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What real clients send, byte for byte: the SDK's and ccxt's habits must be understood as they are."""
+"""Captured requests of real clients (python-kraken-sdk, ccxt), byte for byte."""
 
 import json
 import os
@@ -104,7 +104,7 @@ CALLS = [
 
 
 def _recorded_calls() -> list[Call]:
-    """The captures themselves, where they lie beside this checkout."""
+    """The captures, if they are stored beside this checkout."""
     captures = RECORDED_DATA / "wire" / "wire_python-kraken-sdk-3.5.1.jsonl"
     if not captures.is_file():
         return []
@@ -131,5 +131,5 @@ def test_captured_calls_are_understood_in_their_order(
 
         if call.error is not None:
             assert errors == ([call.error] if call.error else []), call
-        # Known to the client, and neither our fault nor a misread signature or nonce.
+        # An error that the client knows, and not of the signature or nonce.
         assert not [error for error in errors if error.startswith(("EAPI", "EService", "EGeneral:Internal"))], call

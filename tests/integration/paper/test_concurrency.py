@@ -1,4 +1,4 @@
-"""Real transactions in real threads: nothing is overspent, nothing waits for ever."""
+"""Concurrent transactions in threads: nothing is overspent, nothing deadlocks."""
 
 import threading
 from collections import Counter
@@ -34,7 +34,7 @@ SWINGING: list[Row] = [(10_000, 10_300, 9_700, 10_000, 300 * COIN, 60)] * 100
 
 
 def _in_threads(count: int, work: Callable[[int], Any]) -> list[Any]:
-    """Runs the work at the same moment in so many threads; a refusal is a result."""
+    """Runs the work in so many threads at once. A refusal counts as a result."""
     together = threading.Barrier(count)
 
     def run(number: int) -> Any:

@@ -1,4 +1,4 @@
-"""The exchange logs in with a role of its own: it can do its work with it, and nothing else's."""
+"""The exchange's database role has the privileges that the exchange needs, and no others."""
 
 from decimal import Decimal
 

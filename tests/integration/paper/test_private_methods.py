@@ -1,4 +1,4 @@
-"""Private methods: who may call, what is answered, in which words refused."""
+"""Private methods: authentication, answers, and error texts."""
 
 import json
 import re

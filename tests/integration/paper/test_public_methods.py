@@ -38,7 +38,7 @@ def _synthetic(settings: Settings) -> None:
 
 
 def _move_to(candle: float) -> None:
-    """Puts the clock where that many candles have passed."""
+    """Moves the clock to the end of that many candles."""
     Market.objects.update(started_at=timezone.now() - timedelta(hours=candle - 1))
 
 

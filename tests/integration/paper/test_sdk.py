@@ -31,7 +31,7 @@ DIPS = [flat(10_000) if index % 2 else (10_000, 10_000, 9_800, 10_000, 300 * COI
 
 
 class Sdk:
-    """Its classes on our server. One client counts the nonces, as one process must."""
+    """The SDK's classes on the test server. They share one client, which counts the nonces."""
 
     def __init__(self, url: str, opened: OpenedAccount) -> None:
         secrets = {"key": opened.api_key.key, "secret": opened.api_secret, "url": url}
@@ -64,7 +64,7 @@ def _without_static_files(application: Any) -> Any:
 
 @pytest.fixture
 def url(_paper_environment: None, transactional_db: None) -> Iterator[str]:
-    """A server of this test's own, with the paper exchange's middleware."""
+    """A test server with the paper exchange's middleware."""
     server = LiveServerThread("127.0.0.1", _without_static_files)  # type: ignore[arg-type]
     server.daemon = True
     server.start()

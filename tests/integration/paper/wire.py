@@ -1,4 +1,4 @@
-"""A client that says exactly what it is told, and signs it."""
+"""A client that signs and sends exactly the given request."""
 
 import json
 from itertools import count
@@ -30,7 +30,7 @@ class Wire:
         return body["result"]
 
     def error(self, method: str, **params: Any) -> str:
-        """As `call`, for a refusal: the one error text."""
+        """Like `call`, for a refusal: returns its error text, and asserts that it is the only one."""
         body = self.answer(method, **params)
         assert len(body["error"]) == 1
         assert "result" not in body

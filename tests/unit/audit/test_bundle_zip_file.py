@@ -1,4 +1,4 @@
-"""Readers of zip files that look at different parts of one find the same files in a bundle, or it does not verify."""
+"""A bundle verifies only if every kind of zip reader finds the same files in it."""
 
 import io
 import struct
@@ -92,7 +92,7 @@ LOCAL, CENTRAL, END = b"PK\3\4", b"PK\1\2", b"PK\5\6"
 
 
 def _shifted_end(content: bytes, by: int) -> bytes:
-    """The offset of the directory in the last record, fitted to something put in before it."""
+    """Fits the directory offset in the end record to bytes that were inserted before it."""
     head, record = content[:-22], bytearray(content[-22:])
     (offset,) = struct.unpack_from("<L", record, 16)
     struct.pack_into("<L", record, 16, offset + by)
@@ -111,7 +111,7 @@ def _renamed_locally(content: bytes) -> bytes:
 
 
 def _member(content: bytes, name: bytes = b"events.copy") -> tuple[int, int]:
-    """Where a member's local header and its entry in the directory begin."""
+    """The offsets of a member's local header and of its directory entry."""
     return content.index(name) - 30, content.rindex(name) - 46
 
 
@@ -192,7 +192,7 @@ def test_a_small_file_that_is_large_is_not_read(files: Files, name: str, tmp_pat
 
 
 def test_a_bundle_of_many_gigabytes_has_a_directory_in_the_large_format(tmp_path: Path) -> None:
-    """As it is written where offsets and sizes need it."""
+    """A Zip64 end record, as for large offsets and sizes."""
     files = bundles.members(KEY)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(zipfile, "ZIP64_LIMIT", 500)

@@ -1,4 +1,4 @@
-"""Lines come out in order however little memory there is, and no run is read to its end before it is needed."""
+"""Lines are sorted with any amount of memory, and runs are read incrementally."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""The Merkle tree agrees with RFC 6962, however it is grown."""
+"""The Merkle tree agrees with RFC 6962 in every order of appends."""
 
 import hashlib
 
@@ -32,7 +32,7 @@ def test_the_empty_tree_has_the_hash_of_nothing() -> None:
 
 
 def _inclusion_proof(leaves: list[bytes], index: int) -> list[bytes]:
-    """The path of one leaf the long way: level by level, where a node without a sibling moves up as it is."""
+    """The audit path of one leaf, computed level by level; a node without a sibling moves up unchanged."""
     proof, level = [], leaves
     while len(level) > 1:
         if index ^ 1 < len(level):
@@ -52,7 +52,7 @@ def _proof(leaves: list[bytes], wanted: set[int]) -> list[bytes]:
 
 
 def _root_of_some(size: int, wanted: dict[int, bytes], nodes: list[bytes]) -> bytes | None:
-    """As a holder of the bundle alone finds it."""
+    """The root as an auditor computes it from the bundle alone."""
     left = iter([node.hex().encode() for node in nodes])
     tree = PartialTree(size, left)
     for index in sorted(wanted):

@@ -1,4 +1,4 @@
-"""A bundle verifies as it was exported, and in no other form: neither its files nor the zip file around them."""
+"""Only an unchanged bundle verifies: a change of its files or of the zip structure is refused."""
 
 import json
 import subprocess
@@ -47,14 +47,14 @@ def test_a_bundle_verifies_and_says_what_was_counted(files: Files, without: int 
     files = bundles.members(KEY, version=version, without=without)
 
     found = verify_bundle.verify_bundle(bundles.write(tmp_path / "bundle.zip", files), _pem(KEY))
-    assert found.events == found.sealed == (12 if without is None else 11)
+    assert found.events == found.leaves == (12 if without is None else 11)
 
 
 @pytest.mark.parametrize(("name", "events", "sealed"), [("format-2.zip", 14, 13), ("format-2-gaps.zip", 3, 1)])
 def test_bundles_that_were_exported_before_still_verify(name: str, events: int, sealed: int) -> None:
     found = verify_bundle.verify_bundle(OLD_BUNDLES / name)
 
-    assert (found.events, found.sealed) == (events, sealed)
+    assert (found.events, found.leaves) == (events, sealed)
 
 
 def _changed(files: Files, name: str, old: bytes, new: bytes) -> Files:
@@ -71,7 +71,7 @@ MAIL = b'"mail"'.hex().encode()
 
 
 class TestWithoutTheKey:
-    """Both the bundle's own key and the trusted one tell."""
+    """Asserts that it is refused with the bundle's own key and with the trusted one."""
 
     CHANGES: dict[str, Callable[[Files], Files]] = {
         "a byte of a payload": lambda files: _changed(files, "events.copy", NAME, MAIL),
@@ -135,7 +135,7 @@ class TestWithoutTheKey:
 class TestAForgerWithAKeyOfTheirOwn:
     @pytest.fixture
     def forged(self, files: Files, tmp_path: Path) -> Path:
-        """An event is missing, and all fits."""
+        """An event was removed, and everything else was fitted."""
         version = int(json.loads(files["manifest.json"])["format"][-1])
         return bundles.write(tmp_path / "bundle.zip", bundles.members(FORGER, version=version, without=5))
 
@@ -165,7 +165,7 @@ class TestAForgerWithAKeyOfTheirOwn:
 
 
 class TestWithTheKey:
-    """What is signed must also be true."""
+    """Signed content must be consistent, too."""
 
     CHANGES: dict[str, tuple[Callable[[Files], Files], str]] = {
         "a payload": (lambda files: _changed(files, "events.copy", NAME, MAIL), "does not match its hash"),

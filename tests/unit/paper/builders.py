@@ -25,7 +25,7 @@ Row = tuple[int, int, int, int, int, int]
 
 
 def flat(price: int, volume: int = 300 * COIN) -> Row:
-    """A candle that stands still at a price in ticks."""
+    """A candle with a constant price, in ticks."""
     return (price, price, price, price, volume, 60)
 
 

@@ -1,4 +1,4 @@
-"""The arithmetic that balances rest on: holds always cover what an order may still cost, postings lose nothing."""
+"""Holds always cover what an order may still cost; postings move exactly what the fill says."""
 
 from decimal import Decimal
 

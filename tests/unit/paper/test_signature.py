@@ -1,4 +1,4 @@
-"""The example of Kraken's authentication guide, and what must not pass."""
+"""The example of Kraken's authentication guide, and signatures that must be refused."""
 
 import base64
 

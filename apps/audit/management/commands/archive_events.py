@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from apps.audit.write_archive import archive, partitions_before
+from apps.audit.write_archive import partitions_before, write_archive
 from apps.core.arguments import integer
 from apps.core.errors import PlatformError
 
@@ -30,7 +30,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"{partition.name} would be archived.")
                 continue
             try:
-                row = archive(partition, folder=options["folder"], now=timezone.now())
+                row = write_archive(partition, folder=options["folder"], now=timezone.now())
             except PlatformError as error:
                 raise CommandError(error.message) from None
             self.stdout.write(f"{row.name}: {row.events} events are in {row.file_name} now.")

@@ -1,4 +1,4 @@
-"""Writes a signed bundle of events that verifies offline."""
+"""Exports a signed bundle of events that verifies offline."""
 
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         pem = settings.ENVIRONMENT.secret("audit_signing_key", needed_for="signing the bundle")
         try:
-            for sentence in bundle.exports_cut_short(options["output"]):
+            for sentence in bundle.interrupted_exports(options["output"]):
                 self.stderr.write(sentence)
             with counted("Exporting") as show:
                 exported = bundle.export(
@@ -43,6 +43,6 @@ class Command(BaseCommand):
         except OSError as error:
             raise CommandError(f"The bundle could not be written: {error}.") from error
         self.stdout.write(
-            f"Wrote {exported.path}: {exported.events} events, {exported.sealed} of them sealed. "
+            f"Wrote {exported.path}: {exported.events} events, {exported.leaves} of them sealed. "
             f"SHA-256 {exported.sha256}."
         )

@@ -56,15 +56,15 @@ class Command(BaseCommand):
         for name, value in (
             ("events", verdict.events),
             ("aggregates (hash chains)", verdict.aggregates),
-            ("sealed events", verdict.sealed),
+            ("sealed events", verdict.leaves),
             ("signed checkpoints", verdict.checkpoints),
-            ("not sealed yet", verdict.unsealed),
+            ("not sealed yet", verdict.pending),
         ):
             table.add_row(name, f"{value:,}")
         witness = verdict.witness
         if witness is not None:
             table.add_row("witness: notes compared", f"{witness.notes:,}")
-            table.add_row("witness: up to sealed event", f"{witness.size:,} of {verdict.sealed:,}")
+            table.add_row("witness: up to sealed event", f"{witness.size:,} of {verdict.leaves:,}")
             table.add_row("witness: later checkpoints", f"{witness.lacking:,}")
         console.print(table)
         if witness is None:
@@ -89,4 +89,4 @@ class Command(BaseCommand):
                 found = verify_bundle(path, key, show)
         except (BundleDoesNotVerify, OSError) as error:
             raise CommandError(f"NOT VERIFIED: {error}", returncode=1) from None
-        self.stdout.write(f"VERIFIED: {found.events} events, {found.sealed} of them sealed.")
+        self.stdout.write(f"VERIFIED: {found.events} events, {found.leaves} of them sealed.")

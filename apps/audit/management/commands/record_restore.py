@@ -1,4 +1,4 @@
-"""Records that the database was restored from a backup, and begins a new file of the witness."""
+"""Records that the database was restored from a backup, and begins a new witness file."""
 
 from datetime import datetime
 from pathlib import Path
@@ -14,15 +14,15 @@ from apps.core.errors import PlatformError
 
 class Command(BaseCommand):
     help = (
-        "Records a restore as the event audit.restored, and closes the witness's file: it is kept beside the new one. "
-        "Run it after PostgreSQL is up again and before the sealer is."
+        "Records a restore as the event audit.restored, and closes the witness file: it is kept beside the new one. "
+        "Run it after PostgreSQL is up again and before the checkpointer is."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--restored-to", required=True, metavar="TIME", help="the moment, with its time zone")
         parser.add_argument("--reason", required=True, help="why, for the audit log")
         parser.add_argument("--operator", required=True, help="who restored it, for the audit log")
-        parser.add_argument("--witness", type=Path, metavar="FILE", help="the file that the sealer has")
+        parser.add_argument("--witness", type=Path, metavar="FILE", help="the checkpointer's witness file")
 
     def handle(self, *args: Any, **options: Any) -> None:
         now = timezone.now()

@@ -1,4 +1,4 @@
-"""Replays events: to the screen, to a file of JSON lines, or into a projection that is rebuilt from nothing."""
+"""Replays events: to the terminal, to a file of JSON lines, or into a projection that is rebuilt from scratch."""
 
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
@@ -10,10 +10,10 @@ from django.utils import timezone
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from apps.audit.files import private_text
+from apps.audit.files import open_private_text
 from apps.audit.filters import EventFilter, add_arguments, filter_of
 from apps.audit.replay import sources
-from apps.audit.replay.completeness import lacking_in_kafka
+from apps.audit.replay.completeness import missing_in_kafka
 from apps.audit.replay.rebuild import Rebuild
 from apps.audit.replay.run import replay
 from apps.audit.replay.targets import JsonLines, Lines, Target
@@ -79,7 +79,7 @@ class Command(BaseCommand):
             return Lines(self.stdout.write)
         if str(options["jsonl"]) == "-":
             return JsonLines(lambda: cast(TextIO, self.stdout._out))  # the wrapper would add a second end to each line
-        return JsonLines(lambda: stack.enter_context(private_text(options["jsonl"])))
+        return JsonLines(lambda: stack.enter_context(open_private_text(options["jsonl"])))
 
 
 def _rebuild(name: str | None) -> Rebuild | None:
@@ -93,11 +93,11 @@ def _rebuild(name: str | None) -> Rebuild | None:
 
 
 def _source(options: dict[str, Any], wanted: EventFilter) -> tuple[str, str]:
-    """The source, and what a person should know of the choice."""
+    """The source, and the reason for the choice, to be printed behind it."""
     source, into = options["source"], options["into"]
     if source == "store" or (source == "auto" and into):
         return "store", ""
-    lacking = lacking_in_kafka(wanted)
+    lacking = missing_in_kafka(wanted)
     if not lacking:
         return "kafka", " (it has all that fits)"
     if source == "kafka" and into:

@@ -1,4 +1,4 @@
-"""One module for each part of Kraken's surface; importing them fills the registry."""
+"""One module for each part of Kraken's API. Importing them fills the registry."""
 
 from importlib import import_module
 from pkgutil import iter_modules

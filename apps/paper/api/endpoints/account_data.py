@@ -1,4 +1,4 @@
-"""Private reads: balances, orders, trades, ledgers, fees, the key itself. All settle the account first."""
+"""Private read methods: balances, orders, trades, ledgers, fees, API key. All settle the account first."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,7 +9,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from apps.paper import ids, selectors
-from apps.paper.api.endpoints.market_data import Scene, echo_of, pair_named
+from apps.paper.api.endpoints.market_data import MarketSnapshot, echo_of, pair_named
 from apps.paper.api.formats import ledger_body, order_body, seconds, trade_body
 from apps.paper.api.params import Params
 from apps.paper.api.registry import private
@@ -24,7 +24,6 @@ from apps.paper.models import ApiKey, Order
 from apps.paper.selectors import Span
 from apps.paper.services.orders import account_settle
 
-_INT32 = 2**31
 _OFFSET_MAX = 1_000_000
 
 
@@ -49,8 +48,9 @@ def _span(params: Params, account_id: UUID) -> Span:
     return Span(bounds[0], bounds[1], offset)
 
 
-def _userref(params: Params) -> int | None:
-    return params.integer("userref", least=-_INT32, most=_INT32 - 1)
+def _page(name: str, rows: dict[str, Any], count: int, params: Params) -> dict[str, Any]:
+    """A page of a history, with the total unless ``without_count`` is set."""
+    return {name: rows} if params.boolean("without_count") else {name: rows, "count": count}
 
 
 @private("Balance", "query-funds")
@@ -72,7 +72,7 @@ def balance_ex(api_key: ApiKey, _params: Params) -> dict[str, dict[str, str]]:
 
 @private("TradeBalance", "query-funds")
 def trade_balance(api_key: ApiKey, params: Params) -> dict[str, str]:
-    """All balances at the market's prices now. No margin here, so what is free is all."""
+    """The value of all balances at present market prices. There is no margin: equity and free margin are equal."""
     asset = asset_named(params.text("asset") or USD.code)
     if asset is None:
         raise UnknownAssetName
@@ -94,19 +94,19 @@ def trade_balance(api_key: ApiKey, params: Params) -> dict[str, str]:
 
 
 def _price_of(asset: str) -> Decimal:
-    """In USD, 0 where no market here prices it."""
+    """The price in USD; 0 if no listed market prices the asset."""
     if asset == USD.code:
         return Decimal(1)
     for series in listed_markets().values():
         if series.pair.base.code == asset:
-            scene = Scene(series.pair)
-            return series.pair.price(scene.replay.price_at(scene.step))
+            snapshot = MarketSnapshot(series.pair)
+            return series.pair.price(snapshot.replay.price_at(snapshot.step))
     return ZERO
 
 
 @private("OpenOrders", "query-open-trades")
 def open_orders(api_key: ApiKey, params: Params) -> dict[str, Any]:
-    orders = selectors.open_order_list(_settled(api_key), userref=_userref(params), cl_ord_id=params.text("cl_ord_id"))
+    orders = selectors.open_order_list(_settled(api_key), userref=params.userref(), cl_ord_id=params.text("cl_ord_id"))
     return {"open": _order_bodies(orders, with_trades=params.boolean("trades"))}
 
 
@@ -120,24 +120,23 @@ def closed_orders(api_key: ApiKey, params: Params) -> dict[str, Any]:
     account_id = _settled(api_key)
     orders, count = selectors.closed_order_list(
         account_id,
-        userref=_userref(params),
+        userref=params.userref(),
         cl_ord_id=params.text("cl_ord_id"),
         span=_span(params, account_id),
         time_columns=columns[closetime],
     )
-    body: dict[str, Any] = {"closed": _order_bodies(orders, with_trades=params.boolean("trades"))}
-    return body if params.boolean("without_count") else {**body, "count": count}
+    return _page("closed", _order_bodies(orders, with_trades=params.boolean("trades")), count, params)
 
 
 @private("QueryOrders", "query-open-trades", "query-closed-trades")
 def query_orders(api_key: ApiKey, params: Params) -> dict[str, Any]:
-    """Up to 50 orders by txid. One that is not there is UnknownOrder, a malformed txid InvalidOrder."""
+    """Up to 50 orders by txid. Raises UnknownOrder for a txid that does not exist, InvalidOrder for a malformed one."""
     txids = params.names("txid")
     if not txids:
         raise InvalidArguments("txid")
     if not all(map(ids.is_txid, txids)):
         raise InvalidOrder
-    orders = selectors.order_list_by_txid(_settled(api_key), txids, userref=_userref(params))
+    orders = selectors.order_list_by_txid(_settled(api_key), txids, userref=params.userref())
     if {order.txid for order in orders} != set(txids):
         raise UnknownOrder
     return _order_bodies(orders, with_trades=params.boolean("trades"))
@@ -150,11 +149,10 @@ def _order_bodies(orders: Sequence[Order], *, with_trades: bool) -> dict[str, An
 
 @private("TradesHistory", "query-closed-trades")
 def trades_history(api_key: ApiKey, params: Params) -> dict[str, Any]:
-    """Pages of 50, newest first. Each level that a taker took is a trade of its own."""
+    """Pages of 50, newest first. Each book level that an order took is one trade."""
     account_id = _settled(api_key)
     trades, count = selectors.trade_list(account_id, span=_span(params, account_id))
-    body: dict[str, Any] = {"trades": {trade.txid: trade_body(trade) for trade in trades}}
-    return body if params.boolean("without_count") else {**body, "count": count}
+    return _page("trades", {trade.txid: trade_body(trade) for trade in trades}, count, params)
 
 
 @private("QueryTrades", "query-closed-trades")
@@ -184,13 +182,12 @@ def ledgers(api_key: ApiKey, params: Params) -> dict[str, Any]:
         kind=None if kind == "all" else kind,
         span=_span(params, account_id),
     )
-    body: dict[str, Any] = {"ledger": {entry.ledger_id: ledger_body(entry) for entry in entries}}
-    return body if params.boolean("without_count") else {**body, "count": count}
+    return _page("ledger", {entry.ledger_id: ledger_body(entry) for entry in entries}, count, params)
 
 
 @private("TradeVolume", "query-funds")
 def trade_volume(api_key: ApiKey, params: Params) -> dict[str, Any]:
-    """The 30-day volume in USD, and for the pairs asked for the fees it gives, in percent."""
+    """The 30-day volume in USD, and the fees of the requested pairs in percent."""
     volume = selectors.volume_30_days(_settled(api_key), now=timezone.now())
     body: dict[str, Any] = {"currency": "ZUSD", "volume": fixed(volume, 4)}
     pairs = {echo_of(name, pair_named(name)): pair_named(name) for name in params.names("pair")}
@@ -204,7 +201,7 @@ def trade_volume(api_key: ApiKey, params: Params) -> dict[str, Any]:
 
 
 def _fee_schedule_wanted(params: Params) -> bool:
-    """Kraken takes only the lower case here, unlike elsewhere."""
+    """Unlike in its other parameters, Kraken accepts only lower case here."""
     value = params.text("fee_schedule")
     if value not in (None, "true", "false", "1", "0"):
         raise InvalidArguments("fee_schedule")
@@ -241,7 +238,7 @@ def _schedule_body(pair: Pair, schedule: FeeSchedule, volume: Decimal) -> dict[s
 
 @private("GetApiKeyInfo")
 def get_api_key_info(api_key: ApiKey, params: Params) -> dict[str, Any]:
-    """Kraken's documented fields, numbers as strings; no key here expires or is bound to addresses."""
+    """Kraken's documented fields, numbers as strings. Keys of this exchange have no expiry and no IP allowlist."""
     return {
         "apiKeyName": api_key.name,
         "apiKey": api_key.key,

@@ -1,4 +1,4 @@
-"""Public market data. Candles carry the time they were recorded at; book, prints and server time are now."""
+"""Public market data. Candles carry market time; order book, trades and server time carry wall time."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -6,13 +6,13 @@ from typing import Any
 
 from django.utils import timezone
 
-from apps.paper.api.params import Params
+from apps.paper.api.params import LATEST_UNIX_TIME, Params
 from apps.paper.api.registry import public
 from apps.paper.engine.money import fixed
 from apps.paper.errors import InvalidArguments, UnknownAssetName, UnknownAssetPair
 from apps.paper.instruments import ASSETS, Pair, asset_named
 from apps.paper.market import summaries
-from apps.paper.market.depth import LEVELS, Book, Taken, book_at, touch_at
+from apps.paper.market.depth import LEVELS, OrderBook, Taken, best_prices_at, order_book_at
 from apps.paper.market.file_names import INTERVALS_MINUTES
 from apps.paper.market.listing import listed_markets
 from apps.paper.market.path import STEPS
@@ -22,11 +22,10 @@ from apps.paper.services.markets import market_current
 
 _DEPTH_MAX = 500
 _PRINTS_MAX = 1000
-_LATEST = 32_503_680_000
 
 
-class Scene:
-    """One pair at this moment."""
+class MarketSnapshot:
+    """The state of one pair's market at the present moment."""
 
     def __init__(self, pair: Pair) -> None:
         row = market_current(pair=pair.altname, clock=timezone.now)
@@ -37,11 +36,11 @@ class Scene:
         self.has_ended = self.replay.has_ended(self.now)
         self.taken = Taken(row.taken_candle, row.taken_asks, row.taken_bids)
 
-    def book(self) -> Book:
-        return book_at(self.replay, self.step, self.taken)
+    def order_book(self) -> OrderBook:
+        return order_book_at(self.replay, self.step, self.taken)
 
     def exact(self, ticks: int) -> str:
-        """Kraken prints prices of tickers, books and trades with the cost decimals."""
+        """A price with the cost decimals, as Kraken prints it in tickers, order books and trades."""
         return fixed(self.pair.price(ticks), self.pair.cost_decimals)
 
     def short(self, ticks: int) -> str:
@@ -60,14 +59,14 @@ def pair_named(name: str) -> Pair:
 
 
 def echo_of(name: str, pair: Pair) -> str:
-    """The key under which Kraken answers: ``BTC/USD`` for itself, the id for id and altname."""
+    """The key in Kraken's answer: a symbol (``BTC/USD``) is echoed; id and altname give the id."""
     return name if name == pair.symbol else pair.code
 
 
-def _scene_of(params: Params) -> tuple[str, Scene]:
+def _snapshot_of(params: Params) -> tuple[str, MarketSnapshot]:
     name = params.required("pair")
     pair = pair_named(name)
-    return echo_of(name, pair), Scene(pair)
+    return echo_of(name, pair), MarketSnapshot(pair)
 
 
 def _pairs_of(params: Params) -> dict[str, Pair]:
@@ -83,8 +82,8 @@ def time(_params: Params) -> dict[str, Any]:
 
 @public("SystemStatus")
 def system_status(_params: Params) -> dict[str, Any]:
-    """With one field of our own, `paper`: what market plays, and whether it is recorded or synthetic."""
-    markets = [market_facts(Scene(series.pair)) for series in listed_markets().values()]
+    """Kraken's fields and one more, `paper`: the replayed markets, and whether they are synthetic."""
+    markets = [market_facts(MarketSnapshot(series.pair)) for series in listed_markets().values()]
     has_ended = all(market["status"] == "cancel_only" for market in markets)
     return {
         "status": "cancel_only" if has_ended else "online",
@@ -93,20 +92,20 @@ def system_status(_params: Params) -> dict[str, Any]:
     }
 
 
-def market_facts(scene: Scene) -> dict[str, Any]:
-    """Not Kraken's: where a market's prices come from and how far it has played."""
-    series = scene.replay.series
+def market_facts(snapshot: MarketSnapshot) -> dict[str, Any]:
+    """Source and progress of a replayed market. Not part of Kraken's API."""
+    series = snapshot.replay.series
     return {
-        "pair": scene.pair.altname,
+        "pair": snapshot.pair.altname,
         "source": series.source,
         "synthetic": series.synthetic,
-        "status": "cancel_only" if scene.has_ended else "online",
+        "status": "cancel_only" if snapshot.has_ended else "online",
         "interval_minutes": series.interval_minutes,
-        "candle_seconds": scene.replay.clock.candle_seconds,
+        "candle_seconds": snapshot.replay.clock.candle_seconds,
         "candles": len(series),
-        "candles_closed": len(series) if scene.has_ended else scene.step // STEPS,
-        "market_time": datetime.fromtimestamp(scene.replay.market_time_at(scene.step), UTC).isoformat(),
-        "ends_at": scene.replay.ends_at.isoformat(),
+        "candles_closed": len(series) if snapshot.has_ended else snapshot.step // STEPS,
+        "market_time": datetime.fromtimestamp(snapshot.replay.market_time_at(snapshot.step), UTC).isoformat(),
+        "ends_at": snapshot.replay.ends_at.isoformat(),
     }
 
 
@@ -130,8 +129,8 @@ def assets(params: Params) -> dict[str, Any]:
 
 @public("AssetPairs")
 def asset_pairs(params: Params) -> dict[str, Any]:
-    """All fields whatever `info` asks for; fees are empty lists, as Kraken's are since September 2026."""
-    return {key: _pair_facts(pair, has_ended=Scene(pair).has_ended) for key, pair in _pairs_of(params).items()}
+    """All fields, whatever `info` says. The fee lists are empty, as Kraken's are since September 2026."""
+    return {key: _pair_facts(pair, has_ended=MarketSnapshot(pair).has_ended) for key, pair in _pairs_of(params).items()}
 
 
 def _pair_facts(pair: Pair, *, has_ended: bool) -> dict[str, Any]:
@@ -164,67 +163,70 @@ def _pair_facts(pair: Pair, *, has_ended: bool) -> dict[str, Any]:
 
 @public("Ticker")
 def ticker(params: Params) -> dict[str, Any]:
-    return {key: _ticker(Scene(pair)) for key, pair in _pairs_of(params).items()}
+    return {key: _ticker(MarketSnapshot(pair)) for key, pair in _pairs_of(params).items()}
 
 
-def _ticker(scene: Scene) -> dict[str, Any]:
-    book = scene.book()
-    bid, ask = touch_at(scene.replay, scene.step)
+def _ticker(snapshot: MarketSnapshot) -> dict[str, Any]:
+    book = snapshot.order_book()
+    bid, ask = best_prices_at(snapshot.replay, snapshot.step)
     best_ask = (book.asks[0].price, book.asks[0].volume) if book.asks else (ask, 0)
     best_bid = (book.bids[0].price, book.bids[0].volume) if book.bids else (bid, 0)
-    today, day = summaries.day_windows(scene.replay, scene.step)
+    today, day = summaries.day_windows(snapshot.replay, snapshot.step)
     both = (today, day)
     return {
-        "a": _quote(scene, *best_ask),
-        "b": _quote(scene, *best_bid),
-        "c": [scene.exact(scene.replay.price_at(scene.step)), scene.lots(scene.replay.volume_at(scene.step))],
-        "v": [scene.lots(window.volume) for window in both],
-        "p": [scene.exact(window.average) for window in both],
+        "a": _quote(snapshot, *best_ask),
+        "b": _quote(snapshot, *best_bid),
+        "c": [
+            snapshot.exact(snapshot.replay.price_at(snapshot.step)),
+            snapshot.lots(snapshot.replay.volume_at(snapshot.step)),
+        ],
+        "v": [snapshot.lots(window.volume) for window in both],
+        "p": [snapshot.exact(window.average) for window in both],
         "t": [window.trades for window in both],
-        "l": [scene.exact(window.low) for window in both],
-        "h": [scene.exact(window.high) for window in both],
-        "o": scene.exact(today.open),
+        "l": [snapshot.exact(window.low) for window in both],
+        "h": [snapshot.exact(window.high) for window in both],
+        "o": snapshot.exact(today.open),
     }
 
 
-def _quote(scene: Scene, price: int, volume: int) -> list[str]:
-    return [scene.exact(price), scene.lots(volume, 0), scene.lots(volume, 3)]
+def _quote(snapshot: MarketSnapshot, price: int, volume: int) -> list[str]:
+    return [snapshot.exact(price), snapshot.lots(volume, 0), snapshot.lots(volume, 3)]
 
 
 @public("OHLC")
 def ohlc(params: Params) -> dict[str, Any]:
-    """Bars of the market's own interval or a multiple of it: a finer one would be invented."""
-    key, scene = _scene_of(params)
+    """Bars of the recorded interval or a multiple of it. Finer intervals are refused: the data does not have them."""
+    key, snapshot = _snapshot_of(params)
     interval = params.integer("interval", least=1, most=INTERVALS_MINUTES[-1]) or 1
-    own = scene.replay.series.interval_minutes
+    own = snapshot.replay.series.interval_minutes
     if interval not in INTERVALS_MINUTES or interval % own:
         raise InvalidArguments("interval")
-    since = params.integer("since", least=0, most=_LATEST)
+    since = params.integer("since", least=0, most=LATEST_UNIX_TIME)
     rows, last = summaries.bars(
-        scene.replay,
-        scene.step,
-        ended=scene.has_ended,
+        snapshot.replay,
+        snapshot.step,
+        ended=snapshot.has_ended,
         interval_minutes=interval,
         since=-1 if since is None else since,
     )
-    return {key: [_ohlc_row(scene, bar) for bar in rows], "last": last}
+    return {key: [_ohlc_row(snapshot, bar) for bar in rows], "last": last}
 
 
-def _ohlc_row(scene: Scene, bar: summaries.Bar) -> list[Any]:
-    prices = [scene.short(ticks) for ticks in (bar.open, bar.high, bar.low, bar.close, bar.average)]
-    return [bar.time, *prices, scene.lots(bar.volume), bar.trades]
+def _ohlc_row(snapshot: MarketSnapshot, bar: summaries.Bar) -> list[Any]:
+    prices = [snapshot.short(ticks) for ticks in (bar.open, bar.high, bar.low, bar.close, bar.average)]
+    return [bar.time, *prices, snapshot.lots(bar.volume), bar.trades]
 
 
 @public("Depth")
 def depth(params: Params) -> dict[str, Any]:
-    """Up to a hundred levels a side; that is all the liquidity there is."""
-    key, scene = _scene_of(params)
+    """Up to a hundred levels a side, which is the whole order book."""
+    key, snapshot = _snapshot_of(params)
     count = min(LEVELS, params.integer("count", least=1, most=_DEPTH_MAX) or LEVELS)
-    book = scene.book()
-    now = int(scene.now.timestamp())
+    book = snapshot.order_book()
+    now = int(snapshot.now.timestamp())
     return {
         key: {
-            side: [[scene.exact(level.price), scene.lots(level.volume, 3), now] for level in levels[:count]]
+            side: [[snapshot.exact(level.price), snapshot.lots(level.volume, 3), now] for level in levels[:count]]
             for side, levels in (("asks", book.asks), ("bids", book.bids))
         }
     }
@@ -232,14 +234,14 @@ def depth(params: Params) -> dict[str, Any]:
 
 @public("Trades")
 def trades(params: Params) -> dict[str, Any]:
-    """The market's own prints, one a step of its path; `since` is in nanoseconds, or in seconds."""
-    key, scene = _scene_of(params)
+    """The market's trades, one a step of its price path. `since` is in nanoseconds or seconds."""
+    key, snapshot = _snapshot_of(params)
     count = params.integer("count", least=1, most=_PRINTS_MAX) or _PRINTS_MAX
-    prints = summaries.prints(scene.replay, scene.step, since=_since(params), count=count)
+    prints = summaries.prints(snapshot.replay, snapshot.step, since=_since(params), count=count)
     rows = [
         [
-            scene.exact(trade.price),
-            scene.lots(trade.volume),
+            snapshot.exact(trade.price),
+            snapshot.lots(trade.volume),
             trade.time.timestamp(),
             "b" if trade.rising else "s",
             "m",
@@ -248,21 +250,21 @@ def trades(params: Params) -> dict[str, Any]:
         ]
         for trade in prints
     ]
-    last = prints[-1].time if prints else _since(params) or scene.now
+    last = prints[-1].time if prints else _since(params) or snapshot.now
     return {key: rows, "last": str(_nanoseconds(last))}
 
 
 @public("Spread")
 def spread(params: Params) -> dict[str, Any]:
-    """Best bid and ask of the untouched book over the last two hundred steps."""
-    key, scene = _scene_of(params)
-    since = params.integer("since", least=0, most=_LATEST) or 0
+    """Best bid and ask of the full order book over the last two hundred steps."""
+    key, snapshot = _snapshot_of(params)
+    since = params.integer("since", least=0, most=LATEST_UNIX_TIME) or 0
     rows = []
-    for step in range(max(0, scene.step - 199), scene.step + 1):
-        bid, ask = touch_at(scene.replay, step)
-        at = int(scene.replay.time_of(step).timestamp())
+    for step in range(max(0, snapshot.step - 199), snapshot.step + 1):
+        bid, ask = best_prices_at(snapshot.replay, step)
+        at = int(snapshot.replay.time_of(step).timestamp())
         if at >= since:
-            rows.append([at, scene.exact(bid), scene.exact(ask)])
+            rows.append([at, snapshot.exact(bid), snapshot.exact(ask)])
     return {key: rows, "last": rows[-1][0] if rows else since}
 
 
@@ -270,8 +272,8 @@ def _since(params: Params) -> datetime | None:
     value = params.number("since")
     if value is None:
         return None
-    seconds = value / Decimal(1_000_000_000) if value >= _LATEST else value
-    if not 0 <= seconds < _LATEST:
+    seconds = value / Decimal(1_000_000_000) if value >= LATEST_UNIX_TIME else value
+    if not 0 <= seconds < LATEST_UNIX_TIME:
         raise InvalidArguments("since")
     return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=int(seconds * 1_000_000))
 

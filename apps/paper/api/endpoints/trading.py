@@ -23,7 +23,7 @@ from apps.paper.services.orders import (
     orders_cancel_all,
 )
 
-# Accepted with these values alone: margin, scheduled, triggered and conditional orders are not offered here.
+# Only these values are accepted: margin, scheduled, triggered and conditional orders are not supported.
 _ONLY = {
     "leverage": ("none", "1", "0"),
     "starttm": ("0", "+0"),
@@ -36,12 +36,11 @@ _ONLY = {
     "close": (),
 }
 _OFLAGS = {"post", "fciq", "nompp"}
-_INT32 = 2**31
 
 
 @private("AddOrder", "modify-trades")
 def add_order(api_key: ApiKey, params: Params) -> dict[str, Any]:
-    """Places an order, or only checks its terms with ``validate=true`` (the funds are not checked then)."""
+    """Places an order. With ``validate=true`` it only checks the terms, not the funds."""
     terms = order_terms(params, now=timezone.now())
     if params.boolean("validate"):
         order_check(terms=terms, clock=timezone.now)
@@ -51,7 +50,7 @@ def add_order(api_key: ApiKey, params: Params) -> dict[str, Any]:
 
 
 def order_terms(params: Params, *, now: datetime) -> OrderTerms:
-    """Raises InvalidArguments naming the parameter that is wrong or asks for what is not offered."""
+    """Raises InvalidArguments naming the parameter that is invalid or not supported."""
     for name, accepted in _ONLY.items():
         value = params.text(name)
         if value is not None and value.lower() not in accepted:
@@ -74,14 +73,14 @@ def order_terms(params: Params, *, now: datetime) -> OrderTerms:
         oflags=",".join(flag for flag in ("post", "fciq", "nompp") if flag in {*oflags, "fciq"}),
         expires_at=expires_at,
         deadline=params.rfc3339("deadline"),
-        # 0 is what Kraken shows where there is none.
-        userref=params.integer("userref", least=-_INT32, most=_INT32 - 1) or None,
+        # Kraken shows 0 if there is no userref.
+        userref=params.userref() or None,
         cl_ord_id=params.text("cl_ord_id"),
     )
 
 
 def _time_in_force(params: Params, expires_at: datetime | None) -> TimeInForce:
-    """An expiry makes an order good till date, whether or not it says so."""
+    """An order with an expiry is good till date (GTD), whether or not it says so."""
     if params.text("timeinforce") is None:
         return TimeInForce.GTD if expires_at else TimeInForce.GTC
     stated = params.choice("timeinforce", TimeInForce)
@@ -111,7 +110,7 @@ def amend_order(api_key: ApiKey, params: Params) -> dict[str, Any]:
 
 @private("CancelOrder", "modify-trades", "close-trades")
 def cancel_order(api_key: ApiKey, params: Params) -> dict[str, Any]:
-    """By txid, client order id, or userref (which may mean several)."""
+    """Cancels by txid, client order id, or userref (which may match several orders)."""
     reference, by_client_id = _reference(params)
     count = order_cancel(
         account_id=api_key.account_id, reference=reference, by_client_id=by_client_id, clock=timezone.now
@@ -126,7 +125,7 @@ def cancel_all(api_key: ApiKey, _params: Params) -> dict[str, Any]:
 
 @private("CancelAllOrdersAfter", "modify-trades", "close-trades")
 def cancel_all_orders_after(api_key: ApiKey, params: Params) -> dict[str, Any]:
-    """The dead-man's switch of the whole account: `timeout` in seconds, below a day; 0 lifts it."""
+    """The dead-man's switch of the account: `timeout` in seconds, below a day; 0 removes it."""
     timeout = params.integer("timeout", least=0, most=86_399)
     if timeout is None:
         raise InvalidArguments("timeout")

@@ -1,4 +1,4 @@
-"""Checks the market data completely, before the exchange serves anything."""
+"""Checks the market data completely, before the exchange starts."""
 
 import sys
 from datetime import UTC, datetime

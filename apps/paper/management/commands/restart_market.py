@@ -1,4 +1,4 @@
-"""Begins a market anew: a replay that has reached its end takes no orders any more."""
+"""Restarts markets: a replay that has reached its end accepts no orders."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The sealer signs on top of what was signed before and of nothing else; its notes say up to when all is sealed."""
+"""A checkpoint is only signed on top of the signed state; its note says up to when all events are in the tree."""
 
 import io
 from collections.abc import Callable
@@ -13,14 +13,15 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 from django.utils import timezone
 
-from apps.audit import checkpoints, services, witness
+from apps.audit import checkpoint_signer, checkpoints, witness
+from apps.audit.checkpoint_signer import CheckpointRefused, CheckpointSigner, checkpoint_create
 from apps.audit.checkpoints import OVERLAP, Checkpoint, InvalidCheckpoint, open_note
 from apps.audit.models import SealedCheckpoint
-from apps.audit.services import Sealer, SealingRefused
+from apps.audit.selectors import tree_size
 from apps.audit.verification import verify
 from apps.audit.witness import OtherDatabase
 from apps.events.models import ProcessHeartbeat
-from tests.integration.audit.conftest import seal_all
+from tests.integration.audit.conftest import checkpoint_all
 from tests.integration.audit.tampering import Store, add_event, make_store
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -39,7 +40,7 @@ def test_the_note_says_under_its_signature_up_to_when_everything_is_sealed(
     users: list[UUID], key: Ed25519PrivateKey
 ) -> None:
     before = timezone.now()
-    note = seal_all(key)
+    note = checkpoint_all(key)
     last = SealedCheckpoint.objects.order_by("tree_size").last()
     assert last is not None
 
@@ -76,7 +77,7 @@ def test_notes_of_the_first_version_verify_and_the_next_one_is_of_the_second(sto
     assert verdict.witness is not None
     assert (verdict.witness.notes, verdict.witness.size) == (4, 12)
 
-    store.seal_again()
+    store.sign_again()
     witness.catch_up(store.witness)
 
     opened = [open_note(note, store.key.public_key()) for note in store.notes()]
@@ -93,15 +94,15 @@ def test_an_event_below_notes_of_the_first_version_is_named_and_their_column_mov
     store.forge("5 min")
 
     assert [each.kind for each in verify(public_key=store.key.public_key()).divergences] == ["unsealed"]
-    services.seal(key=store.key, now=timezone.now())
-    assert services.sealed_size() == 13
+    checkpoint_create(key=store.key, now=timezone.now())
+    assert tree_size() == 13
 
 
 ATTACKS: dict[str, tuple[str, str]] = {
     "settled_until": ("settled_until = settled_until + interval '1 year'", "The column settled_until"),
     "root": ("root = sha256('')", "The column root"),
     "frontier": ("frontier = ARRAY[sha256(''), sha256('')]", "The column frontier"),
-    "size": ("tree_size = 13", "The last checkpoint has 13 events, the seals end at another number"),
+    "size": ("tree_size = 13", "The last checkpoint has 13 events, the leaves end at another number"),
     "note": ("note = 'none'", "This is not a signed checkpoint"),
 }
 
@@ -113,8 +114,8 @@ def test_nothing_is_signed_on_top_of_what_was_not_signed(store: Store, name: str
     store.execute(f"UPDATE audit.audit_checkpoint SET {assignment} WHERE tree_size = 12")
     before = _checkpoints()
 
-    with pytest.raises(SealingRefused, match=sentence):
-        services.seal(key=store.key, now=timezone.now())
+    with pytest.raises(CheckpointRefused, match=sentence):
+        checkpoint_create(key=store.key, now=timezone.now())
 
     assert _checkpoints() == before
 
@@ -123,8 +124,8 @@ def test_nothing_is_signed_on_top_of_what_was_not_signed(store: Store, name: str
 @pytest.mark.parametrize(
     ("attack", "sentence"),
     [
-        (lambda store: store.forget_seals(9), "it was set back"),
-        (lambda store: (store.rewrite(store.users[1]), store.forget_seals(9), store.seal_again()), "does not have"),
+        (lambda store: store.forget_leaves(9), "it was set back"),
+        (lambda store: (store.rewrite(store.users[1]), store.forget_leaves(9), store.sign_again()), "does not have"),
     ],
     ids=["set back", "rewritten"],
 )
@@ -136,39 +137,39 @@ def test_a_sealer_whose_witness_saw_something_else_signs_nothing(
     before, notes = _checkpoints(), store.notes()
 
     with pytest.raises(OtherDatabase, match=sentence):
-        Sealer(store.key, store.witness).seal(timezone.now())
+        CheckpointSigner(store.key, store.witness).advance(timezone.now())
 
     assert (_checkpoints(), store.notes()) == (before, notes)
 
 
 @pytest.mark.usefixtures("_as_superuser")
 def test_a_sealer_knows_what_it_signed_where_the_witness_was_emptied_with_the_store(store: Store) -> None:
-    sealer = Sealer(store.key, store.witness)
-    assert sealer.seal(timezone.now())
+    signer = CheckpointSigner(store.key, store.witness)
+    assert signer.advance(timezone.now())
     store.witness.write_text("")
     store.rewrite(store.users[1])
-    store.forget_seals(0)
-    store.seal_again()
+    store.forget_leaves(0)
+    store.sign_again()
     add_event(store.users[2])
 
-    with pytest.raises(SealingRefused, match="set back or rewritten"):
-        sealer.seal(timezone.now())
+    with pytest.raises(CheckpointRefused, match="set back or rewritten"):
+        signer.advance(timezone.now())
 
 
 @pytest.mark.usefixtures("_as_superuser")
 def test_what_is_dated_before_the_sealer_last_looked_stays_unsealed_even_where_nothing_was_recorded_since(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(services, "OVERLAP", timedelta(0))
-    sealer = Sealer(store.key)
-    assert sealer.seal(timezone.now())
+    monkeypatch.setattr(checkpoint_signer, "OVERLAP", timedelta(0))
+    signer = CheckpointSigner(store.key)
+    assert signer.advance(timezone.now())
     ((between,),) = store.execute("SELECT clock_timestamp()")
-    assert sealer.seal(timezone.now()) is None
+    assert signer.advance(timezone.now()) is None
     store.forge("0 s")
     store.execute("UPDATE events.event SET recorded_at = %s WHERE payload = 'forged'", between)
 
-    assert sealer.seal(timezone.now()) is None
-    assert verify(public_key=store.key.public_key()).unsealed == 1
+    assert signer.advance(timezone.now()) is None
+    assert verify(public_key=store.key.public_key()).pending == 1
 
 
 def test_a_refusal_is_in_the_heartbeat_and_ends_a_single_run(store: Store) -> None:
@@ -177,7 +178,7 @@ def test_a_refusal_is_in_the_heartbeat_and_ends_a_single_run(store: Store) -> No
 
     beat = ProcessHeartbeat.objects.get(name="checkpointer")
     assert beat.state == "down"
-    assert "Nothing was sealed" in beat.detail
+    assert "No checkpoint was signed" in beat.detail
 
 
 class TestOpenTransactions:
@@ -194,40 +195,40 @@ class TestOpenTransactions:
             cursor.execute("SELECT count(*) FROM events.event")
         add_event(users[0])
 
-        sealed = services.seal(key=key, now=timezone.now())
+        checkpoint = checkpoint_create(key=key, now=timezone.now())
 
-        assert sealed is not None
-        assert sealed.events == 13
+        assert checkpoint is not None
+        assert checkpoint.events == 13
 
     def test_one_that_wrote_is_waited_for_and_its_late_event_is_sealed(
         self, other: Any, users: list[UUID], key: Ed25519PrivateKey
     ) -> None:
-        seal_all(key)
+        checkpoint_all(key)
         with other.cursor() as cursor:
             cursor.execute(_APPEND, [uuid4()])
         add_event(users[0])
 
-        assert services.seal(key=key, now=timezone.now()) is None
+        assert checkpoint_create(key=key, now=timezone.now()) is None
         verdict = verify(public_key=key.public_key())
-        assert (verdict.divergences, verdict.unsealed) == ([], 1)
+        assert (verdict.divergences, verdict.pending) == ([], 1)
 
         other.commit()
-        seal_all(key)
+        checkpoint_all(key)
         verdict = verify(public_key=key.public_key())
-        assert (verdict.divergences, verdict.sealed, verdict.unsealed) == ([], 14, 0)
+        assert (verdict.divergences, verdict.leaves, verdict.pending) == ([], 14, 0)
 
     def test_an_event_of_a_transaction_that_began_to_write_after_the_seal_is_no_divergence(
         self, other: Any, users: list[UUID], key: Ed25519PrivateKey
     ) -> None:
         with other.cursor() as cursor:
             cursor.execute("SELECT 1")
-            seal_all(key)
+            checkpoint_all(key)
             cursor.execute(_APPEND, [uuid4()])
         other.commit()
 
         assert verify(public_key=key.public_key()).divergences == []
-        seal_all(key)
-        assert verify(public_key=key.public_key()).sealed == 13
+        checkpoint_all(key)
+        assert verify(public_key=key.public_key()).leaves == 13
 
 
 _APPEND = """
@@ -242,18 +243,18 @@ class TestClocks:
         _move_last_checkpoint(store, timedelta(minutes=1))
         add_event(store.users[0])
 
-        assert services.seal(key=store.key, now=timezone.now())
+        assert checkpoint_create(key=store.key, now=timezone.now())
         assert verify(public_key=store.key.public_key()).divergences == []
 
     def test_a_clock_far_behind_the_last_checkpoint_is_told(self, store: Store) -> None:
         _move_last_checkpoint(store, OVERLAP * 2)
 
-        with pytest.raises(SealingRefused, match=r"clock .* is behind the last checkpoint"):
-            services.seal(key=store.key, now=timezone.now())
+        with pytest.raises(CheckpointRefused, match=r"clock .* is behind the last checkpoint"):
+            checkpoint_create(key=store.key, now=timezone.now())
 
     def test_a_database_whose_clock_is_not_the_sealer_s_is_told(self, store: Store) -> None:
-        with pytest.raises(SealingRefused, match="differ by more than a minute"):
-            services.seal(key=store.key, now=datetime(2020, 1, 1, tzinfo=UTC))
+        with pytest.raises(CheckpointRefused, match="differ by more than a minute"):
+            checkpoint_create(key=store.key, now=datetime(2020, 1, 1, tzinfo=UTC))
 
 
 def _move_last_checkpoint(store: Store, ahead: timedelta) -> None:
@@ -267,8 +268,8 @@ def test_events_that_no_sealer_seals_are_named_with_what_may_be_the_reason(
     users: list[UUID], key: Ed25519PrivateKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert verify(public_key=key.public_key()).divergences == [], "seconds old"
-    monkeypatch.setattr("apps.audit.unsealed.SEALED_WITHIN", timedelta(0))
+    monkeypatch.setattr("apps.audit.pending_events.CHECKPOINT_WITHIN", timedelta(0))
 
     (found,) = verify(public_key=key.public_key()).divergences
     assert found.kind == "unsealed"
-    assert "the sealer is stopped, refuses (see its log), or is held up by a transaction" in found.message
+    assert "the checkpointer is stopped, refuses (see its log), or is held up by a transaction" in found.message

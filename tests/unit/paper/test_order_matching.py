@@ -3,22 +3,22 @@ from decimal import Decimal
 
 import pytest
 
-from apps.paper.engine.order_matching import CancelReason, arrive
+from apps.paper.engine.order_matching import CancelReason, match_order
 from apps.paper.engine.orders import Fill, Liquidity, OrderType, Side, Status, TimeInForce, WorkingOrder
-from apps.paper.market.depth import Book, Level
+from apps.paper.market.depth import Level, OrderBook
 from tests.unit.paper.builders import COIN, START, order
 
 LATER = START + timedelta(seconds=1)
-BOOK = Book(
+BOOK = OrderBook(
     asks=(Level(10_001, COIN), Level(10_003, 2 * COIN)),
     bids=(Level(9_999, COIN), Level(9_997, 2 * COIN)),
 )
 
 
-def _arrive(
+def _match(
     subject: WorkingOrder, *, time_in_force: TimeInForce = TimeInForce.GTC, post_only: bool = False
 ) -> list[Fill]:
-    return arrive(subject, BOOK, time_in_force=time_in_force, post_only=post_only, at=LATER)
+    return match_order(subject, BOOK, time_in_force=time_in_force, post_only=post_only, at=LATER)
 
 
 def _market(side: Side, volume: str) -> WorkingOrder:
@@ -28,7 +28,7 @@ def _market(side: Side, volume: str) -> WorkingOrder:
 def test_a_market_order_walks_the_levels() -> None:
     subject = _market(Side.BUY, "1.5")
 
-    fills = _arrive(subject)
+    fills = _match(subject)
 
     assert [(str(fill.price), str(fill.volume)) for fill in fills] == [
         ("1000.1", "1.00000000"),
@@ -43,7 +43,7 @@ def test_a_market_order_walks_the_levels() -> None:
 def test_a_market_order_beyond_the_book_is_canceled_with_what_it_got() -> None:
     subject = _market(Side.SELL, "5")
 
-    fills = _arrive(subject)
+    fills = _match(subject)
 
     assert sum(fill.volume for fill in fills) == 3
     assert (subject.status, subject.reason) == (Status.CANCELED, CancelReason.NO_LIQUIDITY)
@@ -53,7 +53,7 @@ def test_a_market_order_beyond_the_book_is_canceled_with_what_it_got() -> None:
 def test_a_marketable_limit_order_takes_what_its_limit_reaches_and_rests_with_the_remainder() -> None:
     subject = order(volume=Decimal(2), limit=Decimal("1000.2"), status=Status.PENDING)
 
-    fills = _arrive(subject)
+    fills = _match(subject)
 
     assert [fill.volume for fill in fills] == [Decimal(1)]
     assert (subject.status, subject.remaining) == (Status.OPEN, Decimal(1))
@@ -62,14 +62,14 @@ def test_a_marketable_limit_order_takes_what_its_limit_reaches_and_rests_with_th
 def test_a_limit_order_away_from_the_market_rests_whole() -> None:
     subject = order(limit=Decimal("999.9"), status=Status.PENDING)
 
-    assert _arrive(subject) == []
+    assert _match(subject) == []
     assert subject.status is Status.OPEN
 
 
 def test_an_ioc_order_keeps_what_it_got_and_cancels_the_rest() -> None:
     subject = order(volume=Decimal(2), limit=Decimal("1000.2"), status=Status.PENDING)
 
-    fills = _arrive(subject, time_in_force=TimeInForce.IOC)
+    fills = _match(subject, time_in_force=TimeInForce.IOC)
 
     assert len(fills) == 1
     assert (subject.status, subject.filled) == (Status.CANCELED, Decimal(1))
@@ -79,7 +79,7 @@ def test_an_ioc_order_keeps_what_it_got_and_cancels_the_rest() -> None:
 def test_a_fok_order_fills_whole_or_not_at_all(volume: int, status: Status, filled: int) -> None:
     subject = order(volume=Decimal(volume), limit=Decimal("1000.3"), status=Status.PENDING)
 
-    _arrive(subject, time_in_force=TimeInForce.FOK)
+    _match(subject, time_in_force=TimeInForce.FOK)
 
     assert (subject.status, subject.filled) == (status, Decimal(filled))
 
@@ -96,6 +96,6 @@ def test_a_fok_order_fills_whole_or_not_at_all(volume: int, status: Status, fill
 def test_a_post_only_order_never_takes(side: Side, limit: str, status: Status) -> None:
     subject = order(side=side, limit=Decimal(limit), status=Status.PENDING)
 
-    assert _arrive(subject, post_only=True) == []
+    assert _match(subject, post_only=True) == []
     assert subject.status is status
     assert subject.reason == (CancelReason.POST_ONLY if status is Status.CANCELED else None)

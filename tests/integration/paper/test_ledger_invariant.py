@@ -1,4 +1,4 @@
-"""Whatever traders do and whatever the market does: the books balance after every step."""
+"""Random orders on a random market: the ledger balances after every step."""
 
 import random
 from contextlib import suppress
@@ -76,7 +76,7 @@ def test_the_books_balance_through_a_long_day(open_account: OpenAccount) -> None
 
     _play(open_account, script)
 
-    # The day was a lively one: everything that moves money or holds happened.
+    # Everything that changes balances or holds happened at least once.
     statuses = set(Order.objects.values_list("status", flat=True))
     assert {"open", "closed", "canceled"} <= statuses
     assert Trade.objects.filter(is_maker=True).count() > 20
@@ -90,7 +90,7 @@ def _play(open_account: OpenAccount, script: list[tuple[int, str, Any]]) -> None
     clock = FakeClock()
     traders = [open_account(usd="5000", btc="3").account.id for _ in range(2)]
     for who, action, detail in script:
-        # A refusal is an outcome like any other: the books must balance after it too.
+        # The ledger must balance after a refusal too.
         with suppress(KrakenRefusal), transaction.atomic():
             _act(traders[who], action, detail, clock)
         _assert_books_balance(len(traders))
@@ -127,7 +127,7 @@ def _assert_books_balance(traders: int) -> None:
     for asset, (posted, balances) in selectors.ledger_totals().items():
         deposits = DEPOSITS[asset] * traders
         assert posted == balances == deposits + _traded(asset) - _fees(asset), asset
-    # What wallets hold is what live orders hold; the database keeps 0 <= held <= balance.
+    # The holds of wallets are those of live orders; the database ensures 0 <= held <= balance.
     for wallet in Wallet.objects.all():
         side = "buy" if wallet.asset == "ZUSD" else "sell"
         live = Order.objects.filter(account_id=wallet.account_id, status__in=LIVE, side=side)
