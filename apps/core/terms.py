@@ -1,5 +1,7 @@
-"""Words of the domain that every layer shares. Each is defined here once; the paper exchange has its own, as it is the
-other side of the wire."""
+"""Domain terms that every layer shares, each defined once.
+
+The paper exchange defines its own: it is the other end of the wire.
+"""
 
 from typing import Any
 
@@ -8,28 +10,27 @@ from pydantic_core import core_schema
 
 
 class Term(models.TextChoices):
-    """A closed set of words: choices of a database field, values of a message field, strings in JSON."""
+    """An enumeration: choices of a database field, values of a message field, strings in JSON."""
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> core_schema.CoreSchema:
-        """Validated and described like a Literal of the words: a published shape names no definition of its own."""
-        words = core_schema.literal_schema(list(cls.values))
-        return core_schema.no_info_after_validator_function(
-            cls,
-            words,
-            serialization=core_schema.plain_serializer_function_ser_schema(str, return_schema=words, when_used="json"),
-        )
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: Any) -> core_schema.CoreSchema:
+        """Pydantic's schema of an enum, but without a `ref`: the frozen message schemas inline their enums."""
+        return core_schema.enum_schema(cls, list(cls), sub_type="str")
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _schema: Any, _handler: Any) -> dict[str, Any]:
+        return {"enum": cls.values, "type": "string"}
 
 
 class Mode(Term):
-    """Whose money a bot trades with: `paper` on the paper exchange, `live` on the real one."""
+    """The exchange a bot trades on: `paper` is the paper exchange, `live` is Kraken."""
 
     PAPER = "paper"
     LIVE = "live"
 
 
 class Side(Term):
-    """Of an order or fill, as the pair's base asset is bought or sold."""
+    """Side of an order or fill: the pair's base asset is bought or sold."""
 
     BUY = "buy"
     SELL = "sell"
