@@ -174,10 +174,10 @@ class Status(Message):
 
 
 class WakeUp(Message):
-    """A wake-up message from a background process to the workers: sent straight to its queue and never stored.
+    """A short-lived message that wakes the workers: sent straight to its queue by a process, never stored.
 
-    It announces no state and decides nothing: a lost one is replaced by the next. Everything else is an Event, a
-    Command or a Status.
+    It carries no state and triggers no decision by itself, and a lost one is replaced by the next. Everything else is
+    an Event, a Command or a Status.
     """
 
     def __init_subclass__(cls, *, name: str, aggregate: str, key: str, version: int = 1) -> None:

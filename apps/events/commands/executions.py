@@ -56,7 +56,7 @@ class Redrive(StrEnum):
 
     READY = "ready"
     FINISHED = "finished already"
-    IN_PROGRESS = "under way again"
+    IN_PROGRESS = "in progress again"
 
 
 @dataclass(frozen=True)

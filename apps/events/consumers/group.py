@@ -202,7 +202,7 @@ class GroupConsumer:
         if now - self._lag_at >= SECONDS_BETWEEN_LAGS:
             self._lag_at = now
             try:
-                self._lag.ask(self._consumer)
+                self._lag.request_end_offsets(self._consumer)
             except KafkaError as error:
                 logger.warning("consumer_lag_unknown", group=self.group, error=repr(error))
         if not self._broker[0]:

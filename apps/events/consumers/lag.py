@@ -34,7 +34,7 @@ class LagWatch:
         """Partitions with lag whose position has not moved for 30 s, each with an explanation for an operator."""
         return {partition: standing.detail for partition, standing in self._stalled.items()}
 
-    def ask(self, consumer: Any) -> None:
+    def request_end_offsets(self, consumer: Any) -> None:
         """Requests the end offsets of the assigned partitions from the broker. Raises KafkaError.
 
         The consumer's own high watermark is not used: it is as old as the last fetch, so it does not move for a

@@ -127,8 +127,8 @@ def test_a_redriven_command_that_fails_again_fails_as_often(rabbitmq: RabbitMQ) 
     [
         ("done", 2, "dropped: the command is finished already"),
         ("dropped", 1, "dropped: the command is finished already"),
-        ("running", 1, "dropped: the command is under way again"),
-        ("retrying", 3, "dropped: the command is under way again"),
+        ("running", 1, "dropped: the command is in progress again"),
+        ("retrying", 3, "dropped: the command is in progress again"),
     ],
 )
 def test_a_command_that_is_no_longer_failed_is_not_sent_again(

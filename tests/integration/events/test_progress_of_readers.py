@@ -107,7 +107,7 @@ def test_a_reader_with_messages_in_hand_is_down_and_does_not_subscribe_again(
         # Nothing is read: what the broker delivers stays where it is.
         deaf.setattr(QueueReader, "next", lambda self, *, seconds: self.ready() * 0 or None)
         announce(dispatcher, started(uuid4()))
-        reaches(consumer.step, "status-consumer", "down", detail="It has 1 of them in hand")
+        reaches(consumer.step, "status-consumer", "down", detail="It holds 1 of them unacknowledged")
     eventually(lambda: consumer.step() is not None and len(seen.started) == 1, what="the message")
     reaches(consumer.step, "status-consumer", "up")
     # Not even while the count that is a few seconds old says that something waits.

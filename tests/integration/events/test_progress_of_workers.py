@@ -50,7 +50,7 @@ def test_a_worker_whose_child_is_stopped_is_down_until_it_goes_on(processes: Pro
         eventually(lambda: is_in("down"), what="the news of it")
         detail = beat().detail
         assert detail.startswith("No message was taken or finished for 3 s; waiting: 1.")
-        assert "The 1 under way renew no lease" in detail
+        assert "The 1 in progress renew no lease" in detail
     finally:
         child.resume()
     ends(subject, "done")

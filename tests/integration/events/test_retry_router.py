@@ -173,7 +173,7 @@ def test_a_command_given_up_is_failed_with_the_reason(
     route(lambda: rabbitmq.count("bot.stop.dlq") == 1)
 
     row = CommandExecution.objects.get(command_id=unwanted.command_id)
-    assert (row.state, row.attempts, row.reason) == ("failed", 0, "put off 1 times: no worker could take it")
+    assert (row.state, row.attempts, row.reason) == ("failed", 0, "deferred 1 times: no worker could take it")
 
 
 def test_nothing_is_decided_while_postgresql_is_away(
