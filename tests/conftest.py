@@ -9,9 +9,17 @@ from hypothesis import settings
 from pytest_django import DjangoDbBlocker
 
 from apps.ops import database
-from tests.running_platform import platform_url
 
-__all__ = ["platform_url"]
+# Fixtures that tests of several folders use. Plugins import each other, so all are rewritten from the start.
+pytest.register_assert_rewrite("tests.support")
+pytest_plugins = [
+    "tests.support.client_versions",
+    "tests.support.consumers",
+    "tests.support.dispatching",
+    "tests.support.kafka",
+    "tests.support.platform",
+    "tests.support.rabbitmq",
+]
 
 # How long an example takes says nothing on a shared machine.
 settings.register_profile("muckard", deadline=None)

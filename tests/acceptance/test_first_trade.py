@@ -9,7 +9,7 @@ import pytest
 
 from apps.ops.smoke_test.client import PlatformClient
 from apps.ops.smoke_test.steps import Narrator, Outcome, smoke_test
-from tests.running_platform import manage, profile_folder
+from tests.support.platform import manage, profile_folder
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -16,11 +16,8 @@ from apps.events.brokers.kafka.consumer import event_consumer
 from apps.events.consumers.registry import load_consumers
 from apps.messages.cloud_events import from_kafka
 from tests.bench.trades import append_trades
-from tests.integration.events.consumer_helpers import consuming, drive_consumers
-from tests.integration.events.relay_helpers import drain
-from tests.kafka_broker import topic
-
-__all__ = ["topic"]
+from tests.support.consumers import consuming, drive_consumers
+from tests.support.relaying import drain
 
 pytestmark = [pytest.mark.bench, pytest.mark.django_db(transaction=True), pytest.mark.timeout(900)]
 

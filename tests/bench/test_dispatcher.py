@@ -29,8 +29,9 @@ from apps.events.outbox.rows import FetchSpec
 from apps.events.process.worker_command import frozen_startup_objects
 from apps.events.store.publish import dispatch
 from apps.messages.bots import StopBot
-from tests.brokers import RabbitMQ, eventually, rabbitmq_rows
-from tests.workers.processes import Processes
+from tests.support.rabbitmq import RabbitMQ, rabbitmq_rows
+from tests.support.waiting import eventually
+from tests.support.workers.processes import Processes
 
 pytestmark = [pytest.mark.bench, pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
 

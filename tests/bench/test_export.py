@@ -21,7 +21,7 @@ from apps.audit.checkpoints import Checkpoint
 from apps.audit.merkle import MerkleTree, leaf_hash
 from apps.audit.models import SealedCheckpoint
 from tests.bench.test_event_store import FILL, PAYLOAD
-from tests.workers.processes import ROOT, Processes
+from tests.support.workers.processes import ROOT, Processes
 
 pytestmark = [pytest.mark.bench, pytest.mark.django_db(transaction=True), pytest.mark.timeout(1_800)]
 

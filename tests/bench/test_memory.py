@@ -12,11 +12,9 @@ import psutil
 import pytest
 
 from tests.bench.test_dispatcher import order
-from tests.brokers import RabbitMQ, rabbitmq_rows
-from tests.kafka_broker import fill_outbox, outbox_count, topic
-from tests.workers.processes import Processes
-
-__all__ = ["topic"]
+from tests.support.kafka import fill_outbox, outbox_count
+from tests.support.rabbitmq import RabbitMQ, rabbitmq_rows
+from tests.support.workers.processes import Processes
 
 pytestmark = [pytest.mark.bench, pytest.mark.django_db(transaction=True), pytest.mark.timeout(900)]
 

@@ -21,10 +21,8 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from apps.events.models import OutboxRow
 from apps.events.outbox.relay.relay import Relay
 from apps.messages.base import slot_of
-from tests.integration.events.relay_helpers import manage, next_records
-from tests.kafka_broker import everything_in, fill_outbox, outbox_count, topic
-
-__all__ = ["topic"]
+from tests.support.kafka import everything_in, fill_outbox, outbox_count
+from tests.support.relaying import manage, next_records
 
 pytestmark = [pytest.mark.bench, pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
 

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 
 from dev.install import installer
 from tests.browser.watch import WatchedPage
-from tests.running_platform import manage
+from tests.support.platform import manage
 
 PASSWORD = "correct horse battery staple"
 # Long enough for the first page of a process on a shared machine.

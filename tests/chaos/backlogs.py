@@ -13,9 +13,9 @@ from kombu import Connection
 
 from apps.events.brokers.topology import rabbitmq as topology
 from apps.messages.base import Priority
-from tests.chaos.fleet import wait_until
 from tests.chaos.stack import Stack
 from tests.chaos.writer import Order, Share
+from tests.support.waiting import comes_true
 
 # A consumer takes 500 records with one poll, a relay or dispatcher BATCH_ROWS rows, a router 50 messages. Each of these
 # is many times that; the first is of one key, and so in one partition.
@@ -133,10 +133,12 @@ def fill(stack: Stack, seed: int, keys: tuple[str, ...], backlog: Backlog) -> Fa
     stack.write(burst(seed, keys, backlog))
     if backlog.whose in {"router", "all"}:
         failures.send()
-    assert wait_until(stack.has_journal, WRITE_SECONDS), "the burst is not written in time"
+    assert comes_true(stack.has_journal, seconds=WRITE_SECONDS), "the burst is not written in time"
     if backlog.whose in {"consumer", "status"}:
         # Then it lies in the brokers, and not in the outbox.
-        assert wait_until(lambda: stack.evidence.outbox_rows() == 0, WRITE_SECONDS), "the outbox is not empty in time"
+        assert comes_true(lambda: stack.evidence.outbox_rows() == 0, seconds=WRITE_SECONDS), (
+            "the outbox is not empty in time"
+        )
     else:
         time.sleep(1.0)
     return failures

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from tests.chaos.witness.consumers import GROUP
-from tests.workers.processes import BIN, ROOT, session_of
+from tests.support.workers.processes import BIN, ROOT, session_of
 
 WATCH_SECONDS = 0.1
 
@@ -225,13 +224,3 @@ def end_gently(process: "subprocess.Popen[bytes]", seconds: float = 10.0) -> Non
         return
     process.kill()
     process.wait()
-
-
-def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Whether the condition came true in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True

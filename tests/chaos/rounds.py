@@ -13,9 +13,10 @@ from uuid import UUID, uuid4
 from tests.chaos.backlogs import DRAIN_SECONDS, STANDING_STILL, Backlog, draw_backlog, fill, standing_still
 from tests.chaos.evidence import Findings
 from tests.chaos.faults import Fault, draw
-from tests.chaos.fleet import Size, wait_until
+from tests.chaos.fleet import Size
 from tests.chaos.stack import BATCH_ROWS, Stack
 from tests.chaos.writer import Order
+from tests.support.waiting import comes_true
 
 WRITE_SECONDS = 2.5
 KEYS = 12
@@ -162,7 +163,7 @@ def play(stack: Stack, seed: int, *, has_backlog: bool = False) -> Round:
     healed = time.monotonic()
     journal = stack.journal(seconds=60)
     patience = RECOVERY_SECONDS if backlog is None else DRAIN_SECONDS
-    is_caught_up = wait_until(lambda: stack.evidence.is_caught_up(keys), patience)
+    is_caught_up = comes_true(lambda: stack.evidence.is_caught_up(keys), seconds=patience)
     recovery_seconds = time.monotonic() - healed
     waiting = stack.evidence.waiting(keys)
     findings = stack.evidence.judge(keys, journal, marks)
@@ -172,9 +173,9 @@ def play(stack: Stack, seed: int, *, has_backlog: bool = False) -> Round:
             f"not caught up after {patience:g} s: {rows} in the outbox, {unseen} not seen, {undone} not done"
         )
     if failures is not None:
-        wait_until(failures.are_settled, RECOVERY_SECONDS)
+        comes_true(failures.are_settled, seconds=RECOVERY_SECONDS)
         findings.expect_none("failed messages that no router put away", failures.lost())
-    if not wait_until(lambda: not stack.leftovers.found(), SETTLE_SECONDS):
+    if not comes_true(lambda: not stack.leftovers.found(), seconds=SETTLE_SECONDS):
         stuck = stack.leftovers.found()
         findings.stuck = len(stuck)
         findings.expect_none("stuck", stuck)

@@ -14,7 +14,7 @@ import requests
 from apps.ops.smoke_test.client import PlatformClient
 from tests.chaos.fleet import end_gently
 from tests.chaos.stack import Stack
-from tests.workers.processes import ROOT
+from tests.support.workers.processes import ROOT
 
 PASSWORD = "correct horse battery staple"
 

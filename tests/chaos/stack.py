@@ -15,12 +15,13 @@ import psycopg2
 from dev.base import processes
 from dev.config import environment
 from tests.chaos.evidence import Evidence
-from tests.chaos.fleet import Fleet, wait_until
+from tests.chaos.fleet import Fleet
 from tests.chaos.leftovers import Leftovers
 from tests.chaos.servers import Servers, fresh_profile, inherited
 from tests.chaos.witness import tables
 from tests.chaos.writer import Journal, Order
-from tests.workers.processes import ROOT
+from tests.support.waiting import comes_true
+from tests.support.workers.processes import ROOT
 
 # Small, so that "at most one batch twice" says something; short, so that a round lasts seconds.
 BATCH_ROWS = 40
@@ -103,7 +104,7 @@ class Stack:
         }  # fmt: skip
 
     def wait_until_idle(self, seconds: float) -> None:
-        assert wait_until(self.is_idle, seconds), f"not ready within {seconds:g} s\n{self.fleet.logs()}"
+        assert comes_true(self.is_idle, seconds=seconds), f"not ready within {seconds:g} s\n{self.fleet.logs()}"
 
     def _start_writer(self) -> None:
         with (self._folder / "writer.0.log").open("w") as log:

@@ -4,11 +4,11 @@ import time
 
 import pytest
 
-from tests.chaos.fleet import wait_until
 from tests.chaos.rounds import RECOVERY_SECONDS, fresh_keys
 from tests.chaos.stack import Stack
 from tests.chaos.test_outages import assert_all_arrives, assert_served, order
 from tests.chaos.visitor import Visitor
+from tests.support.waiting import comes_true
 
 OUTAGE_SECONDS = 3.0
 STORED = "SELECT count(*) FROM events.outbox WHERE event_id = %s AND transport = 'rabbitmq'"
@@ -38,7 +38,7 @@ def test_requests_are_answered_and_everything_arrives_when_the_brokers_return(st
         journal = stack.journal(60)
         assert journal.unknown == {}
         assert_all_arrives(stack, keys, journal, marks)
-        assert wait_until(lambda: stack.evidence.query(STORED, [command_id]) == [(0,)], RECOVERY_SECONDS)
+        assert comes_true(lambda: stack.evidence.query(STORED, [command_id]) == [(0,)], seconds=RECOVERY_SECONDS)
     assert_served(visit, without_database=False)
     assert stack.fleet.pids() == before
     assert stack.fleet.unexpected_ends == []

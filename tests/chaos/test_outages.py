@@ -12,11 +12,11 @@ from contextlib import contextmanager
 import pytest
 
 from tests.chaos.evidence import Marks
-from tests.chaos.fleet import wait_until
 from tests.chaos.rounds import RECOVERY_SECONDS, fresh_keys
 from tests.chaos.stack import BATCH_ROWS, Stack
 from tests.chaos.visitor import ANSWER_SECONDS, PATIENCE_SECONDS, Visit, Visitor
 from tests.chaos.writer import Journal, Order
+from tests.support.waiting import comes_true
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
@@ -77,7 +77,9 @@ def test_without_redis_everything_arrives_all_the_same(stack: Stack, manner: str
             stack.fleet.restart_all()
         stack.write(order(keys))
         journal = stack.journal(30)
-        assert wait_until(lambda: stack.evidence.is_caught_up(keys), RECOVERY_SECONDS), stack.evidence.waiting(keys)
+        assert comes_true(lambda: stack.evidence.is_caught_up(keys), seconds=RECOVERY_SECONDS), stack.evidence.waiting(
+            keys
+        )
 
     assert journal.unknown == {}
 
@@ -93,7 +95,7 @@ def go_through(stack: Stack, server: str, manner: str, moment: str, seconds: flo
     with broken(stack, server, manner):
         if moment == "start":
             stack.fleet.restart_all()
-            assert wait_until(lambda: not before.items() & stack.fleet.pids().items(), 10)
+            assert comes_true(lambda: not before.items() & stack.fleet.pids().items(), seconds=10)
             before = stack.fleet.pids()
         if moment != "mid-batch" and not is_database:
             stack.write(order(keys))
@@ -113,7 +115,7 @@ def go_through(stack: Stack, server: str, manner: str, moment: str, seconds: flo
 
 
 def assert_all_arrives(stack: Stack, keys: tuple[str, ...], journal: Journal, marks: Marks) -> None:
-    arrived = wait_until(lambda: stack.evidence.is_caught_up(keys), RECOVERY_SECONDS)
+    arrived = comes_true(lambda: stack.evidence.is_caught_up(keys), seconds=RECOVERY_SECONDS)
     assert arrived, f"{stack.evidence.waiting(keys)}\n{stack.fleet.logs()}"
     findings = stack.evidence.judge(keys, journal, marks)
     assert findings.problems == []

@@ -13,8 +13,8 @@ from apps.accounts.models import OutgoingMail
 from apps.accounts.services.mail import mail_queue
 from apps.events.models import ProcessHeartbeat
 from apps.events.process import heartbeats
-from tests.brokers import eventually
 from tests.factories.accounts import make_user
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.django_db
 

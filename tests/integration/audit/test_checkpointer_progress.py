@@ -13,9 +13,9 @@ from apps.audit.models import SealedCheckpoint
 from apps.events.process.progress import Progress
 from apps.events.store.publish import publish
 from apps.messages.user import UserUpdated
-from tests.brokers import eventually
 from tests.integration.audit.conftest import checkpoint_all
-from tests.integration.events.relay_helpers import another_session, as_role
+from tests.support.relaying import another_session, as_role
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

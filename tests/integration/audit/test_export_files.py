@@ -23,7 +23,7 @@ from apps.audit.filters import EventFilter
 from apps.audit.write_archive import Partition, write_archive
 from apps.events.models import StoredEvent
 from apps.events.store.publish import publish
-from tests.workers.processes import ROOT, Processes
+from tests.support.workers.processes import ROOT, Processes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -29,13 +29,10 @@ from tests.integration.audit.traffic import (
     consumers,
     deliver_from_store,
     handled,
-    wait_until,
 )
 from tests.integration.bots.stories import everything
-from tests.integration.events.relay_helpers import ROOT, another_session, manage, test_environment
-from tests.kafka_broker import topic
-
-__all__ = ["topic"]
+from tests.support.relaying import ROOT, another_session, manage, test_environment
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(240)]
 
@@ -93,7 +90,7 @@ def test_rebuilds_under_200_events_a_second_end_in_what_consumption_alone_makes(
     traffic = Traffic(topic)
     traffic.publish(500)
     with manage("run_relay"), consumers(topic):
-        wait_until(lambda: handled() >= 1_500, seconds=90)
+        eventually(lambda: handled() >= 1_500, seconds=90)
         with traffic.running(events_per_second=200):
             for _ in range(2):
                 _spoil()
@@ -103,7 +100,7 @@ def test_rebuilds_under_200_events_a_second_end_in_what_consumption_alone_makes(
                 )  # fmt: skip
                 assert process.returncode == 0, process.stderr
                 assert int(re.findall(r"Replayed (\d+) events", process.stderr)[0]) >= 2_000
-        wait_until(lambda: handled() == traffic.published, seconds=90)
+        eventually(lambda: handled() == traffic.published, seconds=90)
 
     rebuilt = everything()
     assert traffic.published > 2_500
@@ -252,7 +249,7 @@ def test_the_take_over_waits_for_an_event_in_a_consumer_s_hands(monkeypatch: pyt
         with transaction.atomic():
             assert [_deliver(event_id) for event_id in new] == [True] * 4
             in_hand.set()
-            wait_until(lambda: _waits_for_a_lock("LOCK TABLE"))
+            eventually(lambda: _waits_for_a_lock("LOCK TABLE"))
 
     take = Rebuild.take
 
@@ -364,7 +361,7 @@ class TestKilled:
 
     def _killed_when(self, condition: Callable[[], bool], *options: str) -> None:
         with manage("replay_events", "--into", "bot-read-models", *options) as process:
-            wait_until(condition)
+            eventually(condition)
             assert process.poll() is None
             process.send_signal(signal.SIGKILL)
             process.wait()

@@ -31,10 +31,7 @@ from apps.messages.bots import BotError
 from apps.messages.cloud_events import from_kafka
 from apps.messages.envelope import Envelope
 from apps.messages.user import UserUpdated
-from tests.envelopes import kafka_headers_of
-from tests.kafka_broker import topic
-
-__all__ = ["topic"]
+from tests.support.envelopes import kafka_headers_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -4,7 +4,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
@@ -20,17 +20,10 @@ from apps.events.store.publish import publish
 from apps.events.store.selectors import envelope_of
 from tests.factories.bots import Story
 from tests.integration.bots.stories import everything, forget
-from tests.integration.events.relay_helpers import ROOT, test_environment
+from tests.support.relaying import ROOT, test_environment
 
 _TO_THE_TOPIC = "UPDATE events.outbox SET destination = %s WHERE event_id = ANY(%s::uuid[]) AND transport = 'kafka'"
 _NO_JOURNAL = "DELETE FROM events.outbox WHERE event_id = ANY(%s::uuid[]) AND transport = 'kafka'"
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"it did not come within {seconds:g} s"
-        time.sleep(0.02)
 
 
 class Traffic:

@@ -18,8 +18,8 @@ from dev.base.secrets import SERVICES
 from dev.config import circus
 from dev.run import supervisor
 from dev.run.starter import SMOKE_TEST_FAILED
-from tests.brokers import eventually
 from tests.integration.dev.test_stack import NAME, OFFSET, begin, heads, stack
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(240)
 # The starter waits for a minute until all is ready; a machine that does much else may need that.

@@ -22,7 +22,7 @@ def main(group: str, topic: str, seconds: str) -> None:
     from apps.events.process.worker_command import run
     from apps.messages.envelope import Envelope
     from apps.messages.user import UserUpdated
-    from tests.integration.events.consumer_helpers import Listener
+    from tests.support.consumers import Listener
 
     listener = Listener(group=group)
 

@@ -10,7 +10,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 
 from apps.events.brokers.kafka.admin import admin_client
 from apps.events.brokers.topology import kafka
-from tests.brokers import RabbitMQ
+from tests.support.rabbitmq import RabbitMQ
 
 DOCUMENT = json.loads((settings.BASE_DIR / "docs" / "asyncapi.json").read_text())
 CHANNELS: dict[str, dict[str, Any]] = DOCUMENT["channels"]

@@ -21,10 +21,11 @@ from apps.events.brokers.rabbitmq.wake_ups import WakeUpSender
 from apps.events.models import CommandExecution, ProcessHeartbeat
 from apps.messages.base import Command
 from apps.messages.bots import StopBot, TickBot, TriggerTrade
-from tests.brokers import RabbitMQ, eventually
 from tests.chaos.network import Link
-from tests.envelopes import envelope_of
-from tests.workers.processes import BIN, ROOT, Processes
+from tests.support.envelopes import envelope_of
+from tests.support.rabbitmq import RabbitMQ
+from tests.support.waiting import eventually
+from tests.support.workers.processes import BIN, ROOT, Processes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -34,7 +35,8 @@ ATTEMPTS = 5
 
 # One that is not ready at once.
 WORKER = [
-    str(BIN / "celery"), "-A", "tests.workers.app", "worker", "-Q", "bot.trigger_trade", "-c", "1", "-l", "INFO",
+    str(BIN / "celery"), "-A", "tests.support.workers.app", "worker",
+    "-Q", "bot.trigger_trade", "-c", "1", "-l", "INFO",
 ]  # fmt: skip
 
 
@@ -212,7 +214,7 @@ def test_a_worker_creates_nothing_but_its_own_control_queue(processes: Processes
 def test_a_queue_name_with_a_typo_ends_the_worker_and_creates_nothing(processes: Processes, rabbitmq: RabbitMQ) -> None:
     queues = rabbitmq.names("queues")
     result = subprocess.run(
-        [str(BIN / "celery"), "-A", "tests.workers.app", "worker", "-Q", "bot.strat", "-c", "1"],
+        [str(BIN / "celery"), "-A", "tests.support.workers.app", "worker", "-Q", "bot.strat", "-c", "1"],
         cwd=ROOT, env=processes.environment(), capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert result.returncode != 0

@@ -16,12 +16,10 @@ from apps.events.consumers.delivery import deliver
 from apps.events.consumers.inbound import InboundRecord
 from apps.events.models import DeadLetter as Row
 from apps.events.models import StoredEvent
-from tests.brokers import RabbitMQ
-from tests.integration.events.consumer_helpers import Listener, listener, seen
-from tests.integration.events.relay_helpers import as_role, drain
-from tests.kafka_broker import Arrived, everything_in, fill_outbox, topic
-
-__all__ = ["listener", "seen", "topic"]
+from tests.support.consumers import Listener
+from tests.support.kafka import Arrived, everything_in, fill_outbox
+from tests.support.rabbitmq import RabbitMQ
+from tests.support.relaying import as_role, drain
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -18,11 +18,9 @@ from apps.events.models import DeadLetter, InboxEntry, ProcessHeartbeat
 from apps.events.process import heartbeats
 from apps.messages.envelope import Envelope
 from apps.messages.user import UserUpdated
-from tests.integration.events.consumer_helpers import Listener, consuming, drive_consumers, listener, seen
-from tests.integration.events.relay_helpers import drain
-from tests.kafka_broker import everything_in, fill_outbox, topic
-
-__all__ = ["listener", "seen", "topic"]
+from tests.support.consumers import Listener, consuming, drive_consumers
+from tests.support.kafka import everything_in, fill_outbox
+from tests.support.relaying import drain
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

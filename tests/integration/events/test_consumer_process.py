@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from uuid import UUID, uuid4
@@ -12,11 +12,10 @@ from uuid import UUID, uuid4
 import pytest
 
 from apps.events.models import DeadLetter
-from tests.integration.events.consumer_helpers import Listener, seen
-from tests.integration.events.relay_helpers import ROOT, drain, test_environment
-from tests.kafka_broker import fill_outbox, topic
-
-__all__ = ["seen", "topic"]
+from tests.support.consumers import Listener
+from tests.support.kafka import fill_outbox
+from tests.support.relaying import ROOT, drain, test_environment
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(180)]
 
@@ -48,13 +47,6 @@ def _process(listener: Listener, topic: str, seconds: float) -> Iterator["subpro
         process.wait()
 
 
-def _wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"it did not come within {seconds:g} s"
-        time.sleep(0.05)
-
-
 def _count(listener: Listener, keys: list[UUID]) -> int:
     return sum(len(listener.effects(key)) for key in keys)
 
@@ -70,14 +62,14 @@ def _each_once_in_order(listener: Listener, keys: list[UUID]) -> bool:
 def test_sigterm_ends_a_consumer_soon_and_the_next_one_goes_on(filled: tuple[str, Listener, list[UUID]]) -> None:
     topic, listener, keys = filled
     with _process(listener, topic, 0.02) as first:
-        _wait_until(lambda: _count(listener, keys) > 5)
+        eventually(lambda: _count(listener, keys) > 5)
         first.send_signal(signal.SIGTERM)
         assert first.wait(timeout=20) == 0
     handled = _count(listener, keys)
     assert 5 < handled < EVENTS
 
     with _process(listener, topic, 0.0):
-        _wait_until(lambda: _count(listener, keys) == EVENTS)
+        eventually(lambda: _count(listener, keys) == EVENTS)
 
     assert _each_once_in_order(listener, keys)
 
@@ -85,12 +77,12 @@ def test_sigterm_ends_a_consumer_soon_and_the_next_one_goes_on(filled: tuple[str
 def test_a_consumer_that_is_killed_leaves_nothing_half_done(filled: tuple[str, Listener, list[UUID]]) -> None:
     topic, listener, keys = filled
     with _process(listener, topic, 0.05) as consumer:
-        _wait_until(lambda: _count(listener, keys) > 3)
+        eventually(lambda: _count(listener, keys) > 3)
         consumer.send_signal(signal.SIGKILL)
         consumer.wait()
 
     with _process(listener, topic, 0.0):
-        _wait_until(lambda: _count(listener, keys) == EVENTS)
+        eventually(lambda: _count(listener, keys) == EVENTS)
 
     assert _each_once_in_order(listener, keys)
     assert not DeadLetter.objects.exists()
@@ -104,11 +96,11 @@ def test_a_consumer_that_is_killed_again_and_again_works_off_a_backlog(topic: st
 
     for kill in range(1, 4):
         with _process(listener, topic, 0.0) as consumer:
-            _wait_until(partial(_has_more_than, kill * 1_500, listener, keys))
+            eventually(partial(_has_more_than, kill * 1_500, listener, keys))
             consumer.send_signal(signal.SIGKILL)
             consumer.wait()
     with _process(listener, topic, 0.0):
-        _wait_until(lambda: _count(listener, keys) == BACKLOG)
+        eventually(lambda: _count(listener, keys) == BACKLOG)
 
     assert all(listener.effects(key) == list(range(1, BACKLOG // 60 + 1)) for key in keys)
     assert not DeadLetter.objects.exists()
@@ -119,12 +111,12 @@ def test_a_frozen_consumer_s_partitions_are_taken_over_and_its_awakening_repeats
 ) -> None:
     topic, listener, keys = filled
     with _process(listener, topic, 0.05) as frozen:
-        _wait_until(lambda: _count(listener, keys) > 3)
+        eventually(lambda: _count(listener, keys) > 3)
         frozen.send_signal(signal.SIGSTOP)
         with _process(listener, topic, 0.0):
-            _wait_until(lambda: _count(listener, keys) >= EVENTS - 1, seconds=60)
+            eventually(lambda: _count(listener, keys) >= EVENTS - 1, seconds=60)
             frozen.send_signal(signal.SIGCONT)
-            _wait_until(lambda: _count(listener, keys) == EVENTS, seconds=40)
+            eventually(lambda: _count(listener, keys) == EVENTS, seconds=40)
             time.sleep(3)
 
     assert _each_once_in_order(listener, keys)

@@ -12,9 +12,10 @@ import pytest
 from apps.events.commands.dead_letters import queue as dead
 from apps.events.commands.dead_letters.locked_queue import DeadLettersInUse
 from apps.events.consumers.dead_letters import DeadLetter, Filters, RedriveOutcome
-from tests.brokers import RabbitMQ, eventually
-from tests.integration.events.dead_letter_helpers import DLQ, NOW, bury, bury_many, redrive, stop_bot
-from tests.workers.processes import Processes
+from tests.support.dead_letters import DLQ, NOW, bury, bury_many, redrive, stop_bot
+from tests.support.rabbitmq import RabbitMQ
+from tests.support.waiting import eventually
+from tests.support.workers.processes import Processes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -20,9 +20,9 @@ from apps.events.commands.runner import Executor
 from apps.events.consumers.dead_letters import Filters, RedriveOutcome
 from apps.events.models import CommandExecution, StoredEvent
 from apps.messages.bots import BotStarted, StopBot
-from tests.brokers import RabbitMQ
-from tests.envelopes import envelope_of
-from tests.integration.events.dead_letter_helpers import DLQ, NOW, bury, failed, redrive, stop_bot
+from tests.support.dead_letters import DLQ, NOW, bury, failed, redrive, stop_bot
+from tests.support.envelopes import envelope_of
+from tests.support.rabbitmq import RabbitMQ
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

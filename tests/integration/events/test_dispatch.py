@@ -21,10 +21,9 @@ from apps.events.process.leases import LeaseSet
 from apps.events.store.publish import publish
 from apps.events.store.selectors import envelope_of
 from apps.messages.bots import BotStarted, StopBot, TickBot, TriggerTrade
-from tests.brokers import RabbitMQ, eventually, rabbitmq_rows
-from tests.integration.events.dispatch_helpers import NOW, drain, drain_outbox, fills_up, order, running
-
-__all__ = ["drain", "running"]
+from tests.support.dispatching import NOW, drain_outbox, fills_up, order
+from tests.support.rabbitmq import RabbitMQ, rabbitmq_rows
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -12,8 +12,9 @@ from apps.events.models import Lease
 from apps.events.outbox.dispatcher import in_flight
 from apps.events.outbox.dispatcher.dispatcher import Dispatcher
 from apps.messages.bots import TriggerTrade
-from tests.brokers import RabbitMQ, eventually, rabbitmq_rows
-from tests.integration.events.dispatch_helpers import commands_in, drain_outbox, fills_up, order
+from tests.support.dispatching import commands_in, drain_outbox, fills_up, order
+from tests.support.rabbitmq import RabbitMQ, rabbitmq_rows
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

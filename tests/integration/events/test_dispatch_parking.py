@@ -11,10 +11,8 @@ from django.db import connection
 from apps.events.models import ParkedKey, ProcessHeartbeat, StoredEvent
 from apps.events.outbox.dispatcher.dispatcher import Dispatcher
 from apps.events.process.circuit_breaker import MAX_CONSECUTIVE
-from tests.brokers import RabbitMQ, rabbitmq_rows
-from tests.integration.events.dispatch_helpers import commands_in, drain, drain_outbox, order, running
-
-__all__ = ["drain", "running"]
+from tests.support.dispatching import commands_in, drain_outbox, order
+from tests.support.rabbitmq import RabbitMQ, rabbitmq_rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

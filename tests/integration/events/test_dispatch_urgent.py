@@ -10,10 +10,9 @@ from apps.events.outbox.dispatcher import query
 from apps.events.outbox.dispatcher.dispatcher import Dispatcher
 from apps.events.outbox.rows import FetchSpec
 from apps.messages.bots import StopBot, TriggerTrade
-from tests.brokers import RabbitMQ, eventually
-from tests.integration.events.dispatch_helpers import commands_in, drain, order, running
-
-__all__ = ["drain", "running"]
+from tests.support.dispatching import commands_in, order
+from tests.support.rabbitmq import RabbitMQ
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -21,11 +21,8 @@ from apps.events.brokers.kafka.consumer import event_consumer
 from apps.events.brokers.kafka.internals import PipelinedProducer
 from apps.events.brokers.kafka.options import BrokerUnavailable
 from apps.events.brokers.kafka.producer import EventProducer
-from tests.integration.events.client_versions import client_version
-from tests.integration.events.relay_helpers import ROOT
-from tests.kafka_broker import everything_in, topic
-
-__all__ = ["client_version", "topic"]
+from tests.support.kafka import everything_in
+from tests.support.relaying import ROOT
 
 
 @pytest.fixture

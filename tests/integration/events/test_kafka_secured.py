@@ -14,8 +14,8 @@ from apps.events.brokers.kafka.admin import admin_client
 from apps.events.brokers.kafka.consumer import event_consumer
 from apps.events.brokers.kafka.options import BrokerUnavailable
 from apps.events.brokers.kafka.producer import EventProducer
-from tests.brokers import eventually
-from tests.kafka_secured import PASSWORD, USERNAME, SecuredKafka, secured_kafka
+from tests.support.kafka_secured import PASSWORD, USERNAME, SecuredKafka, secured_kafka
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(scope="module")

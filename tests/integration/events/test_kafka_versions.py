@@ -14,12 +14,9 @@ from apps.events.brokers.kafka.fallback import SequentialProducer
 from apps.events.brokers.kafka.producer import EventProducer
 from apps.events.models import ProcessHeartbeat
 from apps.events.process import heartbeats
-from tests.integration.events.client_versions import client_version
-from tests.integration.events.consumer_helpers import Listener, consuming, drive_consumers, listener, seen
-from tests.integration.events.relay_helpers import drain
-from tests.kafka_broker import everything_in, fill_outbox, outbox_count, sequences_by_key, topic, topic_of_its_own
-
-__all__ = ["client_version", "listener", "seen", "topic"]
+from tests.support.consumers import Listener, consuming, drive_consumers
+from tests.support.kafka import everything_in, fill_outbox, outbox_count, sequences_by_key, topic_of_its_own
+from tests.support.relaying import drain
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("client_version")]
 

@@ -14,10 +14,8 @@ from apps.events.outbox.relay import query
 from apps.events.outbox.relay.relay import Relay
 from apps.events.outbox.rows import FetchSpec, prepare_session
 from apps.messages.base import slot_of
-from tests.integration.events.relay_helpers import another_session, drive, next_records
-from tests.kafka_broker import everything_in, fill_outbox, outbox_count, sequences_by_key, topic
-
-__all__ = ["topic"]
+from tests.support.kafka import everything_in, fill_outbox, outbox_count, sequences_by_key
+from tests.support.relaying import another_session, drive, next_records
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

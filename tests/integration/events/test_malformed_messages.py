@@ -16,10 +16,11 @@ from apps.events.consumers.dead_letters import Filters, RedriveOutcome
 from apps.events.models import CommandExecution, InboxEntry
 from apps.messages.base import Command
 from apps.messages.bots import BotConfig, BotStarted, StartBot, StopBot, TickBot, TriggerTrade
-from tests.brokers import RabbitMQ, eventually
-from tests.envelopes import envelope_of
-from tests.malformed import SHAPES, as_sent
-from tests.workers.processes import Processes
+from tests.support.envelopes import envelope_of
+from tests.support.malformed import SHAPES, as_sent
+from tests.support.rabbitmq import RabbitMQ
+from tests.support.waiting import eventually
+from tests.support.workers.processes import Processes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

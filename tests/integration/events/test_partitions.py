@@ -11,7 +11,7 @@ from django.utils import timezone
 from apps.events.models import StoredEvent
 from apps.events.store.publish import publish
 from apps.messages.user import UserUpdated
-from tests.integration.events.relay_helpers import another_session
+from tests.support.relaying import another_session
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

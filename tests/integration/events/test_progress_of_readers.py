@@ -15,10 +15,11 @@ from apps.events.commands.retry_router.router import RetryRouter
 from apps.events.consumers.rabbitmq import StatusConsumer
 from apps.events.models import ProcessHeartbeat
 from apps.events.process import heartbeats
-from tests.brokers import RabbitMQ, eventually
 from tests.chaos.network import Link
 from tests.integration.events.test_rabbitmq_outages import link
 from tests.integration.events.test_status_consumer import Seen, announce, dispatcher, seen, started
+from tests.support.rabbitmq import RabbitMQ
+from tests.support.waiting import eventually
 
 __all__ = ["dispatcher", "link", "seen"]
 

@@ -19,12 +19,11 @@ from apps.events.outbox.rows import prepare_session
 from apps.events.process import heartbeats
 from apps.messages.bots import TriggerTrade
 from apps.ops import health
-from tests.brokers import RabbitMQ, eventually, rabbitmq_rows
-from tests.integration.events.dispatch_helpers import drain_outbox, fills_up, order, running
-from tests.integration.events.relay_helpers import another_session, drive, manage
-from tests.kafka_broker import fill_outbox, outbox_count, topic_of_its_own
-
-__all__ = ["running"]
+from tests.support.dispatching import drain_outbox, fills_up, order
+from tests.support.kafka import fill_outbox, outbox_count, topic_of_its_own
+from tests.support.rabbitmq import RabbitMQ, rabbitmq_rows
+from tests.support.relaying import another_session, drive, manage
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

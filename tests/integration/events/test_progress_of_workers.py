@@ -9,9 +9,10 @@ import pytest
 
 from apps.events.models import CommandExecution, ProcessHeartbeat
 from apps.messages.bots import StopBot, TriggerTrade
-from tests.brokers import RabbitMQ, eventually
 from tests.integration.events.test_command_workers import command, ends, send
-from tests.workers.processes import BIN, Processes
+from tests.support.rabbitmq import RabbitMQ
+from tests.support.waiting import eventually
+from tests.support.workers.processes import BIN, Processes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -35,7 +36,7 @@ def is_in(state: str) -> bool:
 
 def order(processes: Processes, node: str, what: str) -> None:
     """Celery's remote control, by its own command."""
-    celery = [str(BIN / "celery"), "-A", "tests.workers.app", "control", "-d", node, what, "bot.trigger_trade"]
+    celery = [str(BIN / "celery"), "-A", "tests.support.workers.app", "control", "-d", node, what, "bot.trigger_trade"]
     assert processes.start(what, celery, until="OK").wait(20) == 0
 
 

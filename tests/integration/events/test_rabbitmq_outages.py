@@ -28,9 +28,10 @@ from apps.events.process.backoff import Backoff
 from apps.events.store.publish import dispatch, publish
 from apps.messages.bots import BotStarted, StopBot, TickBot
 from apps.messages.envelope import Envelope
-from tests.brokers import RabbitMQ, eventually, rabbitmq_rows
 from tests.chaos.network import Link
-from tests.integration.events.dispatch_helpers import drain_outbox
+from tests.support.dispatching import drain_outbox
+from tests.support.rabbitmq import RabbitMQ, rabbitmq_rows
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

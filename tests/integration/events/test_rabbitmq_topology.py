@@ -11,7 +11,7 @@ from kombu import Connection
 
 from apps.events.brokers.topology import State
 from apps.events.brokers.topology import rabbitmq as topology
-from tests.brokers import RabbitMQ
+from tests.support.rabbitmq import RabbitMQ
 
 FIXED = {
     "bot.start",

@@ -22,11 +22,9 @@ from apps.events.store.publish import publish
 from apps.events.store.selectors import envelope_of
 from apps.messages.base import slot_of
 from apps.messages.user import UserUpdated
-from tests.envelopes import kafka_headers_of
-from tests.integration.events.relay_helpers import drain, drive, manage, next_records
-from tests.kafka_broker import everything_in, fill_outbox, first_seen, outbox_count, sequences_by_key, topic
-
-__all__ = ["topic"]
+from tests.support.envelopes import kafka_headers_of
+from tests.support.kafka import everything_in, fill_outbox, first_seen, outbox_count, sequences_by_key
+from tests.support.relaying import drain, drive, manage, next_records
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

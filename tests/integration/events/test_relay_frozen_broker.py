@@ -20,8 +20,8 @@ from apps.events.brokers.kafka.options import REQUEST_TIMEOUT_MS
 from apps.events.models import ProcessHeartbeat
 from dev.base import processes
 from dev.base.profile import load
-from tests.integration.events.relay_helpers import ROOT, manage
-from tests.kafka_broker import everything_in, fill_outbox, first_seen, outbox_count, sequences_by_key, topic_of_its_own
+from tests.support.kafka import everything_in, fill_outbox, first_seen, outbox_count, sequences_by_key, topic_of_its_own
+from tests.support.relaying import ROOT, manage
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(240)]
 

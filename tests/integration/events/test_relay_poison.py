@@ -13,10 +13,8 @@ from apps.events.models import Lease, OutboxRow, ParkedKey, StoredEvent
 from apps.events.outbox import metrics
 from apps.events.outbox.relay.relay import Relay
 from apps.messages.base import slot_of
-from tests.integration.events.relay_helpers import as_role, drain, drive
-from tests.kafka_broker import everything_in, fill_outbox, outbox_count, sequences_by_key, topic, topic_of_its_own
-
-__all__ = ["topic"]
+from tests.support.kafka import everything_in, fill_outbox, outbox_count, sequences_by_key, topic_of_its_own
+from tests.support.relaying import as_role, drain, drive
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -23,9 +23,10 @@ from apps.events.commands.retry_router.router import RetryRouter
 from apps.events.models import CommandExecution, ProcessHeartbeat
 from apps.events.process import heartbeats
 from apps.messages.bots import BotError, BotStarted, StopBot
-from tests.brokers import RabbitMQ, eventually
-from tests.envelopes import envelope_of
-from tests.workers.processes import Processes
+from tests.support.envelopes import envelope_of
+from tests.support.rabbitmq import RabbitMQ
+from tests.support.waiting import eventually
+from tests.support.workers.processes import Processes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

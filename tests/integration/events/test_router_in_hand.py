@@ -11,7 +11,8 @@ from apps.events.brokers.rabbitmq.connection import BrokerUnavailable
 from apps.events.brokers.rabbitmq.messages import Outgoing
 from apps.events.brokers.rabbitmq.publisher import ConfirmedPublisher, Outcome, Verdict
 from apps.events.commands.retry_router.router import RetryRouter
-from tests.brokers import RabbitMQ, eventually
+from tests.support.rabbitmq import RabbitMQ
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -18,7 +18,8 @@ from apps.events.process import heartbeats
 from apps.events.store.publish import publish
 from apps.messages.bots import BotError, BotStarted
 from apps.messages.envelope import Envelope
-from tests.brokers import RabbitMQ, eventually, rabbitmq_rows
+from tests.support.rabbitmq import RabbitMQ, rabbitmq_rows
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

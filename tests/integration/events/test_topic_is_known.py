@@ -6,9 +6,6 @@ from typing import Any
 import pytest
 
 from apps.events.brokers.kafka.producer import EventProducer
-from tests.kafka_broker import topic
-
-__all__ = ["topic"]
 
 LATE_SECONDS = 0.7
 

@@ -22,7 +22,7 @@ from apps.trading.services.context.live import exchange_of
 from apps.vault.services.connect import credential_connect
 from tests.factories.trading import bot_config
 from tests.factories.wire import Wire
-from tests.workers.processes import Processes
+from tests.support.workers.processes import Processes
 
 # What a paper account begins with.
 DEPOSIT = Decimal(10_000)

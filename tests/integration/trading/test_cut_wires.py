@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -26,7 +25,8 @@ from apps.vault.selectors import credential_open
 from tests.factories.trading import only_intent
 from tests.factories.wire import Wire
 from tests.integration.trading.conftest import paper_bot
-from tests.workers.processes import Processes
+from tests.support.waiting import eventually
+from tests.support.workers.processes import Processes
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
@@ -135,7 +135,7 @@ def test_a_worker_frozen_before_it_sent_wakes_up_after_the_deadline(wire: Wire, 
     key = credential_open(credential_id=run.credential_id, user_id=run.user_id)
     with signing_turn(key.api_key):
         worker = worker_ticks(processes, wire, run)
-        wait_until(lambda: OrderIntent.objects.filter(state=IntentState.SENDING).exists())
+        eventually(lambda: OrderIntent.objects.filter(state=IntentState.SENDING).exists())
         time.sleep(5.5)
     assert worker.wait(20) == 0, processes.logs()
     assert wire.calls("AddOrder") == 0
@@ -156,10 +156,3 @@ def test_a_worker_frozen_before_it_decided_wakes_up_after_another_took_over(wire
     assert processes.logs().splitlines()[-1] == TickOutcome.LOST
     assert len(exchange.closed_orders()) == OrderIntent.objects.count() == 1
     assert wire.calls("AddOrder") == 0
-
-
-def wait_until(is_so: Callable[[], bool], *, seconds: float = 15) -> None:
-    ends_at = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < ends_at, "it did not happen in time"
-        time.sleep(0.05)

@@ -13,10 +13,10 @@ from apps.events.process import heartbeats
 from apps.trading.models.runs import BotRun
 from apps.trading.reconciler import Reconciler
 from apps.trading.scheduler import Scheduler
-from tests.brokers import eventually
 from tests.factories.trading import context_of, fake_exchange, only_intent, planned_order, running_bot
-from tests.integration.events.relay_helpers import another_session
 from tests.integration.trading.test_scheduler import Recorder
+from tests.support.relaying import another_session
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -15,8 +15,8 @@ from apps.trading import scheduler as scheduler_module
 from apps.trading.models.runs import BotRun, RunState
 from apps.trading.scheduler import Scheduler
 from apps.trading.services.runs.schedule import runs_take_due
-from tests.brokers import RabbitMQ
 from tests.factories.trading import NOW, SteppingClock, context_of, fake_exchange, running_bot
+from tests.support.rabbitmq import RabbitMQ
 
 pytestmark = pytest.mark.django_db
 

@@ -17,9 +17,10 @@ from apps.messages.trading import BotTradeExecuted
 from apps.trading.models.ledger import Fill
 from apps.trading.models.orders import OrderIntent
 from apps.trading.models.runs import BotRun, RunState
-from tests.brokers import RabbitMQ, eventually
 from tests.integration.trading.conftest import start_now
-from tests.workers.processes import Processes
+from tests.support.rabbitmq import RabbitMQ
+from tests.support.waiting import eventually
+from tests.support.workers.processes import Processes
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 

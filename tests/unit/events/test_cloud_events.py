@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from apps.messages.cloud_events import MalformedEvent, from_json, from_kafka, timestamp, to_json
 from apps.messages.envelope import Envelope
-from tests.envelopes import kafka_headers_of
+from tests.support.envelopes import kafka_headers_of
 
 ENVELOPE = Envelope(
     event_id=UUID("018f0000-0000-7000-8000-000000000001"),

@@ -10,7 +10,7 @@ from apps.events.brokers.rabbitmq.inspection import InboundMessage, rejection_re
 from apps.events.brokers.rabbitmq.messages import outgoing_wake_up
 from apps.messages.bots import StopBot, TickBot
 from tests.integration.events.test_malformed_messages import outgoing
-from tests.malformed import SHAPES, RawMessage, as_sent
+from tests.support.malformed import SHAPES, RawMessage, as_sent
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

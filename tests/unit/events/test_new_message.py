@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from apps.messages.base import Event
-from tests.integration.events.relay_helpers import ROOT
+from tests.support.relaying import ROOT
 
 CLASSES = """
 from uuid import UUID

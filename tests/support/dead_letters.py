@@ -10,7 +10,7 @@ from apps.events.commands.dead_letters import queue as dead
 from apps.events.consumers.dead_letters import DeadLetter, Filters, RedriveOutcome
 from apps.events.models import CommandExecution
 from apps.messages.bots import StopBot
-from tests.envelopes import envelope_of
+from tests.support.envelopes import envelope_of
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DLQ = "bot.stop.dlq"

@@ -17,7 +17,8 @@ from apps.events.outbox.dispatcher.dispatcher import Dispatcher
 from apps.events.process import heartbeats
 from apps.events.store.publish import dispatch
 from apps.messages.bots import StopBot
-from tests.brokers import RabbitMQ, eventually, rabbitmq_rows
+from tests.support.rabbitmq import RabbitMQ, rabbitmq_rows
+from tests.support.waiting import eventually
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.environment import OUTSIDE
+from tests.support.environment import OUTSIDE
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def profile_folder() -> Path:

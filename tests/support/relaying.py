@@ -18,9 +18,9 @@ from apps.events.outbox.relay.query import Record
 from apps.events.outbox.relay.relay import Relay
 from apps.events.outbox.rows import FetchSpec
 from apps.messages.base import SLOTS
-from tests.kafka_broker import outbox_count
+from tests.support.kafka import outbox_count
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def drive(relay: Relay, *, until: Callable[[], bool], seconds: float = 30.0) -> None:

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from dev.servers import kafka
-from tests.brokers import eventually
 from tests.chaos.services import free_port
+from tests.support.waiting import eventually
 
 USERNAME = "muckard"
 PASSWORD = "correct horse"

@@ -5,8 +5,7 @@ import base64
 import json
 import os
 import secrets
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -108,15 +107,6 @@ class RabbitMQ:
         with urlopen(request, timeout=10) as response:
             text = response.read()
         return json.loads(text) if text else None
-
-
-def eventually(condition: Callable[[], Any], *, seconds: float = 20.0, what: str = "the condition") -> Any:
-    """The condition's first true answer. Fails where it does not come in time."""
-    deadline = time.monotonic() + seconds
-    while not (answer := condition()):
-        assert time.monotonic() < deadline, f"{what} did not come within {seconds:.0f} s"
-        time.sleep(0.02)
-    return answer
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 _EXPORT = re.compile(r"^export (\w+)=(?P<quote>['\"]?)(.*)(?P=quote)$")
 
 

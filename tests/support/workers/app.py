@@ -1,9 +1,9 @@
-"""The Celery application with the tasks of tests.workers.tasks."""
+"""The Celery application with the tasks of tests.support.workers.tasks."""
 
 import importlib
 import os
 
-os.environ["DJANGO_SETTINGS_MODULE"] = "tests.workers.settings"
+os.environ["DJANGO_SETTINGS_MODULE"] = "tests.support.workers.settings"
 
 from celery.signals import import_modules
 
@@ -14,7 +14,7 @@ __all__ = ["app"]
 
 @import_modules.connect(sender=app, weak=False)
 def load_tasks(**_: object) -> None:
-    importlib.import_module("tests.workers.tasks")
+    importlib.import_module("tests.support.workers.tasks")
     if limit := os.environ.get("TEST_PROGRESS_LIMIT"):
         from apps.events.commands.worker import liveness
         from apps.events.process import progress

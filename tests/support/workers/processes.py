@@ -14,7 +14,7 @@ from uuid import UUID
 import psutil
 from django.db import connection
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 BIN = Path(sys.executable).parent
 
 # RabbitMQ lets no two workers of one name have a control queue.
@@ -37,12 +37,14 @@ class Processes:
         limits: tuple[float, float] | None = None,
         progress_limit: float | None = None,
     ) -> "subprocess.Popen[bytes]":
-        """A Celery worker with the tasks of tests.workers.tasks; returns once it consumes. `limits`: soft and hard time
-        limit in seconds; `progress_limit`: after how many seconds without progress it is to say down."""
+        """A Celery worker with the tasks of tests.support.workers.tasks; returns once it consumes.
+
+        `limits`: soft and hard time limit in seconds. `progress_limit`: seconds without progress until it reports down.
+        """
         node = f"{name}-{os.getpid()}-{next(_numbers)}@localhost"
         command = [
-            str(BIN / "celery"), "-A", "tests.workers.app", "worker", "-n", node, "-Q", queues, "-c", str(children),
-            "--without-gossip", "--without-mingle", "-l", "INFO",
+            str(BIN / "celery"), "-A", "tests.support.workers.app", "worker",
+            "-n", node, "-Q", queues, "-c", str(children), "--without-gossip", "--without-mingle", "-l", "INFO",
         ]  # fmt: skip
         more = {"TEST_WORKER_LIMITS": ",".join(map(str, limits))} if limits else {}
         if progress_limit is not None:
