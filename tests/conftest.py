@@ -11,7 +11,6 @@ from pytest_django import DjangoDbBlocker
 from apps.ops import database
 
 # Fixtures that tests of several folders use. Plugins import each other, so all are rewritten from the start.
-pytest.register_assert_rewrite("tests.support")
 pytest_plugins = [
     "tests.support.client_versions",
     "tests.support.consumers",
@@ -20,6 +19,7 @@ pytest_plugins = [
     "tests.support.platform",
     "tests.support.rabbitmq",
 ]
+pytest.register_assert_rewrite(*pytest_plugins, "tests.support.waiting")
 
 # How long an example takes says nothing on a shared machine.
 settings.register_profile("muckard", deadline=None)
