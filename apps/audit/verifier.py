@@ -72,7 +72,7 @@ class Verifier:
         self._due_at = time.monotonic()
         self._run: _Run | None = None
         self._state: State = "up"
-        self._detail = "The first verification is under way."
+        self._detail = "The first verification is in progress."
 
     def step(self) -> float:
         if self._run is None and time.monotonic() >= self._due_at:

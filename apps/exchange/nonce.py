@@ -59,7 +59,7 @@ def _take(lock: int) -> None:
         _execute("SELECT pg_advisory_lock(%s)", lock)
     except (DatabaseError, InterfaceError) as error:
         connection.close_if_unusable_or_obsolete()
-        raise NotSent("Other calls with this key are still under way.") from error
+        raise NotSent("Other calls with this key are still in progress.") from error
 
 
 def _allocate(digest: str) -> int:

@@ -16,9 +16,9 @@ from dev.run import lifecycle, starter
 from dev.servers.registry import SERVERS
 from dev.servers.server import Launch, Server
 from tests.chaos.network import Link
+from tests.support.ports import free_offset
 
 PROFILE = "chaos"
-PORT_OFFSET = 6000
 # Where a URL or a port of the caller's environment leads is nobody's to kill.
 NOT_INHERITED = frozenset(environment.SERVER_URLS.values())
 
@@ -135,7 +135,7 @@ class Servers:
 
 def fresh_profile() -> Profile:
     """Ends what an earlier session was killed in the middle of, and removes what it left."""
-    profile = load(PROFILE, {}, PORT_OFFSET)
+    profile = load(PROFILE, {}, free_offset(PROFILE))
     profile.create()
     processes.stop(processes.running(profile), first=signal.SIGKILL, seconds=10.0)
     starter.remove_data(profile)

@@ -1,6 +1,5 @@
 """The starter as a person meets it, on a profile of its own: nothing here touches the profiles `run` and `test`."""
 
-import json
 import os
 import re
 import signal
@@ -15,9 +14,10 @@ import pytest
 
 from dev.base import ports, processes
 from dev.base import profile as profiles
-from dev.base.profile import PORTS, ROOT, SERVER_PORTS, Profile
+from dev.base.profile import ROOT, SERVER_PORTS, Profile
 from dev.config import environment
 from dev.run import lifecycle
+from tests.support.ports import free_offset
 
 NAME = "devtest"
 STACK = [sys.executable, str(ROOT / "dev" / "stack.py")]
@@ -25,20 +25,7 @@ STACK = [sys.executable, str(ROOT / "dev" / "stack.py")]
 pytestmark = pytest.mark.timeout(180)
 
 
-def free_offset() -> int:
-    """The offset that the profile has already, or another one if a stack of another checkout holds one of its ports."""
-    note = profiles.LOCAL / NAME / "profile.json"
-    known = [json.loads(note.read_text())["offset"]] if note.is_file() else []
-    for offset in (*known, *range(4000, 7000, 150)):
-        if offset in known and processes.running(profiles.load(NAME, {}, offset)):
-            return int(offset)
-        if not any(ports.is_busy(port + offset) for port in PORTS.values()):
-            note.unlink(missing_ok=True)
-            return int(offset)
-    raise AssertionError("No offset from 4000 to 7000 has all of its ports free.")
-
-
-OFFSET = free_offset()
+OFFSET = free_offset(NAME)
 
 
 def clean_environment(**more: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,38 +19,39 @@ import pytest
 from apps.events.brokers.kafka.options import REQUEST_TIMEOUT_MS
 from apps.events.models import ProcessHeartbeat
 from dev.base import processes
-from dev.base.profile import load
+from dev.base.profile import Profile, load
 from tests.support.kafka import everything_in, fill_outbox, first_seen, outbox_count, sequences_by_key, topic_of_its_own
+from tests.support.ports import free_offset
 from tests.support.relaying import ROOT, manage
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(240)]
 
 PROFILE = "frozen"
-PORT_OFFSET = 7500
 FROZEN_SECONDS = REQUEST_TIMEOUT_MS / 1000 + 3
 RESUMED_WITHIN_SECONDS = 30
 
 
 @pytest.fixture
-def own_kafka(settings: Any) -> Iterator[None]:
-    """A Kafka for this test alone; the other servers are those of all tests."""
+def own_kafka(settings: Any) -> Iterator[Profile]:
+    """A Kafka for this test alone, on a profile of its own; the other servers are those of all tests."""
     environment = {name: value for name, value in os.environ.items() if name != "KAFKA_BOOTSTRAP_SERVERS"}
-    _stack("servers", environment)
-    profile = load(PROFILE, {}, PORT_OFFSET)
+    profile = load(PROFILE, {}, free_offset(PROFILE))
+    _stack("servers", profile, environment)
     address = f"127.0.0.1:{profile.ports['kafka']}"
     before = os.environ["KAFKA_BOOTSTRAP_SERVERS"]
     os.environ["KAFKA_BOOTSTRAP_SERVERS"] = address
     settings.ENVIRONMENT = settings.ENVIRONMENT.model_copy(update={"kafka_bootstrap_servers": (address,)})
     try:
-        yield
+        yield profile
     finally:
         os.environ["KAFKA_BOOTSTRAP_SERVERS"] = before
-        _stack("stop", environment)
+        _stack("stop", profile, environment)
 
 
 @contextmanager
-def _frozen() -> Iterator[None]:
-    brokers = processes.named(load(PROFILE, {}, PORT_OFFSET), "kafka")
+def _frozen(profile: Profile) -> Iterator[None]:
+    brokers = processes.named(profile, "kafka")
     assert brokers
     for each in brokers:
         each.send(signal.SIGSTOP)
@@ -61,13 +62,13 @@ def _frozen() -> Iterator[None]:
             each.send(signal.SIGCONT)
 
 
-def test_work_goes_on_when_a_frozen_broker_is_back(own_kafka: None) -> None:
+def test_work_goes_on_when_a_frozen_broker_is_back(own_kafka: Profile) -> None:
     keys = [uuid4() for _ in range(20)]
     with topic_of_its_own() as topic, manage("run_relay", MUCKARD_RELAY_BATCH_ROWS="100") as relay:
         fill_outbox(topic, keys, 20_000)
-        _wait_until(lambda: outbox_count(topic) < 19_500)
+        eventually(lambda: outbox_count(topic) < 19_500)
         cpu_before = _cpu_seconds(relay.pid)
-        with _frozen():
+        with _frozen(own_kafka):
             time.sleep(FROZEN_SECONDS)
             waiting = outbox_count(topic)
             assert waiting > 0
@@ -76,8 +77,8 @@ def test_work_goes_on_when_a_frozen_broker_is_back(own_kafka: None) -> None:
             # The library's sender would spin.
             assert _cpu_seconds(relay.pid) - cpu_before < FROZEN_SECONDS / 4
 
-        _wait_until(lambda: outbox_count(topic) < waiting, seconds=RESUMED_WITHIN_SECONDS)
-        _wait_until(lambda: outbox_count(topic) == 0, seconds=120)
+        eventually(lambda: outbox_count(topic) < waiting, seconds=RESUMED_WITHIN_SECONDS)
+        eventually(lambda: outbox_count(topic) == 0, seconds=120)
 
         records = everything_in(topic)
     assert len(records) <= 20_000 + 100
@@ -87,9 +88,9 @@ def test_work_goes_on_when_a_frozen_broker_is_back(own_kafka: None) -> None:
     }
 
 
-def _stack(command: str, environment: dict[str, str]) -> None:
+def _stack(command: str, profile: Profile, environment: dict[str, str]) -> None:
     subprocess.run(
-        [sys.executable, "dev/stack.py", command, "--profile", PROFILE, "--port-offset", str(PORT_OFFSET)],
+        [sys.executable, "dev/stack.py", command, "--profile", PROFILE, "--port-offset", str(profile.offset)],
         cwd=ROOT,
         env=environment,
         check=True,
@@ -100,10 +101,3 @@ def _stack(command: str, environment: dict[str, str]) -> None:
 def _cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"it did not come within {seconds:g} s"
-        time.sleep(0.05)

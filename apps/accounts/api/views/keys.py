@@ -1,4 +1,4 @@
-"""The public keys, for whoever verifies tokens."""
+"""The public keys that verify access tokens (JWKS)."""
 
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import cache_control

@@ -22,7 +22,7 @@ class UnderWaySerializer(serializers.Serializer[Any]):
 
 
 class StatusSerializer(serializers.Serializer[Any]):
-    """What the bot reported last, and the command under way."""
+    """What the bot reported last, and the command in progress."""
 
     bot_id = serializers.UUIDField(source="bot.id")
     state = serializers.ChoiceField(choices=BotState.choices)
@@ -40,7 +40,7 @@ class StatusSerializer(serializers.Serializer[Any]):
         child=serializers.CharField(),
         help_text="Left open on the exchange when the latest run ended.",
     )
-    command = serializers.SerializerMethodField(help_text="The command under way.")
+    command = serializers.SerializerMethodField(help_text="The command in progress.")
     last_error = serializers.SerializerMethodField()
     last_skip = serializers.SerializerMethodField(help_text="The last trade that a rule held back.")
     trades = serializers.IntegerField(source="status.trades")

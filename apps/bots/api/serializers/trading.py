@@ -129,7 +129,7 @@ class TotalSerializer(serializers.Serializer[Any]):
 class PortfolioSerializer(serializers.Serializer[Any]):
     """What the bots hold and earned. Paper and live are never added up."""
 
-    trades = serializers.IntegerField(help_text="All trades on the accounts, whoever ordered them.")
+    trades = serializers.IntegerField(help_text="All trades on the accounts, those of bots and others.")
     last_trade_at = serializers.DateTimeField(allow_null=True)
     holdings = HoldingSerializer(many=True)
     totals = TotalSerializer(many=True)

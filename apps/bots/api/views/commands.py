@@ -67,7 +67,7 @@ class BotStopView(_CommandView):
 
     @operation(responses=_ACCEPTED)
     def post(self, request: Request, bot_id: UUID) -> Response:
-        """Trade no more and cancel open orders. A start that is under way is overruled."""
+        """Trade no more and cancel open orders. A start that is in progress is cancelled."""
         return self._ask(request, bot_id)
 
 

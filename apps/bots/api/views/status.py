@@ -37,7 +37,7 @@ from apps.core.principal import principal_of
 class BotStatusView(TraderView):
     @operation(responses={200: StatusSerializer, **error_responses(401, 403, 404)})
     def get(self, request: Request, bot_id: UUID) -> Response:
-        """What the bot last reported, and what is under way."""
+        """What the bot last reported, and the command in progress."""
         bot = bot_get(bot_id=bot_id, user_id=principal_of(request).user_id)
         return Response(StatusSerializer(bot_view(bot, now=timezone.now())).data)
 
@@ -105,7 +105,7 @@ class AccountTradeListView(PagedTraderView):
         responses={200: AccountTradeSerializer(many=True), **error_responses(401, 403)},
     )
     def get(self, request: Request) -> Response:
-        """All trades on the caller's exchange accounts, whoever ordered them, newest first."""
+        """All trades on the caller's exchange accounts, those of bots and others, newest first."""
         trades = account_trade_list(user_id=principal_of(request).user_id, **self.query)
         return self.page_of(trades, AccountTradeSerializer)
 
