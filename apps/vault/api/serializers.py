@@ -5,6 +5,7 @@ import binascii
 from typing import Any
 
 from django.core.validators import RegexValidator
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from apps.core.api.fields import ONE_LINE, AmountField
@@ -58,7 +59,8 @@ class KeyRotateSerializer(RequestSerializer):
     api_secret = SecretField()
 
 
-class PassportSerializer(serializers.ModelSerializer[Credential]):
+@extend_schema_serializer(component_name="Passport")
+class KeyInfoSerializer(serializers.ModelSerializer[Credential]):
     """What is known of a key, and what its owner had better change."""
 
     key_hint = serializers.CharField(help_text="The last four characters of the key's public half.")

@@ -16,9 +16,9 @@ from apps.vault import selectors
 from apps.vault.api.serializers import (
     BalancesSerializer,
     KeyConnectSerializer,
+    KeyInfoSerializer,
     KeyRotateSerializer,
     LabelSerializer,
-    PassportSerializer,
 )
 from apps.vault.services.connect import credential_connect
 from apps.vault.services.keys import credential_balances, credential_disconnect, credential_rename
@@ -34,34 +34,34 @@ class ExchangeKeyView(TraderView):
 @extend_schema(tags=["Exchange keys"])
 class KeyConnectView(ExchangeKeyView):
     @operation(
-        body=KeyConnectSerializer, responses={201: PassportSerializer, **error_responses(401, 403, 409, 422, 429)}
+        body=KeyConnectSerializer, responses={201: KeyInfoSerializer, **error_responses(401, 403, 409, 422, 429)}
     )
     def post(self, request: Request) -> Response:
         """Connects a key after testing it, or opens a paper account. A key that may withdraw is refused."""
         user_id = principal_of(request).user_id
         credential = credential_connect(user_id=user_id, now=timezone.now(), **self.body)
         location = reverse("exchange-key", args=[credential.id])
-        return Response(PassportSerializer(credential).data, status=201, headers={"Location": location})
+        return Response(KeyInfoSerializer(credential).data, status=201, headers={"Location": location})
 
 
 @extend_schema(tags=["Exchange keys"])
 class KeyListView(PagedTraderView):
-    @operation(responses={200: PassportSerializer(many=True), **error_responses(401, 403)})
+    @operation(responses={200: KeyInfoSerializer(many=True), **error_responses(401, 403)})
     def get(self, request: Request) -> Response:
         """Your connected keys, newest first."""
         keys = selectors.credential_list(user_id=principal_of(request).user_id)
-        return self.page_of(keys, PassportSerializer)
+        return self.page_of(keys, KeyInfoSerializer)
 
 
 @extend_schema(tags=["Exchange keys"])
 class KeyDetailView(TraderView):
-    @operation(responses={200: PassportSerializer, **error_responses(401, 403, 404)})
+    @operation(responses={200: KeyInfoSerializer, **error_responses(401, 403, 404)})
     def get(self, request: Request, key_id: UUID) -> Response:
-        """The key's passport."""
+        """The key's info: permissions, expiry, IP list."""
         credential = selectors.credential_get(credential_id=key_id, user_id=principal_of(request).user_id)
-        return Response(PassportSerializer(credential).data)
+        return Response(KeyInfoSerializer(credential).data)
 
-    @operation(body=LabelSerializer, responses={200: PassportSerializer, **error_responses(401, 403, 404, 409)})
+    @operation(body=LabelSerializer, responses={200: KeyInfoSerializer, **error_responses(401, 403, 404, 409)})
     def patch(self, request: Request, key_id: UUID) -> Response:
         """Renames the key."""
         credential = credential_rename(
@@ -70,7 +70,7 @@ class KeyDetailView(TraderView):
             now=timezone.now(),
             **self.body,
         )
-        return Response(PassportSerializer(credential).data)
+        return Response(KeyInfoSerializer(credential).data)
 
     @operation(responses={204: None, **error_responses(401, 403, 404)})
     def delete(self, request: Request, key_id: UUID) -> Response:
@@ -86,18 +86,18 @@ class KeyDetailView(TraderView):
 
 @extend_schema(tags=["Exchange keys"])
 class KeyTestView(ExchangeKeyView):
-    @operation(responses={200: PassportSerializer, **error_responses(401, 403, 404, 409, 422, 429)})
+    @operation(responses={200: KeyInfoSerializer, **error_responses(401, 403, 404, 409, 422, 429)})
     def post(self, request: Request, key_id: UUID) -> Response:
         """Asks the exchange again what the key is and may do. One that fails is suspended."""
         credential = credential_verify(credential_id=key_id, user_id=principal_of(request).user_id, now=timezone.now())
-        return Response(PassportSerializer(credential).data)
+        return Response(KeyInfoSerializer(credential).data)
 
 
 @extend_schema(tags=["Exchange keys"])
 class KeyRotateView(ExchangeKeyView):
     @operation(
         body=KeyRotateSerializer,
-        responses={200: PassportSerializer, **error_responses(401, 403, 404, 409, 422, 429)},
+        responses={200: KeyInfoSerializer, **error_responses(401, 403, 404, 409, 422, 429)},
     )
     def post(self, request: Request, key_id: UUID) -> Response:
         """Replaces a live key by a new one of the same exchange account, after testing it."""
@@ -107,7 +107,7 @@ class KeyRotateView(ExchangeKeyView):
             now=timezone.now(),
             **self.body,
         )
-        return Response(PassportSerializer(credential).data)
+        return Response(KeyInfoSerializer(credential).data)
 
 
 @extend_schema(tags=["Exchange keys"])

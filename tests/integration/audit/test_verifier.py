@@ -108,7 +108,7 @@ def test_the_process_beats_while_a_verification_takes_its_time() -> None:
     verifier.step()
     try:
         beat = ProcessHeartbeat.objects.get(name="verifier")
-        assert (beat.state, beat.detail) == ("up", "The first verification is under way.")
+        assert (beat.state, beat.detail) == ("up", "The first verification is in progress.")
     finally:
         goes_on.set()
 

@@ -1,5 +1,6 @@
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from apps.bots.models import CommandKind
@@ -33,7 +34,8 @@ class BotIdTriggerTradeSerializer(TriggerTradeSerializer):
     bot_id = serializers.UUIDField()
 
 
-class ReceiptSerializer(serializers.Serializer[Any]):
+@extend_schema_serializer(component_name="Receipt")
+class CommandReceiptSerializer(serializers.Serializer[Any]):
     """A command and how far it got."""
 
     id = serializers.UUIDField(source="command.id")
@@ -56,5 +58,6 @@ class ReceiptSerializer(serializers.Serializer[Any]):
         return receipt.command.arguments
 
 
-class ReceiptListSerializer(serializers.Serializer[Any]):
-    results = ReceiptSerializer(many=True)
+@extend_schema_serializer(component_name="ReceiptList")
+class CommandReceiptListSerializer(serializers.Serializer[Any]):
+    results = CommandReceiptSerializer(many=True)

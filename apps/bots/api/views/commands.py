@@ -13,8 +13,8 @@ from apps.bots.api.pagination import CommandPagination
 from apps.bots.api.serializers.commands import (
     BotIdSerializer,
     BotIdTriggerTradeSerializer,
-    ReceiptListSerializer,
-    ReceiptSerializer,
+    CommandReceiptListSerializer,
+    CommandReceiptSerializer,
     StopAllSerializer,
     TriggerTradeSerializer,
 )
@@ -27,7 +27,7 @@ from apps.core.api.schema import error_responses
 from apps.core.api.views import PagedTraderView, TraderView
 from apps.core.principal import principal_of
 
-_ACCEPTED = {202: ReceiptSerializer, **error_responses(401, 403, 404, 409, 422)}
+_ACCEPTED = {202: CommandReceiptSerializer, **error_responses(401, 403, 404, 409, 422)}
 
 
 class _CommandView(TraderView):
@@ -96,7 +96,9 @@ class BotTriggerTradeView(_CommandView):
 
 @extend_schema(tags=["Bot commands"])
 class BotStopAllView(TraderView):
-    @operation(body=StopAllSerializer, responses={202: ReceiptListSerializer, **error_responses(401, 403, 409, 422)})
+    @operation(
+        body=StopAllSerializer, responses={202: CommandReceiptListSerializer, **error_responses(401, 403, 409, 422)}
+    )
     def post(self, request: Request) -> Response:
         """Stop every bot of the caller, in one transaction: all are asked, or none."""
         return accepted_all(bot_stop_all(user_id=principal_of(request).user_id, now=timezone.now(), **self.body))
@@ -136,24 +138,24 @@ class BotTriggerTradeByBodyView(_CommandView):
 class BotCommandListView(PagedTraderView):
     pagination_class = CommandPagination
 
-    @operation(responses={200: ReceiptSerializer(many=True), **error_responses(401, 403, 404)})
+    @operation(responses={200: CommandReceiptSerializer(many=True), **error_responses(401, 403, 404)})
     def get(self, request: Request, bot_id: UUID) -> Response:
         """What was asked of the bot, newest first."""
         now = timezone.now()
         commands = command_receipt_list(bot_id=bot_id, user_id=principal_of(request).user_id)
         return self.page_of(
             commands,
-            ReceiptSerializer,
+            CommandReceiptSerializer,
             prepare=lambda rows: command_receipts_of(rows, now=now),
         )
 
 
 @extend_schema(tags=["Bot commands"])
 class BotCommandView(TraderView):
-    @operation(responses={200: ReceiptSerializer, **error_responses(401, 403, 404)})
+    @operation(responses={200: CommandReceiptSerializer, **error_responses(401, 403, 404)})
     def get(self, request: Request, bot_id: UUID, command_id: UUID) -> Response:
         """How far a command got."""
         receipt = command_receipt_get(
             bot_id=bot_id, command_id=command_id, user_id=principal_of(request).user_id, now=timezone.now()
         )
-        return Response(ReceiptSerializer(receipt).data)
+        return Response(CommandReceiptSerializer(receipt).data)
