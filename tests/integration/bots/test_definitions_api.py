@@ -35,7 +35,7 @@ class TestStrategies:
     def test_come_with_the_json_schema_of_their_parameters(self, trader: TraderClient) -> None:
         results = trader.get("/api/v1/bot/strategies").json()["results"]
 
-        assert [each["name"] for each in results] == ["breakout", "dca", "sma_cross"]
+        assert {"breakout", "dca", "sma_cross"} <= {each["name"] for each in results}
         by_name = {each["name"]: each for each in results}
         jsonschema.validate({"fast": 3, "slow": 8}, by_name["sma_cross"]["parameters"])
         with pytest.raises(jsonschema.ValidationError):

@@ -29,8 +29,8 @@ def sides(plans: list[OrderPlan]) -> list[Side]:
 
 
 def test_an_unknown_strategy_is_refused_by_name() -> None:
-    with pytest.raises(UnknownStrategy, match="'momentum'"):
-        strategy_get("momentum")
+    with pytest.raises(UnknownStrategy, match="'no_such_strategy'"):
+        strategy_get("no_such_strategy")
 
 
 def test_parameters_that_do_not_fit_are_refused() -> None:
