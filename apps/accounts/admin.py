@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from apps.accounts.models import LoginGuard, MfaDevice, OutgoingMail, User, UserSession
+from apps.accounts.models import LockoutCounter, MfaDevice, OutgoingMail, User, UserSession
 from apps.accounts.services.lockout import lockout_lift
 from apps.accounts.services.sessions import sessions_end_all
 from apps.accounts.services.staff import user_update_by_staff
@@ -135,8 +135,8 @@ class OutgoingMailAdmin(ReadOnlyAdmin):
     ordering = ("-created_at",)
 
 
-@admin.register(LoginGuard)
-class LoginGuardAdmin(ReadOnlyAdmin):
+@admin.register(LockoutCounter)
+class LockoutCounterAdmin(ReadOnlyAdmin):
     """Attempt counters of accounts and network addresses. Unlock an account from the list of accounts."""
 
     list_display = ("id", "kind", "attempts", "window_ends_at")

@@ -2,12 +2,12 @@
 
 from django.contrib import admin
 
-from apps.audit.models import ArchivedPartition, SealedCheckpoint
+from apps.audit.models import ArchivedPartition, SignedCheckpoint
 from apps.core.admin import ReadOnlyAdmin
 
 
-@admin.register(SealedCheckpoint)
-class SealedCheckpointAdmin(ReadOnlyAdmin):
+@admin.register(SignedCheckpoint)
+class SignedCheckpointAdmin(ReadOnlyAdmin):
     list_display = ("tree_size", "sealed_at", "settled_until")
     fields = ("tree_size", "note", "sealed_at", "settled_until")
     ordering = ("-tree_size",)

@@ -32,7 +32,7 @@ from apps.audit.bundle_contents import EventWriter, StoreDoesNotVerify, write_ev
 from apps.audit.bundle_proof import LeafLines, write_proof
 from apps.audit.files import atomic_private_file, file_digest, orphaned_partials, sync_to_disk
 from apps.audit.filters import EventFilter
-from apps.audit.models import SealedCheckpoint
+from apps.audit.models import SignedCheckpoint
 from apps.audit.verify_bundle import FORMAT, BundleDoesNotVerify
 from apps.core.ids import new_id
 from apps.events.models import StoredEvent
@@ -128,7 +128,7 @@ def _write(
         )  # fmt: skip
         leaf_lines = LeafLines(line_numbers)
         with read_archive.consistent_snapshot() as cursor:
-            last = SealedCheckpoint.objects.order_by("-tree_size").values_list("tree_size", "note").first()
+            last = SignedCheckpoint.objects.order_by("-tree_size").values_list("tree_size", "note").first()
             size, note = last or (0, "")
             with bundle.member("events.copy") as write_event:
                 writer = EventWriter(

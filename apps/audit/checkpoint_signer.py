@@ -15,7 +15,7 @@ from django.db.backends.utils import CursorWrapper
 from apps.audit import checkpoints, witness
 from apps.audit.checkpoints import OVERLAP, Checkpoint, InvalidCheckpoint
 from apps.audit.merkle import MerkleTree, leaf_hash
-from apps.audit.models import Leaf, SealedCheckpoint
+from apps.audit.models import Leaf, SignedCheckpoint
 from apps.audit.schema import BUILT_INS_ONLY
 from apps.core.errors import PlatformError
 
@@ -91,7 +91,7 @@ class CheckpointSigner:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(BUILT_INS_ONLY)
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_CHECKPOINTER_LOCK])
-            last = SealedCheckpoint.objects.order_by("-tree_size").first()
+            last = SignedCheckpoint.objects.order_by("-tree_size").first()
             try:
                 tree, since = self._continue_from(last)
             except PlatformError:
@@ -111,14 +111,14 @@ class CheckpointSigner:
         self._signed = tree.size, note
         return NewCheckpoint(events=len(rows), note=note)
 
-    def _continue_from(self, last: SealedCheckpoint | None) -> tuple[MerkleTree, datetime]:
+    def _continue_from(self, last: SignedCheckpoint | None) -> tuple[MerkleTree, datetime]:
         """The tree of the last checkpoint, and the time up to which it has all events. Raises CheckpointRefused if the
         database, the witness and this process's memory do not agree on it."""
         size = last.tree_size if last else 0
         if self.witness is not None:
             witness.refuse_other_database(self.witness, size)
         signed_size, signed_note = self._signed
-        if signed_size and not SealedCheckpoint.objects.filter(tree_size=signed_size, note=signed_note).exists():
+        if signed_size and not SignedCheckpoint.objects.filter(tree_size=signed_size, note=signed_note).exists():
             raise CheckpointRefused(
                 f"The database does not have the checkpoint at size {signed_size} that this checkpointer signed: it "
                 f"was set back or rewritten. {_ADVICE}"
@@ -153,14 +153,14 @@ def checkpoint_create(*, key: Ed25519PrivateKey, now: datetime) -> NewCheckpoint
     return CheckpointSigner(key).advance(now)
 
 
-def _opened(last: SealedCheckpoint, key: Ed25519PrivateKey) -> Checkpoint:
+def _opened(last: SignedCheckpoint, key: Ed25519PrivateKey) -> Checkpoint:
     try:
         return checkpoints.open_note(last.note, key.public_key())
     except InvalidCheckpoint as error:
         raise CheckpointRefused(f"{error.message} {_ADVICE}") from None
 
 
-def _settled_before_it_was_signed(last: SealedCheckpoint) -> datetime:
+def _settled_before_it_was_signed(last: SignedCheckpoint) -> datetime:
     """The time up to which a checkpoint of version 1 has all events. Leaves are signed, `settled_until` is not."""
     newest = Leaf.objects.get(seal_no=last.tree_size - 1)
     return min(last.settled_until, newest.recorded_at)
@@ -194,7 +194,7 @@ def _append(
     )
     tree.extend(leaf_hash(bytes(digest)) for _, _, digest in rows)
     note = checkpoints.sign(Checkpoint(tree.size, tree.root, until), key)
-    SealedCheckpoint.objects.create(
+    SignedCheckpoint.objects.create(
         tree_size=tree.size, root=tree.root, frontier=tree.frontier, note=note, settled_until=until, sealed_at=now
     )
     return note

@@ -16,7 +16,7 @@ class Leaf(models.Model):
         db_table = "audit_leaf"
 
 
-class SealedCheckpoint(models.Model):
+class SignedCheckpoint(models.Model):
     """A signed checkpoint: tree size, root, and the frontier from which the tree grows on. `note` is the signed note.
 
     Every event recorded up to `settled_until` is in the tree. `sealed_at` is when it was signed.

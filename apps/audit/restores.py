@@ -16,7 +16,7 @@ from django.db import connection, transaction
 from apps.audit import witness
 from apps.audit.chains import Divergence
 from apps.audit.files import file_digest, sync_to_disk
-from apps.audit.models import SealedCheckpoint
+from apps.audit.models import SignedCheckpoint
 from apps.audit.selectors import tree_size
 from apps.core.errors import PlatformError
 from apps.core.ids import new_id
@@ -181,7 +181,7 @@ def _fork(path: Path) -> Fork:
     notes = witness.notes(path)
     common, seen, is_same = 0, 0, True
     while batch := [(witness.size_of(note), note) for note in islice(notes, _NOTES_AT_ONCE)]:
-        rows = SealedCheckpoint.objects.filter(tree_size__in=[size for size, _ in batch])
+        rows = SignedCheckpoint.objects.filter(tree_size__in=[size for size, _ in batch])
         stored = dict(rows.values_list("tree_size", "note"))
         for size, note in batch:
             is_same = is_same and stored.get(size) == note

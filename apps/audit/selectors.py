@@ -2,9 +2,9 @@
 
 from django.db.models import Max
 
-from apps.audit.models import SealedCheckpoint
+from apps.audit.models import SignedCheckpoint
 
 
 def tree_size() -> int:
     """The number of leaves under the last checkpoint in the database; 0 if there is none."""
-    return SealedCheckpoint.objects.aggregate(size=Max("tree_size"))["size"] or 0
+    return SignedCheckpoint.objects.aggregate(size=Max("tree_size"))["size"] or 0

@@ -20,7 +20,7 @@ from apps.audit.chains import ChainVerifier, Divergence
 from apps.audit.checkpoints import Checkpoint, InvalidCheckpoint
 from apps.audit.event_row import COLUMNS, digest_of, event_id_of, parse_event_row
 from apps.audit.merkle import MerkleTree, leaf_hash
-from apps.audit.models import ArchivedPartition, SealedCheckpoint
+from apps.audit.models import ArchivedPartition, SignedCheckpoint
 from apps.audit.pending_events import pending_divergences, pending_events_get
 from apps.audit.read_archive import ArchiveChanged, ArchiveMissing
 from apps.audit.schema import BUILT_INS_ONLY, replaced_tables
@@ -235,7 +235,7 @@ def _verify_tree(verdict: Verdict, public_key: Ed25519PublicKey, progress: Progr
     tree = MerkleTree()
     signed: Checkpoint | None = None
     with connection.cursor() as cursor:
-        for row in SealedCheckpoint.objects.order_by("tree_size").iterator():
+        for row in SignedCheckpoint.objects.order_by("tree_size").iterator():
             cursor.execute(
                 "SELECT event_hash FROM audit.audit_leaf WHERE seal_no >= %s AND seal_no < %s ORDER BY seal_no",
                 [tree.size, row.tree_size],
@@ -258,7 +258,7 @@ def _verify_tree(verdict: Verdict, public_key: Ed25519PublicKey, progress: Progr
     return signed
 
 
-def _problem(row: SealedCheckpoint, signed: Checkpoint, tree: MerkleTree, before: Checkpoint | None) -> str:
+def _problem(row: SignedCheckpoint, signed: Checkpoint, tree: MerkleTree, before: Checkpoint | None) -> str:
     """What of a stored checkpoint does not match its signed note or the leaves; empty if everything does."""
     if signed.tree_size != tree.size:
         return f"{signed.tree_size} events were sealed, {tree.size} are left"

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from apps.audit.chains import Divergence
 from apps.audit.checkpoints import ORIGIN, InvalidCheckpoint, open_note
 from apps.audit.files import sync_to_disk
-from apps.audit.models import SealedCheckpoint
+from apps.audit.models import SignedCheckpoint
 from apps.audit.selectors import tree_size
 from apps.core.errors import PlatformError
 
@@ -80,7 +80,7 @@ def catch_up(path: Path) -> int:
     with locked(path), path.open("a+b") as file:
         size, partial_note = _end_of(file, path)
         added = 0
-        lacking = SealedCheckpoint.objects.filter(tree_size__gt=size).order_by("tree_size")
+        lacking = SignedCheckpoint.objects.filter(tree_size__gt=size).order_by("tree_size")
         for note in lacking.values_list("note", flat=True).iterator():
             file.write(f"{note}\n".encode().removeprefix(partial_note))
             partial_note = b""
@@ -120,7 +120,7 @@ def refuse_other_database(path: Path, size: int) -> None:
                 f"The witness saw {note.tree_size} sealed events, the database ends at {size}: it was set back. "
                 "No checkpoint was signed. After a restore from a backup, record it: `manage.py record_restore`."
             )
-        if not SealedCheckpoint.objects.filter(tree_size=note.tree_size, note=note.text).exists():
+        if not SignedCheckpoint.objects.filter(tree_size=note.tree_size, note=note.text).exists():
             raise OtherDatabase(
                 f"The database does not have the checkpoint at size {note.tree_size} that the witness saw: it was "
                 "rewritten, or is another one. No checkpoint was signed: see `manage.py audit_verify --witness FILE`."
@@ -150,7 +150,7 @@ def compare(
     compared with checkpoints that were committed before.
     """
     if not path.is_file():
-        if SealedCheckpoint.objects.exists():
+        if SignedCheckpoint.objects.exists():
             yield Divergence("witness", path.name, 0, "there is no such file")
         return
     numbered = enumerate(_notes_until_damage(path), 1)
@@ -171,7 +171,7 @@ def compare(
             seen[size] = number, note
             compared.notes, compared.size = compared.notes + 1, max(compared.size, size)
         # Compares complete notes, because the signature covers them; the other columns are not signed.
-        rows = SealedCheckpoint.objects.filter(tree_size__gt=since, tree_size__lte=compared.size)
+        rows = SignedCheckpoint.objects.filter(tree_size__gt=since, tree_size__lte=compared.size)
         stored = dict(rows.order_by("tree_size").values_list("tree_size", "note"))
         ends_at = tree_size()
         for size, (number, note) in seen.items():
@@ -192,7 +192,7 @@ def compare(
 def _lacking(
     path: Path, public_key: Ed25519PublicKey, now: datetime, compared: WitnessComparison, *, is_empty: bool
 ) -> Iterator[Divergence]:
-    rows = SealedCheckpoint.objects.filter(tree_size__gt=compared.size).order_by("tree_size")
+    rows = SignedCheckpoint.objects.filter(tree_size__gt=compared.size).order_by("tree_size")
     compared.lacking = rows.count()
     first = rows.first()
     if first is None:

@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 
-from apps.bots.models import AccountTrade, Alert, Bot, BotCommand, BotRunNews, BotStatus, BotTrade, UserTrading
+from apps.bots.models import AccountTrade, Alert, Bot, BotCommand, BotStatus, BotTrade, RunEvent, UserTrading
 from apps.core.admin import ReadOnlyAdmin
 
 
@@ -40,8 +40,8 @@ class BotStatusAdmin(ReadOnlyAdmin):
     search_fields = ("=bot_id", "=user_id", "=run_id")
 
 
-@admin.register(BotRunNews)
-class BotRunNewsAdmin(ReadOnlyAdmin):
+@admin.register(RunEvent)
+class RunEventAdmin(ReadOnlyAdmin):
     list_display = ("event_id", "bot_id", "seq", "state", "run_id", "reason", "at")
     list_filter = ("state", "at")
     search_fields = ("=bot_id", "=run_id", "=command_id")

@@ -19,7 +19,7 @@ from django.utils import timezone
 from apps.audit import checkpoints, verify_bundle
 from apps.audit.checkpoints import Checkpoint
 from apps.audit.merkle import MerkleTree, leaf_hash
-from apps.audit.models import SealedCheckpoint
+from apps.audit.models import SignedCheckpoint
 from tests.bench.test_event_store import FILL, PAYLOAD
 from tests.support.workers.processes import ROOT, Processes
 
@@ -83,7 +83,7 @@ def _checkpoint(key: Ed25519PrivateKey) -> None:
         cursor.cursor.copy_expert("COPY (SELECT event_hash FROM audit.audit_leaf ORDER BY seal_no) TO STDOUT", Leaves())
         cursor.execute("ANALYZE events.event")
         cursor.execute("ANALYZE audit.audit_leaf")
-    SealedCheckpoint.objects.create(
+    SignedCheckpoint.objects.create(
         tree_size=tree.size, root=tree.root, frontier=tree.frontier,
         note=checkpoints.sign(Checkpoint(tree.size, tree.root), key),
         settled_until=timezone.now(), sealed_at=timezone.now(),

@@ -8,7 +8,7 @@ from apps.accounts.models.user import User
 from apps.core.ids import new_id
 
 
-class LoginGuard(models.Model):
+class LockoutCounter(models.Model):
     """Lockout counter of one account or one network address. In PostgreSQL, so that it survives the loss of the cache.
 
     `subject` is a digest of the account's e-mail address, whether or not it has an account, or of the network address.

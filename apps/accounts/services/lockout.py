@@ -11,13 +11,13 @@ from django.db import transaction
 from django.db.models import F
 
 from apps.accounts.errors import TooManyAttempts
-from apps.accounts.models import LoginGuard
+from apps.accounts.models import LockoutCounter
 from apps.accounts.tokens import digest_of
 
 WINDOW = timedelta(minutes=15)
 
 # More attempts than this within a window are refused until WINDOW after the last attempt that was allowed.
-LIMITS = {LoginGuard.Kind.ACCOUNT: 5, LoginGuard.Kind.ADDRESS: 50}
+LIMITS = {LockoutCounter.Kind.ACCOUNT: 5, LockoutCounter.Kind.ADDRESS: 50}
 
 
 def lockout_count_attempt(*, email: str, address: str | None, now: datetime) -> None:
@@ -26,8 +26,8 @@ def lockout_count_attempt(*, email: str, address: str | None, now: datetime) -> 
     Unknown accounts are counted and locked like known ones.
     """
     if address is not None:
-        _count_or_refuse(LoginGuard.Kind.ADDRESS, address, now)
-    _count_or_refuse(LoginGuard.Kind.ACCOUNT, email, now)
+        _count_or_refuse(LockoutCounter.Kind.ADDRESS, address, now)
+    _count_or_refuse(LockoutCounter.Kind.ACCOUNT, email, now)
 
 
 def lockout_forgive_attempt(*, email: str, address: str | None) -> None:
@@ -37,19 +37,19 @@ def lockout_forgive_attempt(*, email: str, address: str | None) -> None:
     """
     lockout_lift(email=email)
     if address is not None:
-        LoginGuard.objects.filter(kind=LoginGuard.Kind.ADDRESS, subject=digest_of(address), attempts__gt=0).update(
-            attempts=F("attempts") - 1
-        )
+        LockoutCounter.objects.filter(
+            kind=LockoutCounter.Kind.ADDRESS, subject=digest_of(address), attempts__gt=0
+        ).update(attempts=F("attempts") - 1)
 
 
 def lockout_lift(*, email: str) -> None:
     """Unlocks an account: resets its count."""
-    LoginGuard.objects.filter(kind=LoginGuard.Kind.ACCOUNT, subject=digest_of(email)).delete()
+    LockoutCounter.objects.filter(kind=LockoutCounter.Kind.ACCOUNT, subject=digest_of(email)).delete()
 
 
 @transaction.atomic
-def _count(kind: LoginGuard.Kind, subject: str, now: datetime) -> LoginGuard:
-    row, _ = LoginGuard.objects.select_for_update().get_or_create(
+def _count(kind: LockoutCounter.Kind, subject: str, now: datetime) -> LockoutCounter:
+    row, _ = LockoutCounter.objects.select_for_update().get_or_create(
         kind=kind, subject=digest_of(subject), defaults={"window_ends_at": now + WINDOW}
     )
     if row.window_ends_at <= now:
@@ -61,7 +61,7 @@ def _count(kind: LoginGuard.Kind, subject: str, now: datetime) -> LoginGuard:
     return row
 
 
-def _count_or_refuse(kind: LoginGuard.Kind, subject: str, now: datetime) -> None:
+def _count_or_refuse(kind: LockoutCounter.Kind, subject: str, now: datetime) -> None:
     row = _count(kind, subject, now)
     if row.attempts > LIMITS[kind]:
         raise TooManyAttempts(retry_after_seconds=math.ceil((row.window_ends_at - now).total_seconds()))

@@ -2,7 +2,7 @@
 
 from apps.bots.models.alerts import Alert
 from apps.bots.models.definitions import Bot, BotCommand, CommandKind, Interval
-from apps.bots.models.status import BotRunNews, BotState, BotStatus
+from apps.bots.models.status import BotState, BotStatus, RunEvent
 from apps.bots.models.trades import AccountTrade, BotTrade, UserTrading
 
 __all__ = [
@@ -10,11 +10,11 @@ __all__ = [
     "Alert",
     "Bot",
     "BotCommand",
-    "BotRunNews",
     "BotState",
     "BotStatus",
     "BotTrade",
     "CommandKind",
     "Interval",
+    "RunEvent",
     "UserTrading",
 ]

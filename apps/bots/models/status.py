@@ -25,7 +25,7 @@ class BotState(models.TextChoices):
 REPORTED = [BotState.STOPPED, BotState.RUNNING, BotState.PAUSED, BotState.ERROR]
 
 
-class BotRunNews(models.Model):
+class RunEvent(models.Model):
     """A run event: a run began or ended. The newest run event of the latest run defines the bot's state."""
 
     event_id: "models.UUIDField[UUID, UUID]" = models.UUIDField(primary_key=True)

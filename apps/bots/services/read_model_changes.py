@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import Q
 
-from apps.bots.models import AccountTrade, BotRunNews, BotState, BotStatus, BotTrade
+from apps.bots.models import AccountTrade, BotState, BotStatus, BotTrade, RunEvent
 from apps.bots.position_pnl import Fill, PositionPnl, exactly
 from apps.core.terms import Side
 from apps.messages.bots import BotError
@@ -43,7 +43,7 @@ class BotChanges:
     last_seq: int = 0
     error: tuple[int, BotError] | None = None
     skip: tuple[int, BotTradeSkipped] | None = None
-    run_events: list[BotRunNews] = field(default_factory=list)
+    run_events: list[RunEvent] = field(default_factory=list)
     trades: list[BotTrade] = field(default_factory=list)
     assets: tuple[str, str] | None = None
 
@@ -85,7 +85,7 @@ class ReadModelChanges:
         statuses = _lock_statuses({bot_id: changes.user_id for bot_id, changes in self._bots.items()})
         run_events = [each for changes in self._bots.values() for each in changes.run_events]
         if run_events:
-            BotRunNews.objects.bulk_create(run_events)
+            RunEvent.objects.bulk_create(run_events)
             _derive_states([statuses[bot_id] for bot_id in {each.bot_id for each in run_events}])
         for bot_id, changes in self._bots.items():
             _apply(statuses[bot_id], changes)
@@ -125,14 +125,14 @@ def _locked(bot_ids: Collection[UUID]) -> dict[UUID, BotStatus]:
 def _derive_states(statuses: Collection[BotStatus]) -> None:
     """Sets the state from the latest run. Late run events of an earlier run change nothing."""
     bot_ids = [status.bot_id for status in statuses]
-    starts = {each.bot_id: each for each in BotRunNews.objects.raw(_LATEST_STARTS, [bot_ids, BotState.RUNNING.value])}
+    starts = {each.bot_id: each for each in RunEvent.objects.raw(_LATEST_STARTS, [bot_ids, BotState.RUNNING.value])}
     concerning_the_run = Q()
     for status in statuses:
         start = starts.get(status.bot_id)
         concerning_the_run |= Q(bot_id=status.bot_id) & (
             Q(seq__gt=start.seq) & (Q(run_id=start.run_id) | Q(run_id=None)) if start else Q()
         )
-    run_events = BotRunNews.objects.filter(concerning_the_run).exclude(state=BotState.RUNNING)
+    run_events = RunEvent.objects.filter(concerning_the_run).exclude(state=BotState.RUNNING)
     ends = {each.bot_id: each for each in run_events.order_by("bot_id", "-seq").distinct("bot_id")}
     for status in statuses:
         start = starts.get(status.bot_id)

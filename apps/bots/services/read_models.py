@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import singledispatch
 from typing import Any
 
-from apps.bots.models import AccountTrade, BotRunNews, BotState, BotStatus, BotTrade, UserTrading
+from apps.bots.models import AccountTrade, BotState, BotStatus, BotTrade, RunEvent, UserTrading
 from apps.bots.services.read_model_changes import BotChanges, ReadModelChanges
 from apps.messages.base import Message
 from apps.messages.bots import BotError, BotStarted, BotStopped
@@ -18,7 +18,7 @@ from apps.messages.trading import BotTradeExecuted, BotTradeSkipped, TradeExecut
 from apps.messages.user import UserCreated
 
 # These tables are written by events only.
-MODELS = (BotRunNews, BotStatus, BotTrade, AccountTrade, UserTrading)
+MODELS = (RunEvent, BotStatus, BotTrade, AccountTrade, UserTrading)
 
 _STATE_AFTER = {
     "pause": BotState.PAUSED,
@@ -133,7 +133,7 @@ def _add_run_event(
     **more: Any,
 ) -> None:
     _bot(message, envelope, changes).run_events.append(
-        BotRunNews(
+        RunEvent(
             event_id=envelope.event_id,
             bot_id=message.bot_id,
             seq=envelope.aggregate_seq,

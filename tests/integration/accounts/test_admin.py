@@ -9,7 +9,7 @@ from django.utils import timezone
 from pydantic import SecretStr
 
 from apps.accounts.errors import TooManyAttempts
-from apps.accounts.models import LoginGuard, MfaDevice, OutgoingMail, User, UserSession
+from apps.accounts.models import LockoutCounter, MfaDevice, OutgoingMail, User, UserSession
 from apps.accounts.services.lockout import LIMITS, lockout_count_attempt
 from apps.accounts.services.mail import mail_queue
 from apps.accounts.services.mfa import mfa_confirm, mfa_set_up
@@ -59,7 +59,7 @@ def test_a_trader_and_a_wrong_password_are_refused_alike() -> None:
 
 def test_guessing_on_the_staff_site_locks_the_account_everywhere() -> None:
     admin = make_user(roles=["admin"])
-    for _ in range(LIMITS[LoginGuard.Kind.ACCOUNT]):
+    for _ in range(LIMITS[LockoutCounter.Kind.ACCOUNT]):
         _log_in(admin.email, "wrong")
 
     assert _log_in(admin.email).status_code == 200
@@ -79,13 +79,13 @@ def test_the_staff_site_asks_for_the_one_time_password() -> None:
 
 
 @pytest.mark.parametrize("role", ["admin", "support", "auditor", "operator"])
-@pytest.mark.parametrize("page", ["user", "usersession", "outgoingmail", "loginguard"])
+@pytest.mark.parametrize("page", ["user", "usersession", "outgoingmail", "lockoutcounter"])
 def test_every_staff_role_sees_every_list(role: str, page: str) -> None:
     user = make_user()
     UserServiceClient(user)
     mail_queue(kind=OutgoingMail.Kind.PASSWORD_CHANGED, email=user.email, now=timezone.now())
 
-    answer = _as(role).get(f"/admin/accounts/{page}/", {"q": "trader"} if page != "loginguard" else {})
+    answer = _as(role).get(f"/admin/accounts/{page}/", {"q": "trader"} if page != "lockoutcounter" else {})
 
     assert answer.status_code == 200
 
@@ -164,7 +164,7 @@ def test_actions_end_sessions_and_lift_a_lock() -> None:
         support.post(USERS, {"action": action, "_selected_action": [str(user.id)]})
 
     assert UserSession.objects.get(pk=theirs.session_id).revoked_reason == "ended_by_staff"
-    assert LoginGuard.objects.count() == 0
+    assert LockoutCounter.objects.count() == 0
 
 
 def test_without_the_mfa_key_nobody_with_a_second_factor_gets_in(settings: Any) -> None:

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from apps.accounts.client_info import ClientInfo
 from apps.accounts.errors import InvalidCredentials, TooManyAttempts
-from apps.accounts.models import LoginGuard, User, UserSession
+from apps.accounts.models import LockoutCounter, User, UserSession
 from apps.accounts.services.lockout import LIMITS, WINDOW, lockout_count_attempt
 from apps.accounts.services.login import user_log_in
 from apps.events.models import StoredEvent
@@ -26,8 +26,8 @@ from tests.factories.accounts import PASSWORD, UserServiceClient, make_user
 pytestmark = pytest.mark.django_db
 
 LOGIN = "/api/v1/auth/login"
-ACCOUNT_LIMIT = LIMITS[LoginGuard.Kind.ACCOUNT]
-ADDRESS_LIMIT = LIMITS[LoginGuard.Kind.ADDRESS]
+ACCOUNT_LIMIT = LIMITS[LockoutCounter.Kind.ACCOUNT]
+ADDRESS_LIMIT = LIMITS[LockoutCounter.Kind.ADDRESS]
 
 
 def _log_in(api: UserServiceClient, email: str, password: str = PASSWORD, **more: Any) -> Any:
@@ -235,7 +235,7 @@ def test_logging_in_to_an_own_account_does_not_wipe_an_addresss_failures(api: Us
         _fail(make_user(), 4, address=api.address)
         assert _log_in(api, own.email).status_code == 200
 
-    assert LoginGuard.objects.get(kind="address").attempts == 12
+    assert LockoutCounter.objects.get(kind="address").attempts == 12
 
 
 def test_the_count_outlives_the_cache(api: UserServiceClient) -> None:
@@ -250,7 +250,7 @@ def test_the_count_outlives_the_cache(api: UserServiceClient) -> None:
 def test_the_count_is_kept_under_a_digest() -> None:
     _fail(make_user(email="ada@example.com"), 1, address="10.1.2.3")
 
-    rows = str(list(LoginGuard.objects.values()))
+    rows = str(list(LockoutCounter.objects.values()))
     assert "ada@example.com" not in rows
     assert "10.1.2.3" not in rows
 
@@ -310,4 +310,4 @@ def test_a_stale_authorization_header_is_no_obstacle_to_logging_in(api: UserServ
 @pytest.mark.parametrize("body", [{}, {"email": "a@b.example"}, {"email": "x", "password": PASSWORD}, {"password": 1}])
 def test_a_body_without_credentials_is_a_400_and_not_an_attempt(api: UserServiceClient, body: dict[str, Any]) -> None:
     assert api.post(LOGIN, body).status_code == 400
-    assert LoginGuard.objects.count() == 0
+    assert LockoutCounter.objects.count() == 0

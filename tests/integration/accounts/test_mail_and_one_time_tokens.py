@@ -13,7 +13,7 @@ from django.utils import timezone
 from structlog.testing import capture_logs
 
 from apps.accounts.errors import TokenNotValid
-from apps.accounts.models import LoginGuard, OneTimeToken, OutgoingMail, User, UserSession
+from apps.accounts.models import LockoutCounter, OneTimeToken, OutgoingMail, User, UserSession
 from apps.accounts.services.lockout import LIMITS
 from apps.accounts.services.mail import GIVEN_UP_AFTER, QUIET_TIME, mail_queue, mail_send_due
 from apps.accounts.services.passwords import password_forgot, password_reset
@@ -116,7 +116,7 @@ def test_a_forgotten_password_is_set_anew_and_every_session_ends(api: UserServic
 
 def test_a_reset_unlocks_the_account(api: UserServiceClient) -> None:
     user = make_user()
-    for _ in range(LIMITS[LoginGuard.Kind.ACCOUNT] + 1):
+    for _ in range(LIMITS[LockoutCounter.Kind.ACCOUNT] + 1):
         api.post("/api/v1/auth/login", {"email": user.email, "password": "wrong"})
     api.post(RESET, {"token": _forgot(api, user.email), "password": NEW_PASSWORD})
 
@@ -245,15 +245,15 @@ def test_the_mailer_sends_what_is_due_and_removes_what_is_old() -> None:
     UserServiceClient(user)
     old = UserServiceClient(user)
     UserSession.objects.filter(pk=old.session_id).update(expires_at=now - timedelta(days=31))
-    LoginGuard.objects.create(kind="account", subject=b"x" * 32, window_ends_at=now - timedelta(seconds=1))
-    LoginGuard.objects.create(kind="account", subject=b"y" * 32, window_ends_at=now + timedelta(minutes=1))
+    LockoutCounter.objects.create(kind="account", subject=b"x" * 32, window_ends_at=now - timedelta(seconds=1))
+    LockoutCounter.objects.create(kind="account", subject=b"y" * 32, window_ends_at=now + timedelta(minutes=1))
 
     with capture_logs() as logs:
         call_command("run_mailer", "--once")
 
     assert len(mail.outbox) == 1
     assert UserSession.objects.count() == 1
-    assert bytes(LoginGuard.objects.get().subject) == b"y" * 32
+    assert bytes(LockoutCounter.objects.get().subject) == b"y" * 32
     [removed] = [entry for entry in logs if entry["event"] == "old_rows_removed"]
     assert (removed["login_guard"], removed["user_session"]) == (1, 1)
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from apps.accounts.client_info import ClientInfo
 from apps.accounts.errors import OtpInvalid, OtpRequired, TooManyAttempts
-from apps.accounts.models import LoginGuard, MfaDevice, OutgoingMail, RecoveryCode, User, UserSession
+from apps.accounts.models import LockoutCounter, MfaDevice, OutgoingMail, RecoveryCode, User, UserSession
 from apps.accounts.services.lockout import LIMITS
 from apps.accounts.services.login import user_log_in
 from apps.accounts.services.mfa import STEP_SECONDS, mfa_confirm, mfa_set_up
@@ -147,7 +147,7 @@ def test_a_code_does_not_help_without_the_password(user: User) -> None:
 def test_guessing_codes_locks_the_account(user: User) -> None:
     now = timezone.now()
     totp, _ = _switch_on(user, now)
-    for number in range(LIMITS[LoginGuard.Kind.ACCOUNT]):
+    for number in range(LIMITS[LockoutCounter.Kind.ACCOUNT]):
         with pytest.raises((OtpInvalid, OtpRequired)):
             _log_in(user, f"00000{number}" if number else "", now)
 
@@ -189,12 +189,12 @@ def test_what_was_not_set_up_cannot_be_confirmed_or_disabled(
 
 
 def test_what_succeeds_does_not_count_towards_the_lock(mine: UserServiceClient, user: User) -> None:
-    for _ in range(LIMITS[LoginGuard.Kind.ACCOUNT]):
+    for _ in range(LIMITS[LockoutCounter.Kind.ACCOUNT]):
         secret = mine.post(SETUP, {"password": PASSWORD}).json()["secret"]
     codes = mine.post(CONFIRM, {"otp": pyotp.TOTP(secret).now()}).json()["recovery_codes"]
     assert mine.post(DISABLE, {"password": PASSWORD, "otp": codes[0]}).status_code == 204
 
-    assert LoginGuard.objects.filter(kind="account").count() == 0
+    assert LockoutCounter.objects.filter(kind="account").count() == 0
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_a_stolen_token_does_not_allow_guessing_here_either(
     mine: UserServiceClient, user: User, path: str, guess: dict[str, str]
 ) -> None:
     mine.post(SETUP, {"password": PASSWORD})
-    limit = LIMITS[LoginGuard.Kind.ACCOUNT]
+    limit = LIMITS[LockoutCounter.Kind.ACCOUNT]
 
     statuses = [mine.post(path, guess, HTTP_IDEMPOTENCY_KEY="guess").status_code for _ in range(limit + 1)]
 

@@ -7,7 +7,7 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from apps.accounts.models import LoginGuard, OutgoingMail, User
+from apps.accounts.models import LockoutCounter, OutgoingMail, User
 from apps.accounts.services.lockout import LIMITS
 from apps.core.models import IdempotencyRecord
 from apps.events.models import StoredEvent
@@ -119,7 +119,7 @@ def test_a_wrong_or_weak_password_changes_nothing(mine: UserServiceClient, user:
 @pytest.mark.parametrize("headers", [{}, {"HTTP_IDEMPOTENCY_KEY": "guess"}])
 def test_a_stolen_token_does_not_allow_guessing_the_password(mine: UserServiceClient, user: User, headers: Any) -> None:
     body = {"current_password": "wrong", "new_password": NEW_PASSWORD}
-    limit = LIMITS[LoginGuard.Kind.ACCOUNT]
+    limit = LIMITS[LockoutCounter.Kind.ACCOUNT]
 
     statuses = [mine.post(CHANGE, body, **headers).status_code for _ in range(limit + 1)]
     body["current_password"] = PASSWORD

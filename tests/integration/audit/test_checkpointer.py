@@ -16,7 +16,7 @@ from django.utils import timezone
 from apps.audit import checkpoint_signer, checkpoints, witness
 from apps.audit.checkpoint_signer import CheckpointRefused, CheckpointSigner, checkpoint_create
 from apps.audit.checkpoints import OVERLAP, Checkpoint, InvalidCheckpoint, open_note
-from apps.audit.models import SealedCheckpoint
+from apps.audit.models import SignedCheckpoint
 from apps.audit.selectors import tree_size
 from apps.audit.verification import verify
 from apps.audit.witness import OtherDatabase
@@ -33,7 +33,7 @@ def store(key: Ed25519PrivateKey, tmp_path: Path) -> Store:
 
 
 def _checkpoints() -> list[tuple[int, str]]:
-    return list(SealedCheckpoint.objects.order_by("tree_size").values_list("tree_size", "note"))
+    return list(SignedCheckpoint.objects.order_by("tree_size").values_list("tree_size", "note"))
 
 
 def test_the_note_says_under_its_signature_up_to_when_everything_is_sealed(
@@ -41,7 +41,7 @@ def test_the_note_says_under_its_signature_up_to_when_everything_is_sealed(
 ) -> None:
     before = timezone.now()
     note = checkpoint_all(key)
-    last = SealedCheckpoint.objects.order_by("tree_size").last()
+    last = SignedCheckpoint.objects.order_by("tree_size").last()
     assert last is not None
 
     settled_until = open_note(note, key.public_key()).settled_until
@@ -63,7 +63,7 @@ def test_a_note_with_another_line_is_no_checkpoint(key: Ed25519PrivateKey, exten
 
 
 def _as_before_the_time_was_signed(key: Ed25519PrivateKey) -> None:
-    for row in SealedCheckpoint.objects.all():
+    for row in SignedCheckpoint.objects.all():
         row.note = checkpoints.sign(Checkpoint(row.tree_size, bytes(row.root)), key)
         row.save()
 
@@ -258,7 +258,7 @@ class TestClocks:
 
 
 def _move_last_checkpoint(store: Store, ahead: timedelta) -> None:
-    last = SealedCheckpoint.objects.get(tree_size=12)
+    last = SignedCheckpoint.objects.get(tree_size=12)
     last.settled_until = timezone.now() + ahead
     last.note = checkpoints.sign(Checkpoint(12, bytes(last.root), last.settled_until), store.key)
     last.save()

@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.audit.backlog import checkpointer_backlog
-from apps.audit.models import SealedCheckpoint
+from apps.audit.models import SignedCheckpoint
 from apps.events.process.progress import Progress
 from apps.events.store.publish import publish
 from apps.messages.user import UserUpdated
@@ -36,7 +36,7 @@ def test_a_sealer_that_takes_its_own_notes_for_the_truth_is_found_out(
     checkpointed: list[UUID], key: Ed25519PrivateKey
 ) -> None:
     """A checkpoint that is dated in the future makes it skip every event."""
-    SealedCheckpoint.objects.update(settled_until=timezone.now() + timedelta(days=365))
+    SignedCheckpoint.objects.update(settled_until=timezone.now() + timedelta(days=365))
     with transaction.atomic():
         publish(UserUpdated(user_id=checkpointed[0], changed=("name",)), now=timezone.now())
     eventually(lambda: checkpointer_backlog().count == 1, what="the event to settle")

@@ -20,7 +20,7 @@ from django.utils import timezone
 from apps.audit import bundle, verify_bundle
 from apps.audit.bundle_contents import NothingToExport, StoreDoesNotVerify
 from apps.audit.filters import EventFilter
-from apps.audit.models import ArchivedPartition, Leaf, SealedCheckpoint
+from apps.audit.models import ArchivedPartition, Leaf, SignedCheckpoint
 from apps.audit.read_archive import ArchiveMissing
 from apps.audit.verify_bundle import BundleDoesNotVerify
 from apps.audit.write_archive import Partition, write_archive
@@ -112,7 +112,7 @@ def test_a_bundle_of_a_forger_with_a_key_of_his_own_is_refused(
 ) -> None:
     trusted = _members(_export(key, tmp_path / "genuine.zip").path)["public_key.pem"]
     Leaf.objects.all().delete()
-    SealedCheckpoint.objects.all().delete()
+    SignedCheckpoint.objects.all().delete()
     forger = Ed25519PrivateKey.generate()
     checkpoint_all(forger)
     forged = _export(forger, tmp_path / "forged.zip")

@@ -14,7 +14,7 @@ from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from apps.audit import witness
-from apps.audit.models import Leaf, SealedCheckpoint
+from apps.audit.models import Leaf, SignedCheckpoint
 from apps.audit.selectors import tree_size
 from apps.audit.verification import verify
 from apps.audit.witness import WitnessDamaged
@@ -78,7 +78,7 @@ def test_what_was_not_committed_is_not_in_the_file(
     def refuse(**_: Any) -> None:
         raise OperationalError("the server is gone")
 
-    monkeypatch.setattr(SealedCheckpoint.objects, "create", refuse)
+    monkeypatch.setattr(SignedCheckpoint.objects, "create", refuse)
     with pytest.raises(OperationalError):
         checkpoint_all(key)
 

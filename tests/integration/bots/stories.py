@@ -6,7 +6,7 @@ from uuid import UUID
 from django.db import models
 
 from apps.bots.consumers import READ_MODELS
-from apps.bots.models import AccountTrade, BotRunNews, BotStatus, BotTrade, UserTrading
+from apps.bots.models import AccountTrade, BotStatus, BotTrade, RunEvent, UserTrading
 from apps.events.consumers.delivery import deliver
 from apps.events.consumers.projections import projection
 from apps.events.models import InboxEntry
@@ -14,7 +14,7 @@ from apps.messages.envelope import Envelope
 from apps.messages.user import UserCreated
 from tests.factories.bots import Story
 
-READ_MODEL_TABLES: list[type[models.Model]] = [BotStatus, BotRunNews, BotTrade, AccountTrade, UserTrading]
+READ_MODEL_TABLES: list[type[models.Model]] = [BotStatus, RunEvent, BotTrade, AccountTrade, UserTrading]
 
 
 def deliver_all(envelopes: list[Envelope]) -> None:

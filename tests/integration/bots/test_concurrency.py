@@ -15,7 +15,7 @@ from django.utils import timezone
 from apps.audit.replay.rebuild import Rebuild
 from apps.bots.consumers import READ_MODELS
 from apps.bots.errors import BotAlreadyRunning, BotStopping
-from apps.bots.models import Bot, BotCommand, BotRunNews, BotStatus
+from apps.bots.models import Bot, BotCommand, BotStatus, RunEvent
 from apps.bots.services.commands import bot_start, bot_stop, bot_stop_all
 from apps.core.errors import PlatformError
 from apps.events.consumers.delivery import deliver
@@ -153,7 +153,7 @@ def test_a_bot_is_stopped_and_started_again_while_its_read_model_is_rebuilt(
 
     assert seen == ["stop", "stopped", "start"]
     assert BotStatus.objects.get(bot_id=bot.id).state == "stopped"
-    assert set(BotRunNews.objects.values_list("state", flat=True)) == {"running", "stopped"}
+    assert set(RunEvent.objects.values_list("state", flat=True)) == {"running", "stopped"}
 
 
 def _report(envelope: Envelope) -> None:

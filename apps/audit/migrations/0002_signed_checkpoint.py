@@ -1,0 +1,9 @@
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    """The class is renamed; its table keeps its name, so nothing happens in the database."""
+
+    dependencies = [("audit", "0001_initial")]
+
+    operations = [migrations.RenameModel(old_name="SealedCheckpoint", new_name="SignedCheckpoint")]
