@@ -21,7 +21,7 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 # A path in backticks that begins in one of our folders; placeholders such as NAME or <name> are examples.
 PATH = re.compile(r"`((?:apps|platform|dev|tests|nginx|docker|docs|requirements)/[\w./*-]*)`")
 CITED_PAGE = re.compile(r"\bdocs/[\w/-]+\.(?:md|json|yaml)\b")
-COMMAND = re.compile(r"\bmanage\.py ([a-z_]{3,})")
+COMMAND = re.compile(r"\bmanage\.py ([a-z_]*[a-z])(?![\w<])")  # not run_<name>
 TARGET = re.compile(r"`make ([a-z-]+)")
 
 
