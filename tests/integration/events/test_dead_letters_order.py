@@ -125,7 +125,7 @@ def test_a_redrive_of_many_minutes_gives_back_in_between_and_takes_no_letter_twi
     rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """RabbitMQ closes the channel of a client that holds a message for half an hour."""
-    monkeypatch.setattr("apps.events.commands.dead_letters.queue.HOLD_SECONDS", 0.0)
+    monkeypatch.setattr("apps.events.commands.dead_letters.queue.LOCK_SECONDS", 0.0)
     buried = [command.command_id for command in bury_many(6)]
     said: list[UUID | None] = []
 
