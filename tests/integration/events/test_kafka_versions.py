@@ -108,7 +108,7 @@ def test_a_group_handles_every_event_once_in_order_and_is_up(topic: str, listene
     fill_outbox(topic, keys, 60)
     drain(topic)
     heartbeats._written.clear()
-    name = f"consumer.{listener.group}"
+    name = f"event-consumer.{listener.group}"
 
     with consuming(listener.group, topic) as consumer:
         drive_consumers(consumer, until=lambda: len(listener.calls) >= 60 and _is_up_without_lag(name))
