@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.django_db(transaction=True)]
 TICK = """
 import sys, django
 django.setup()
-from apps.trading.services import tick_run
+from apps.trading.services.runs.tick import tick_run
 print("ticks", flush=True)
 print(tick_run(run_id=sys.argv[1]), flush=True)
 """
