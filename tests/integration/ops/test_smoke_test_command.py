@@ -31,6 +31,4 @@ def test_the_old_name_does_the_same_and_says_the_new_one() -> None:
     with pytest.raises(CommandError, match=NOBODY_S_ANSWER):
         call_command("walk", gateway=NOBODY, stderr=said)
 
-    assert (
-        said.getvalue() == "The command walk is called smoke_test now; the next release does not know the old name.\n"
-    )
+    assert said.getvalue() == ("manage.py walk is now called smoke_test. The old name will go with the next release.\n")
