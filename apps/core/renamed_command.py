@@ -1,8 +1,9 @@
 """Renamed management commands: the old name works for one more release and prints the new name."""
 
+import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, OutputWrapper
 
 
 def renamed(command: type[BaseCommand], *, old: str, new: str) -> type[BaseCommand]:
@@ -12,7 +13,8 @@ def renamed(command: type[BaseCommand], *, old: str, new: str) -> type[BaseComma
         help = f"The old name of `{new}`, for one more release."
 
         def execute(self, *args: Any, **options: Any) -> Any:
-            self.stderr.write(f"manage.py {old} is now called {new}. The old name will go with the next release.")
+            said = OutputWrapper(options.get("stderr") or sys.stderr)
+            said.write(f"manage.py {old} is now called {new}. The old name will go with the next release.")
             return super().execute(*args, **options)
 
     return Renamed
