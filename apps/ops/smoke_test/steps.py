@@ -13,7 +13,7 @@ POLL_SECONDS = 0.25
 # The platform keeps the exchange's list of pairs for a minute: after a change of market it may be of the one before.
 LISTED_SECONDS = 75.0
 # A platform that was started a moment ago answers before its workers take commands.
-CARRIED_OUT_SECONDS = 60.0
+COMMAND_SECONDS = 60.0
 
 # A paper bot that reacts quickly, so that there is something to see. On hourly candles of XBTUSD unless told otherwise.
 BOT = {
@@ -113,10 +113,14 @@ def _run(
     started_at = time.monotonic()
     command = client.post(f"{path}/start")
     narrator.say("start accepted (202)", command["id"])
-    receipt = until(lambda: client.get(f"{path}/commands/{command['id']}"), _is_over, "the start's receipt", CARRIED_OUT_SECONDS)
+    receipt = until(
+        lambda: client.get(f"{path}/commands/{command['id']}"), _is_over, "the start's receipt", COMMAND_SECONDS
+    )
     _must_be_done(receipt)
     narrator.say(f"bot.start ran in the bot service, attempt {receipt['attempts']}")
-    status = until(lambda: client.get(f"{path}/status"), lambda body: body["state"] == "running", "running", CARRIED_OUT_SECONDS)
+    status = until(
+        lambda: client.get(f"{path}/status"), lambda body: body["state"] == "running", "running", COMMAND_SECONDS
+    )
     narrator.say("status says running", str(status.get("run_id", "")))
 
     page = _first_trades(client, path, market)
@@ -135,7 +139,9 @@ def _run(
     stop = client.post(f"{path}/stop")
     narrator.say("stop accepted (202)", stop["id"])
     _must_be_done(until(lambda: client.get(f"{path}/commands/{stop['id']}"), _is_over, "the stop's receipt", 30))
-    status = until(lambda: client.get(f"{path}/status"), lambda body: body["state"] == "stopped", "stopped", CARRIED_OUT_SECONDS)
+    status = until(
+        lambda: client.get(f"{path}/status"), lambda body: body["state"] == "stopped", "stopped", COMMAND_SECONDS
+    )
     narrator.say("status says stopped")
     return Outcome(bot, status, client.get(f"{path}/trades")["results"], first_trade_seconds, market.title)
 
