@@ -64,18 +64,24 @@ class _Run:
 
 
 class Verifier:
-    """Calls `verify` every so many seconds, from the end of one verification to the start of the next."""
+    """Calls `verify` every so many seconds, from the end of one verification to the start of the next.
 
-    def __init__(self, verify: Callable[[], Verdict], *, every: float) -> None:
+    `clock` gives seconds that never jump.
+    """
+
+    def __init__(
+        self, verify: Callable[[], Verdict], *, every: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
         self._verify = verify
         self._every = every
-        self._due_at = time.monotonic()
+        self._due_at = clock()
         self._run: _Run | None = None
         self._state: State = "up"
         self._detail = "The first verification is in progress."
 
     def step(self) -> float:
-        if self._run is None and time.monotonic() >= self._due_at:
+        if self._run is None and self._clock() >= self._due_at:
             self._run = _Run(self._verify)
         if self._run is not None and not self._run.thread.is_alive():
             self._conclude(self._run)
@@ -95,7 +101,7 @@ class Verifier:
         else:
             self._report(run.verdict)
         seconds = self._every if self._state == "up" else min(self._every, _RETRY_SECONDS)
-        self._due_at = time.monotonic() + seconds
+        self._due_at = self._clock() + seconds
 
     def _report(self, verdict: Verdict) -> None:
         _set_metrics(verdict)

@@ -1,6 +1,7 @@
 """Main loop of a consumer group: fetch, handle each partition in offset order, commit the handled offsets."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -42,20 +43,23 @@ SECONDS_BETWEEN_RECONNECTS = 30.0
 class GroupConsumer:
     """Consumes the topics of one group, or the topics given.
 
-    Not thread-safe: create it in the thread that calls `step`.
+    Not thread-safe: create it in the thread that calls `step`. `clock` gives seconds that never jump.
     """
 
-    def __init__(self, group: str, *, topics: list[str] | None = None) -> None:
+    def __init__(
+        self, group: str, *, topics: list[str] | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
         self.group = group
         self.topics = topics or topics_of(group)
         self._policy = RetryPolicy(group)
-        self._housekeeping = Housekeeping()
+        self._housekeeping = Housekeeping(clock=clock)
         self._lag = LagWatch(group)
         self._consumer: Any = None
         self._probe: ConsumerProbe | None = None
         self._work: dict[TopicPartition, Partition] = {}
         self._unchecked: list[InboundRecord] = []
-        self._membership = Membership(self._work)
+        self._membership = Membership(self._work, clock=clock)
         self._maintained_at = 0.0
         self._lag_at = 0.0
         self._reconnected_at = float("-inf")
@@ -91,7 +95,7 @@ class GroupConsumer:
     def _connect(self) -> None:
         client_id = f"muckard-{self.group}"
         self._consumer = event_consumer(group=self.group, client_id=client_id)
-        self._membership.left(now=time.monotonic())
+        self._membership.left(now=self._clock())
         self._consumer.subscribe(self.topics, listener=self._membership)
         self._probe = ConsumerProbe(self._consumer, client_id=client_id)
 
@@ -118,7 +122,7 @@ class GroupConsumer:
         seconds = min([POLL_SECONDS, *waits])
         for partition, records in self._consumer.poll(timeout_ms=int(seconds * 1000)).items():
             inbound = [InboundRecord.of(record) for record in records]
-            self._work.setdefault(partition, Partition()).pending.extend(inbound)
+            self._work.setdefault(partition, Partition(self._clock)).pending.extend(inbound)
             self._unchecked += inbound
         # A partition is not fetched again until its pending records are handled, which bounds memory.
         self._consumer.pause(*[partition for partition, work in self._work.items() if work.pending])
@@ -130,10 +134,10 @@ class GroupConsumer:
 
     def _handle_due(self) -> None:
         """Handles the due partitions in turns, so that slow events of one partition do not delay the others."""
-        deadline = time.monotonic() + SLICE_SECONDS
+        deadline = self._clock() + SLICE_SECONDS
         while due := [work for work in self._work.values() if work.is_due]:
             for work in due:
-                if time.monotonic() >= deadline:
+                if self._clock() >= deadline:
                     return
                 self._handle_next(work)
 
@@ -185,7 +189,7 @@ class GroupConsumer:
             )
 
     def _maintain(self) -> None:
-        now = time.monotonic()
+        now = self._clock()
         if now - self._maintained_at < MAINTENANCE_SECONDS:
             return
         self._maintained_at = now

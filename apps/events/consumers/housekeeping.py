@@ -1,6 +1,7 @@
 """Deletes expired inbox entries and redriven dead letters, in small batches."""
 
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from django.db import connection
@@ -38,11 +39,12 @@ def delete_expired(*, now: datetime) -> int:
 class Housekeeping:
     """Runs `delete_expired` once per hour, and once per second while there are rows to delete."""
 
-    def __init__(self) -> None:
-        self._due_at = time.monotonic()
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._due_at = clock()
 
     def run_if_due(self, *, now: datetime) -> None:
         """Raises DatabaseError."""
-        if time.monotonic() >= self._due_at:
+        if self._clock() >= self._due_at:
             deleted = delete_expired(now=now)
-            self._due_at = time.monotonic() + (1.0 if deleted else SECONDS_BETWEEN_RUNS)
+            self._due_at = self._clock() + (1.0 if deleted else SECONDS_BETWEEN_RUNS)

@@ -1,6 +1,7 @@
 """Membership of a consumer in its group, as reported by Kafka's group coordinator."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from kafka import ConsumerRebalanceListener, TopicPartition
@@ -14,8 +15,9 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
     Another member may handle them now. If the partition is assigned again, Kafka delivers them again.
     """
 
-    def __init__(self, work: dict[TopicPartition, Partition]) -> None:
+    def __init__(self, work: dict[TopicPartition, Partition], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._work = work
+        self._clock = clock
         self._left_at: float | None = None
 
     def seconds_outside(self, now: float) -> float:
@@ -30,7 +32,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         self._left_at = now
 
     def on_partitions_revoked(self, revoked: Any) -> None:
-        self.left(now=time.monotonic())
+        self.left(now=self._clock())
         for partition in revoked:
             self._work.pop(partition, None)
 

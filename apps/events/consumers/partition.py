@@ -2,6 +2,7 @@
 
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -16,8 +17,12 @@ HALT_SECONDS = 15.0
 
 @dataclass
 class Partition:
-    """Records are handled in offset order. One that fails delays its own partition and no other."""
+    """Records are handled in offset order. One that fails delays its own partition and no other.
 
+    `clock` gives seconds that never jump; `due_at` is on it.
+    """
+
+    clock: Callable[[], float] = time.monotonic
     pending: deque[InboundRecord] = field(default_factory=deque)
     attempts: int = 0
     due_at: float = 0.0
@@ -29,11 +34,11 @@ class Partition:
 
     @property
     def is_due(self) -> bool:
-        return bool(self.pending) and time.monotonic() >= self.due_at
+        return bool(self.pending) and self.clock() >= self.due_at
 
     @property
     def seconds_until_due(self) -> float:
-        return max(0.0, self.due_at - time.monotonic())
+        return max(0.0, self.due_at - self.clock())
 
     @property
     def next(self) -> InboundRecord:
@@ -56,11 +61,11 @@ class Partition:
         """Schedules the retry of the next record, with a longer delay each time."""
         self.attempts += 1
         delay = RETRY_DELAYS_SECONDS[min(self.attempts, len(RETRY_DELAYS_SECONDS)) - 1]
-        self.due_at = time.monotonic() + delay
+        self.due_at = self.clock() + delay
 
     def halt(self) -> None:
         """Schedules the next attempt without counting one: the circuit breaker is open."""
-        self.due_at = time.monotonic() + HALT_SECONDS
+        self.due_at = self.clock() + HALT_SECONDS
 
     @property
     def needs_commit(self) -> bool:
