@@ -13,7 +13,7 @@ from apps.audit.checkpoint_signer import BATCH, CheckpointSigner, NewCheckpoint
 from apps.audit.selectors import tree_size
 from apps.core.errors import PlatformError
 from apps.events.process.heartbeats import beat
-from apps.events.process.progress import Progress, ProgressWatch, Standing
+from apps.events.process.progress import Health, Progress, ProgressWatch
 
 logger = structlog.get_logger(__name__)
 
@@ -47,7 +47,7 @@ class Checkpointer:
         except PlatformError as error:
             refusal = error.message
         self._note(refusal)
-        beat(NAME, *_standing(self._watch.standing(), refusal or _problem_of_witness(self._file)))
+        beat(NAME, *_health(self._watch.health(), refusal or _problem_of_witness(self._file)))
         return 0.0 if self.last and self.last.events == BATCH else IDLE_SECONDS
 
     def close(self) -> None:
@@ -62,10 +62,10 @@ class Checkpointer:
         self.refusal = refusal
 
 
-def _standing(standing: Standing, problem: str) -> Standing:
+def _health(health: Health, problem: str) -> Health:
     if problem:
-        return Standing("down", problem)
-    return standing if standing.is_stalled else Standing("up", f"{tree_size()} events sealed")
+        return Health("down", problem)
+    return health if health.is_stalled else Health("up", f"{tree_size()} events sealed")
 
 
 def _problem_of_witness(file: Path | None) -> str:

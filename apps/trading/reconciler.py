@@ -45,4 +45,4 @@ class Reconciler:
         """Holds nothing between two steps."""
 
     def _beat(self) -> None:
-        beat(NAME, *self._watch.standing())
+        beat(NAME, *self._watch.health())

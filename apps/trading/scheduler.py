@@ -55,7 +55,7 @@ class Scheduler:
             return self._pause(error)
         if failures := self._backoff.succeeded():
             log.info("broker_available_again", after_failed_tries=failures)
-        beat(NAME, *self._watch.standing())
+        beat(NAME, *self._watch.health())
         return 0.0 if sent else POLL_SECONDS
 
     def close(self) -> None:

@@ -198,7 +198,7 @@ class GroupConsumer:
         if answered is not None:
             self._broker = (answered, "" if answered else "Kafka does not answer.")
         self._measure_lag(now)
-        is_up, detail = self._standing(now)
+        is_up, detail = self._health(now)
         heartbeats.beat(f"event-consumer.{self.group}", "up" if is_up else "down", detail)
         self._reconnect_if_stalled(now)
 
@@ -214,7 +214,7 @@ class GroupConsumer:
         assigned = self._consumer.assignment() or ()
         self._lag.observe({partition: self._position(partition) for partition in assigned}, now=now)
 
-    def _standing(self, now: float) -> tuple[bool, str]:
+    def _health(self, now: float) -> tuple[bool, str]:
         """Whether the group is up, and the detail for an operator: the most specific cause first."""
         is_up, detail = self._broker
         if self._policy.breaker.is_open:

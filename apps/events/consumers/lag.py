@@ -6,7 +6,7 @@ from typing import Any
 from kafka import TopicPartition
 
 from apps.events.consumers import metrics
-from apps.events.process.progress import Progress, Standing
+from apps.events.process.progress import Health, Progress
 
 # Timeout for the broker's end offsets. If it expires, the last known ones are used.
 END_OFFSETS_SECONDS = 2.0
@@ -22,7 +22,7 @@ class LagWatch:
         self._ends: dict[TopicPartition, int] = {}
         self._lags: dict[TopicPartition, int] = {}
         self._progress: dict[TopicPartition, Progress] = {}
-        self._stalled: dict[TopicPartition, Standing] = {}
+        self._stalled: dict[TopicPartition, Health] = {}
         self._observed_at = float("-inf")
 
     @property
@@ -32,7 +32,7 @@ class LagWatch:
     @property
     def stalled(self) -> dict[TopicPartition, str]:
         """Partitions with lag whose position has not moved for 30 s, each with an explanation for an operator."""
-        return {partition: standing.detail for partition, standing in self._stalled.items()}
+        return {partition: health.detail for partition, health in self._stalled.items()}
 
     def request_end_offsets(self, consumer: Any) -> None:
         """Requests the end offsets of the assigned partitions from the broker. Raises KafkaError.
@@ -65,9 +65,9 @@ class LagWatch:
             lag = end if position is None else max(0, end - position)
             self._lags[partition] = lag
             metrics.lag.labels(group=self._group, topic=partition.topic, partition=partition.partition).set(lag)
-            standing = self._watch(partition).observe(backlog=lag, marker=position, now=now)
-            if standing.is_stalled:
-                self._stalled[partition] = standing
+            health = self._watch(partition).observe(backlog=lag, marker=position, now=now)
+            if health.is_stalled:
+                self._stalled[partition] = health
             else:
                 self._stalled.pop(partition, None)
 

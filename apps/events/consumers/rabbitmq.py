@@ -53,11 +53,11 @@ class StatusConsumer:
             message = self._reader.next(seconds=IDLE_SECONDS)
             if message is not None:
                 self._handle(message)
-            standing = self._watch.standing()
+            health = self._watch.health()
         except BrokerUnavailable as error:
             return self._pause(str(error))
         self._backoff.succeeded()
-        heartbeats.beat(HEARTBEAT, *standing)
+        heartbeats.beat(HEARTBEAT, *health)
         return 0.0
 
     def close(self) -> None:

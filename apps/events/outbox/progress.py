@@ -8,7 +8,7 @@ from apps.events.outbox.admission import Admission
 from apps.events.outbox.low_watermark import LowWatermark
 from apps.events.outbox.metrics import OutboxStats
 from apps.events.outbox.rows import prepare_session
-from apps.events.process.progress import Backlog, Progress, ProgressWatch, Standing
+from apps.events.process.progress import Backlog, Health, Progress, ProgressWatch
 
 # The transport is a literal, so that the planner can use the partial index.
 _OLDEST = """
@@ -44,12 +44,12 @@ class OutboxProgress:
         self._cause = cause
         self._watch = ProgressWatch(Progress(name, done="sent"), self._backlog)
 
-    def standing(self, *, remark: str = "") -> Standing:
+    def health(self, *, remark: str = "") -> Health:
         """State and detail of the heartbeat; `remark` is the detail while the state is up. Raises DatabaseError."""
-        standing = self._watch.standing()
+        health = self._watch.health()
         if self._admission.is_stopped:
-            return Standing("down", self._admission.detail)
-        return standing if standing.is_stalled else Standing("up", remark or self._admission.detail)
+            return Health("down", self._admission.detail)
+        return health if health.is_stalled else Health("up", remark or self._admission.detail)
 
     def restart(self) -> None:
         """Starts the limit again, because other slots are held now."""

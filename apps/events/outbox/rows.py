@@ -16,7 +16,7 @@ _prepared: "WeakSet[Any]" = WeakSet()
 
 
 class FetchSpec(NamedTuple):
-    """Which rows to fetch: ids above the low watermark, in the slots of `leases` (slot and epoch), at most `limit`.
+    """Which rows to fetch: ids above the low watermark, in the slots of `leases` (slot and fence), at most `limit`.
 
     Rows of parked keys, rows for paused queues and rows in flight are left out.
     """

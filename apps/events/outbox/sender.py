@@ -131,7 +131,7 @@ class OutboxSender(ABC, Generic[R]):
     def _keep_leases(self) -> bool:
         """Renews the leases. Returns whether any slot is held. Raises DatabaseError."""
         held = self._leases.keep()
-        before, self._held = self._held, {slot: self._leases.epoch(slot) for slot in held}
+        before, self._held = self._held, {slot: self._leases.fence(slot) for slot in held}
         # By slot and fencing token: a lease that was lost and taken again had another owner in between.
         if before.items() - self._held.items():
             self._prefetcher.forget()

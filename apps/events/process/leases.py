@@ -32,7 +32,7 @@ WHERE held.owner = excluded.owner OR held.expires_at <= now()
 RETURNING name, epoch
 """
 
-# The row is expired, not deleted: its epoch, the fencing token, must never decrease.
+# The row is expired, not deleted: its fence (column epoch), must never decrease.
 _RELEASE = "UPDATE lease SET expires_at = now() WHERE owner = %s AND name = ANY(%s) AND expires_at > now()"
 
 
@@ -58,7 +58,7 @@ class LeaseSet:
         self.seconds = seconds
         self._clock = clock
         self._wanted = {f"{kind}:{slot:02d}": slot for slot in slots}
-        self._epochs: dict[int, int] = {}
+        self._fences: dict[int, int] = {}
         self._taken_at = float("-inf")
 
     def keep(self) -> frozenset[int]:
@@ -75,20 +75,20 @@ class LeaseSet:
         began = self._clock()
         with connection.cursor() as cursor:
             cursor.execute(_TAKE, {"owner": self.owner, "seconds": self.seconds, "names": list(self._wanted)})
-            epochs = {self._wanted[name]: epoch for name, epoch in cursor.fetchall()}
-        self._report(epochs)
-        self._epochs, self._taken_at = epochs, began
+            fences = {self._wanted[name]: fence for name, fence in cursor.fetchall()}
+        self._report(fences)
+        self._fences, self._taken_at = fences, began
         return self.held()
 
     renew = take
 
     def held(self) -> frozenset[int]:
         """The held slots; none once the safe part of the lease is over."""
-        return frozenset(self._epochs) if self.safe_seconds_left > 0 else frozenset()
+        return frozenset(self._fences) if self.safe_seconds_left > 0 else frozenset()
 
-    def epoch(self, slot: int) -> int:
+    def fence(self, slot: int) -> int:
         """The fencing token of a held slot; it grows with every change of owner. Raises KeyError if it is not held."""
-        return self._epochs[slot]
+        return self._fences[slot]
 
     @property
     def safe_seconds_left(self) -> float:
@@ -97,14 +97,14 @@ class LeaseSet:
 
     def release(self) -> None:
         """Expires the held leases now, so that a standby need not wait for their end. Raises DatabaseError."""
-        names = [name for name, slot in self._wanted.items() if slot in self._epochs]
-        self._epochs, self._taken_at = {}, float("-inf")
+        names = [name for name, slot in self._wanted.items() if slot in self._fences]
+        self._fences, self._taken_at = {}, float("-inf")
         if names:
             with connection.cursor() as cursor:
                 cursor.execute(_RELEASE, [self.owner, names])
 
-    def _report(self, epochs: dict[int, int]) -> None:
-        if taken := sorted(set(epochs) - set(self._epochs)):
+    def _report(self, fences: dict[int, int]) -> None:
+        if taken := sorted(set(fences) - set(self._fences)):
             logger.info("leases_taken", kind=self.kind, slots=len(taken), owner=self.owner)
-        if lost := sorted(set(self._epochs) - set(epochs)):
+        if lost := sorted(set(self._fences) - set(fences)):
             logger.warning("leases_lost", kind=self.kind, slots=len(lost), owner=self.owner)

@@ -20,7 +20,7 @@ stalled = Gauge(
 )
 
 
-class Standing(NamedTuple):
+class Health(NamedTuple):
     """What a heartbeat says: `detail` is a sentence for a person, and empty while all is well."""
 
     state: State
@@ -58,7 +58,7 @@ class Progress:
         self._since: float | None = None
         stalled.labels(name).set(0)
 
-    def observe(self, *, backlog: int, marker: Hashable, now: float, reason: str = "") -> Standing:
+    def observe(self, *, backlog: int, marker: Hashable, now: float, reason: str = "") -> Health:
         """Down if `backlog` stayed above 0 and `marker` unchanged for the limit; otherwise up.
 
         `marker` changes with every piece of work done, and with nothing else: a count, a committed offset, the id of
@@ -72,9 +72,9 @@ class Progress:
         is_stalled = backlog > 0 and seconds >= self.limit_seconds
         stalled.labels(self._name).set(int(is_stalled))
         if not is_stalled:
-            return Standing("up")
+            return Health("up")
         detail = f"No {self._what} was {self._done} for {int(seconds)} s; waiting: {backlog}. {reason}"
-        return Standing("down", detail.strip())
+        return Health("down", detail.strip())
 
     @property
     def limit_seconds(self) -> float:
@@ -90,9 +90,9 @@ class Progress:
 
 
 class ProgressWatch:
-    """Reads a process's backlog at intervals and keeps the standing in between. Not thread-safe.
+    """Reads a process's backlog at intervals and keeps the health in between. Not thread-safe.
 
-    `look` reads the backlog. If it raises, the standing stays as it was and the next call reads again.
+    `look` reads the backlog. If it raises, the health stays as it was and the next call reads again.
     """
 
     def __init__(
@@ -108,18 +108,18 @@ class ProgressWatch:
         self._every_seconds = every_seconds
         self._clock = clock
         self._due_at = float("-inf")
-        self._standing = Standing("up")
+        self._health = Health("up")
 
-    def standing(self) -> Standing:
-        """The current standing. Raises what `look` raises."""
+    def health(self) -> Health:
+        """The current health. Raises what `look` raises."""
         if self._clock() >= self._due_at:
             backlog = self._look()
             now = self._clock()
-            self._standing = self._progress.observe(
+            self._health = self._progress.observe(
                 backlog=backlog.count, marker=backlog.marker, now=now, reason=backlog.reason
             )
             self._due_at = now + min(self._every_seconds, self._progress.limit_seconds / 3)
-        return self._standing
+        return self._health
 
     def restart(self) -> None:
         """As `Progress.restart`."""

@@ -43,9 +43,9 @@ def test_a_sealer_that_takes_its_own_notes_for_the_truth_is_found_out(
     progress = Progress("checkpointer", what="event", done="sealed")
     for now, state in ((0.0, "up"), (29.0, "up"), (30.0, "down")):
         backlog = checkpointer_backlog()
-        standing = progress.observe(backlog=backlog.count, marker=backlog.marker, now=now, reason=backlog.reason)
-        assert standing.state == state
-    assert standing.detail.startswith("No event was sealed for 30 s; waiting: 1. The oldest is ")
+        health = progress.observe(backlog=backlog.count, marker=backlog.marker, now=now, reason=backlog.reason)
+        assert health.state == state
+    assert health.detail.startswith("No event was sealed for 30 s; waiting: 1. The oldest is ")
 
 
 def test_an_event_that_has_not_settled_does_not_wait(checkpointed: list[UUID]) -> None:

@@ -23,14 +23,14 @@ def test_the_first_owner_takes_all_and_the_second_gets_nothing() -> None:
 
     assert first.take() == {0, 1, 2, 3}
     assert second.take() == frozenset()
-    assert [first.epoch(slot) for slot in range(4)] == [1, 1, 1, 1]
+    assert [first.fence(slot) for slot in range(4)] == [1, 1, 1, 1]
 
 
 def test_renewing_keeps_the_epoch() -> None:
     leases = _leases()
     leases.take()
     leases.renew()
-    assert leases.epoch(0) == 1
+    assert leases.fence(0) == 1
 
 
 def test_an_expired_lease_goes_to_the_next_owner_with_a_higher_epoch() -> None:
@@ -39,7 +39,7 @@ def test_an_expired_lease_goes_to_the_next_owner_with_a_higher_epoch() -> None:
     Lease.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
 
     assert second.take() == {0, 1, 2, 3}
-    assert second.epoch(0) == 2
+    assert second.fence(0) == 2
     assert first.take() == frozenset()
 
 
@@ -48,7 +48,7 @@ def test_an_owner_whose_own_lease_expired_gets_a_new_epoch() -> None:
     leases.take()
     Lease.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     leases.take()
-    assert leases.epoch(0) == 2
+    assert leases.fence(0) == 2
 
 
 def test_released_leases_are_free_at_once_and_the_epoch_does_not_go_back() -> None:
@@ -59,7 +59,7 @@ def test_released_leases_are_free_at_once_and_the_epoch_does_not_go_back() -> No
 
     assert first.held() == frozenset()
     assert second.take() == {0, 1, 2, 3}
-    assert second.epoch(0) == 2
+    assert second.fence(0) == 2
 
 
 def test_an_owner_stops_relying_on_a_lease_before_it_ends() -> None:

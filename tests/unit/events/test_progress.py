@@ -3,9 +3,9 @@
 import pytest
 from prometheus_client import REGISTRY
 
-from apps.events.process.progress import LIMIT_SECONDS, Progress, Standing
+from apps.events.process.progress import LIMIT_SECONDS, Health, Progress
 
-UP = Standing("up")
+UP = Health("up")
 
 
 @pytest.fixture
@@ -24,14 +24,14 @@ def test_nothing_to_do_is_up_however_long_it_lasts(progress: Progress) -> None:
 def test_work_that_waits_as_long_as_the_limit_without_progress_is_down(progress: Progress) -> None:
     assert progress.observe(backlog=3, marker=7, now=100.0) == UP
     assert progress.observe(backlog=4, marker=7, now=129.9) == UP
-    assert progress.observe(backlog=5, marker=7, now=130.0) == Standing("down", "No row was sent for 30 s; waiting: 5.")
+    assert progress.observe(backlog=5, marker=7, now=130.0) == Health("down", "No row was sent for 30 s; waiting: 5.")
 
 
 def test_the_reason_ends_the_detail(progress: Progress) -> None:
     progress.observe(backlog=1, marker=0, now=0.0)
-    standing = progress.observe(backlog=1, marker=0, now=45.0, reason="Kafka does not answer.")
-    assert standing.detail == "No row was sent for 45 s; waiting: 1. Kafka does not answer."
-    assert standing.is_stalled
+    health = progress.observe(backlog=1, marker=0, now=45.0, reason="Kafka does not answer.")
+    assert health.detail == "No row was sent for 45 s; waiting: 1. Kafka does not answer."
+    assert health.is_stalled
 
 
 def test_slow_work_is_progress_although_the_backlog_grows(progress: Progress) -> None:

@@ -64,7 +64,7 @@ class Mailer:
 
     def step(self) -> float:
         """Sends at most one mail. Returns the seconds until the next step. Raises DatabaseError."""
-        beat(NAME, *self._watch.standing())
+        beat(NAME, *self._watch.health())
         if time.monotonic() - self._housekeeping_ran_at > SECONDS_BETWEEN_HOUSEKEEPING:
             self._run_housekeeping()
             self._housekeeping_ran_at = time.monotonic()

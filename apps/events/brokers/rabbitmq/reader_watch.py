@@ -4,7 +4,7 @@ import structlog
 
 from apps.events.brokers.rabbitmq.connection import BrokerUnavailable
 from apps.events.brokers.rabbitmq.reader import QueueReader
-from apps.events.process.progress import Backlog, Progress, ProgressWatch, Standing
+from apps.events.process.progress import Backlog, Health, Progress, ProgressWatch
 
 logger = structlog.get_logger(__name__)
 
@@ -13,7 +13,7 @@ SECONDS_BETWEEN_COUNTS = 5.0
 
 
 class ReaderWatch:
-    """Call `standing` after every successful step.
+    """Call `health` after every successful step.
 
     If messages are ready although the process has none unacknowledged, the broker no longer delivers to it. Then the
     connection is closed, and the next one subscribes again.
@@ -28,18 +28,18 @@ class ReaderWatch:
         # At the last count: the number of settled messages, if messages were ready and none was unacknowledged.
         self._starved_at: int | None = None
 
-    def standing(self) -> Standing:
+    def health(self) -> Health:
         """Raises BrokerUnavailable, also after it has closed a stalled connection."""
-        standing = self._watch.standing()
-        if not standing.is_stalled:
+        health = self._watch.health()
+        if not health.is_stalled:
             self._has_resubscribed = False
         elif self._starved_at == self._reader.settled and not self._has_resubscribed:
             # Once per stall: a second time would not help either.
             self._has_resubscribed = True
-            logger.warning("reader_resubscribed", name=self._name, reason=standing.detail)
+            logger.warning("reader_resubscribed", name=self._name, reason=health.detail)
             self._reader.reconnect()
-            raise BrokerUnavailable(f"{standing.detail} It subscribes to its queues again.")
-        return standing
+            raise BrokerUnavailable(f"{health.detail} It subscribes to its queues again.")
+        return health
 
     def _backlog(self) -> Backlog:
         ready, unacked = self._reader.ready(), self._reader.unacknowledged

@@ -94,7 +94,7 @@ class RetryRouter:
                 self._route()
             else:
                 self._publisher.keep_alive()
-            standing = self._watch.standing()
+            health = self._watch.health()
         except BrokerUnavailable as error:
             if not self._reader.is_connected:
                 self._unacked = []
@@ -104,7 +104,7 @@ class RetryRouter:
         if self._unacked:
             return self._back_off("A retry queue is full.")
         self._backoff.succeeded()
-        heartbeats.beat(self._heartbeat, *standing)
+        heartbeats.beat(self._heartbeat, *health)
         return 0.0
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ from django.db import DatabaseError, connection
 from apps.events.commands.worker.progress import WorkerProgress
 from apps.events.process import heartbeats
 from apps.events.process.metrics import serve_metrics
-from apps.events.process.progress import Standing
+from apps.events.process.progress import Health
 
 logger = structlog.get_logger(__name__)
 
@@ -62,7 +62,7 @@ class Liveness:
     def _run(self, node: str, progress: WorkerProgress) -> None:
         while not self._stopped.wait(BEAT_SECONDS if self._last_run_at else 0.5):
             try:
-                heartbeats.beat(node, *self._standing(progress))
+                heartbeats.beat(node, *self._health(progress))
             except DatabaseError as error:
                 logger.warning("worker_heartbeat_failed", reason=str(error).strip())
             finally:
@@ -75,8 +75,8 @@ class Liveness:
         finally:
             connection.close()
 
-    def _standing(self, progress: WorkerProgress) -> Standing:
-        standing = progress.standing()
+    def _health(self, progress: WorkerProgress) -> Health:
+        health = progress.health()
         if time.monotonic() - self._last_run_at > SILENT_SECONDS:
-            return Standing("down", f"The main loop does not run. {standing.detail}".strip())
-        return standing
+            return Health("down", f"The main loop does not run. {health.detail}".strip())
+        return health

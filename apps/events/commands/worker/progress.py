@@ -17,7 +17,7 @@ from apps.events.brokers.rabbitmq.connection import (
     unavailable,
 )
 from apps.events.models import CommandExecution
-from apps.events.process.progress import Backlog, Progress, ProgressWatch, Standing
+from apps.events.process.progress import Backlog, Health, Progress, ProgressWatch
 
 SECONDS_BETWEEN_COUNTS = 5.0
 
@@ -34,12 +34,12 @@ class WorkerProgress:
         progress = Progress(node, done="taken or finished")
         self._watch = ProgressWatch(progress, self._backlog, every_seconds=SECONDS_BETWEEN_COUNTS)
 
-    def standing(self) -> Standing:
+    def health(self) -> Health:
         """Waits up to a few seconds for RabbitMQ. Raises DatabaseError."""
         try:
-            return self._watch.standing()
+            return self._watch.health()
         except BrokerUnavailable as error:
-            return Standing("down", str(error))
+            return Health("down", str(error))
 
     def close(self) -> None:
         if self._connection is not None:

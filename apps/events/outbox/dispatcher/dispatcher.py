@@ -131,7 +131,7 @@ class Dispatcher(OutboxSender[Item]):
         if failures := self._backoff.succeeded():
             logger.info("rabbitmq_answers_again", after_failed_tries=failures)
         heartbeats.beat(BROKER, "up")
-        heartbeats.beat(NAME, *self._progress.standing(remark=self._queue_backoff.detail()))
+        heartbeats.beat(NAME, *self._progress.health(remark=self._queue_backoff.detail()))
 
     def _pause(self, reason: str) -> float:
         seconds = self._backoff.failed()

@@ -8,4 +8,4 @@ batch_seconds = Histogram(
     "From the first record of a batch to its last acknowledgement.",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60),
 )
-lease_epoch = Gauge("relay_lease_epoch", "The fencing token of a slot that this relay holds.", ["slot"])
+lease_fence = Gauge("relay_lease_fence", "The fencing token of a slot that this relay holds.", ["slot"])

@@ -226,11 +226,11 @@ class Relay(OutboxSender[Record]):
         return self._broker.advice
 
     def _broker_chores(self) -> None:
-        for slot, epoch in self._held.items():
-            metrics.lease_epoch.labels(slot).set(epoch)
+        for slot, fence in self._held.items():
+            metrics.lease_fence.labels(slot).set(fence)
         self._broker.ask(self._window.producer)
         self._broker.beat()
-        heartbeats.beat(self._name, *self._progress.standing())
+        heartbeats.beat(self._name, *self._progress.health())
         reason = self._broker.why_stuck(self._window.producer, oldest_seconds=self._window.oldest_seconds)
         if reason is not None:
             self._abandon(reason)
