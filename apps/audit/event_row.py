@@ -4,7 +4,6 @@ A row is PostgreSQL's COPY text of the columns in the order of `COLUMNS`. Its fi
 the text that events.append_event hashed: verification needs no parsing, and an archive is a file of these lines.
 """
 
-import hashlib
 from binascii import unhexlify
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,7 +22,6 @@ COLUMNS = f"""
     {_microseconds("occurred_at")}, {_microseconds("recorded_at")}, user_id, correlation_id, causation_id,
     traceparent, payload, hash
 """
-FIELDS_BEFORE_PAYLOAD = 12
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # COPY text doubles the backslash of bytea's \x.
@@ -39,16 +37,11 @@ class MalformedEventRow(ValueError):
 
 @dataclass(frozen=True)
 class EventRow:
-    """A stored event: envelope, recording time, hash (`digest`), and the hashed text before the payload (`header`)."""
+    """A stored event: envelope, recording time and hash (`digest`)."""
 
     envelope: Envelope
     recorded_at: datetime
     digest: bytes
-    header: bytes
-
-    def hash_after(self, previous: bytes) -> bytes:
-        """The event's expected hash, given the hash of the previous event of its aggregate (b"" for the first)."""
-        return hashlib.sha256(previous + self.header + self.envelope.payload).digest()
 
 
 def parse_event_row(line: bytes) -> EventRow:
@@ -72,7 +65,7 @@ def parse_event_row(line: bytes) -> EventRow:
             traceparent=traceparent,
             payload=unescape_bytea(payload),
         )
-        return EventRow(envelope, _moment(recorded), unescape_bytea(digest), head + b"\t")
+        return EventRow(envelope, _moment(recorded), unescape_bytea(digest))
     except ValueError as error:
         raise MalformedEventRow(f"This line is not an event: {error}") from None
 

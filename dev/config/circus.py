@@ -15,8 +15,6 @@ from dev.config import environment, gateway
 from dev.install import installer
 
 SUPERVISOR = "circus"
-# How many worker processes each web process has
-WEB_WORKERS_VARIABLE = "MUCKARD_WEB_WORKERS"
 
 
 def witness(profile: Profile) -> Path:
@@ -60,7 +58,7 @@ def variables(profile: Profile, process: Process, environ: Mapping[str, str] = o
     port = profile.ports[metrics_port(process.name)] if process.metrics_port else 0
     given = process.environment(metrics_address="127.0.0.1", metrics_port=port)
     if process.kind == "web":
-        given[WEB_WORKERS_VARIABLE] = gateway.whole_number(environ, WEB_WORKERS_VARIABLE, "1")
+        given[environment.WEB_WORKERS_VARIABLE] = gateway.whole_number(environ, environment.WEB_WORKERS_VARIABLE, "1")
     if process.kind == "flower":
         password = secrets.read(profile, process.service, "muckard_flower_password")
         given["FLOWER_BASIC_AUTH"] = f"operator:{password}"

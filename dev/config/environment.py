@@ -20,9 +20,9 @@ SERVER_URLS = {
     "redis": "REDIS_URL",
     "kafka": "KAFKA_BOOTSTRAP_SERVERS",
 }
-# How many processes each HTTP service has
+# How many worker processes each web process has; the circus configuration checks it and passes it to those alone.
 WEB_WORKERS_VARIABLE = "MUCKARD_WEB_WORKERS"
-# Read by the starter and the gateway only; to an application they would be unknown.
+# Read by the starter and the gateway: applications do not inherit them.
 STARTER_VARIABLES = (
     gateway.VARIABLES | {WEB_WORKERS_VARIABLE} | {variable(name) for name in SERVER_PORTS | METRICS_PORTS}
 )

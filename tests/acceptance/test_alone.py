@@ -1,12 +1,11 @@
 """Each service starts, answers and takes commands with RabbitMQ, Kafka and Redis down."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import requests
 
 from apps.ops.smoke_test.client import Json, PlatformClient
 from apps.ops.smoke_test.steps import BOT, until
+from tests.support.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECTS = {"user": "user_service", "kraken": "kraken_service", "bot": "bot_service"}
@@ -21,17 +21,10 @@ PROJECTS = {"user": "user_service", "kraken": "kraken_service", "bot": "bot_serv
 pytestmark = pytest.mark.timeout(180)
 
 
-def _free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextmanager
 def _service_without_brokers(service: str, tmp_path: Path) -> Iterator[str]:
     """A service of its own, as in production but with addresses of brokers behind which nobody listens."""
-    port, nobody = _free_port(), _free_port()
+    port, nobody = free_ports(2)
     environment = {
         **os.environ,
         "SERVICE": service,

@@ -1,12 +1,10 @@
 """The HTTP services of the platform on the servers that chaos breaks, as far as a command needs them."""
 
 import contextlib
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import requests
@@ -14,6 +12,8 @@ import requests
 from apps.ops.smoke_test.client import PlatformClient
 from tests.chaos.fleet import end_gently
 from tests.chaos.stack import Stack
+from tests.support.ports import free_ports
+from tests.support.waiting import comes_true
 from tests.support.workers.processes import ROOT
 
 PASSWORD = "correct horse battery staple"
@@ -22,7 +22,7 @@ PASSWORD = "correct horse battery staple"
 @contextmanager
 def services(stack: Stack, folder: Path) -> Iterator[dict[str, PlatformClient]]:
     """user, kraken and paper, each under gunicorn on a port of its own. The clients have no token yet."""
-    ports = {name: free_port() for name in ("user", "kraken", "paper")}
+    ports = dict(zip(("user", "kraken", "paper"), free_ports(3), strict=True))
     projects = {"user": "user_service", "kraken": "kraken_service", "paper": "paper_exchange"}
     urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
     common = stack.environment | {"MUCKARD_PAPER_EXCHANGE_URL": urls["paper"]}
@@ -43,17 +43,10 @@ def services(stack: Stack, folder: Path) -> Iterator[dict[str, PlatformClient]]:
 
 
 def wait_for(url: str, log: Path) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        with contextlib.suppress(requests.RequestException):
-            if requests.get(f"{url}/health/live", timeout=1).status_code == 200:
-                return
-        time.sleep(0.1)
-    raise AssertionError(f"{url} does not answer:\n{log.read_text()[-3000:]}")
+    assert comes_true(lambda: _is_live(url), seconds=30), f"{url} does not answer:\n{log.read_text()[-3000:]}"
 
 
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _is_live(url: str) -> bool:
+    with contextlib.suppress(requests.RequestException):
+        return requests.get(f"{url}/health/live", timeout=1).status_code == 200
+    return False

@@ -80,11 +80,6 @@ def context_of(exchange: FakeExchange, clock: SteppingClock | None = None) -> Ex
     return ExecutionContext(open_exchange=lambda run: exchange, clock=clock, sleep=clock.sleep)
 
 
-def deps_of(exchange: FakeExchange, clock: SteppingClock | None = None) -> Dependencies:
-    clock = clock or SteppingClock()
-    return Dependencies(exchange, clock, clock.sleep)
-
-
 def bot_config(**changes: Any) -> BotConfig:
     facts: dict[str, Any] = {
         "name": "Crossover",

@@ -104,12 +104,7 @@ def everything_in(topic: str) -> list[Arrived]:
         while any(consumer.position(each) < ends[each] for each in partitions):
             assert time.monotonic() < deadline, f"{topic} could not be read to its end"
             for records in consumer.poll(timeout_ms=200).values():
-                found += [
-                    Arrived(
-                        each.partition, each.offset, (each.key or b"").decode(), list(each.headers), each.value or b""
-                    )
-                    for each in records
-                ]
+                found += map(_arrived, records)
         return sorted(found, key=lambda each: (each.partition, each.offset))
     finally:
         consumer.close()

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from dev.servers import kafka
-from tests.chaos.services import free_port
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
 USERNAME = "muckard"

@@ -1,12 +1,26 @@
-"""Ports for the stacks that tests start: free ones, so that another stack on the machine does not fail a test."""
+"""Ports for the servers and stacks that tests start: free ones, so that another stack on the machine fails no test."""
 
 import json
+import socket
+from contextlib import ExitStack
 
 from dev.base import ports, processes
 from dev.base import profile as profiles
 from dev.base.profile import PORTS
 
 FIRST, LAST, STEP = 4000, 12000, 150
+
+
+def free_ports(count: int) -> list[int]:
+    """Different free ports of this machine, all held at once until they are known."""
+    with ExitStack() as held:
+        servers = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [server.getsockname()[1] for server in servers]
+
+
+def free_port() -> int:
+    [port] = free_ports(1)
+    return port
 
 
 def free_offset(name: str) -> int:

@@ -52,11 +52,11 @@ class QuerySerializer(RequestSerializer):
     where = "query"
 
 
-class NoBody(RequestSerializer):
+class EmptyBody(RequestSerializer):
     """Of calls that take none."""
 
 
-class NoQuery(QuerySerializer):
+class EmptyQuery(QuerySerializer):
     """Of calls that take no parameters."""
 
 
@@ -67,8 +67,8 @@ Body = type[RequestSerializer] | PolymorphicProxySerializer
 class Operation:
     """What one call takes, and the serializers of its successful answers."""
 
-    body: Body = NoBody
-    query: type[QuerySerializer] = NoQuery
+    body: Body = EmptyBody
+    query: type[QuerySerializer] = EmptyQuery
     is_partial: bool = False
     answers: tuple[Any, ...] = ()
 
@@ -107,7 +107,7 @@ def operation(
     document; `described` is what extend_schema takes besides.
     """
     answers = tuple(answer for status, answer in responses.items() if 200 <= status < 300)
-    declared = Operation(body or NoBody, query or NoQuery, partial, answers)
+    declared = Operation(body or EmptyBody, query or EmptyQuery, partial, answers)
     document = extend_schema(
         request=body(partial=True) if partial and isinstance(body, type) else body,
         parameters=[*([query] if query else []), *parameters],

@@ -63,11 +63,9 @@ def played_market(exchange_url: str) -> PlayedMarket:
     return market
 
 
-def budget_on(client: PlatformClient, pair: str) -> Decimal:
-    """In the pair's quote asset: enough for several orders of the least size at the price now."""
-    listed = client.get("/api/v1/trading/pairs")["results"]
-    rules = next(row for row in listed if row["pair"] == pair)
-    ask = Decimal(client.get("/api/v1/trading/ticker", pair=pair)["ask"])
+def budget_on(client: PlatformClient, rules: Json) -> Decimal:
+    """In the pair's quote asset: enough for several orders of the least size (`rules` of the pair) at the price now."""
+    ask = Decimal(client.get("/api/v1/trading/ticker", pair=rules["pair"])["ask"])
     least_order = max(Decimal(rules["order_minimum"]) * ask, Decimal(rules["cost_minimum"]))
     return max(LEAST_BUDGET, (least_order * ORDERS_IN_BUDGET).to_integral_value(ROUND_CEILING))
 

@@ -80,13 +80,16 @@ def smoke_test(
 
     market = played_market(exchange_url)
     narrator.say(f"the paper exchange's market is {market.title}")
-    until(lambda: client.get("/api/v1/trading/pairs"), _lists(market.pair), f"the pair {market.pair}", LISTED_SECONDS)
+    pairs = until(
+        lambda: client.get("/api/v1/trading/pairs"), _lists(market.pair), f"the pair {market.pair}", LISTED_SECONDS
+    )
+    rules = next(row for row in pairs["results"] if row["pair"] == market.pair)
     key = _paper_account(client)
     narrator.say("paper exchange account", key["id"])
     wanted = {
         "pair": market.pair,
         "interval_minutes": market.interval_minutes,
-        "quote_budget": f"{budget_on(client, market.pair):f}",
+        "quote_budget": f"{budget_on(client, rules):f}",
         "credential_id": key["id"],
     }
     bot = client.post("/api/v1/bot", BOT | wanted)

@@ -22,7 +22,7 @@ from tests.factories.accounts import PASSWORD, UserServiceClient, make_user
 pytestmark = pytest.mark.django_db
 
 SETUP, CONFIRM, DISABLE = (f"/api/v1/auth/mfa/{step}" for step in ("setup", "confirm", "disable"))
-NOBODY = ClientInfo(address=None, user_agent="")
+UNKNOWN_CLIENT = ClientInfo(address=None, user_agent="")
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def _switch_on(user: User, now: datetime) -> tuple[pyotp.TOTP, list[str]]:
 
 
 def _log_in(user: User, otp: str, now: datetime) -> None:
-    user_log_in(email=user.email, password=PASSWORD, otp=otp, client=NOBODY, now=now)
+    user_log_in(email=user.email, password=PASSWORD, otp=otp, client=UNKNOWN_CLIENT, now=now)
 
 
 def test_setting_up_answers_what_an_authenticator_needs_and_changes_nothing_yet(
@@ -140,7 +140,7 @@ def test_a_code_does_not_help_without_the_password(user: User) -> None:
     totp, _ = _switch_on(user, now)
 
     with pytest.raises(Exception, match="address or the password"):
-        user_log_in(email=user.email, password="wrong", otp=totp.at(now), client=NOBODY, now=now)
+        user_log_in(email=user.email, password="wrong", otp=totp.at(now), client=UNKNOWN_CLIENT, now=now)
     _log_in(user, totp.at(now), now)
 
 
@@ -253,7 +253,7 @@ def test_a_secret_copied_to_another_account_does_not_open(user: User) -> None:
     MfaDevice.objects.update(user=other)
 
     with pytest.raises(CannotDecrypt):
-        user_log_in(email=other.email, password=PASSWORD, otp="123456", client=NOBODY, now=timezone.now())
+        user_log_in(email=other.email, password=PASSWORD, otp="123456", client=UNKNOWN_CLIENT, now=timezone.now())
 
 
 def test_a_password_reset_does_not_switch_it_off(user: User) -> None:
@@ -266,4 +266,4 @@ def test_a_password_reset_does_not_switch_it_off(user: User) -> None:
     password_reset(token=token, new_password="a wholly different sentence", now=now)
 
     with pytest.raises(OtpRequired):
-        user_log_in(email=user.email, password="a wholly different sentence", otp="", client=NOBODY, now=now)
+        user_log_in(email=user.email, password="a wholly different sentence", otp="", client=UNKNOWN_CLIENT, now=now)

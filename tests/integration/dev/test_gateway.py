@@ -21,6 +21,7 @@ from dev.base import profile as profiles
 from dev.base.profile import PORTS, Profile
 from dev.base.secrets import SERVICES
 from dev.config import gateway
+from tests.support.ports import free_ports
 
 ORIGIN = "https://app.example.org"
 
@@ -94,14 +95,6 @@ class Gateway:
         assert set(error["error"]) == {"code", "message", "details", "request_id"}
         assert error["error"]["request_id"] == response.getheader("X-Request-ID")
         return response, error["error"]
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    numbers = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return numbers
 
 
 Start = Callable[..., Gateway]

@@ -6,7 +6,7 @@ import pytest
 from django.http import QueryDict
 from rest_framework import serializers
 
-from apps.core.api.requests import NoBody, QuerySerializer, RequestSerializer, UnknownField, operation, operation_of
+from apps.core.api.requests import EmptyBody, QuerySerializer, RequestSerializer, UnknownField, operation, operation_of
 
 
 class Leg(RequestSerializer):
@@ -75,12 +75,12 @@ def test_a_free_form_object_keeps_its_fields() -> None:
 
 
 def test_a_call_that_takes_nothing_says_so() -> None:
-    error = refused(NoBody(data={"reason": "tired"}))
+    error = refused(EmptyBody(data={"reason": "tired"}))
     assert error.message == "There is no field reason: this call takes none. Leave it out."
     assert (error.details["nearest"], error.details["known"]) == (None, [])
 
 
-@pytest.mark.parametrize("serializer", [NoBody, Order])
+@pytest.mark.parametrize("serializer", [EmptyBody, Order])
 @pytest.mark.parametrize("data", [[], "text", 7, None])
 def test_a_body_that_is_no_object_is_not_valid(serializer: type[RequestSerializer], data: Any) -> None:
     with pytest.raises(serializers.ValidationError):
@@ -116,4 +116,4 @@ def test_a_handler_takes_what_it_declares_and_nothing_without_a_declaration() ->
 
     declared = operation_of(handler)
     assert (declared.body, declared.query, declared.is_partial, declared.answers) == (Order, Filter, True, (Leg,))
-    assert operation_of(lambda: None).body is NoBody
+    assert operation_of(lambda: None).body is EmptyBody
