@@ -38,6 +38,8 @@ app.conf.update(
     # attempt; the queue's delivery limit is the second bound.
     task_acks_on_timeout=False,
     task_reject_on_worker_lost=True,
+    # Celery kills a new child that does not report within 4 s, again and again on a machine under load.
+    worker_proc_alive_timeout=60.0,
     task_soft_time_limit=SOFT_TIME_LIMIT_SECONDS,
     task_time_limit=TIME_LIMIT_SECONDS,
     # A misspelled queue name must raise instead of creating a queue.

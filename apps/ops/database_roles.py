@@ -5,7 +5,7 @@
 
 from dataclasses import dataclass
 
-OWNER_SEARCH_PATH = ("users", "kraken", "bots", "paper", "events", "audit")
+OWNER_SEARCH_PATH = ("users", "kraken", "bots", "risk", "paper", "events", "audit")
 SCHEMAS = OWNER_SEARCH_PATH
 
 READ = "SELECT"
@@ -65,15 +65,15 @@ ROLES: dict[str, DatabaseRole] = {
         ),
         DatabaseRole(
             "kraken_service",
-            ("kraken", "events"),
-            (*_writes("kraken"), *_reads("events"), *_BOOKKEEPING),
+            ("kraken", "risk", "events"),
+            (*_writes("kraken", "risk"), *_reads("events"), *_BOOKKEEPING),
             publishes=True,
         ),
         DatabaseRole(
             "bot_service",
-            ("bots", "kraken", "events"),
+            ("bots", "kraken", "risk", "events"),
             (
-                *_writes("bots"),
+                *_writes("bots", "risk"),
                 *_reads("events"),
                 *_BOOKKEEPING,
                 # Ciphertext only: the data key opens with the vault key, never with the database.
@@ -144,7 +144,7 @@ ROLES: dict[str, DatabaseRole] = {
             "staff_site",
             OWNER_SEARCH_PATH,
             (
-                *_writes("users", "kraken", "bots", "paper"),
+                *_writes("users", "kraken", "bots", "risk", "paper"),
                 *_reads("events", "audit"),
                 *_BOOKKEEPING,
                 Grant("events", "parked_key", WRITE),

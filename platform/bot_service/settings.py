@@ -6,6 +6,6 @@ globals().update(
     service_settings(
         service="bot",
         project="bot_service",
-        apps=["apps.exchange", "apps.vault", "apps.market", "apps.trading"],
+        apps=["apps.exchange", "apps.risk", "apps.vault", "apps.market", "apps.trading"],
     )
 )

@@ -6,6 +6,6 @@ globals().update(
     service_settings(
         service="kraken",
         project="kraken_service",
-        apps=["apps.exchange", "apps.vault", "apps.market", "apps.bots"],
+        apps=["apps.exchange", "apps.risk", "apps.vault", "apps.market", "apps.bots"],
     )
 )

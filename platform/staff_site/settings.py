@@ -13,6 +13,7 @@ globals().update(
             "django.contrib.messages",
             "apps.audit",
             "apps.exchange",
+            "apps.risk",
             "apps.accounts",
             "apps.onboarding",
             "apps.vault",

@@ -38,7 +38,7 @@ def next_records(*, limit: int, low_watermark: int = 0) -> list[Record]:
     return query.next_records(FetchSpec(leases, limit, low_watermark=low_watermark))
 
 
-def drain(topic: str, *, seconds: float = 30.0, relay: Relay | None = None) -> None:
+def drain(topic: str, *, seconds: float = 120.0, relay: Relay | None = None) -> None:
     """Sends everything that waits for the topic."""
     own = relay or Relay(lease_seconds=3.0)
     try:

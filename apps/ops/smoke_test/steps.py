@@ -96,7 +96,9 @@ def smoke_test(
     narrator.say(f"bot created: {bot['strategy']} on {bot['pair']}, {bot['interval_minutes']} minutes", bot["id"])
     try:
         return _run(client, narrator, bot, market, trades=trades, at_most_seconds=at_most_seconds)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, SmokeTestFailed):
+            narrator.say(what_is_down(client))
         # Also after Ctrl-C: a bot that was left running would trade on.
         with suppress(SmokeTestFailed):
             client.post(f"/api/v1/bot/{bot['id']}/stop")
@@ -181,6 +183,16 @@ def _paper_account(client: PlatformClient) -> Json:
             found: Json = key
             return found
     return client.post("/api/v1/kraken/connect", {"label": KEY_LABEL, "mode": "paper"})
+
+
+def what_is_down(client: PlatformClient) -> str:
+    """A sentence with what the gateway's health report says about everything that is not up."""
+    try:
+        report = client.get("/health")["dependencies"]
+    except SmokeTestFailed as error:
+        return str(error)
+    down = [f"{each['name']}: {each['detail'] or each['state']}" for each in report if each["state"] != "up"]
+    return f"down in /health: {'; '.join(down) or 'nothing'}"
 
 
 def _is_over(receipt: Json) -> bool:

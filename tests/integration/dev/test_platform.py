@@ -48,6 +48,10 @@ def status_of(profile: Profile, path: str) -> int:
         connection.close()
 
 
+def log_end(profile: Profile, name: str) -> str:
+    return f"\n{name}:\n{(profile.logs / f'{name}.log').read_text()[-3000:]}"
+
+
 def wait_for_another(profile: Profile, name: str, before: int, seconds: float = 30) -> int:
     deadline = time.monotonic() + seconds
     while heads(profile).get(name, before) == before:
@@ -192,7 +196,7 @@ def test_the_smoke_test_passes_again_by_itself(profile: Profile) -> None:
 
     code, output = stack("smoke-test")
 
-    assert code == 0, output
+    assert code == 0, output + "".join(log_end(profile, name) for name in supervisor.names() if "worker" in name)
     assert "The event store is whole." in output
     assert heads(profile) == before
 
