@@ -1,5 +1,7 @@
 """The checkpointer process: signs Merkle checkpoints over settled events, and keeps the witness file up to date."""
 
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import structlog
@@ -28,7 +30,10 @@ class Checkpointer:
     `file` is the witness, a file outside the database that gets every signed note too, or None.
     """
 
-    def __init__(self, key: Ed25519PrivateKey, file: Path | None) -> None:
+    def __init__(
+        self, key: Ed25519PrivateKey, file: Path | None, *, clock: Callable[[], datetime] = timezone.now
+    ) -> None:
+        self._clock = clock
         self._signer = CheckpointSigner(key, file)
         self._file = file
         self._watch = ProgressWatch(
@@ -43,7 +48,7 @@ class Checkpointer:
             cursor.execute("SELECT events.ensure_partitions()")
         self.last, refusal = None, ""
         try:
-            self.last = self._signer.advance(timezone.now())
+            self.last = self._signer.advance(self._clock())
         except PlatformError as error:
             refusal = error.message
         self._note(refusal)

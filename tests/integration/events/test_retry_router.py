@@ -36,7 +36,7 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 @pytest.fixture
 def router(rabbitmq: RabbitMQ) -> Iterator[RetryRouter]:
     heartbeats._written.clear()
-    made = RetryRouter()
+    made = RetryRouter(clock=lambda: NOW)
     yield made
     made.close()
 
@@ -107,6 +107,7 @@ def test_a_status_message_has_exactly_five_attempts(route: Any, rabbitmq: Rabbit
     [dead] = rabbitmq.take("bot.started.dlq")
     headers = dead.properties["application_headers"]
     assert headers["x-dead-reason"] == "failed 5 times"
+    assert headers["x-dead-at"] == NOW.isoformat(timespec="microseconds")
     assert [name for name in headers if name.startswith(("x-death", "x-first-death", "x-last-death"))] == []
 
 

@@ -1,7 +1,8 @@
 """Retry router: reads failed messages, decides, publishes with confirms, and acknowledges only after the confirm."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 import amqp
@@ -70,8 +71,9 @@ class RetryRouter:
     There is one router per priority, so that other failures, and full retry queues of theirs, delay no urgent message.
     """
 
-    def __init__(self, priority: Priority = Priority.NORMAL) -> None:
+    def __init__(self, priority: Priority = Priority.NORMAL, *, clock: Callable[[], datetime] = timezone.now) -> None:
         self._priority = priority
+        self._clock = clock
         self._heartbeat = f"{HEARTBEAT}{priority.suffix}"
         self._reader = QueueReader(self._heartbeat, [ChannelSpec((topology.failures_name(priority),), PREFETCH)])
         self._watch = ReaderWatch(self._heartbeat, self._reader)
@@ -114,10 +116,11 @@ class RetryRouter:
 
     def _route(self) -> None:
         """Messages that the broker refused stay unacknowledged. Raises BrokerUnavailable, DatabaseError."""
+        now = self._clock()
         failed = [self._failed(message) for message in self._unacked]
-        decisions = self._decide(failed)
+        decisions = self._decide(failed, now=now)
         outgoing = [
-            _outgoing(message, each, decision, self._priority)
+            _outgoing(message, each, decision, self._priority, now=now)
             for message, each, decision in zip(self._unacked, failed, decisions, strict=True)
         ]
         to_send = [each for each in outgoing if each is not None]
@@ -126,7 +129,7 @@ class RetryRouter:
         confirmed = [each is None or next(verdicts) is Verdict.CONFIRMED for each in outgoing]
         for is_confirmed, each, decision in zip(confirmed, failed, decisions, strict=True):
             if is_confirmed:
-                _record(each, decision)
+                _record(each, decision, now=now)
         self._reader.ack(
             [message for is_confirmed, message in zip(confirmed, self._unacked, strict=True) if is_confirmed]
         )
@@ -136,11 +139,10 @@ class RetryRouter:
         if outcome is not None and outcome.error is not None:
             raise outcome.error
 
-    def _decide(self, failed: Sequence[FailedMessage]) -> list[Decision]:
+    def _decide(self, failed: Sequence[FailedMessage], *, now: datetime) -> list[Decision]:
         ids = {command_id for each in failed if (command_id := command_id_of(each)) is not None}
         rows: dict[Any, CommandExecution] = CommandExecution.objects.in_bulk(ids)
         delays = settings.ENVIRONMENT.retry_delays_seconds
-        now = timezone.now()
         return [
             decide(each, rows.get(command_id_of(each)), delays=delays, now=now)
             if self._has_queue(each)
@@ -172,7 +174,9 @@ class RetryRouter:
         return seconds
 
 
-def _outgoing(message: Message, failed: FailedMessage, decision: Decision, priority: Priority) -> Outgoing | None:
+def _outgoing(
+    message: Message, failed: FailedMessage, decision: Decision, priority: Priority, *, now: datetime
+) -> Outgoing | None:
     more: dict[str, Any]
     if isinstance(decision, Settled):
         return None
@@ -183,7 +187,7 @@ def _outgoing(message: Message, failed: FailedMessage, decision: Decision, prior
         more = {
             DEAD_REASON: decision.reason,
             # Dead letters are listed and redriven in this order.
-            DEAD_AT: timezone.now().isoformat(timespec="microseconds"),
+            DEAD_AT: now.isoformat(timespec="microseconds"),
             DEAD_QUEUE: failed.queue,
         }
         exchange, key = topology.DEAD, topology.FAILURES if decision.is_foreign else failed.queue
@@ -207,7 +211,7 @@ def _is_broker_header(name: Any) -> bool:
     return isinstance(name, str) and (name in _BROKER_HEADERS or name.startswith(_BROKER_PREFIXES))
 
 
-def _record(failed: FailedMessage, decision: Decision) -> None:
+def _record(failed: FailedMessage, decision: Decision, *, now: datetime) -> None:
     routed.labels(failed.queue, _OUTCOMES[type(decision)]).inc()
     match decision:
         case Retry():
@@ -215,6 +219,6 @@ def _record(failed: FailedMessage, decision: Decision) -> None:
         case GiveUp():
             logger.error("message_dead_lettered", queue=failed.queue, reason=decision.reason)
             if decision.fails_command:
-                executions.give_up(command_of(failed), reason=decision.reason, now=timezone.now())
+                executions.give_up(command_of(failed), reason=decision.reason, now=now)
         case Settled():
             logger.info("retry_not_needed", queue=failed.queue, reason=decision.reason)
