@@ -1,48 +1,89 @@
-"""The loop of the reconciler process: round after round over the orders that no tick updates."""
+"""The loop of the reconciler process: round after round over the orders that no tick updates, each key by itself."""
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from uuid import UUID
+
+import structlog
+from django.db import DatabaseError, close_old_connections, connection
 
 from apps.events.process.heartbeats import beat
 from apps.events.process.progress import Progress, ProgressWatch
 from apps.trading.backlog import orders_backlog
+from apps.trading.selectors import keys_to_reconcile
 from apps.trading.services.context.dependencies import ExecutionContext
 from apps.trading.services.context.live import LIVE_CONTEXT
-from apps.trading.services.orders.reconciliation import orders_reconcile
+from apps.trading.services.orders.reconciliation import key_reconcile
 from apps.trading.services.runs.histories import history_reconcile
+
+log = structlog.get_logger(__name__)
 
 NAME = "reconciler"
 POLL_SECONDS = 0.5
 # A comparison after a restore reads every run's account from the exchange.
 SECONDS_BETWEEN_COMPARISONS = 5.0
+# Keys whose rounds go on at once. A round whose key or exchange is frozen keeps its thread and delays no other key.
+KEYS_AT_ONCE = 16
+# After an unexpected error the round of this key begins again no sooner; those of other keys go on.
+PAUSE_AFTER_ERROR_SECONDS = 60.0
 
 
 class Reconciler:
-    """Runs one round a step. The time of day comes from the execution context; `monotonic` never jumps."""
+    """Begins the rounds of due keys, each in a thread of its own, at most one a key.
+
+    The time of day comes from the execution context; `monotonic` never jumps. `reconcile` does one round of a key.
+    """
 
     def __init__(
         self,
         context: ExecutionContext = LIVE_CONTEXT,
         *,
-        reconcile: Callable[..., int] = orders_reconcile,
+        reconcile: Callable[..., int] = key_reconcile,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._context = context
         self._reconcile = reconcile
+        self._monotonic = monotonic
+        self._threads = ThreadPoolExecutor(KEYS_AT_ONCE, thread_name_prefix=NAME)
+        self._rounds: dict[UUID, Future[int]] = {}
+        self._paused_until: dict[UUID, float] = {}
         progress = Progress(NAME, what="order", done="looked at")
         self._watch = ProgressWatch(progress, lambda: orders_backlog(now=context.clock()), clock=monotonic)
 
     def step(self) -> float:
-        """One round over what is due. Returns the seconds until the next. Raises DatabaseError."""
+        """Begins the rounds that are due. Returns the seconds until the next step. Raises DatabaseError."""
         if waits := history_reconcile(context=self._context):
             beat(NAME, "down", waits)
             return SECONDS_BETWEEN_COMPARISONS
-        self._reconcile(context=self._context, after_each=self._beat)
-        self._beat()
+        self._reap()
+        for key in keys_to_reconcile(now=self._context.clock()):
+            if len(self._rounds) >= KEYS_AT_ONCE:
+                break
+            if key not in self._rounds and self._paused_until.get(key, 0.0) <= self._monotonic():
+                self._rounds[key] = self._threads.submit(self._round, key)
+        beat(NAME, *self._watch.health())
         return POLL_SECONDS
 
     def close(self) -> None:
-        """Holds nothing between two steps."""
+        """Waits for the rounds in progress."""
+        self._threads.shutdown(cancel_futures=True)
 
-    def _beat(self) -> None:
-        beat(NAME, *self._watch.health())
+    def _round(self, key: UUID) -> int:
+        close_old_connections()
+        try:
+            return self._reconcile(key, context=self._context)
+        finally:
+            connection.close()
+
+    def _reap(self) -> None:
+        """Forgets rounds that have ended. One that failed unexpectedly is logged, and its key waits."""
+        now = self._monotonic()
+        self._paused_until = {key: until for key, until in self._paused_until.items() if until > now}
+        for key in [key for key, ended in self._rounds.items() if ended.done()]:
+            error = self._rounds.pop(key).exception()
+            if isinstance(error, DatabaseError):
+                log.warning("reconciliation_interrupted", credential_id=str(key), error=type(error).__name__)
+            elif error is not None:
+                log.error("reconciliation_failed", credential_id=str(key), exc_info=error)
+                self._paused_until[key] = now + PAUSE_AFTER_ERROR_SECONDS

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import Min, Q, QuerySet
 
 from apps.trading.models.order_states import ACTIVE_STATES, IntentState
 from apps.trading.models.orders import OrderIntent
@@ -27,7 +27,14 @@ def orders_to_reconcile(*, now: datetime) -> QuerySet[OrderIntent]:
     )
 
 
-def runs_to_reconcile(*, now: datetime, limit: int = 100) -> list[BotRun]:
-    """Runs with an order to reconcile."""
-    run_ids = orders_to_reconcile(now=now).order_by("run_id").values_list("run_id", flat=True).distinct()[:limit]
+def keys_to_reconcile(*, now: datetime) -> list[UUID]:
+    """Credentials with an order to reconcile, the one that has waited longest first."""
+    due = orders_to_reconcile(now=now).values("credential_id").annotate(since=Min("next_check_at"))
+    return [row["credential_id"] for row in due.order_by("since", "credential_id")]
+
+
+def runs_to_reconcile(*, credential_id: UUID, now: datetime, limit: int = 100) -> list[BotRun]:
+    """Runs with an order of this credential to reconcile."""
+    due = orders_to_reconcile(now=now).filter(credential_id=credential_id)
+    run_ids = due.order_by("run_id").values_list("run_id", flat=True).distinct()[:limit]
     return list(BotRun.objects.filter(id__in=list(run_ids)))

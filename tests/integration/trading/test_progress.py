@@ -69,7 +69,7 @@ def test_a_scheduler_with_much_or_nothing_to_do_is_up() -> None:
 def test_an_order_that_is_not_looked_at_is_told() -> None:
     planned_order(fake_exchange())
     order_id = only_intent().cl_ord_id
-    idle = Reconciler(reconcile=lambda **_: 0)
+    idle = Reconciler(reconcile=lambda *_, **__: 0)
     eventually(lambda: state_after(idle.step, "reconciler") == "down", what="the news of it")
     detail = ProcessHeartbeat.objects.get(name="reconciler").detail
     assert detail.startswith("No order was looked at for 0 s; waiting: 1. ")

@@ -1,7 +1,7 @@
 """Reconciliation of orders that no tick updates: unknown outcome, dead workers, ended runs."""
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import structlog
 
@@ -11,7 +11,7 @@ from apps.trading.errors import LeaseLost
 from apps.trading.models.order_states import ACTIVE_STATES, IntentState
 from apps.trading.models.orders import OrderIntent
 from apps.trading.models.runs import BotRun
-from apps.trading.selectors import runs_to_reconcile
+from apps.trading.selectors import keys_to_reconcile, runs_to_reconcile
 from apps.trading.services.context.dependencies import Dependencies, ExecutionContext
 from apps.trading.services.context.live import LIVE_CONTEXT
 from apps.trading.services.context.run_lease import run_lease
@@ -26,14 +26,18 @@ PAUSE_AFTER_FAILURE = timedelta(seconds=5)
 PAUSE_AFTER_REFUSAL = timedelta(seconds=60)
 
 
-def orders_reconcile(*, context: ExecutionContext = LIVE_CONTEXT, after_each: Callable[[], None] | None = None) -> int:
-    """One round over all runs with due orders. Returns the number of orders. A failing run does not affect others."""
-    looked_at = 0
-    for run in runs_to_reconcile(now=context.clock()):
-        looked_at += run_reconcile(run, context=context)
-        if after_each is not None:
-            after_each()
-    return looked_at
+def orders_reconcile(*, context: ExecutionContext = LIVE_CONTEXT) -> int:
+    """One round over all keys with due orders, one after the other. Returns the number of orders."""
+    return sum(key_reconcile(key, context=context) for key in keys_to_reconcile(now=context.clock()))
+
+
+def key_reconcile(credential_id: UUID, *, context: ExecutionContext = LIVE_CONTEXT) -> int:
+    """One round over the runs of one key with due orders. Returns the number of orders.
+
+    A failing run does not affect others. Keys share nothing: rounds of several keys may go on at once.
+    """
+    runs = runs_to_reconcile(credential_id=credential_id, now=context.clock())
+    return sum(run_reconcile(run, context=context) for run in runs)
 
 
 def run_reconcile(run: BotRun, *, context: ExecutionContext = LIVE_CONTEXT) -> int:
