@@ -103,6 +103,18 @@ class OtpWrong(Refused):
         super().__init__("The one-time password is not right, has expired, or was used before.")
 
 
+class StepUpNeedsMfa(Forbidden):
+    """A step-up proves a second factor, and the account has none."""
+
+    code = "mfa_required"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A step-up needs two-factor log-in, which this account does not have. Set it up with "
+            "POST /api/v1/auth/mfa/setup and /auth/mfa/confirm."
+        )
+
+
 class RoleNotYours(Forbidden):
     """The staff member's role does not allow the change."""
 

@@ -8,7 +8,7 @@ import base64
 import hashlib
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 from uuid import UUID, uuid4
@@ -22,6 +22,7 @@ from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from apps.accounts.errors import RefreshRefused
+from apps.core.principal import EMAIL_VERIFIED_CLAIM, MFA_CLAIM, STEPPED_UP_CLAIM
 
 _COORDINATE_BYTES = 32
 
@@ -33,6 +34,25 @@ class TokenPair:
     access: str
     refresh: str
     session_id: UUID
+
+
+@dataclass(frozen=True, repr=False)
+class MintedAccess:
+    """An access token without a refresh token, and when it expires (UTC)."""
+
+    token: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Whom an access token names, and what it says of them."""
+
+    user_id: UUID
+    session_id: UUID
+    roles: list[str]
+    has_verified_email: bool
+    has_mfa: bool
 
 
 @dataclass(frozen=True)
@@ -84,22 +104,32 @@ def digest_of(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
-def mint(
-    *, user_id: UUID, roles: list[str], session_id: UUID, refresh_id: str, refresh_expires_at: datetime, now: datetime
-) -> TokenPair:
-    """An access token with the current roles, and the session's refresh token."""
-    access = SignedAccessToken()
-    access.set_iat(at_time=now)
-    access.set_exp(from_time=now)
+def mint(*, holder: Holder, refresh_id: str, refresh_expires_at: datetime, now: datetime) -> TokenPair:
+    """An access token with the current claims, and the session's refresh token."""
     refresh = SignedRefreshToken()
     refresh.set_iat(at_time=now)
     refresh.payload["exp"] = int(refresh_expires_at.timestamp())
     refresh.payload["jti"] = refresh_id
-    for token in (access, refresh):
-        token["user_id"] = str(user_id)
-        token["sid"] = str(session_id)
-    access["roles"] = sorted(roles)
-    return TokenPair(access=str(access), refresh=str(refresh), session_id=session_id)
+    refresh["user_id"] = str(holder.user_id)
+    refresh["sid"] = str(holder.session_id)
+    return TokenPair(
+        access=mint_access(holder=holder, now=now).token, refresh=str(refresh), session_id=holder.session_id
+    )
+
+
+def mint_access(*, holder: Holder, now: datetime, stepped_up_at: datetime | None = None) -> MintedAccess:
+    """An access token alone. `stepped_up_at`: when the holder proved the second factor again."""
+    access = SignedAccessToken()
+    access.set_iat(at_time=now)
+    access.set_exp(from_time=now)
+    access["user_id"] = str(holder.user_id)
+    access["sid"] = str(holder.session_id)
+    access["roles"] = sorted(holder.roles)
+    access[EMAIL_VERIFIED_CLAIM] = holder.has_verified_email
+    access[MFA_CLAIM] = holder.has_mfa
+    if stepped_up_at is not None:
+        access[STEPPED_UP_CLAIM] = int(stepped_up_at.timestamp())
+    return MintedAccess(str(access), datetime.fromtimestamp(access["exp"], tz=UTC))
 
 
 def read_refresh(token: str) -> RefreshClaims:

@@ -3,6 +3,7 @@
 No account is looked up: only the user service has the accounts and the signing key.
 """
 
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -25,6 +26,15 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
+# Claims of an access token that only apps.accounts.tokens writes.
+EMAIL_VERIFIED_CLAIM = "email_verified"
+MFA_CLAIM = "mfa"
+STEPPED_UP_CLAIM = "stepped_up_at"
+
+# How long a step-up counts (POST /auth/step-up).
+STEP_UP_LASTS = timedelta(minutes=5)
+
+
 class Principal(TokenUser):
     """The caller. Its attributes are the token's claims, as of the time of signing."""
 
@@ -40,6 +50,20 @@ class Principal(TokenUser):
     @cached_property
     def roles(self) -> frozenset[Role]:
         return frozenset(Role(role) for role in self.token.get("roles", ()) if role in set(Role))
+
+    @property
+    def has_verified_email(self) -> bool:
+        return self.token.get(EMAIL_VERIFIED_CLAIM) is True
+
+    @property
+    def has_mfa(self) -> bool:
+        return self.token.get(MFA_CLAIM) is True
+
+    @property
+    def stepped_up_at(self) -> datetime | None:
+        """When the caller last proved the second factor with this token; None where it carries no such proof."""
+        claim = self.token.get(STEPPED_UP_CLAIM)
+        return datetime.fromtimestamp(claim, tz=UTC) if isinstance(claim, int) else None
 
     def has_role(self, *roles: Role) -> bool:
         return not self.roles.isdisjoint(roles)

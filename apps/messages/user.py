@@ -25,6 +25,14 @@ class UserLoggedIn(Event, name="user.logged_in", topic=USER_EVENTS.name, aggrega
     method: Literal["password", "password_and_otp"]
 
 
+class UserSteppedUp(Event, name="user.stepped_up", topic=USER_EVENTS.name, aggregate="user", key="user_id"):
+    """A logged-in user proved the second factor again, for a call that puts real money at risk."""
+
+    user_id: UUID
+    session_id: UUID
+    method: Literal["otp"]
+
+
 class OnboardingCompleted(
     Event, name="onboarding.completed", topic=ONBOARDING_EVENTS.name, aggregate="user", key="user_id"
 ):

@@ -128,6 +128,20 @@ class MfaDisableSerializer(RequestSerializer):
     otp = OtpField()
 
 
+class StepUpSerializer(RequestSerializer):
+    otp = serializers.CharField(
+        validators=[RegexValidator(r"^\d{6}$", "Six digits.")],
+        max_length=6,
+        help_text="Of the authenticator. Recovery codes are for log-in only.",
+    )
+
+
+class StepUpTokenSerializer(serializers.Serializer[Any]):
+    access = serializers.CharField(help_text="A bearer token of the same session that carries the step-up.")
+    expires_at = serializers.DateTimeField(help_text="When the token expires.")
+    step_up_expires_at = serializers.DateTimeField(help_text="Until when the step-up counts; then step up again.")
+
+
 class RecoveryCodesSerializer(serializers.Serializer[Any]):
     recovery_codes = serializers.ListField(child=serializers.CharField(), help_text="Each works once. Shown this once.")
 

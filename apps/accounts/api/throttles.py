@@ -8,7 +8,7 @@ from rest_framework.throttling import BaseThrottle, SimpleRateThrottle
 
 from apps.accounts import selectors
 from apps.accounts.client_info import address_of
-from apps.accounts.services.lockout import lockout_count_attempt
+from apps.accounts.services.lockout import lockout_count_attempt, step_up_count_attempt
 from apps.core.principal import principal_of
 
 
@@ -50,4 +50,12 @@ class PasswordAttemptThrottle(BaseThrottle):
     def allow_request(self, request: Request, view: Any) -> bool:
         user = selectors.user_get(user_id=principal_of(request).user_id)
         lockout_count_attempt(email=user.email, address=None, now=timezone.now())
+        return True
+
+
+class StepUpAttemptThrottle(BaseThrottle):
+    """Counts attempts at a step-up, as PasswordAttemptThrottle does, on a counter of their own."""
+
+    def allow_request(self, request: Request, view: Any) -> bool:
+        step_up_count_attempt(user_id=principal_of(request).user_id, now=timezone.now())
         return True

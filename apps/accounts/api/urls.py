@@ -15,6 +15,7 @@ urlpatterns = [
     path("auth/mfa/setup", mfa.MfaSetUpView.as_view()),
     path("auth/mfa/confirm", mfa.MfaConfirmView.as_view()),
     path("auth/mfa/disable", mfa.MfaDisableView.as_view()),
+    path("auth/step-up", mfa.StepUpView.as_view()),
     path("auth/sessions", sessions.SessionListView.as_view()),
     path("auth/sessions/<uuid:session_id>", sessions.SessionEndView.as_view()),
     path("user/me", users.UserMeView.as_view()),

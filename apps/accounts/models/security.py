@@ -9,14 +9,17 @@ from apps.core.ids import new_id
 
 
 class LockoutCounter(models.Model):
-    """Lockout counter of one account or one network address. In PostgreSQL, so that it survives the loss of the cache.
+    """Lockout counter of one account, one network address or one account's step-ups. In PostgreSQL, so that it survives
+    the loss of the cache.
 
-    `subject` is a digest of the account's e-mail address, whether or not it has an account, or of the network address.
+    `subject` is a digest of the account's e-mail address, whether or not it has an account, of the network address, or
+    of the account's id.
     """
 
     class Kind(models.TextChoices):
         ACCOUNT = "account"
         ADDRESS = "address"
+        STEP_UP = "step_up"
 
     kind = models.CharField(max_length=10, choices=Kind)
     subject = models.BinaryField(max_length=32)

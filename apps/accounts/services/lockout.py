@@ -6,6 +6,7 @@ therefore a hundred attempts, and a refused request does not roll its count back
 
 import math
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F
@@ -17,7 +18,7 @@ from apps.accounts.tokens import digest_of
 WINDOW = timedelta(minutes=15)
 
 # More attempts than this within a window are refused until WINDOW after the last attempt that was allowed.
-LIMITS = {LockoutCounter.Kind.ACCOUNT: 5, LockoutCounter.Kind.ADDRESS: 50}
+LIMITS = {LockoutCounter.Kind.ACCOUNT: 5, LockoutCounter.Kind.ADDRESS: 50, LockoutCounter.Kind.STEP_UP: 5}
 
 
 def lockout_count_attempt(*, email: str, address: str | None, now: datetime) -> None:
@@ -40,6 +41,19 @@ def lockout_forgive_attempt(*, email: str, address: str | None) -> None:
         LockoutCounter.objects.filter(
             kind=LockoutCounter.Kind.ADDRESS, subject=digest_of(address), attempts__gt=0
         ).update(attempts=F("attempts") - 1)
+
+
+def step_up_count_attempt(*, user_id: UUID, now: datetime) -> None:
+    """Counts an attempt at a step-up. Raises TooManyAttempts.
+
+    A counter of its own: a stolen access token must not lock its owner out of log-in.
+    """
+    _count_or_refuse(LockoutCounter.Kind.STEP_UP, str(user_id), now)
+
+
+def step_up_forgive_attempts(*, user_id: UUID) -> None:
+    """Resets the count after a successful step-up."""
+    LockoutCounter.objects.filter(kind=LockoutCounter.Kind.STEP_UP, subject=digest_of(str(user_id))).delete()
 
 
 def lockout_lift(*, email: str) -> None:

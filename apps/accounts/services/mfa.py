@@ -106,12 +106,19 @@ def mfa_is_enabled(*, user_id: UUID) -> bool:
 @transaction.atomic
 def otp_redeem(*, user_id: UUID, otp: str, now: datetime) -> bool:
     """Whether `otp` is a valid one-time password or recovery code of the user. A valid one is consumed."""
+    if len(otp) == DIGITS:
+        return totp_redeem(user_id=user_id, otp=otp, now=now)
     device = MfaDevice.objects.select_for_update().filter(user_id=user_id, confirmed_at__isnull=False).first()
     if device is None:
         return False
-    if len(otp) == DIGITS:
-        return _accept(device, otp, now)
     return RecoveryCode.objects.filter(user_id=user_id, digest=_digest(otp), used_at=None).update(used_at=now) == 1
+
+
+@transaction.atomic
+def totp_redeem(*, user_id: UUID, otp: str, now: datetime) -> bool:
+    """As `otp_redeem`, without recovery codes: only the authenticator proves that its holder is there now."""
+    device = MfaDevice.objects.select_for_update().filter(user_id=user_id, confirmed_at__isnull=False).first()
+    return device is not None and _accept(device, otp, now)
 
 
 def _accept(device: MfaDevice, otp: str, now: datetime) -> bool:

@@ -18,7 +18,8 @@ from apps.accounts.client_info import ClientInfo
 from apps.accounts.errors import RefreshRefused, RefreshSuperseded
 from apps.accounts.models import OutgoingMail, User, UserSession
 from apps.accounts.services.mail import mail_queue
-from apps.accounts.tokens import RefreshClaims, TokenPair, digest_of, mint, new_token_id, read_refresh
+from apps.accounts.services.mfa import mfa_is_enabled
+from apps.accounts.tokens import Holder, RefreshClaims, TokenPair, digest_of, mint, new_token_id, read_refresh
 from apps.core.errors import NotFound
 from apps.core.ids import new_id
 from apps.events.store.publish import publish
@@ -120,11 +121,16 @@ def _end(which: Q, ending: UserSession.Ending, now: datetime) -> int:
 
 
 def _tokens(session: UserSession, user: User, refresh_id: str, now: datetime) -> TokenPair:
-    return mint(
+    holder = holder_of(user, session_id=session.id)
+    return mint(holder=holder, refresh_id=refresh_id, refresh_expires_at=session.expires_at, now=now)
+
+
+def holder_of(user: User, *, session_id: UUID) -> Holder:
+    """What an access token of this session says of the user now."""
+    return Holder(
         user_id=user.id,
+        session_id=session_id,
         roles=user.roles,
-        session_id=session.id,
-        refresh_id=refresh_id,
-        refresh_expires_at=session.expires_at,
-        now=now,
+        has_verified_email=user.email_verified_at is not None,
+        has_mfa=mfa_is_enabled(user_id=user.id),
     )

@@ -14,7 +14,7 @@ from django.utils import timezone
 from apps.accounts.client_info import ClientInfo
 from apps.accounts.errors import RefreshRefused, RefreshSuperseded
 from apps.accounts.models import OutgoingMail, User, UserSession
-from apps.accounts.services.sessions import LONGEST_SESSION, session_refresh
+from apps.accounts.services.sessions import LONGEST_SESSION, holder_of, session_refresh
 from apps.accounts.tokens import SignedAccessToken, mint, new_token_id
 from apps.events.models import StoredEvent
 from tests.factories.accounts import PASSWORD, UserServiceClient, make_user
@@ -243,9 +243,7 @@ def test_an_expired_session_gets_no_tokens(user: User) -> None:
 
 def test_a_token_of_a_session_that_is_not_there_is_refused(user: User) -> None:
     pair = mint(
-        user_id=user.id,
-        roles=user.roles,
-        session_id=user.id,
+        holder=holder_of(user, session_id=user.id),
         refresh_id=new_token_id(),
         refresh_expires_at=timezone.now() + timedelta(days=1),
         now=timezone.now(),

@@ -174,6 +174,7 @@ def test_the_openapi_document_is_valid_and_names_every_path(tmp_path: Any, setti
         "/auth/mfa/setup",
         "/auth/mfa/confirm",
         "/auth/mfa/disable",
+        "/auth/step-up",
         "/auth/sessions",
         "/auth/sessions/{session_id}",
         "/user/me",

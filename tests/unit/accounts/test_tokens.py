@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from apps.accounts.errors import RefreshRefused
-from apps.accounts.tokens import TokenPair, digest_of, key_id, mint, new_token_id, public_jwks, read_refresh
+from apps.accounts.tokens import Holder, TokenPair, digest_of, key_id, mint, new_token_id, public_jwks, read_refresh
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 
@@ -28,15 +28,16 @@ def key(settings: Any) -> EllipticCurvePrivateKey:
 
 
 def _mint(**changes: Any) -> TokenPair:
-    facts: dict[str, Any] = {
+    about: dict[str, Any] = {
         "user_id": uuid4(),
-        "roles": ["trader"],
         "session_id": uuid4(),
-        "refresh_id": new_token_id(),
-        "refresh_expires_at": NOW + timedelta(days=14),
-        "now": NOW,
+        "roles": ["trader"],
+        "has_verified_email": False,
+        "has_mfa": False,
     }
-    return mint(**{**facts, **changes})
+    holder = Holder(**{name: changes.pop(name, value) for name, value in about.items()})
+    facts: dict[str, Any] = {"refresh_id": new_token_id(), "refresh_expires_at": NOW + timedelta(days=14), "now": NOW}
+    return mint(holder=holder, **{**facts, **changes})
 
 
 def test_the_jwk_is_the_verifying_key_and_nothing_more(key: EllipticCurvePrivateKey) -> None:

@@ -6,9 +6,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.accounts.api import serializers
-from apps.accounts.api.throttles import PasswordAttemptThrottle
+from apps.accounts.api.throttles import PasswordAttemptThrottle, StepUpAttemptThrottle
 from apps.accounts.api.views.base import AccountView, tokens_response
 from apps.accounts.services.mfa import mfa_confirm, mfa_disable, mfa_set_up
+from apps.accounts.services.step_up import step_up
 from apps.core.api.idempotency import IdempotentMutations
 from apps.core.api.requests import operation
 from apps.core.api.schema import error_responses
@@ -55,3 +56,24 @@ class MfaDisableView(IdempotentMutations, AccountView):
         """Switch it off, with the password and a one-time password or recovery code."""
         mfa_disable(user_id=principal_of(request).user_id, **self.body, now=timezone.now())
         return Response(status=204)
+
+
+@extend_schema(tags=["Two-factor log-in"])
+class StepUpView(AccountView):
+    throttle_classes = (StepUpAttemptThrottle,)
+
+    @operation(
+        body=serializers.StepUpSerializer,
+        responses={200: serializers.StepUpTokenSerializer, **error_responses(401, 403, 429)},
+    )
+    def post(self, request: Request) -> Response:
+        """Prove the second factor again, for calls that put real money at risk.
+
+        The answer is an access token to send with those calls within five minutes; a refreshed token has no step-up.
+        401 `otp_invalid`; 403 `mfa_required` where two-factor log-in is off. After five failures 429
+        `too_many_attempts` for 15 minutes; log-in is not affected.
+        """
+        caller = principal_of(request)
+        assert caller.session_id is not None  # LiveSessionAuthentication refuses a token without one
+        proof = step_up(user_id=caller.user_id, session_id=caller.session_id, **self.body, now=timezone.now())
+        return tokens_response(serializers.StepUpTokenSerializer(proof).data)
