@@ -84,6 +84,12 @@ class ContradictoryEvidence(PlatformError):
     http_status = 500
 
 
+class UnbookableFill(ContradictoryEvidence):
+    """The database refuses a trade that the exchange reports: it contradicts what is booked."""
+
+    code = "constraint_violated"
+
+
 class IllegalTransition(PlatformError):
     """An order's state was to change in a way that models/order_states.py does not allow."""
 

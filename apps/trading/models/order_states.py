@@ -38,7 +38,7 @@ MEANINGS: Mapping[IntentState, str] = {
     S.SENDING: "may have been sent; committed before the first byte leaves",
     S.OPEN: "accepted by the exchange, without a fill so far",
     S.PARTIAL: "accepted, and filled in part",
-    S.FILLED: "ended with its whole volume filled",
+    S.FILLED: "ended with its whole volume filled, or closed by the exchange a lot or two short of it",
     S.CANCELED: "ended by a cancel; may carry fills",
     S.EXPIRED: "ended by the exchange; may carry fills",
     S.REJECTED: "refused by a definitive answer of the exchange",

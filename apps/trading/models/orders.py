@@ -138,7 +138,10 @@ class OrderIntent(models.Model):
                 name="trading_intent_ended_holds_nothing",
             ),
             models.CheckConstraint(
-                condition=~Q(state=IntentState.FILLED) | Q(filled_volume=F("volume")),
+                # Whole, or closed by the exchange a little short of it, which is said.
+                condition=~Q(state=IntentState.FILLED)
+                | Q(filled_volume=F("volume"))
+                | (Q(filled_volume__gt=0) & ~Q(state_code="")),
                 name="trading_intent_filled_is_whole",
             ),
             models.CheckConstraint(

@@ -1,5 +1,6 @@
 """Sending an order: once, with its limits, and every answer leads to the state that it proves."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -306,6 +307,68 @@ class TestRestingOrders:
         error = stream_list(aggregate_type="bot", aggregate_id=resting.run.bot_id)[-1].message()
         assert isinstance(error, BotError)
         assert (error.code, error.is_final) == ("order_needs_human", False)
+
+    def test_a_contradiction_found_after_fills_does_not_take_them_back(
+        self, exchange: FakeExchange, resting: Planned
+    ) -> None:
+        [order] = exchange.placed
+        ours = exchange.fill(order.exchange_order_id, Decimal("0.004"))
+        foreign = replace(ours, trade_id="TFOREIGN", exchange_order_id="OFOREIGN")
+        exchange.on("trades_of", after=lambda trades: {**trades, "TFOREIGN": foreign})
+        intent = self.sync(resting)
+        assert (intent.state, intent.state_code) == (IntentState.NEEDS_HUMAN, "contradictory_evidence")
+        assert (intent.filled_volume, Fill.objects.get().exchange_trade_id) == (Decimal("0.004"), ours.trade_id)
+        assert Position.objects.get().base_volume == Decimal("0.004")
+
+    def test_more_trades_than_were_ordered_are_booked_as_far_as_they_fit(
+        self, exchange: FakeExchange, resting: Planned
+    ) -> None:
+        [order] = exchange.placed
+        first = exchange.fill(order.exchange_order_id, Decimal("0.004"))
+        more = replace(first, trade_id="TMORE", volume=Decimal("0.007"), executed_at=NOW + timedelta(seconds=1))
+        exchange.on("trades_of", after=lambda trades: {**trades, "TMORE": more})
+        assert self.sync(resting).state == IntentState.NEEDS_HUMAN
+        assert Position.objects.get().base_volume == Decimal("0.004")
+
+    def test_an_order_that_is_closed_a_lot_short_ends_with_what_was_executed(
+        self, exchange: FakeExchange, resting: Planned
+    ) -> None:
+        """Kraken's orders of which an insignificant rest is left (recorded: 0.01299999 of 0.013)."""
+        [order] = exchange.placed
+        trade = exchange.fill(order.exchange_order_id, Decimal("0.00999999"))
+        exchange.end(order.exchange_order_id, OrderStatus.CLOSED, "Insignificant volume remaining")
+        intent = self.sync(resting)
+        assert (intent.state, intent.state_code) == (IntentState.FILLED, "Insignificant volume remaining")
+        assert intent.filled_volume == Decimal("0.00999999")
+        position = Position.objects.get()
+        assert (position.base_volume, position.quote_reserved) == (Decimal("0.00999999"), 0)
+        assert position.quote_spent == trade.cost + trade.fee
+
+    def test_a_close_a_lot_short_without_a_reason_is_said_all_the_same(
+        self, exchange: FakeExchange, resting: Planned
+    ) -> None:
+        [order] = exchange.placed
+        exchange.fill(order.exchange_order_id, Decimal("0.00999999"))
+        exchange.end(order.exchange_order_id, OrderStatus.CLOSED)
+        intent = self.sync(resting)
+        assert (intent.state, intent.state_code) == (IntentState.FILLED, "closed_short")
+
+    def test_an_order_closed_short_waits_for_its_fills(self, exchange: FakeExchange, resting: Planned) -> None:
+        [order] = exchange.placed
+        exchange.fill(order.exchange_order_id, Decimal("0.00999999"))
+        exchange.end(order.exchange_order_id, OrderStatus.CLOSED, "Insignificant volume remaining")
+        exchange.on("trades_of", instead=lambda trade_ids: {})
+        exchange.on("trades_history", instead=lambda start=None: [])
+        assert self.sync(resting).is_resting
+        exchange.off("trades_of")
+        assert self.sync(resting).state == IntentState.FILLED
+
+    def test_an_order_closed_with_nothing_executed_is_for_a_person(
+        self, exchange: FakeExchange, resting: Planned
+    ) -> None:
+        exchange.end(exchange.placed[0].exchange_order_id, OrderStatus.CLOSED)
+        intent = self.sync(resting)
+        assert (intent.state, intent.state_code) == (IntentState.NEEDS_HUMAN, "contradictory_evidence")
 
     def test_a_fill_that_a_constraint_refuses_is_for_a_person(self, exchange: FakeExchange) -> None:
         """A sale of what the books do not have: the fact is not lost, it waits with its evidence."""

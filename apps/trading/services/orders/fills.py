@@ -5,17 +5,16 @@ The order, its fills, the ledger entries, the position and the events are one tr
 
 from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
 from uuid import UUID
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from apps.core.money import plain
 from apps.core.terms import Side
 from apps.events.store.publish import publish
 from apps.exchange.types import ExchangeOrder, ExchangeTrade, OrderStatus
 from apps.messages.trading import BotTradeExecuted, TradeExecuted
-from apps.trading.errors import ContradictoryEvidence
+from apps.trading.errors import ContradictoryEvidence, UnbookableFill
 from apps.trading.ledger import postings_of
 from apps.trading.models.ledger import Fill, LedgerEntry, Position
 from apps.trading.models.order_states import IntentState
@@ -28,51 +27,83 @@ ENDS = {
     OrderStatus.CANCELED: IntentState.CANCELED,
     OrderStatus.EXPIRED: IntentState.EXPIRED,
 }
+# The reason of an order that the exchange closed short of its volume without giving one.
+CLOSED_SHORT = "closed_short"
 
 
-@transaction.atomic
 def order_record(
     *, intent_id: UUID, order: ExchangeOrder, trades: Sequence[ExchangeTrade], now: datetime
 ) -> OrderIntent:
     """Records the trades that are not recorded yet, and the order's end once every executed part is recorded.
 
     Idempotent: the same, older or newer answers of the exchange may follow. Raises ContradictoryEvidence where the
-    answer cannot be about this order.
+    answer cannot be about this order, in whole or in part; the trades that are proved to be its own are recorded all
+    the same.
     """
-    intent = OrderIntent.objects.select_related("run").get(id=intent_id)
-    position = position_get_for_update(bot_id=intent.bot_id, pair=intent.pair)
-    intent = OrderIntent.objects.select_for_update(of=["self"]).select_related("run").get(id=intent_id)
-    _check(intent, order, trades)
-
-    known = set(intent.fills.values_list("exchange_trade_id", flat=True))
-    for trade in sorted(trades, key=lambda trade: (trade.executed_at, trade.trade_id)):
-        if trade.trade_id not in known:
-            _record_fill(intent, position, trade, now)
-    if intent.is_resting:
-        # An order in needs_human is left to manual resolution; its fills are recorded all the same.
-        _settle(intent, order, now)
-    reservation_set(position, intent, now=now)
-    position.save()
-    intent.save()
+    intent, contradiction = _record(intent_id, order, trades, now)
+    if contradiction is not None:
+        # Raised after the commit: a contradiction never takes back what is booked.
+        raise contradiction
     return intent
 
 
-def _check(intent: OrderIntent, order: ExchangeOrder, trades: Sequence[ExchangeTrade]) -> None:
+@transaction.atomic
+def _record(
+    intent_id: UUID, order: ExchangeOrder, trades: Sequence[ExchangeTrade], now: datetime
+) -> tuple[OrderIntent, ContradictoryEvidence | None]:
+    intent = OrderIntent.objects.select_related("run").get(id=intent_id)
+    position = position_get_for_update(bot_id=intent.bot_id, pair=intent.pair)
+    intent = OrderIntent.objects.select_for_update(of=["self"]).select_related("run").get(id=intent_id)
+    _check(intent, order)
+
+    known = set(intent.fills.values_list("exchange_trade_id", flat=True))
+    contradiction = None
+    for trade in sorted(trades, key=lambda trade: (trade.executed_at, trade.trade_id)):
+        if trade.trade_id not in known:
+            contradiction = _record_trade(intent, position, order, trade, now) or contradiction
+    if intent.is_resting and contradiction is None:
+        # An order in needs_human is left to manual resolution; its fills are recorded all the same.
+        contradiction = _settle(intent, order, now)
+    reservation_set(position, intent, now=now)
+    position.save()
+    intent.save()
+    return intent, contradiction
+
+
+def _check(intent: OrderIntent, order: ExchangeOrder) -> None:
     if order.exchange_order_id != intent.txid or order.side.value != intent.side or order.volume != intent.volume:
         raise ContradictoryEvidence(
             f"The exchange's order {order.exchange_order_id} has other terms than {intent.cl_ord_id}.",
             client_order_id=intent.cl_ord_id,
         )
-    if any(trade.exchange_order_id != order.exchange_order_id or trade.side != order.side for trade in trades):
-        raise ContradictoryEvidence(
+
+
+def _record_trade(
+    intent: OrderIntent, position: Position, order: ExchangeOrder, trade: ExchangeTrade, now: datetime
+) -> ContradictoryEvidence | None:
+    """Records one trade, or returns why it cannot be recorded."""
+    if trade.exchange_order_id != order.exchange_order_id or trade.side != order.side:
+        return ContradictoryEvidence(
             f"The exchange gave trades of another order for {order.exchange_order_id}.",
             client_order_id=intent.cl_ord_id,
         )
-    if sum((trade.volume for trade in trades), Decimal(0)) > intent.volume:
-        raise ContradictoryEvidence(
+    if trade.volume > intent.remaining:
+        return ContradictoryEvidence(
             f"The exchange gave more trades for {order.exchange_order_id} than were ordered.",
             client_order_id=intent.cl_ord_id,
         )
+    try:
+        # A savepoint: what the database refuses of one trade takes nothing of the others with it.
+        with transaction.atomic():
+            _record_fill(intent, position, trade, now)
+            reservation_set(position, intent, now=now)
+            position.save()
+            intent.save()
+    except IntegrityError as error:
+        position.refresh_from_db()
+        intent.refresh_from_db()
+        return UnbookableFill(str(error).splitlines()[0], client_order_id=intent.cl_ord_id)
+    return None
 
 
 def _record_fill(intent: OrderIntent, position: Position, trade: ExchangeTrade, now: datetime) -> None:
@@ -116,23 +147,29 @@ def _record_fill(intent: OrderIntent, position: Position, trade: ExchangeTrade, 
     _announce(intent.run, intent, position, fill, now)
 
 
-def _settle(intent: OrderIntent, order: ExchangeOrder, now: datetime) -> None:
-    """Moves the order's state. It ends only with all executed parts recorded: trades may become visible late."""
+def _settle(intent: OrderIntent, order: ExchangeOrder, now: datetime) -> ContradictoryEvidence | None:
+    """Moves the order's state. It ends only with all executed parts recorded: trades may become visible late.
+
+    Kraken closes an order that is a lot or two short of its volume, for the reason "Insignificant volume remaining":
+    it ends as filled with what was executed.
+    """
     has_all_fills = intent.filled_volume >= order.executed_volume
     if order.status.is_live or not has_all_fills:
         if intent.filled_volume and intent.state == IntentState.OPEN:
             intent.move_to(IntentState.PARTIAL)
-        return
-    if order.status is OrderStatus.CLOSED and intent.filled_volume != intent.volume:
-        raise ContradictoryEvidence(
-            f"The exchange calls {order.exchange_order_id} closed with {plain(intent.filled_volume)} of "
-            f"{plain(intent.volume)}.",
+        return None
+    if order.status is OrderStatus.CLOSED and not intent.filled_volume:
+        return ContradictoryEvidence(
+            f"The exchange calls {order.exchange_order_id} closed with nothing of {plain(intent.volume)} executed.",
             client_order_id=intent.cl_ord_id,
         )
-    intent.move_to(IntentState.FILLED if intent.filled_volume == intent.volume else ENDS[order.status])
-    intent.state_code = order.reason[:80]
+    is_whole = intent.filled_volume == intent.volume
+    intent.move_to(IntentState.FILLED if is_whole else ENDS[order.status])
+    is_short = intent.state == IntentState.FILLED and not is_whole
+    intent.state_code = (order.reason or (CLOSED_SHORT if is_short else ""))[:80]
     intent.ended_at = now
     intent.next_check_at = None
+    return None
 
 
 def _announce(run: BotRun, intent: OrderIntent, position: Position, fill: Fill, now: datetime) -> None:

@@ -7,7 +7,6 @@ from decimal import Decimal
 from uuid import UUID
 
 import structlog
-from django.db import IntegrityError
 
 from apps.core.errors import PlatformError
 from apps.core.terms import Side
@@ -158,8 +157,6 @@ def order_update(intent: OrderIntent, order: ExchangeOrder | None, *, deps: Depe
             intent = order_record(intent_id=intent.id, order=order, trades=trades, now=deps.clock())
         except ContradictoryEvidence as error:
             intent = _mark_needs_human(intent, error.code, error.message, deps)
-        except IntegrityError as error:
-            intent = _mark_needs_human(intent, "constraint_violated", str(error).splitlines()[0], deps)
     if intent.is_resting:
         now = deps.clock()
         young = intent.sent_at is not None and now - intent.sent_at < YOUNG
