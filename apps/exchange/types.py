@@ -87,9 +87,9 @@ class RejectionKind(StrEnum):
     MARKET_CLOSED = "market_closed"  # pause entries on the pair
     KEY_INVALID = "key_invalid"  # stop every call on the key
     KEY_LOCKED = "key_locked"  # stop every call on the key
-    PERMISSION = "permission"  # ask key_info: suspend the key, or pause the bot where the right is there
+    PERMISSION = "permission"  # ask key_info: stop every call on the key, or pause the bot where the right is there
     ACCOUNT_LIMIT = "account_limit"  # stop entries on the key
-    BUG = "bug"  # the request was malformed: alert
+    BUG = "bug"  # the request was malformed: alert, and pause entries
 
 
 @dataclass(frozen=True, slots=True)

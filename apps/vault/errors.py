@@ -1,6 +1,10 @@
 """Expected failures of exchange keys."""
 
-from apps.core.errors import Conflict, Refused
+from apps.core.errors import Conflict, NotFound, Refused
+
+
+class KeyNotConnected(NotFound):
+    """The key was disconnected, or is another user's."""
 
 
 class LabelTaken(Conflict):

@@ -6,10 +6,9 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from apps.core.crypto import EncryptedSecret
-from apps.core.errors import NotFound
 from apps.core.terms import Mode
 from apps.vault.encryption import EncryptedLogin, login_decrypt
-from apps.vault.errors import KeySuspended
+from apps.vault.errors import KeyNotConnected, KeySuspended
 from apps.vault.models import Credential
 
 # The bot service's database role may read these columns only (apps.ops.database_roles).
@@ -28,10 +27,10 @@ class OpenCredential:
 
 
 def credential_get(*, credential_id: UUID, user_id: UUID) -> Credential:
-    """Raises NotFound for another user's key and for a disconnected one."""
+    """Raises KeyNotConnected for another user's key and for a disconnected one."""
     credential = _connected().filter(id=credential_id, user_id=user_id).first()
     if credential is None:
-        raise NotFound("There is no such key.")
+        raise KeyNotConnected("There is no such key.")
     return credential
 
 
@@ -41,10 +40,10 @@ def credential_list(*, user_id: UUID) -> QuerySet[Credential]:
 
 
 def credential_open(*, credential_id: UUID, user_id: UUID, even_suspended: bool = False) -> OpenCredential:
-    """Decrypts a key. Raises NotFound, KeySuspended, CannotDecrypt."""
+    """Decrypts a key. Raises KeyNotConnected, KeySuspended, CannotDecrypt."""
     row = _connected().filter(id=credential_id, user_id=user_id).only(*_ENCRYPTED_COLUMNS).first()
     if row is None:
-        raise NotFound("There is no such key.")
+        raise KeyNotConnected("There is no such key.")
     if row.state == Credential.State.SUSPENDED and not even_suspended:
         raise KeySuspended("This key failed its last test. Test it again, or connect another.")
     assert row.ciphertext is not None

@@ -36,6 +36,8 @@ BACK_OFF_SECONDS = 10
 LOCKOUT_SECONDS = 900
 MAX_THROTTLE_SECONDS = 300
 
+_INVALID_ARGUMENT = "EGeneral:Invalid arguments"
+
 
 class UnreadableAnswer(Exception):
     """Not HTTP 200 with Kraken's envelope. The text is short and holds nothing secret."""
@@ -96,7 +98,12 @@ def _key_invalid(text: str, error: str) -> PlatformError:
 
 
 def _key_locked(text: str, error: str) -> PlatformError:
-    return KeyLocked(text, exchange_error=error)
+    return KeyLocked(text, exchange_error=error, retry_after_seconds=LOCKOUT_SECONDS)
+
+
+def _not_now(text: str, error: str) -> PlatformError:
+    """Like `_unavailable`, but not repeated at once: it passes in minutes, not in seconds."""
+    return ExchangeUnavailable(text, exchange_error=error)
 
 
 def _nonce_refused(text: str, error: str) -> PlatformError:
@@ -162,7 +169,22 @@ _KNOWN = (
         "The exchange's limit of calls is reached. Wait a little.",
         _limited,
     ),
+    # Observed, and not in Kraken's guide: no proof that a placement was not taken.
+    _known(
+        r"EGeneral:Too many requests",
+        None,
+        "rate_limited",
+        "The exchange's limit of calls is reached. Wait a little.",
+        _limited,
+    ),
     _known(r"EService: ?Throttled", Kind.BACK_OFF, "throttled", "The exchange asks for fewer calls at once.", _limited),
+    _known(
+        r"EAuth:Rate limit exceeded",
+        Kind.ACCOUNT_LIMIT,
+        "account_limited",
+        "The exchange limits this account.",
+        _limited,
+    ),
     _known(
         r"EAuth:|EBM:limit exceeded:CAL",
         Kind.ACCOUNT_LIMIT,
@@ -174,6 +196,7 @@ _KNOWN = (
         Kind.MARKET_CLOSED,
         "market_closed",
         "The market does not take such orders now.",
+        _not_now,
     ),
     _known(
         r"EService:(?:Unavailable|Busy|Timeout|Deadline elapsed)|EGeneral:Internal error",
@@ -185,22 +208,38 @@ _KNOWN = (
     _known(
         r"EQuery:Unknown asset pair", Kind.FINAL, "unknown_pair", "The exchange does not list this pair.", _unknown_pair
     ),
+    # Kraken's other words for the order minimum, observed since 2024.
     _known(
-        r"EGeneral:Invalid arguments", Kind.BUG, "invalid_arguments", "The exchange does not understand the request."
+        r"EOrder:Order minimum not met|EGeneral:Invalid arguments:volume(?: minimum not met)?$",
+        Kind.FINAL,
+        "order_minimum",
+        "The volume is below the pair's minimum.",
     ),
+    _known(_INVALID_ARGUMENT, Kind.BUG, "invalid_arguments", "The exchange does not understand the request."),
     _known(r"EOrder:Insufficient funds", Kind.FINAL, "insufficient_funds", "The balance does not cover the order."),
-    _known(r"EOrder:Order minimum not met", Kind.FINAL, "order_minimum", "The volume is below the pair's minimum."),
     _known(
         r"EOrder:Cost minimum not met", Kind.FINAL, "cost_minimum", "The order is worth less than the pair's minimum."
     ),
     _known(r"EOrder:Tick size check failed", Kind.FINAL, "tick_size", "The price is not on the pair's price grid."),
     _known(r"EOrder:Invalid price", Kind.FINAL, "invalid_price", "The price is not valid."),
     _known(
-        r"EOrder:Orders limit exceeded", Kind.FINAL, "too_many_orders", "There are too many open orders on the pair."
+        r"EOrder:(?:Scheduled )?[Oo]rders limit exceeded",
+        Kind.FINAL,
+        "too_many_orders",
+        "There are too many open orders on the pair.",
+    ),
+    _known(
+        r"EOrder:Insufficient liquidity", Kind.FINAL, "no_liquidity", "The market does not offer enough for the order."
+    ),
+    _known(
+        r"EOrder:Trading agreement required",
+        Kind.ACCOUNT_LIMIT,
+        "agreement_required",
+        "The exchange wants the account's owner to accept a trading agreement first.",
     ),
     _known(r"EOrder:Post only order", Kind.FINAL, "post_only", "The order would have traded at once."),
     _known(
-        r"EOrder:(?:Reduce only|Unknown position|Insufficient margin|Margin|Positions limit|Cannot open)",
+        r"EOrder:(?:Reduce only|Unknown position|Insufficient (?:initial )?margin|Margin|Positions limit|Cannot open)",
         Kind.FINAL,
         "margin_refused",
         "The exchange refuses the order for the account's positions.",
@@ -214,7 +253,7 @@ def error_of_read(errors: tuple[str, ...]) -> PlatformError:
     known = _find(error)
     if known is None:
         return ExchangeRefused(f"The exchange refused: {error}", exchange_error=error)
-    return known.as_read(known.message, error)
+    return known.as_read(_sentence(known, error), error)
 
 
 def refusal_of_placement(errors: tuple[str, ...], *, cl_ord_id: str) -> Rejected:
@@ -229,7 +268,8 @@ def refusal_of_placement(errors: tuple[str, ...], *, cl_ord_id: str) -> Rejected
     assert known is not None
     assert known.kind is not None
     waits = {Kind.BACK_OFF: _wait_seconds(errors[0]), Kind.KEY_LOCKED: LOCKOUT_SECONDS}
-    return Rejected(known.code, known.message, known.kind, "; ".join(errors), waits.get(known.kind))
+    sentence = _sentence(known, errors[0])
+    return Rejected(known.code, sentence, known.kind, "; ".join(errors), waits.get(known.kind))
 
 
 def is_passing(errors: tuple[str, ...]) -> bool:
@@ -241,6 +281,19 @@ def is_passing(errors: tuple[str, ...]) -> bool:
 def is_gone(errors: tuple[str, ...]) -> bool:
     """Whether Kraken says, in either of its two ways, that it has no such order."""
     return any(re.match(r"EOrder:(?:Unknown|Invalid) order", error) for error in errors)
+
+
+def is_invalid_argument(errors: tuple[str, ...]) -> bool:
+    """Whether Kraken says that a parameter of the call is not valid."""
+    return errors[0].startswith(_INVALID_ARGUMENT)
+
+
+def _sentence(known: _Known, error: str) -> str:
+    """The error's sentence; it names the argument where Kraken does."""
+    argument = error.removeprefix(f"{_INVALID_ARGUMENT}:")
+    if known.kind is not Kind.BUG or argument == error:
+        return known.message
+    return f"{known.message.removesuffix('.')}: its {argument} is not valid."
 
 
 def _find(error: str) -> _Known | None:

@@ -49,9 +49,11 @@ class BotRun(models.Model):
     stopped_at = models.DateTimeField(null=True)
     next_tick_at = models.DateTimeField()
 
-    # The last candle it decided on, and the reasons of the last skipped trade and the last failure.
+    # The last candle it decided on, and the reasons of the last skipped trade and the last failure. `refusals` counts
+    # placements that the exchange refused in a row: entries pause longer after each.
     decided_candle_at = models.DateTimeField(null=True)
     entries_held_until = models.DateTimeField(null=True)
+    refusals = models.PositiveSmallIntegerField(default=0)
     skip_reason = models.CharField(max_length=80, blank=True)
     trouble_code = models.CharField(max_length=80, blank=True)
     trouble_since = models.DateTimeField(null=True)

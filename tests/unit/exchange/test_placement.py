@@ -100,6 +100,7 @@ def test_post_only_and_time_in_force_are_sent(exchange: KrakenExchange, stub: Ex
         errors("EService:Deadline elapsed"),
         errors("EGeneral:Internal error"),
         errors("EAPI:Invalid nonce"),
+        errors("EGeneral:Too many requests"),
         errors("EOrder:Insufficient funds", "EService:Unavailable"),
         Reply(body=b'{"error":["EGeneral:Internal error"],"result":{"txid":["OABCDE-FGHIJ-KLMNOP"]}}'),
         Reply(body=b"[" * 100_000),
@@ -171,7 +172,18 @@ def test_words_that_are_not_known_leave_the_outcome_unknown_and_alarm(
         ("EGeneral:Temporary lockout", RejectionKind.KEY_LOCKED, "key_locked"),
         ("EGeneral:Permission denied", RejectionKind.PERMISSION, "permission_denied"),
         ("EAccount:Invalid permissions:USDT trading restricted for AT.", RejectionKind.PERMISSION, "permission_denied"),
-        ("EGeneral:Invalid arguments:volume", RejectionKind.BUG, "invalid_arguments"),
+        ("EGeneral:Invalid arguments:volume minimum not met", RejectionKind.FINAL, "order_minimum"),
+        ("EGeneral:Invalid arguments:volume", RejectionKind.FINAL, "order_minimum"),
+        ("EGeneral:Invalid arguments:volume2", RejectionKind.BUG, "invalid_arguments"),
+        ("EGeneral:Invalid arguments:deadline", RejectionKind.BUG, "invalid_arguments"),
+        ("EGeneral:Invalid arguments", RejectionKind.BUG, "invalid_arguments"),
+        ("EOrder:Scheduled orders limit exceeded", RejectionKind.FINAL, "too_many_orders"),
+        ("EOrder:Insufficient initial margin", RejectionKind.FINAL, "margin_refused"),
+        ("EOrder:Insufficient liquidity", RejectionKind.FINAL, "no_liquidity"),
+        ("EOrder:Cannot open opposing position", RejectionKind.FINAL, "margin_refused"),
+        ("EOrder:Trading agreement required", RejectionKind.ACCOUNT_LIMIT, "agreement_required"),
+        ("EAuth:Rate limit exceeded", RejectionKind.ACCOUNT_LIMIT, "account_limited"),
+        ("EService:Market in limit_only mode", RejectionKind.MARKET_CLOSED, "market_closed"),
         ("EAuth:Account temporary disabled", RejectionKind.ACCOUNT_LIMIT, "account_limited"),
         ("EBM:limit exceeded:CAL", RejectionKind.ACCOUNT_LIMIT, "account_limited"),
         ("EService:Market in cancel_only mode", RejectionKind.MARKET_CLOSED, "market_closed"),
@@ -188,6 +200,15 @@ def test_a_definitive_refusal_says_what_to_do(
     assert isinstance(answer, Rejected)
     assert (answer.kind, answer.code, answer.exchange_error) == (kind, code, text)
     assert len(stub.received) == 1
+
+
+def test_the_sentence_names_the_argument_that_the_exchange_names(exchange: KrakenExchange, stub: ExchangeStub) -> None:
+    stub.reply("AddOrder", errors("EGeneral:Invalid arguments:deadline"))
+
+    answer = exchange.submit(OrderRequestFactory.create())
+
+    assert isinstance(answer, Rejected)
+    assert answer.message == "The exchange does not understand the request: its deadline is not valid."
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import structlog
 
 from apps.core.errors import PlatformError
 from apps.core.terms import Side
-from apps.exchange.errors import NotSent, OutcomeUnknown
+from apps.exchange.errors import HistoryTooLong, NotSent, OutcomeUnknown
 from apps.exchange.types import (
     Accepted,
     ExchangeOrder,
@@ -51,10 +51,14 @@ YOUNG = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Result of a placement: the order, and the rejection where the exchange refused it."""
+    """Result of a placement: the order, and the rejection where the exchange refused it.
+
+    `unclassified` is an answer of the exchange that is in no table; the outcome is then unknown.
+    """
 
     intent: OrderIntent
     rejection: Rejected | None = None
+    unclassified: str = ""
 
 
 def order_place(*, lease: RunLease, intent_id: UUID, deps: Dependencies) -> Placement:
@@ -79,11 +83,12 @@ def order_place(*, lease: RunLease, intent_id: UUID, deps: Dependencies) -> Plac
         state = IntentState.REJECTED
         intent = intent_end(intent_id=intent_id, state=state, code=answer.code, evidence=evidence, now=deps.clock())
         return Placement(intent, answer)
-    return Placement(OrderIntent.objects.get(id=intent_id))
+    unclassified = answer.message if isinstance(answer, OutcomeUnknown) and answer.is_alarming else ""
+    return Placement(OrderIntent.objects.get(id=intent_id), unclassified=unclassified)
 
 
-def _submit(intent: OrderIntent, deps: Dependencies) -> Submission | None:
-    """The exchange's answer. None where it was not sent or is unknown: the intent then says so already."""
+def _submit(intent: OrderIntent, deps: Dependencies) -> Submission | NotSent | OutcomeUnknown:
+    """The exchange's answer, or why there is none: the intent then says so already."""
     assert intent.deadline is not None
     request = OrderRequest(
         pair=intent.pair,
@@ -102,11 +107,12 @@ def _submit(intent: OrderIntent, deps: Dependencies) -> Submission | None:
         intent_end(
             intent_id=intent.id, state=IntentState.NOT_PLACED, code=error.code, evidence=evidence, now=deps.clock()
         )
+        return error
     except OutcomeUnknown as error:
         if error.is_alarming:
             log.error("exchange_answer_unknown", client_order_id=intent.cl_ord_id, answer=error.message)
         intent_mark_unknown(intent_id=intent.id, code=error.code, evidence={"answer": error.message}, now=deps.clock())
-    return None
+        return error
 
 
 def _accept(intent: OrderIntent, answer: Accepted, deps: Dependencies) -> OrderIntent:
@@ -178,7 +184,7 @@ def _trades(intent: OrderIntent, order: ExchangeOrder, deps: Dependencies) -> li
     missing = order.executed_volume - intent.filled_volume - sum((trade.volume for trade in trades), Decimal(0))
     if missing > 0 and intent.sent_at is not None:
         # The order's own list of trades may be empty or late; the account's history is complete.
-        history = deps.exchange.trades_history(start=intent.sent_at - LOOK_BACK)
+        history = _history_since(intent.sent_at, intent, deps)
         seen = known.union(trade.trade_id for trade in trades)
         trades += [
             trade
@@ -186,6 +192,18 @@ def _trades(intent: OrderIntent, order: ExchangeOrder, deps: Dependencies) -> li
             if trade.exchange_order_id == order.exchange_order_id and trade.trade_id not in seen
         ]
     return trades
+
+
+def _history_since(sent_at: datetime, intent: OrderIntent, deps: Dependencies) -> list[ExchangeTrade]:
+    """The account's trades since the order was sent; none where they are too many to be read at once.
+
+    The order then stays open until its own list names its trades.
+    """
+    try:
+        return deps.exchange.trades_history(start=sent_at - LOOK_BACK)
+    except HistoryTooLong as error:
+        log.error("order_trades_unreadable", client_order_id=intent.cl_ord_id, reason=error.message)
+        return []
 
 
 def order_cancel(intent: OrderIntent, *, deps: Dependencies) -> OrderIntent:

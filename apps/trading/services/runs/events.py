@@ -15,27 +15,37 @@ from apps.trading.models.runs import BotRun, RunState
 from apps.trading.risk import RiskRejection
 from apps.trading.selectors import orders_left
 from apps.trading.services.context.run_lease import RunLease, run_get_for_update
+from apps.trading.services.runs.failures import pause_after
 
 log = structlog.get_logger(__name__)
 
 # An error that passes within this time is not reported to the user.
 TROUBLE_PERSISTS_AFTER = timedelta(seconds=30)
-PAUSE_AFTER_TROUBLE = timedelta(seconds=5)
 
 
 @transaction.atomic
 def trade_skipped(
-    *, lease: RunLease, side: Side, rejection: RiskRejection, candle_at: datetime | None, is_asked: bool, now: datetime
+    *,
+    lease: RunLease,
+    side: Side,
+    rejection: RiskRejection,
+    candle_at: datetime | None,
+    is_asked: bool,
+    now: datetime,
+    is_alarming: bool = False,
 ) -> None:
-    """Records that a risk rule rejected a trade. Publishes it where the reason is new or a user asked for the trade.
+    """Records that a rule rejected a trade. Publishes it where the reason is new or a user asked for the trade.
 
-    A bot whose trades are rejected for the same reason candle after candle publishes it once.
+    A bot whose trades are rejected for the same reason candle after candle publishes it once. `is_alarming`: a person
+    should look, so `bot.error` is published with it.
     """
     run = run_get_for_update(lease)
     reason = f"{side}:{rejection.code}"
     is_new = run.skip_reason != reason
     run.skip_reason = reason
     run.save(update_fields=["skip_reason"])
+    if is_new and is_alarming:
+        _alert(run, code=rejection.code, message=rejection.message, now=now)
     if is_new or is_asked:
         publish(
             BotTradeSkipped(
@@ -55,17 +65,34 @@ def trade_skipped(
 
 @transaction.atomic
 def run_trouble(*, lease: RunLease, error: PlatformError, now: datetime) -> None:
-    """Records a failure that may pass. Publishes it once where it persists; the run continues and retries."""
+    """Records a failure after which the run goes on: it pauses, for longer the longer the failure lasts.
+
+    Publishes `bot.error` once: at once where the failure is none of those that pass by themselves, which also bars
+    purchases until a tick succeeds; otherwise where it persists.
+    """
     run = run_get_for_update(lease)
+    is_told = run.trouble_announced and (error.retryable or run.trouble_code == error.code)
     run.trouble_code = error.code
-    if run.trouble_since is None:
-        run.trouble_since = now
-    elif not run.trouble_announced and now - run.trouble_since >= TROUBLE_PERSISTS_AFTER:
+    run.trouble_since = run.trouble_since or now
+    lasted = now - run.trouble_since
+    pause = pause_after(error, lasted=lasted)
+    if not error.retryable:
+        run.entries_held_until = max(run.entries_held_until or now, now + pause)
+    log_it = log.warning
+    if not is_told and (not error.retryable or lasted >= TROUBLE_PERSISTS_AFTER):
         run.trouble_announced = True
         publish(_error_of(run, code=error.code, message=error.message, is_final=False, now=now), now=now)
-    run.next_tick_at = max(run.next_tick_at, now + PAUSE_AFTER_TROUBLE)
-    run.save(update_fields=["trouble_code", "trouble_since", "trouble_announced", "next_tick_at"])
-    log.warning("run_in_trouble", run_id=str(run.id), bot_id=str(run.bot_id), code=error.code, reason=error.message)
+        log_it = log.error
+    run.next_tick_at = max(run.next_tick_at, now + pause)
+    run.save(update_fields=["trouble_code", "trouble_since", "trouble_announced", "entries_held_until", "next_tick_at"])
+    log_it(
+        "run_in_trouble",
+        run_id=str(run.id),
+        bot_id=str(run.bot_id),
+        code=error.code,
+        reason=error.message,
+        pause_seconds=pause.total_seconds(),
+    )
 
 
 @transaction.atomic
@@ -74,6 +101,17 @@ def run_recovered(*, lease: RunLease) -> None:
     BotRun.objects.filter(id=lease.run_id, fence=lease.fence, trouble_since__isnull=False).update(
         trouble_code="", trouble_since=None, trouble_announced=False
     )
+
+
+@transaction.atomic
+def run_alert(*, lease: RunLease, code: str, message: str, now: datetime) -> None:
+    """Publishes `bot.error` where the code is another than the last reason that no order came about."""
+    run = run_get_for_update(lease)
+    if run.skip_reason == code:
+        return
+    run.skip_reason = code
+    run.save(update_fields=["skip_reason"])
+    _alert(run, code=code, message=message, now=now)
 
 
 @transaction.atomic
@@ -108,6 +146,11 @@ def stopped_of(
         open_orders=tuple(orders_left(bot_id=run.bot_id)),
         stopped_at=now,
     )
+
+
+def _alert(run: BotRun, *, code: str, message: str, now: datetime) -> None:
+    publish(_error_of(run, code=code, message=message, is_final=False, now=now), now=now)
+    log.error("run_alert", run_id=str(run.id), bot_id=str(run.bot_id), code=code, reason=message)
 
 
 def _error_of(run: BotRun, *, code: str, message: str, is_final: bool, now: datetime) -> BotError:

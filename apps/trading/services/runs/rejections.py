@@ -1,4 +1,4 @@
-"""Consequences of a placement's answer for the run: none, a pause of entries, or its end."""
+"""Consequences of a placement's answer for the run: none, a pause of entries that grows, or its end."""
 
 from datetime import datetime, timedelta
 
@@ -11,29 +11,41 @@ from apps.trading.risk import RiskRejection
 from apps.trading.services.context.dependencies import Dependencies
 from apps.trading.services.context.run_lease import RunLease
 from apps.trading.services.orders.placement import Placement
-from apps.trading.services.runs.events import run_fail, trade_skipped
+from apps.trading.services.runs.events import run_alert, run_fail, trade_skipped
+from apps.trading.services.runs.failures import lacks_permission
 
 log = structlog.get_logger(__name__)
 
-# To continue the run would repeat a call that must not be repeated, or one that cannot succeed.
-ENDS_THE_RUN = frozenset(
-    {RejectionKind.KEY_INVALID, RejectionKind.KEY_LOCKED, RejectionKind.PERMISSION, RejectionKind.BUG}
-)
+Kind = RejectionKind
+
+# The first pause of entries; it doubles with every further refusal in a row.
 PAUSE_SECONDS = {
-    RejectionKind.FINAL: 60,
-    RejectionKind.BACK_OFF: 30,
-    RejectionKind.MARKET_CLOSED: 60,
-    RejectionKind.ACCOUNT_LIMIT: 300,
+    Kind.FINAL: 60,
+    Kind.BACK_OFF: 30,
+    Kind.MARKET_CLOSED: 60,
+    Kind.ACCOUNT_LIMIT: 300,
+    Kind.PERMISSION: 300,
+    Kind.KEY_LOCKED: 300,
+    Kind.BUG: 300,
 }
+LONGEST_PAUSE_SECONDS = 3600
+# A person should look: the same order will not be accepted later without a change.
+ALARMING = frozenset({Kind.BUG, Kind.PERMISSION, Kind.ACCOUNT_LIMIT, Kind.KEY_LOCKED})
+
+UNCLASSIFIED = "exchange_answer_unknown"
 
 
 def placement_apply(placement: Placement, *, side: Side, lease: RunLease, deps: Dependencies) -> None:
     """Applies the consequence of the exchange's answer to an order."""
     rejection = placement.rejection
     now = deps.clock()
+    if placement.unclassified:
+        entries_hold(lease=lease, seconds=PAUSE_SECONDS[Kind.BUG], now=now)
+        run_alert(lease=lease, code=UNCLASSIFIED, message=placement.unclassified, now=now)
+        return
     if rejection is None:
         if placement.intent.txid:
-            BotRun.objects.filter(id=lease.run_id, fence=lease.fence).update(skip_reason="")
+            BotRun.objects.filter(id=lease.run_id, fence=lease.fence).update(skip_reason="", refusals=0)
         return
     log.warning(
         "order_rejected",
@@ -41,20 +53,42 @@ def placement_apply(placement: Placement, *, side: Side, lease: RunLease, deps: 
         kind=rejection.kind,
         answer=rejection.exchange_error,
     )
-    if rejection.kind in ENDS_THE_RUN:
+    if _proves_key_fault(rejection, deps):
         run_fail(lease=lease, code=rejection.code, message=rejection.message, now=now)
         return
-    entries_hold(lease=lease, rejection=rejection, now=now)
-    skipped = RiskRejection(rejection.code, rejection.message)
-    is_asked = placement.intent.command_id is not None
+    entries_hold(
+        lease=lease, seconds=PAUSE_SECONDS[rejection.kind], at_least=rejection.retry_after_seconds or 0, now=now
+    )
+    if rejection.kind is Kind.KEY_LOCKED:
+        _stop_calls(lease, seconds=rejection.retry_after_seconds or LONGEST_PAUSE_SECONDS, now=now)
     trade_skipped(
-        lease=lease, side=side, rejection=skipped, candle_at=placement.intent.candle_at, is_asked=is_asked, now=now
+        lease=lease,
+        side=side,
+        rejection=RiskRejection(rejection.code, rejection.message),
+        candle_at=placement.intent.candle_at,
+        is_asked=placement.intent.command_id is not None,
+        is_alarming=rejection.kind in ALARMING,
+        now=now,
     )
 
 
-def entries_hold(*, lease: RunLease, rejection: Rejected, now: datetime) -> None:
-    """Pauses purchases: the same order would be refused again, and every refusal counts against the rate limit."""
-    seconds = max(PAUSE_SECONDS[rejection.kind], rejection.retry_after_seconds or 0)
-    BotRun.objects.filter(id=lease.run_id, fence=lease.fence).update(
-        entries_held_until=now + timedelta(seconds=seconds)
-    )
+def _proves_key_fault(rejection: Rejected, deps: Dependencies) -> bool:
+    if rejection.kind is Kind.PERMISSION:
+        return lacks_permission(deps)
+    return rejection.kind is Kind.KEY_INVALID
+
+
+def entries_hold(*, lease: RunLease, seconds: int, at_least: int = 0, now: datetime) -> None:
+    """Pauses purchases: the same order would be refused again, and every refusal counts against the rate limit.
+
+    The pause doubles with every refusal in a row, up to an hour, and is never shorter than `at_least` seconds.
+    """
+    run = BotRun.objects.filter(id=lease.run_id, fence=lease.fence)
+    refused_before = run.values_list("refusals", flat=True).first() or 0
+    pause = max(at_least, min(LONGEST_PAUSE_SECONDS, seconds * 2 ** min(refused_before, 10)))
+    run.update(entries_held_until=now + timedelta(seconds=pause), refusals=min(refused_before + 1, 100))
+
+
+def _stop_calls(lease: RunLease, *, seconds: int, now: datetime) -> None:
+    """Ticks no more for that long: each call with a locked key prolongs the lock."""
+    BotRun.objects.filter(id=lease.run_id, fence=lease.fence).update(next_tick_at=now + timedelta(seconds=seconds))

@@ -19,6 +19,7 @@ from apps.trading.services.orders.lifecycle import intents_recover
 from apps.trading.services.orders.placement import Placement, order_cancel, orders_sync, resting_intents
 from apps.trading.services.runs.decisions import candle_mark_decided, closed_candles, plan_execute, plans_for
 from apps.trading.services.runs.events import run_fail, run_recovered, run_trouble
+from apps.trading.services.runs.failures import ends_run
 from apps.trading.services.runs.histories import history_is_reconciled
 
 log = structlog.get_logger(__name__)
@@ -32,7 +33,7 @@ class TickOutcome(StrEnum):
     DECIDED = "decided"
     LOST = "lost"  # another worker took over, or a stop was requested meanwhile
     TROUBLE = "trouble"  # failed; the run retries
-    FAILED = "failed"  # failed, and the run has ended
+    FAILED = "failed"  # a proved fault of the key: the run has ended
 
 
 def tick_run(*, run_id: UUID, context: ExecutionContext = LIVE_CONTEXT) -> TickOutcome:
@@ -53,18 +54,20 @@ def tick_run(*, run_id: UUID, context: ExecutionContext = LIVE_CONTEXT) -> TickO
 
 
 def _work(lease: RunLease, context: ExecutionContext) -> TickOutcome:
+    deps = None
     try:
         run = BotRun.objects.get(id=lease.run_id)
         if not run.is_running:
             return TickOutcome.NOT_RUNNING
-        outcome = _tick(run, lease, context.deps(run))
+        deps = context.deps(run)
+        outcome = _tick(run, lease, deps)
         if run.trouble_since is not None:
             run_recovered(lease=lease)
     except (LeaseLost, RunNotTrading) as error:
         log.info("tick_given_up", run_id=str(lease.run_id), reason=error.message)
         return TickOutcome.LOST
     except PlatformError as error:
-        return after_failure(lease, error, now=context.clock())
+        return _after_failure(lease, error, deps, now=context.clock())
     except DatabaseError:
         raise
     except Exception:
@@ -75,16 +78,15 @@ def _work(lease: RunLease, context: ExecutionContext) -> TickOutcome:
     return outcome
 
 
-def after_failure(lease: RunLease, error: PlatformError, *, now: datetime) -> TickOutcome:
-    """Records a retryable failure; any other ends the run."""
+def _after_failure(lease: RunLease, error: PlatformError, deps: Dependencies | None, *, now: datetime) -> TickOutcome:
     try:
-        if error.retryable:
-            run_trouble(lease=lease, error=error, now=now)
-            return TickOutcome.TROUBLE
-        run_fail(lease=lease, code=error.code, message=error.message, now=now)
+        if ends_run(error, deps=deps):
+            run_fail(lease=lease, code=error.code, message=error.message, now=now)
+            return TickOutcome.FAILED
+        run_trouble(lease=lease, error=error, now=now)
     except LeaseLost:
         return TickOutcome.LOST
-    return TickOutcome.FAILED
+    return TickOutcome.TROUBLE
 
 
 def _tick(run: BotRun, lease: RunLease, deps: Dependencies) -> TickOutcome:
