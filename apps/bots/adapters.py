@@ -10,7 +10,7 @@ from apps.core.terms import Mode
 from apps.exchange.errors import UnknownPair
 from apps.exchange.instrument import Instrument
 from apps.market.errors import MarketDataUnavailable
-from apps.market.selectors import instrument_find, instrument_get, instrument_list, ticker_get
+from apps.market.selectors import instrument_find, instrument_get, instrument_list, ticker_get, ticker_kept
 from apps.vault.selectors import credential_get
 
 
@@ -23,11 +23,12 @@ class Credential:
 
 @dataclass(frozen=True)
 class PairRules:
-    """`cost_minimum` is the minimum value of an order, in the quote asset."""
+    """Minimums of an order: `order_minimum` is its volume in base, `cost_minimum` its value in quote."""
 
     pair: str
     base_asset: str
     quote_asset: str
+    order_minimum: Decimal
     cost_minimum: Decimal
 
 
@@ -82,10 +83,24 @@ def last_price(*, pair: str, mode: Mode, now: datetime) -> LastPrice | None:
     return LastPrice(price=ticker.value.last, as_of=ticker.as_of)
 
 
+def is_dust(volume: Decimal, *, pair: str, mode: Mode, otherwise_at: Decimal) -> bool:
+    """Whether a held volume is below the smallest order, so that it cannot be sold now. Does not call the exchange.
+
+    By the last price known here, or at the price `otherwise_at`.
+    """
+    instrument = instrument_find(pair=pair, mode=mode)
+    if instrument is None or volume <= 0:
+        return False
+    ticker = ticker_kept(pair=instrument.altname, mode=mode)
+    price = ticker.value.bid if ticker else otherwise_at
+    return volume < instrument.smallest_order(price)
+
+
 def _rules_of(instrument: Instrument) -> PairRules:
     return PairRules(
         pair=instrument.altname,
         base_asset=instrument.base,
         quote_asset=instrument.quote,
+        order_minimum=instrument.order_minimum,
         cost_minimum=instrument.cost_minimum,
     )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 
-from apps.core.money import plain, round_down
+from apps.core.money import plain, round_down, round_up
 from apps.exchange.errors import OrderNotPlaceable
 from apps.exchange.types import OrderRequest, OrderType
 
@@ -39,6 +39,12 @@ class Instrument:
     def floor_volume(self, volume: Decimal) -> Decimal:
         """The largest volume on the lot grid that is not above `volume`."""
         return round_down(volume, self.volume_decimals)
+
+    def smallest_order(self, price: Decimal) -> Decimal:
+        """The smallest volume that meets both minimums in an order at `price`."""
+        if price <= 0:
+            return self.order_minimum
+        return max(self.order_minimum, round_up(self.cost_minimum / price, self.volume_decimals))
 
     def round_price(self, price: Decimal, *, rounding: str = ROUND_HALF_EVEN) -> Decimal:
         """The price on the tick grid."""

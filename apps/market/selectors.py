@@ -68,6 +68,11 @@ def ticker_get(*, pair: str, mode: Mode, now: datetime) -> Snapshot[Ticker]:
     return _TICKERS.get(mode, name, lambda: _market(mode).ticker(name), now=now)
 
 
+def ticker_kept(*, pair: str, mode: Mode) -> Snapshot[Ticker] | None:
+    """The cached ticker of a pair's altname, whatever its age. Does not call the exchange."""
+    return _TICKERS.last(mode, pair)
+
+
 def order_book_get(*, pair: str, mode: Mode, now: datetime) -> Snapshot[OrderBook]:
     """Up to 100 levels per side. Raises UnknownPair, MarketDataUnavailable."""
     name = instrument_get(pair=pair, mode=mode, now=now).altname

@@ -44,7 +44,8 @@ class Snapshot:
     """The market and the bot as they stand when a candle has closed.
 
     `candles` are closed, oldest first, never empty. `base_volume` is the bot's position in the base asset; less than
-    `minimum_volume` cannot be sold and counts as no position. `last_buy_at` is the candle of the last purchase.
+    `minimum_volume` cannot be sold, by the market's minimum volume or value, and counts as no position. `last_buy_at`
+    is the candle of the last purchase.
     `is_asked`: a user asked for a trade now.
     """
 

@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from uuid import UUID
 
 from django.db.models import QuerySet
 
+from apps.bots.adapters import is_dust
 from apps.bots.errors import BotNotFound
 from apps.bots.lifecycle import PendingCommand, state_of
 from apps.bots.models import Bot, BotCommand, BotState, BotStatus, CommandKind
 from apps.bots.models.definitions import LIFECYCLE
+from apps.bots.position_pnl import ZERO
 from apps.events.store.selectors import command_executions_by_id
 
 
@@ -23,6 +26,16 @@ class BotView:
     state: BotState
     latest: BotCommand | None = None
     is_in_progress: bool = False
+
+    @property
+    def dust(self) -> Decimal:
+        """The held volume where it is below the smallest order, so that it cannot be sold now; otherwise 0."""
+        held = self.status.position_volume
+        if held <= 0:
+            return ZERO
+        average_price = self.status.position_cost / held
+        is_below = is_dust(held, pair=self.bot.pair, mode=self.bot.config.mode, otherwise_at=average_price)
+        return held if is_below else ZERO
 
     @property
     def is_at_work(self) -> bool:

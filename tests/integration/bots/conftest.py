@@ -58,7 +58,7 @@ class World:
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     world = World()
-    xbt = PairRules("XBTUSD", "XBT", "USD", cost_minimum=Decimal("0.5"))
+    xbt = PairRules("XBTUSD", "XBT", "USD", order_minimum=Decimal("0.00005"), cost_minimum=Decimal("0.5"))
     world.pairs = {("paper", "XBTUSD"): xbt, ("live", "XBTUSD"): xbt}
     monkeypatch.setattr(rules, "credential_find", world.credential_find)
     monkeypatch.setattr(rules, "pair_rules", world.pair_rules)

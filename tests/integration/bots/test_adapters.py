@@ -13,6 +13,7 @@ from apps.bots.adapters import (
     PairRules,
     credential_find,
     is_delisted,
+    is_dust,
     last_price,
     pair_rules,
     pair_rules_kept,
@@ -26,6 +27,7 @@ from apps.exchange.errors import ExchangeUnavailable
 from apps.market.cache import forget_all
 from apps.market.errors import MarketDataUnavailable
 from apps.market.models import MarketInstrument
+from apps.market.selectors import ticker_get
 from apps.market.services import instruments_store
 from apps.vault.models import Credential as StoredKey
 from tests.factories.exchange import use_fake_exchange
@@ -34,7 +36,7 @@ from tests.factories.fake_exchange import FakeExchange
 
 pytestmark = pytest.mark.django_db
 
-XBT_RULES = PairRules("XBTUSD", "XXBT", "ZUSD", cost_minimum=Decimal("0.5"))
+XBT_RULES = PairRules("XBTUSD", "XXBT", "ZUSD", order_minimum=Decimal("0.00005"), cost_minimum=Decimal("0.5"))
 
 
 @pytest.fixture
@@ -78,6 +80,25 @@ def test_anothers_key_a_disconnected_one_and_none_look_alike() -> None:
     user_id = uuid4()
     for key_id in (store_key(uuid4()), store_key(user_id, state="disconnected"), uuid4()):
         assert credential_find(credential_id=key_id, user_id=user_id) is None
+
+
+@pytest.mark.parametrize(
+    ("volume", "price", "expected"),
+    [
+        ("0", "3100", False),
+        ("0.00004", "50000", True),  # below the minimum volume of 0.00005
+        ("0.0001", "3100", True),  # worth 0.31, below the minimum value of 0.5
+        ("0.0001", "5000", False),
+    ],
+)
+def test_a_volume_below_either_minimum_is_dust(exchange: FakeExchange, volume: str, price: str, expected: bool) -> None:
+    instruments_store([XBTUSD], mode=Mode.PAPER, now=timezone.now())
+    at = Decimal(price)
+    assert is_dust(Decimal(volume), pair="XBTUSD", mode=Mode.PAPER, otherwise_at=at) is expected
+    # The price of the market, where it is known, counts instead.
+    exchange.set_price(at)
+    ticker_get(pair="XBTUSD", mode=Mode.PAPER, now=timezone.now())
+    assert is_dust(Decimal(volume), pair="XBTUSD", mode=Mode.PAPER, otherwise_at=Decimal(1)) is expected
 
 
 @pytest.mark.parametrize("name", ["XBTUSD", "XXBTZUSD", "BTC/USD"])

@@ -10,11 +10,14 @@ from apps.bots.consumers import READ_MODELS
 from apps.bots.models import Bot
 from apps.core.context import message_context
 from apps.core.ids import new_id
+from apps.core.terms import Mode
 from apps.events.consumers.delivery import deliver
 from apps.events.consumers.registry import load_consumers
 from apps.events.store.publish import publish
 from apps.events.store.selectors import stream_list
+from apps.market.services import instruments_store
 from tests.factories.bots import Story, TraderClient
+from tests.factories.fake_account import XBTUSD
 from tests.integration.bots.conftest import World
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("kraken_service.urls")]
@@ -47,6 +50,7 @@ class TestStatus:
             "base_asset": "",
             "quote_asset": "",
             "position_volume": "0",
+            "dust": "0",
             "quote_flow": "0",
             "realised_pnl": "0",
             "fees": "0",
@@ -88,6 +92,18 @@ class TestStatus:
                 "last_skip": {"code": "budget_spent", "message": "The budget is spent.", "at": "2026-03-01T12:04:00Z"},
             }.items()
         )
+
+    @pytest.mark.parametrize(("sold", "dust"), [("0.0199", "0.0001"), ("0.01", "0")])
+    def test_names_what_is_too_little_to_be_sold(self, trader: TraderClient, bot: Bot, sold: str, dust: str) -> None:
+        instruments_store([XBTUSD], mode=Mode.PAPER, now=timezone.now())
+        story = story_of(bot)
+        story.started()
+        story.traded("buy", volume="0.02", price="3100", fee="0")
+        story.traded("sell", volume=sold, price="3100", fee="0")
+        for envelope in story.envelopes:
+            deliver(envelope, group=READ_MODELS)
+
+        assert trader.get(f"/api/v1/bot/{bot.id}/status").json()["dust"] == dust
 
     def test_names_the_command_under_way(self, trader: TraderClient, bot: Bot) -> None:
         receipt = trader.post(f"/api/v1/bot/{bot.id}/start").json()

@@ -303,3 +303,14 @@ def test_a_falling_market_is_left_alone(context: ExecutionContext) -> None:
     run = running_bot(context_of(fake_exchange(FALLING)))
     assert tick_run(run_id=run.id, context=context_of(fake_exchange(FALLING))) == TickOutcome.DECIDED
     assert OrderIntent.objects.count() == 0
+
+
+@pytest.mark.parametrize(("price", "is_bought"), [(3100, True), (15000, False)])
+def test_a_rest_below_the_minimum_value_does_not_keep_a_bot_from_buying(price: int, is_bought: bool) -> None:
+    """0.0001 BTC meets the minimum volume (0.00005); at 3 100 it is worth less than the 0.5 USD of a sale."""
+    exchange = fake_exchange([price * (1 + Decimal(hour) / 1000) for hour in range(30)])
+    context = context_of(exchange)
+    run = running_bot(context)
+    Position.objects.update(base_volume=Decimal("0.0001"))
+    tick_run(run_id=run.id, context=context)
+    assert OrderIntent.objects.filter(side="buy").exists() is is_bought

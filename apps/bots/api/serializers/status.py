@@ -48,6 +48,10 @@ class StatusSerializer(serializers.Serializer[Any]):
     base_asset = serializers.CharField(source="status.base_asset", help_text="Empty before the first trade.")
     quote_asset = serializers.CharField(source="status.quote_asset", help_text="Empty before the first trade.")
     position_volume = AmountField(source="status.position_volume", help_text="In the base asset.")
+    dust = AmountField(
+        help_text="Of the position: what is below the market's smallest order. It cannot be sold now and counts as "
+        "nothing where the strategy asks whether the bot holds something."
+    )
     quote_flow = AmountField(source="status.quote_flow", help_text="What came in less what went out, fees included.")
     realised_pnl = AmountField(source="status.realised_pnl", help_text="After fees, at average cost.")
     fees = AmountField(source="status.fees")

@@ -16,7 +16,7 @@ from apps.trading.models.ledger import Position
 from apps.trading.models.order_states import ACTIVE_STATES, DOUBTFUL_STATES
 from apps.trading.models.orders import OrderIntent, OrderKind
 from apps.trading.models.runs import BotRun
-from apps.trading.risk import Exposure, RiskRejection, SizedOrder, assess
+from apps.trading.risk import SLIPPAGE, Exposure, RiskRejection, SizedOrder, assess
 from apps.trading.services.context.dependencies import Dependencies
 from apps.trading.services.context.run_lease import RunLease
 from apps.trading.services.orders.lifecycle import DecidedOrder, intent_plan
@@ -45,7 +45,8 @@ def plans_for(run: BotRun, candles: tuple[Candle, ...], instrument: Instrument, 
     snapshot = Snapshot(
         candles=candles,
         base_volume=position.base_volume,
-        minimum_volume=instrument.order_minimum,
+        # Below either minimum nothing can be sold. A sale is priced below the market by up to the slippage.
+        minimum_volume=instrument.smallest_order(candles[-1].close * (1 - SLIPPAGE)),
         last_buy_at=_last_buy_at(run),
         is_asked=is_asked,
     )
