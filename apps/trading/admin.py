@@ -5,7 +5,7 @@ from django.contrib import admin
 from apps.core.admin import ReadOnlyAdmin
 from apps.trading.models.ledger import Fill, LedgerEntry, Position
 from apps.trading.models.orders import OrderIntent
-from apps.trading.models.runs import BotRun, BotSwitch
+from apps.trading.models.runs import BotRun
 
 
 @admin.register(BotRun)
@@ -49,9 +49,3 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
     list_filter = ["account", "asset"]
     search_fields = ["bot_id", "fill__exchange_trade_id"]
     ordering = ["-posted_at"]
-
-
-@admin.register(BotSwitch)
-class BotSwitchAdmin(ReadOnlyAdmin):
-    list_display = ["bot_id", "stop_requested_at"]
-    search_fields = ["bot_id"]

@@ -69,6 +69,12 @@ class RunNotTrading(Conflict):
     code = "run_not_trading"
 
 
+class OrderBarred(RunNotTrading):
+    """A halt covers the bot, or it was told to stop; `details["rule"]` says which. The order must not be sent."""
+
+    code = "order_barred"
+
+
 class UnexpectedFailure(PlatformError):
     """An unexpected exception; the log has its details."""
 

@@ -19,6 +19,10 @@ from apps.core.money import plain
 from apps.core.terms import Side
 from apps.events.store.publish import dispatch
 from apps.messages.bots import StartBot, StopBot, StopDeletedBot, TriggerTrade
+from apps.risk.errors import TradingHalted
+from apps.risk.models.halts import HaltLevel
+from apps.risk.selectors import halt_sentence, halt_strictest
+from apps.risk.services.switches import bot_switch_off, stop_request, stop_request_all, user_hold
 
 Manner = Literal["pause", "stop", "flatten"]
 
@@ -34,7 +38,7 @@ def bot_start(*, bot_id: UUID, user_id: UUID, now: datetime) -> BotCommand:
     """Requests a run of the current definition.
 
     Raises BotNotFound, BotAlreadyRunning, BotStopping, UnknownCredential, CredentialNotActive, WrongMode, UnknownPair,
-    LiveTradingDisabled.
+    LiveTradingDisabled, TradingHalted.
     """
     bot = bot_get_for_update(bot_id=bot_id, user_id=user_id)
     view = bot_view(bot, now=now)
@@ -46,6 +50,7 @@ def bot_start(*, bot_id: UUID, user_id: UUID, now: datetime) -> BotCommand:
         raise BotStopping("Bot is being stopped. Start it once it has stopped.", bot_id=str(bot.id))
     config = bot.config
     refuse_live_trading(config.mode)
+    _refuse_halted(bot)
     check_credential(credential_id=config.credential_id, user_id=user_id, mode=config.mode)
     check_still_listed(config.pair, mode=config.mode)
     command = _record(view, CommandKind.START, now=now, expires_after=LIFECYCLE_EXPIRES_AFTER)
@@ -83,11 +88,17 @@ def bot_flatten(*, bot_id: UUID, user_id: UUID, now: datetime) -> BotCommand:
 
 @transaction.atomic
 def bot_stop_all(*, user_id: UUID, manner: Manner, now: datetime) -> list[BotCommand]:
-    """Requests the end of every bot of the user that may have something to end. Stopped bots are skipped."""
+    """Requests the end of every bot of the user that may have something to end. Stopped bots get no command.
+
+    From the commit on no bot of the user sends a new order, but for the sales of a flatten.
+    """
     kind = CommandKind(manner)
     commands = []
+    user_hold(user_id)
     # Rows are locked in id order, so that two concurrent calls do not deadlock.
-    for bot in bot_list(user_id=user_id).select_for_update().order_by("id"):
+    bots = list(bot_list(user_id=user_id).select_for_update().order_by("id"))
+    stop_request_all(bot_ids=[bot.id for bot in bots], requested_at=now)
+    for bot in bots:
         view = bot_view(bot, now=now)
         if view.state != BotState.STOPPED and _refusal_to_end(view, kind) is None:
             commands.append(_dispatch_end(view, kind, now=now))
@@ -100,13 +111,14 @@ def bot_trigger_trade(
 ) -> BotCommand:
     """Requests a trade of a running bot now. Without `side` its strategy decides. `quote_amount` is in the quote asset.
 
-    Raises BotNotFound, BotNotRunning, AmountTooLarge, Malformed, LiveTradingDisabled.
+    Raises BotNotFound, BotNotRunning, AmountTooLarge, Malformed, LiveTradingDisabled, TradingHalted.
     """
     bot = bot_get_for_update(bot_id=bot_id, user_id=user_id)
     view = bot_view(bot, now=now)
     if view.state != BotState.RUNNING:
         raise BotNotRunning(f"Bot is {view.state}; only a running bot can trade.", bot_id=str(bot.id), state=view.state)
     refuse_live_trading(bot.mode)
+    _refuse_halted(bot)
     if quote_amount is not None and side is None:
         raise Malformed("Say which side the amount is for.")
     if quote_amount is not None and quote_amount > bot.quote_budget:
@@ -134,12 +146,32 @@ def bot_trigger_trade(
     return command
 
 
+def _refuse_halted(bot: Bot) -> None:
+    """Raises TradingHalted where no order of the bot may be sent at all. Under `reducing` it may run for its exits."""
+    halt = halt_strictest(bot_id=bot.id, credential_id=bot.credential_id, user_id=bot.user_id)
+    if halt is not None and halt.level == HaltLevel.HALTED:
+        raise TradingHalted(
+            halt_sentence(halt),
+            bot_id=str(bot.id),
+            halt={
+                "id": str(halt.id),
+                "scope": halt.scope,
+                "level": halt.level,
+                "code": halt.code,
+                "reason": halt.reason,
+                "source": halt.source,
+                "since": halt.since.isoformat(),
+            },
+        )
+
+
 @transaction.atomic
 def _end(*, bot_id: UUID, user_id: UUID, kind: CommandKind, now: datetime) -> BotCommand:
     bot = bot_get_for_update(bot_id=bot_id, user_id=user_id)
     view = bot_view(bot, now=now)
     if refusal := _refusal_to_end(view, kind):
         raise refusal
+    stop_request(bot_id=bot_id, requested_at=now)
     return _dispatch_end(view, kind, now=now)
 
 
@@ -161,7 +193,7 @@ def _refusal_to_end(view: BotView, kind: CommandKind) -> BotNotRunning | BotStop
 
 
 def _dispatch_end(view: BotView, kind: CommandKind, *, now: datetime) -> BotCommand:
-    """Records and dispatches a StopBot. The bot's row must be locked."""
+    """Records and dispatches a StopBot. The bot's row must be locked, and its switch be set."""
     command = _record(view, kind, now=now, expires_after=LIFECYCLE_EXPIRES_AFTER)
     manner: Manner = "pause" if kind == CommandKind.PAUSE else "stop" if kind == CommandKind.STOP else "flatten"
     dispatch(
@@ -181,8 +213,10 @@ def _dispatch_end(view: BotView, kind: CommandKind, *, now: datetime) -> BotComm
 def dispatch_deletion(view: BotView, *, now: datetime) -> BotCommand:
     """Records and dispatches a StopDeletedBot. The bot's row must be locked.
 
-    From then on, workers drop every start of the bot that is still in a queue or a dead-letter queue.
+    From then on the bot sends no order, and workers drop every start of it that is still in a queue or a dead-letter
+    queue.
     """
+    bot_switch_off(bot_id=view.bot.id, deleted_at=now)
     command = _record(view, CommandKind.STOP, now=now, expires_after=DELETION_EXPIRES_AFTER)
     dispatch(
         StopDeletedBot(

@@ -95,18 +95,3 @@ class BotRun(models.Model):
     @property
     def is_running(self) -> bool:
         return self.state == RunState.RUNNING
-
-
-class BotSwitch(models.Model):
-    """Serialises the starts and stops of a bot: each holds this row's lock.
-
-    `stop_requested_at` is when the latest stop was requested; a start requested before it is dropped, however late it
-    arrives. A bot with `deleted_at` neither starts nor trades again.
-    """
-
-    bot_id: "models.UUIDField[UUID, UUID]" = models.UUIDField(primary_key=True)
-    stop_requested_at = models.DateTimeField(null=True)
-    deleted_at = models.DateTimeField(null=True)
-
-    class Meta:
-        db_table = "trading_bot_switch"

@@ -14,7 +14,8 @@ from apps.events.commands.registry import execute
 from apps.events.store.selectors import stream_list
 from apps.messages.base import Command
 from apps.messages.bots import BotStarted, BotStopped, StopBot, StopDeletedBot, TriggerTrade
-from apps.trading.models.runs import BotRun, BotSwitch, RunState
+from apps.risk.models.switches import BotSwitch
+from apps.trading.models.runs import BotRun, RunState
 from apps.trading.services.context import live
 from apps.vault.selectors import OpenCredential
 from tests.factories.bots import BotFactory
@@ -110,13 +111,16 @@ def test_a_plain_stop_deletes_nothing() -> None:
     assert execute(start_command(bot_id=bot_id, requested_at=timezone.now() + timedelta(seconds=1))) == "done"
 
 
-def test_bots_deleted_before_workers_knew_of_it_are_taken_over_once() -> None:
+def test_bots_deleted_before_workers_knew_of_it_are_taken_over_once_and_move_with_their_table() -> None:
     gone, there = BotFactory.create(deleted_at=timezone.now()), BotFactory.create()
     BotSwitch.objects.create(bot_id=gone.id)
-    migration = import_module("apps.trading.migrations.0003_botswitch_deleted_at")
+    take_over = import_module("apps.trading.migrations.0003_botswitch_deleted_at").TAKE_OVER
+    move = import_module("apps.trading.migrations.0007_switches_move_to_risk")
 
     with connection.cursor() as cursor:
-        cursor.execute(migration.TAKE_OVER)
+        cursor.execute(move.MOVE_BACK)
+        cursor.execute(take_over)
+        cursor.execute(move.MOVE)
 
     assert BotSwitch.objects.get(bot_id=gone.id).deleted_at == gone.deleted_at
     assert not BotSwitch.objects.filter(bot_id=there.id).exists()

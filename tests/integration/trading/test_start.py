@@ -16,10 +16,11 @@ from apps.events.store.selectors import command_execution_get, stream_list
 from apps.exchange.errors import ExchangeUnavailable, UnknownPair
 from apps.exchange.types import OrderRequest, OrderType
 from apps.messages.bots import BotStarted
+from apps.risk.models.switches import BotSwitch
 from apps.strategies.base import InvalidParameters, UnknownStrategy
 from apps.trading.ids import new_client_order_id
 from apps.trading.models.ledger import Position
-from apps.trading.models.runs import BotRun, BotSwitch, RunState
+from apps.trading.models.runs import BotRun, RunState
 from apps.trading.services.runs.schedule import runs_take_due
 from apps.trading.services.runs.start import run_start
 from tests.factories.trading import NOW, context_of, delivery_of, fake_exchange, running_bot, start_command

@@ -12,11 +12,12 @@ from apps.events.store.selectors import command_execution_get, stream_list
 from apps.exchange.errors import ExchangeUnavailable
 from apps.exchange.types import Cancellation, OrderStatus
 from apps.messages.bots import BotStopped, StopBot
+from apps.risk.models.switches import BotSwitch
 from apps.trading.errors import BotBusy, FlattenIncomplete
 from apps.trading.models.ledger import Position
 from apps.trading.models.order_states import IntentState
 from apps.trading.models.orders import OrderIntent, OrderKind
-from apps.trading.models.runs import BotRun, BotSwitch, RunState
+from apps.trading.models.runs import BotRun, RunState
 from apps.trading.services.context.run_lease import LEASE, lease_take
 from apps.trading.services.orders.placement import order_place
 from apps.trading.services.orders.reconciliation import orders_reconcile

@@ -14,13 +14,14 @@ from apps.core.money import plain
 from apps.core.terms import Side
 from apps.events.store.publish import publish
 from apps.messages.bots import BotError
-from apps.trading.errors import ContradictoryEvidence, LeaseLost, RunNotTrading
+from apps.trading.errors import ContradictoryEvidence, LeaseLost, OrderBarred, RunNotTrading
 from apps.trading.ids import new_client_order_id
 from apps.trading.models.ledger import Position
 from apps.trading.models.order_states import ACTIVE_STATES, IntentState, is_legal
 from apps.trading.models.orders import OrderIntent, OrderKind
 from apps.trading.models.runs import BotRun, RunState
 from apps.trading.services.context.run_lease import LEASE, RunLease, run_get_for_update
+from apps.trading.services.orders.bars import halts_hold, order_bar_of
 from apps.trading.services.orders.positions import position_get_for_update, reservation_set
 
 log = structlog.get_logger(__name__)
@@ -48,7 +49,7 @@ def intent_plan(*, lease: RunLease, order: DecidedOrder, decides_candle: bool, n
     """Stores the order and reserves what it may take. None where it was decided before, or is not covered now.
 
     `decides_candle`: the run has thereby decided on the order's candle. Raises LeaseLost, RunNotTrading,
-    LiveTradingDisabled.
+    OrderBarred, LiveTradingDisabled.
     """
     run = run_get_for_update(lease)
     _refuse_unless_trading(run, order.side)
@@ -97,8 +98,11 @@ def _is_covered(run: BotRun, position: Position, *, side: str) -> bool:
 def intent_mark_sending(*, lease: RunLease, intent_id: UUID, now: datetime) -> OrderIntent:
     """From this commit on the order may have been sent; it is made before the first byte leaves.
 
-    Raises LeaseLost, RunNotTrading, LiveTradingDisabled.
+    No halt or stop that covers the bot is committed between its reading here and this commit.
+
+    Raises LeaseLost, RunNotTrading, OrderBarred, LiveTradingDisabled.
     """
+    halts_hold(lease)
     run = run_get_for_update(lease)
     intent = _locked(intent_id)
     _refuse_unless_trading(run, intent.side)
@@ -264,13 +268,17 @@ def intents_recover(*, lease: RunLease, now: datetime) -> None:
 
 
 def _refuse_unless_trading(run: BotRun, side: str) -> None:
-    """A running bot may trade, a live one while live trading is on; one that is being flattened may only sell."""
-    if run.state == RunState.FLATTENING and side == Side.SELL:
-        return
-    if run.state != RunState.RUNNING:
+    """A running bot may trade, a live one while live trading is on; one that is being flattened may only sell.
+
+    Neither may what a halt or a stop bars.
+    """
+    if run.state != RunState.RUNNING and not (run.state == RunState.FLATTENING and side == Side.SELL):
         raise RunNotTrading(f"The bot is {run.state}.", run_id=str(run.id))
-    # Every order passes here, in the transaction that stores it and in the one that marks it as being sent.
-    refuse_live_trading(run.mode)
+    if bar := order_bar_of(run, side):
+        raise OrderBarred(bar.message, rule=bar.code, run_id=str(run.id))
+    if run.state == RunState.RUNNING:
+        # Every order passes here, in the transaction that stores it and in the one that marks it as being sent.
+        refuse_live_trading(run.mode)
 
 
 def _locked(intent_id: UUID) -> OrderIntent:

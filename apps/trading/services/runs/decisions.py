@@ -19,6 +19,7 @@ from apps.trading.models.runs import BotRun
 from apps.trading.risk import SLIPPAGE, Exposure, RiskRejection, SizedOrder, assess
 from apps.trading.services.context.dependencies import Dependencies
 from apps.trading.services.context.run_lease import RunLease
+from apps.trading.services.orders.bars import order_bar_of
 from apps.trading.services.orders.lifecycle import DecidedOrder, intent_plan
 from apps.trading.services.orders.placement import Placement, order_place
 from apps.trading.services.orders.positions import WORST_FEE_RATE
@@ -87,6 +88,8 @@ def plan_execute(
 def _sized(plan: OrderPlan, *, run: BotRun, instrument: Instrument, deps: Dependencies) -> SizedOrder | RiskRejection:
     if is_live_trading_refused(run.mode):
         return RiskRejection(LiveTradingDisabled.code, DISABLED)
+    if bar := order_bar_of(run, plan.side):
+        return RiskRejection(bar.code, bar.message)
     ticker = deps.exchange.ticker(run.pair)
     return assess(plan, exposure=exposure_of(run, now=deps.clock()), instrument=instrument, ticker=ticker)
 

@@ -12,8 +12,10 @@ from apps.events.commands.delivery import CommandDropped, Delivery
 from apps.events.store.publish import publish
 from apps.exchange.instrument import Instrument
 from apps.messages.bots import BotStarted, StartBot
+from apps.risk.models.switches import BotSwitch
+from apps.risk.services.switches import switch_get_for_update
 from apps.strategies.registry import strategy_get
-from apps.trading.models.runs import LIVE_RUNS, BotRun, BotSwitch
+from apps.trading.models.runs import LIVE_RUNS, BotRun
 from apps.trading.services.context.dependencies import ExecutionContext
 from apps.trading.services.context.live import LIVE_CONTEXT
 from apps.trading.services.orders.positions import position_ensure
@@ -62,12 +64,6 @@ def _begin(run: BotRun, command: StartBot, delivery: Delivery, instrument: Instr
     delivery.complete(now=now)
     log.info("run_started", run_id=str(run.id), bot_id=str(run.bot_id), strategy=run.definition.strategy)
     return run
-
-
-def switch_get_for_update(bot_id: UUID) -> BotSwitch:
-    """The bot's switch, locked for update: one start or stop of a bot at a time."""
-    BotSwitch.objects.get_or_create(bot_id=bot_id)
-    return BotSwitch.objects.select_for_update().get(bot_id=bot_id)
 
 
 def refuse_deleted(bot_id: UUID) -> None:

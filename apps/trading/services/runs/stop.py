@@ -15,6 +15,7 @@ from apps.events.commands.delivery import CommandDropped, Delivery
 from apps.events.store.publish import publish
 from apps.events.store.selectors import command_execution_get
 from apps.messages.bots import BotStopped, StopBot, StopDeletedBot
+from apps.risk.services.switches import switch_get_for_update
 from apps.strategies.base import OrderPlan
 from apps.trading.errors import BotBusy, FlattenIncomplete, LeaseLost
 from apps.trading.models.ledger import Position
@@ -31,7 +32,6 @@ from apps.trading.services.orders.placement import order_cancel, order_place, or
 from apps.trading.services.orders.unknown_outcome import intent_resolve
 from apps.trading.services.runs.decisions import decided_order, exposure_of
 from apps.trading.services.runs.events import run_close, stopped_of
-from apps.trading.services.runs.start import switch_get_for_update
 
 log = structlog.get_logger(__name__)
 

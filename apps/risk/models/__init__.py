@@ -1,0 +1,4 @@
+from apps.risk.models.halts import Halt, HaltLevel, HaltScope, HaltSource
+from apps.risk.models.switches import BotSwitch
+
+__all__ = ["BotSwitch", "Halt", "HaltLevel", "HaltScope", "HaltSource"]

@@ -1,0 +1,74 @@
+"""Reads of halts and switches."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
+
+from apps.core.terms import Side
+from apps.risk.models.halts import PLATFORM_ID, Halt, HaltLevel, HaltScope
+from apps.risk.models.switches import BotSwitch
+
+_OF = {
+    HaltScope.BOT: "This bot is",
+    HaltScope.KEY: "Every bot of this exchange key is",
+    HaltScope.USER: "Every bot of this account is",
+    HaltScope.PLATFORM: "Every bot of the platform is",
+}
+_HOW = {
+    HaltLevel.REDUCING: "limited to exits",
+    HaltLevel.HALTED: "halted",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OrderBar:
+    """Why an order may not be sent: a code and a sentence. `halt` is the halt, or None where a stop was requested."""
+
+    code: str
+    message: str
+    halt: Halt | None = None
+
+
+def halts_covering(*, bot_id: UUID, credential_id: UUID, user_id: UUID) -> QuerySet[Halt]:
+    """The halts in force that cover the bot, by itself or by its key, its user or the platform."""
+    subjects = (
+        Q(scope=HaltScope.BOT, subject_id=bot_id)
+        | Q(scope=HaltScope.KEY, subject_id=credential_id)
+        | Q(scope=HaltScope.USER, subject_id=user_id)
+        | Q(scope=HaltScope.PLATFORM, subject_id=PLATFORM_ID)
+    )
+    return Halt.objects.filter(subjects, lifted_at=None)
+
+
+def halt_strictest(*, bot_id: UUID, credential_id: UUID, user_id: UUID) -> Halt | None:
+    """The strictest halt in force that covers the bot; of equal ones the oldest."""
+    covering = halts_covering(bot_id=bot_id, credential_id=credential_id, user_id=user_id).order_by("since", "id")
+    return min(covering, key=lambda halt: halt.level != HaltLevel.HALTED, default=None)
+
+
+def halt_sentence(halt: Halt) -> str:
+    """The halt in a sentence for people."""
+    said = f"{_OF[HaltScope(halt.scope)]} {_HOW[HaltLevel(halt.level)]} since {halt.since:%Y-%m-%d %H:%M} UTC"
+    return f"{said}: {halt.reason}"
+
+
+def order_bar(
+    *, bot_id: UUID, credential_id: UUID, user_id: UUID, side: str, requested_at: datetime, is_flatten: bool
+) -> OrderBar | None:
+    """Why a run's order may not be sent now, or None. `requested_at` is when the run was requested.
+
+    A flatten's sale is barred by a halt at level `halted` only: the stop that asked for it is no bar.
+    """
+    halt = halt_strictest(bot_id=bot_id, credential_id=credential_id, user_id=user_id)
+    if halt is not None and (halt.level == HaltLevel.HALTED or side == Side.BUY):
+        return OrderBar("halted", halt_sentence(halt), halt)
+    if is_flatten and side == Side.SELL:
+        return None
+    switch = BotSwitch.objects.filter(bot_id=bot_id).first()
+    if switch is not None and switch.deleted_at is not None:
+        return OrderBar("bot_deleted", "The bot was deleted.")
+    if switch is not None and switch.stop_requested_at is not None and switch.stop_requested_at >= requested_at:
+        return OrderBar("stop_requested", "The bot was told to stop. Start it again for it to trade.")
+    return None
