@@ -1,15 +1,19 @@
 """Cache of market data: one request to the exchange serves many readers, and stale data serves during an outage.
 
-Entries are in Redis, shared by all processes, and in process memory, for the time when Redis is down.
+Entries are in Redis, shared by all processes, and in process memory, which also serves while Redis is down. One reader
+of all processes asks the exchange for an entry at a time; with Redis down, one of each process.
 """
 
-from collections.abc import Callable
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from django.core.cache import cache
-from django.core.cache.backends.locmem import LocMemCache
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 
@@ -22,22 +26,69 @@ Value = TypeVar("Value")
 KEPT = timedelta(hours=1)
 # After a failed request the exchange is not called for this long: readers get cached data immediately.
 PAUSE_SECONDS = 2
-# Expiry of the lock of the reader that calls the exchange. Other readers get cached data meanwhile.
+# Expiry of the lock of the reader that calls the exchange. Other readers get cached data meanwhile, or wait that long.
 ASKING_SECONDS = 5
+LOOK_EVERY_SECONDS = 0.02
+# Between the machines of one platform
+CLOCKS_DIFFER = timedelta(seconds=2)
+# Entries in process memory. One with 720 candles takes about 1 MB.
+ENTRIES_IN_MEMORY = 200
 
 # No response, or rate limited. Any other error is a response.
 SILENCE = (ExchangeUnavailable, ExchangeRateLimited)
 
-_process = LocMemCache("market", {"OPTIONS": {"MAX_ENTRIES": 500}})
-
 
 @dataclass(frozen=True, slots=True)
 class Snapshot(Generic[Value]):
-    """A value with its age. `as_of` is the time of the response; `is_stale` if a later request failed."""
+    """A value with its age. `as_of` is when the exchange was asked; `is_stale` if a later request failed."""
 
     value: Value
     as_of: datetime
     is_stale: bool = False
+
+
+class _Memory:
+    """Entries of this process, read already, and the locks of its readers. The entry used longest ago is dropped."""
+
+    def __init__(self) -> None:
+        self._entries: OrderedDict[str, tuple[float, Snapshot[Any]]] = OrderedDict()
+        self._asking: dict[str, threading.Lock] = {}
+        self._silent_until: dict[Mode, float] = {}
+        self._lock = threading.Lock()
+
+    def get(self, place: str, *, seconds: float = KEPT.total_seconds()) -> Snapshot[Any] | None:
+        with self._lock:
+            kept_at, snapshot = self._entries.get(place, (0.0, None))
+            if snapshot is None or time.monotonic() - kept_at > seconds:
+                return None
+            self._entries.move_to_end(place)
+            return snapshot
+
+    def put(self, place: str, snapshot: Snapshot[Any]) -> None:
+        with self._lock:
+            self._entries[place] = (time.monotonic(), snapshot)
+            self._entries.move_to_end(place)
+            while len(self._entries) > ENTRIES_IN_MEMORY:
+                dropped, _ = self._entries.popitem(last=False)
+                self._asking.pop(dropped, None)
+
+    def asking(self, place: str) -> threading.Lock:
+        with self._lock:
+            return self._asking.setdefault(place, threading.Lock())
+
+    def is_silent(self, mode: Mode) -> bool:
+        return self._silent_until.get(mode, 0.0) > time.monotonic()
+
+    def note_silence(self, mode: Mode, seconds: float) -> None:
+        self._silent_until[mode] = time.monotonic() + seconds
+
+    def clear(self) -> None:
+        with self._lock:
+            self._entries.clear()
+            self._silent_until.clear()
+
+
+_memory = _Memory()
 
 
 @checked(frozen=True)
@@ -57,70 +108,145 @@ class Shelf(Generic[Value]):
     adapter: TypeAdapter[Value]
     fresh: timedelta
 
-    def get(self, mode: Mode, key: str, ask: Callable[[], Value], *, now: datetime) -> Snapshot[Value]:
+    def get(
+        self, mode: Mode, key: str, ask: Callable[[], Value], *, now: datetime, not_before: datetime | None = None
+    ) -> Snapshot[Value]:
         """The cached value if fresh, else the result of `ask`, else the cached value marked as stale.
 
-        Raises MarketDataUnavailable if there is neither, and every other error of `ask`.
+        With `not_before` a value is fresh if the exchange was asked for it then or later, and an older one is never
+        returned: a reader waits for the one that is asking, up to ASKING_SECONDS. Raises MarketDataUnavailable if there
+        is no such value, and every other error of `ask`.
         """
         place = f"market:{mode}:{self.name}:{key}"
+        kept = self._fresh(place, now, not_before)
+        if kept is not None:
+            return kept
         kept = self._read(place)
-        if kept is not None and now - kept.as_of < self.fresh:
-            return kept
         if is_silent(mode):
-            return _stale(kept)
-        # `add` returns None, not False, when Redis is down: each process then calls the exchange.
-        if kept is not None and cache.add(f"{place}:asking", 1, timeout=ASKING_SECONDS) is False:
-            return kept
-        try:
-            value = ask()
-        except SILENCE as silence:
-            note_silence(mode)
-            return _stale(kept, silence)
-        finally:
-            cache.delete(f"{place}:asking")
-        self._write(place, value, now)
-        return Snapshot(value, now)
+            return _stale(kept, not_before)
+        must_wait = kept is None or not_before is not None
+        with _turn(place, wait=must_wait) as is_ours:
+            if not is_ours and kept is not None and not must_wait:
+                return kept
+            if (asked_meanwhile := self._fresh(place, now, not_before)) is not None:
+                return asked_meanwhile
+            # `add` returns None, not False, when Redis is down: each process then calls the exchange.
+            if not is_ours or cache.add(f"{place}:asking", 1, timeout=ASKING_SECONDS) is False:
+                return kept if kept is not None and not must_wait else self._awaited(place, mode, now, not_before)
+            return self._asked(place, mode, ask, now=now, not_before=not_before)
 
     def last(self, mode: Mode, key: str) -> Snapshot[Value] | None:
         """The cached value, whatever its age."""
         return self._read(f"market:{mode}:{self.name}:{key}")
 
+    def _asked(
+        self, place: str, mode: Mode, ask: Callable[[], Value], *, now: datetime, not_before: datetime | None
+    ) -> Snapshot[Value]:
+        try:
+            value = ask()
+            snapshot = Snapshot(value, now)
+            self._write(place, snapshot)
+            return snapshot
+        except SILENCE as silence:
+            note_silence(mode, silence)
+            return _stale(self._read(place), not_before, silence)
+        finally:
+            cache.delete(f"{place}:asking")
+
+    def _awaited(self, place: str, mode: Mode, now: datetime, not_before: datetime | None) -> Snapshot[Value]:
+        """The value that another reader is asking for."""
+        give_up_at = time.monotonic() + ASKING_SECONDS
+        while time.monotonic() < give_up_at and not is_silent(mode):
+            time.sleep(LOOK_EVERY_SECONDS)
+            if (kept := self._fresh(place, now, not_before)) is not None:
+                return kept
+        return _stale(self._read(place), not_before)
+
+    def _fresh(self, place: str, now: datetime, not_before: datetime | None) -> Snapshot[Value] | None:
+        # From memory first: a value in Redis is read and parsed only where it may be newer.
+        known: Snapshot[Value] | None = _memory.get(place)
+        if known is None or not self._is_fresh(known, now, not_before):
+            known = self._read(place)
+        return known if known is not None and self._is_fresh(known, now, not_before) else None
+
+    def _is_fresh(self, snapshot: Snapshot[Value], now: datetime, not_before: datetime | None) -> bool:
+        if snapshot.as_of > now + CLOCKS_DIFFER:  # the clock was set back since
+            return False
+        return now - snapshot.as_of < self.fresh if not_before is None else snapshot.as_of >= not_before
+
     def _read(self, place: str) -> Snapshot[Value] | None:
-        text = cache.get(place) or _process.get(place)
+        """The newer one of the values in Redis and in memory."""
+        known: Snapshot[Value] | None = _memory.get(place)
+        text = cache.get(place)
         if not isinstance(text, str):
-            return None
+            return known
         try:
             entry = _ENTRY.validate_json(text)
-            return Snapshot(self.adapter.validate_json(entry.value), entry.as_of)
+            if known is not None and entry.as_of <= known.as_of:
+                return known
+            snapshot = Snapshot(self.adapter.validate_json(entry.value), entry.as_of)
         except ValidationError:  # written by another release
-            return None
+            return known
+        _memory.put(place, snapshot)
+        return snapshot
 
-    def _write(self, place: str, value: Value, now: datetime) -> None:
-        text = _ENTRY.dump_json(_Entry(now, self.adapter.dump_json(value).decode())).decode()
+    def _write(self, place: str, snapshot: Snapshot[Value]) -> None:
+        _memory.put(place, snapshot)
+        text = _ENTRY.dump_json(_Entry(snapshot.as_of, self.adapter.dump_json(snapshot.value).decode())).decode()
         cache.set(place, text, timeout=KEPT.total_seconds())
-        _process.set(place, text, timeout=KEPT.total_seconds())
+
+
+@contextmanager
+def _turn(place: str, *, wait: bool) -> Iterator[bool]:
+    """One reader of this process at a time; others `wait` up to ASKING_SECONDS. False for one without a turn."""
+    lock = _memory.asking(place)
+    is_ours = lock.acquire(timeout=ASKING_SECONDS if wait else 0)
+    try:
+        yield is_ours
+    finally:
+        if is_ours:
+            lock.release()
+
+
+def in_memory(place: str, read: Callable[[], Snapshot[Value]], *, seconds: float) -> Snapshot[Value]:
+    """The value of this process if it was read within `seconds`, else the one that `read` returns."""
+    known: Snapshot[Value] | None = _memory.get(place, seconds=seconds)
+    if known is None:
+        known = read()
+        _memory.put(place, known)
+    return known
 
 
 def is_silent(mode: Mode) -> bool:
-    """Whether a request to the exchange failed within PAUSE_SECONDS."""
-    return bool(cache.get(_silent(mode)) or _process.get(_silent(mode)))
+    """Whether a request to the exchange failed a moment ago, or the exchange asked for a pause that lasts."""
+    return _memory.is_silent(mode) or bool(cache.get(_silent(mode)))
 
 
-def note_silence(mode: Mode) -> None:
-    cache.set(_silent(mode), 1, timeout=PAUSE_SECONDS)
-    _process.set(_silent(mode), 1, timeout=PAUSE_SECONDS)
+def note_silence(mode: Mode, silence: Exception | None = None) -> None:
+    """Nobody calls the exchange for PAUSE_SECONDS, or for as long as it asked for."""
+    seconds = PAUSE_SECONDS
+    if isinstance(silence, ExchangeRateLimited):
+        seconds = max(seconds, silence.retry_after_seconds)
+    _memory.note_silence(mode, seconds)
+    cache.set(_silent(mode), 1, timeout=seconds)
 
 
 def forget_all() -> None:
     """Clears the cache of this process."""
-    _process.clear()
+    _memory.clear()
 
 
 def _silent(mode: Mode) -> str:
     return f"market:{mode}:silent"
 
 
-def _stale(kept: Snapshot[Value] | None, silence: Exception | None = None) -> Snapshot[Value]:
+def _stale(
+    kept: Snapshot[Value] | None, not_before: datetime | None, silence: Exception | None = None
+) -> Snapshot[Value]:
     if kept is None:
         raise MarketDataUnavailable("The exchange does not answer, and nothing it said before is kept.") from silence
+    if not_before is not None and kept.as_of < not_before:
+        raise MarketDataUnavailable(
+            "The exchange does not answer, and what it said before is too old.", as_of=kept.as_of.isoformat()
+        ) from silence
     return Snapshot(kept.value, kept.as_of, is_stale=True)

@@ -1,4 +1,4 @@
-"""Reads of market data: public data for the API, and candles for strategies.
+"""Reads of market data, for the API and for trading alike (`source` binds them to a mode and a clock).
 
 `mode` selects the market: the paper exchange's or Kraken's. Functions that return a Snapshot call the exchange if the
 cached value is not fresh. Do not call them inside a transaction.
@@ -15,7 +15,7 @@ from apps.exchange.errors import ExchangeRefused, UnknownPair
 from apps.exchange.factory import market_data_for
 from apps.exchange.instrument import Instrument
 from apps.exchange.port import MarketData
-from apps.exchange.types import Candle, Ohlc, OrderBook, ServerStatus, Ticker
+from apps.exchange.types import Ohlc, OrderBook, ServerStatus, Ticker
 from apps.market.cache import Shelf, Snapshot
 from apps.market.errors import IntervalNotOffered, MarketDataUnavailable
 from apps.market.models import MarketInstrument
@@ -62,10 +62,10 @@ def instrument_get(*, pair: str, mode: Mode, now: datetime) -> Instrument:
     return instrument
 
 
-def ticker_get(*, pair: str, mode: Mode, now: datetime) -> Snapshot[Ticker]:
-    """Raises UnknownPair, MarketDataUnavailable."""
+def ticker_get(*, pair: str, mode: Mode, now: datetime, not_before: datetime | None = None) -> Snapshot[Ticker]:
+    """Raises UnknownPair, MarketDataUnavailable. `not_before`: see `Shelf.get`."""
     name = instrument_get(pair=pair, mode=mode, now=now).altname
-    return _TICKERS.get(mode, name, lambda: _market(mode).ticker(name), now=now)
+    return _TICKERS.get(mode, name, lambda: _market(mode).ticker(name), now=now, not_before=not_before)
 
 
 def ticker_kept(*, pair: str, mode: Mode) -> Snapshot[Ticker] | None:
@@ -73,14 +73,19 @@ def ticker_kept(*, pair: str, mode: Mode) -> Snapshot[Ticker] | None:
     return _TICKERS.last(mode, pair)
 
 
-def order_book_get(*, pair: str, mode: Mode, now: datetime) -> Snapshot[OrderBook]:
-    """Up to 100 levels per side. Raises UnknownPair, MarketDataUnavailable."""
+def order_book_get(*, pair: str, mode: Mode, now: datetime, not_before: datetime | None = None) -> Snapshot[OrderBook]:
+    """Up to 100 levels per side. Raises UnknownPair, MarketDataUnavailable. `not_before`: see `Shelf.get`."""
     name = instrument_get(pair=pair, mode=mode, now=now).altname
-    return _BOOKS.get(mode, name, lambda: _market(mode).order_book(name, DEPTH), now=now)
+    return _BOOKS.get(mode, name, lambda: _market(mode).order_book(name, DEPTH), now=now, not_before=not_before)
 
 
-def ohlc_get(*, pair: str, interval_minutes: int, mode: Mode, now: datetime) -> Snapshot[Ohlc]:
-    """Up to 720 closed candles, and the forming one. Raises UnknownPair, IntervalNotOffered, MarketDataUnavailable."""
+def ohlc_get(
+    *, pair: str, interval_minutes: int, mode: Mode, now: datetime, not_before: datetime | None = None
+) -> Snapshot[Ohlc]:
+    """Up to 720 closed candles, and the forming one. `not_before`: see `Shelf.get`.
+
+    Raises UnknownPair, IntervalNotOffered, MarketDataUnavailable.
+    """
     name = instrument_get(pair=pair, mode=mode, now=now).altname
 
     def ask() -> Ohlc:
@@ -93,7 +98,7 @@ def ohlc_get(*, pair: str, interval_minutes: int, mode: Mode, now: datetime) -> 
                 f"There are no candles of {interval_minutes} minutes for {name}.", interval_minutes=interval_minutes
             ) from refused
 
-    return _CANDLES.get(mode, f"{name}:{interval_minutes}", ask, now=now)
+    return _CANDLES.get(mode, f"{name}:{interval_minutes}", ask, now=now, not_before=not_before)
 
 
 def market_status(*, mode: Mode, now: datetime) -> Snapshot[ServerStatus]:
@@ -114,12 +119,6 @@ def is_synthetic(*, mode: Mode, now: datetime) -> bool | None:
         market_status(mode=mode, now=now)
         kept = _STATUS.last(mode, "")
     return kept.value.is_synthetic if kept else None
-
-
-def candles(exchange: MarketData, pair: str, interval_minutes: int, limit: int = 720) -> list[Candle]:
-    """The last closed candles, oldest first, uncached: the input of strategies. Raises as reads of an exchange do."""
-    closed = exchange.ohlc(pair, interval_minutes).closed
-    return list(closed[-limit:]) if limit > 0 else []
 
 
 def _market(mode: Mode) -> MarketData:

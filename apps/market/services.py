@@ -18,6 +18,8 @@ from apps.market.models import MarketInstrument
 FRESH = timedelta(seconds=60)
 # A reader waits for the response: stale data is better than a long wait.
 QUICK = CallPolicy(connect_seconds=1.0, read_seconds=3.0, attempts=1)
+# Where no list is stored there is nothing to show instead.
+PATIENT = CallPolicy(connect_seconds=3.0, read_seconds=10.0, attempts=1)
 
 _FIELDS = [field.name for field in MarketInstrument._meta.fields if field.name not in ("id", "exchange", "altname")]
 
@@ -36,9 +38,10 @@ def instruments_ensure(*, mode: Mode, now: datetime) -> Snapshot[None]:
     if listed_at is not None and cache.add(asking, 1, timeout=ASKING_SECONDS) is False:
         return Snapshot(None, listed_at)
     try:
-        instruments_store(market_data_for(mode, policy=QUICK).instruments(), mode=mode, now=now)
+        policy = QUICK if listed_at is not None else PATIENT
+        instruments_store(market_data_for(mode, policy=policy).instruments(), mode=mode, now=now)
     except SILENCE as silence:
-        note_silence(mode)
+        note_silence(mode, silence)
         return _stale(listed_at, silence)
     finally:
         cache.delete(asking)

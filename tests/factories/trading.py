@@ -1,17 +1,21 @@
 """Bots at work, with an exchange in memory and a clock that moves when it is told to."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
+from django.utils import timezone
+
 from apps.core.context import message_context
 from apps.core.ids import new_id
 from apps.events.commands import executions
 from apps.events.commands.delivery import Delivery
-from apps.exchange.types import Candle
+from apps.exchange.instrument import Instrument
+from apps.exchange.types import Candle, Ohlc, OrderBook, Ticker
+from apps.market.cache import Snapshot
 from apps.messages.base import Command
 from apps.messages.bots import BotConfig, StartBot, StopBot, TriggerTrade
 from apps.trading.ids import decision_id
@@ -75,9 +79,34 @@ def add_candle(exchange: FakeExchange, close: Decimal | int) -> None:
     exchange.set_candles([*known, candle(Decimal(close), hour=len(known))])
 
 
+@dataclass(frozen=True)
+class UncachedMarket:
+    """The market of an exchange in memory, asked anew for every value."""
+
+    exchange: FakeExchange
+    clock: Callable[[], datetime] = timezone.now
+
+    def instrument(self, pair: str) -> Snapshot[Instrument]:
+        return Snapshot(self.exchange.instrument(pair), self.clock())
+
+    def ticker(self, pair: str) -> Snapshot[Ticker]:
+        return Snapshot(self.exchange.ticker(pair), self.clock())
+
+    def order_book(self, pair: str) -> Snapshot[OrderBook]:
+        return Snapshot(self.exchange.order_book(pair), self.clock())
+
+    def ohlc(self, pair: str, interval_minutes: int, *, not_before: datetime | None = None) -> Snapshot[Ohlc]:
+        return Snapshot(self.exchange.ohlc(pair, interval_minutes), self.clock())
+
+
 def context_of(exchange: FakeExchange, clock: SteppingClock | None = None) -> ExecutionContext:
     clock = clock or SteppingClock()
-    return ExecutionContext(open_exchange=lambda run: exchange, clock=clock, sleep=clock.sleep)
+    return ExecutionContext(
+        open_exchange=lambda run: exchange,
+        open_market=lambda mode, clock: UncachedMarket(exchange, clock),
+        clock=clock,
+        sleep=clock.sleep,
+    )
 
 
 def bot_config(**changes: Any) -> BotConfig:

@@ -16,6 +16,7 @@ import apps.trading.tasks  # noqa: F401  (registers what runs commands, as Celer
 from apps.core.terms import Mode
 from apps.events.commands.registry import execute
 from apps.exchange.port import Exchange
+from apps.market.cache import forget_all
 from apps.messages.bots import StartBot
 from apps.trading.models.runs import BotRun
 from apps.trading.services.context.live import exchange_of
@@ -26,6 +27,15 @@ from tests.support.workers.processes import Processes
 
 # What a paper account begins with.
 DEPOSIT = Decimal(10_000)
+
+
+@pytest.fixture(autouse=True)
+def _market_of_its_own(settings: Settings) -> Iterator[None]:
+    """No test sees market data that another one has cached."""
+    settings.CACHES = {"default": {**settings.CACHES["default"], "KEY_PREFIX": f"test-{uuid4().hex}"}}
+    forget_all()
+    yield
+    forget_all()
 
 
 @pytest.fixture

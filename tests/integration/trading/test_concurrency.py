@@ -28,6 +28,7 @@ from tests.factories.fake_exchange import FakeExchange
 from tests.factories.trading import (
     NOW,
     RISING,
+    UncachedMarket,
     add_candle,
     delivery_of,
     fake_exchange,
@@ -53,7 +54,9 @@ def exchange() -> FakeExchange:
 
 @pytest.fixture
 def context(exchange: FakeExchange) -> ExecutionContext:
-    return ExecutionContext(open_exchange=lambda run: exchange)
+    return ExecutionContext(
+        open_exchange=lambda run: exchange, open_market=lambda mode, clock: UncachedMarket(exchange, clock)
+    )
 
 
 def at_once(*calls: Callable[[], object]) -> list[Any]:

@@ -1,5 +1,6 @@
 """Stopping a bot: nothing new is sent, what is open is taken off and proved gone, and the end is announced once."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -315,7 +316,7 @@ class TestRaces:
             if len(naps) == 3:
                 lease.release()
 
-        bot.context = type(bot.context)(bot.context.open_exchange, bot.clock, nap)
+        bot.context = replace(bot.context, sleep=nap)
         bot.stop()
         assert len(naps) == 3
 

@@ -131,7 +131,7 @@ def _unattributed(intent: OrderIntent, deps: Dependencies) -> list[str]:
     """Orders and trades on the pair and side, since the order was sent, that belong to no other order."""
     assert intent.sent_at is not None
     start = intent.sent_at - CLOCK_SKEW
-    names = deps.exchange.instrument(intent.pair).names
+    names = deps.market.instrument(intent.pair).value.names
     orders = [*deps.exchange.open_orders(), *deps.exchange.closed_orders(start=start)]
     trades = deps.exchange.trades_history(start=start)
     ours = set(

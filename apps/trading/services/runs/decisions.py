@@ -29,14 +29,11 @@ from apps.trading.services.runs.rejections import placement_apply
 
 def closed_candles(run: BotRun, deps: Dependencies) -> tuple[Candle, ...]:
     """The closed candles of the run's pair, oldest first. Empty where the run has already decided on the last one."""
-    definition = run.definition
-    if run.decided_candle_at is not None:
-        fresh = deps.exchange.ohlc(run.pair, definition.interval_minutes, since=run.decided_candle_at)
-        later = [candle for candle in fresh.closed if candle.opened_at > run.decided_candle_at]
-        # No forming candle either: the market has gone back in time, as a replay does when it starts again.
-        if not later and fresh.forming is not None:
-            return ()
-    closed = deps.exchange.ohlc(run.pair, definition.interval_minutes).closed
+    interval = run.definition.interval_minutes
+    closed = deps.market.ohlc(run.pair, interval).value.closed
+    if closed and run.decided_candle_at is not None and closed[-1].opened_at < run.decided_candle_at:
+        # Read before this run decided, or the market has gone back in time, as a replay does when it starts again.
+        closed = deps.market.ohlc(run.pair, interval, not_before=deps.clock()).value.closed
     return () if not closed or closed[-1].opened_at == run.decided_candle_at else closed
 
 
@@ -90,7 +87,7 @@ def _sized(plan: OrderPlan, *, run: BotRun, instrument: Instrument, deps: Depend
         return RiskRejection(LiveTradingDisabled.code, DISABLED)
     if bar := order_bar_of(run, plan.side):
         return RiskRejection(bar.code, bar.message)
-    ticker = deps.exchange.ticker(run.pair)
+    ticker = deps.market.ticker(run.pair).value
     return assess(plan, exposure=exposure_of(run, now=deps.clock()), instrument=instrument, ticker=ticker)
 
 

@@ -43,8 +43,8 @@ def trade_trigger(*, command: TriggerTrade, context: ExecutionContext = LIVE_CON
 
 
 def _trade(command: TriggerTrade, run: BotRun, lease: RunLease, deps: Dependencies) -> None:
-    instrument = deps.exchange.instrument(run.pair)
-    candles = deps.exchange.ohlc(run.pair, run.definition.interval_minutes).closed
+    instrument = deps.market.instrument(run.pair).value
+    candles = deps.market.ohlc(run.pair, run.definition.interval_minutes).value.closed
     if command.side is not None:
         plans = [OrderPlan(side=Side(command.side), quote_amount=command.quote_amount, reason="asked for")]
     else:

@@ -37,7 +37,7 @@ def run_start(*, command: StartBot, delivery: Delivery, context: ExecutionContex
     run = _run_of(command, now=context.clock())
     strategy_get(run.definition.strategy).read(run.definition.parameters)
     deps = context.deps(run)
-    instrument = deps.exchange.instrument(run.definition.pair)
+    instrument = deps.market.instrument(run.definition.pair).value
     orphans_cancel(bot_id=run.bot_id, deps=deps)
     return _begin(run, command, delivery, instrument, now=context.clock())
 

@@ -155,7 +155,7 @@ def _cancel_all(run: BotRun, lease: RunLease, deps: Dependencies) -> None:
 
 def _sell_all(run: BotRun, lease: RunLease, deps: Dependencies) -> None:
     """Sells the position in up to FLATTEN_ROUNDS orders. Raises FlattenIncomplete and what exchange reads raise."""
-    instrument = deps.exchange.instrument(run.pair)
+    instrument = deps.market.instrument(run.pair).value
     for _ in range(FLATTEN_ROUNDS):
         lease.renew(now=deps.clock())
         number = OrderIntent.objects.filter(run=run).count()
@@ -164,7 +164,7 @@ def _sell_all(run: BotRun, lease: RunLease, deps: Dependencies) -> None:
             plan,
             exposure=exposure_of(run, now=deps.clock()),
             instrument=instrument,
-            ticker=deps.exchange.ticker(run.pair),
+            ticker=deps.market.ticker(run.pair).value,
         )
         if isinstance(sized, RiskRejection):
             if sized.code in ("nothing_to_sell", "below_minimum"):

@@ -97,7 +97,7 @@ def _tick(run: BotRun, lease: RunLease, deps: Dependencies) -> TickOutcome:
     if not candles:
         return TickOutcome.NOTHING_NEW
     lease.renew(now=deps.clock())
-    instrument = deps.exchange.instrument(run.pair)
+    instrument = deps.market.instrument(run.pair).value
     candle_at = candles[-1].opened_at
     plans = plans_for(run, candles, instrument, is_asked=False)
     done = [

@@ -1,0 +1,84 @@
+"""Market data of one mode for trading: the source that the API shows, shared by all bots and processes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from apps.core.terms import Mode
+from apps.exchange.errors import UnknownPair
+from apps.exchange.instrument import Instrument
+from apps.exchange.types import Ohlc, OrderBook, Ticker
+from apps.market import selectors
+from apps.market.cache import Snapshot, in_memory
+from apps.market.errors import MarketDataUnavailable
+from apps.market.services import instruments_ensure
+
+# An order is sized with a price that the exchange was asked for at most this long ago.
+PRICE_MAX_AGE = timedelta(seconds=1)
+# During an outage the pair's rules are trusted this long: they change rarely.
+INSTRUMENT_MAX_AGE = timedelta(hours=1)
+_INSTRUMENT_IN_MEMORY_SECONDS = 5.0
+
+
+class MarketSource(Protocol):
+    """Public market data of one mode. Nothing older than stated is returned; every value says when it was asked for.
+
+    Raises MarketDataUnavailable, which a retry may cure, UnknownPair and IntervalNotOffered. Not inside a transaction.
+    """
+
+    def instrument(self, pair: str) -> Snapshot[Instrument]:
+        """Up to an hour old."""
+        ...
+
+    def ticker(self, pair: str) -> Snapshot[Ticker]:
+        """Up to PRICE_MAX_AGE old."""
+        ...
+
+    def order_book(self, pair: str) -> Snapshot[OrderBook]:
+        """Up to PRICE_MAX_AGE old."""
+        ...
+
+    def ohlc(self, pair: str, interval_minutes: int, *, not_before: datetime | None = None) -> Snapshot[Ohlc]:
+        """Asked for at `not_before` or later; without it, up to PRICE_MAX_AGE old."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SharedMarket:
+    """The market of a mode through the cache that all processes share."""
+
+    mode: Mode
+    clock: Callable[[], datetime]
+
+    def instrument(self, pair: str) -> Snapshot[Instrument]:
+        place = f"instrument:{self.mode}:{pair}"
+        return in_memory(place, lambda: self._instrument(pair), seconds=_INSTRUMENT_IN_MEMORY_SECONDS)
+
+    def ticker(self, pair: str) -> Snapshot[Ticker]:
+        now = self.clock()
+        return selectors.ticker_get(pair=pair, mode=self.mode, now=now, not_before=now - PRICE_MAX_AGE)
+
+    def order_book(self, pair: str) -> Snapshot[OrderBook]:
+        now = self.clock()
+        return selectors.order_book_get(pair=pair, mode=self.mode, now=now, not_before=now - PRICE_MAX_AGE)
+
+    def ohlc(self, pair: str, interval_minutes: int, *, not_before: datetime | None = None) -> Snapshot[Ohlc]:
+        now = self.clock()
+        return selectors.ohlc_get(
+            pair=pair,
+            interval_minutes=interval_minutes,
+            mode=self.mode,
+            now=now,
+            not_before=not_before or now - PRICE_MAX_AGE,
+        )
+
+    def _instrument(self, pair: str) -> Snapshot[Instrument]:
+        now = self.clock()
+        listed = instruments_ensure(mode=self.mode, now=now)
+        if now - listed.as_of > INSTRUMENT_MAX_AGE:
+            raise MarketDataUnavailable("The exchange does not answer, and its list of pairs is too old.")
+        instrument = selectors.instrument_find(pair=pair, mode=self.mode)
+        if instrument is None:
+            raise UnknownPair(f"The exchange does not list {pair}.", pair=pair)
+        return Snapshot(instrument, listed.as_of, listed.is_stale)
