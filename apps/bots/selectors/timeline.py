@@ -15,6 +15,18 @@ from apps.events.store.selectors import chain_list, event_get, stream_page
 from apps.messages.base import Message
 from apps.messages.bots import BotError, BotStarted, BotStopped, StartBot, StopBot, TriggerTrade
 from apps.messages.envelope import Envelope
+from apps.messages.orders import (
+    BotOrderEnded,
+    BotOrderFilled,
+    BotOrderNeedsPerson,
+    BotOrderOpened,
+    BotOrderPartlyFilled,
+    BotOrderPlanned,
+    BotOrderResolved,
+    BotOrderSent,
+    BotOrderUnknown,
+    OrderFacts,
+)
 from apps.messages.trading import BotTradeExecuted, BotTradeSkipped, TradeExecuted
 
 # A causal chain grows while its run trades. Beyond this, the pages of the bot's timeline show the rest.
@@ -104,6 +116,28 @@ def _trade(message: BotTradeExecuted | TradeExecuted) -> str:
     )
 
 
+def _planned(message: BotOrderPlanned) -> str:
+    return f"Planned to {message.side} {plain(message.volume)} {message.pair} at {plain(message.price)}."
+
+
+def _filled_so_far(message: OrderFacts) -> str:
+    return f"{plain(message.filled_volume)} of {plain(message.volume)} filled"
+
+
+def _ended(message: BotOrderEnded) -> str:
+    if message.state == "not_placed":
+        return "The order was never placed."
+    why = f": {message.code}" if message.code else ""
+    if message.state == "rejected":
+        return f"The exchange refused the order{why}."
+    return f"The order ended as {message.state}{why}; {_filled_so_far(message)}."
+
+
+def _resolved(message: BotOrderResolved) -> str:
+    by = "An operator" if message.operator else "The exchange's records"
+    return f"{by} settled what became of the order: it is {message.state}."
+
+
 _TITLES: dict[type[Message], Callable[[Any], str]] = {
     StartBot: lambda message: f"A start was asked for (definition {message.config.version}).",
     StopBot: lambda message: f"A {message.manner} was asked for.",
@@ -114,4 +148,13 @@ _TITLES: dict[type[Message], Callable[[Any], str]] = {
     BotTradeExecuted: _trade,
     BotTradeSkipped: lambda message: f"Held back from a {message.side}: {message.message}",
     TradeExecuted: _trade,
+    BotOrderPlanned: _planned,
+    BotOrderSent: lambda message: f"Sending the order {message.client_order_id}.",
+    BotOrderOpened: lambda message: f"The exchange accepted the order as {message.exchange_order_id}.",
+    BotOrderPartlyFilled: lambda message: f"The order is partly filled: {_filled_so_far(message)}.",
+    BotOrderFilled: lambda message: f"The order is filled: {plain(message.filled_volume)} {message.pair}.",
+    BotOrderEnded: _ended,
+    BotOrderUnknown: lambda message: f"What became of the order {message.client_order_id} is not known yet.",
+    BotOrderNeedsPerson: lambda message: f"The order {message.client_order_id} waits for an operator: {message.code}.",
+    BotOrderResolved: _resolved,
 }

@@ -1,4 +1,4 @@
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, NoReturn
 from uuid import UUID
@@ -21,6 +21,9 @@ from apps.trading.models.order_states import (
 from apps.trading.models.runs import BotRun
 
 ZERO = Decimal(0)
+
+# A change of one of these is a step in the life of an order, and no step is silent.
+ANNOUNCED_COLUMNS = frozenset({"state", "txid", "filled_volume", "evidence"})
 
 
 class OrderKind(models.TextChoices):
@@ -161,27 +164,41 @@ class OrderIntent(models.Model):
             ),
         ]
 
-    def save(self, *args: Any, **options: Any) -> None:
+    def save(self, *args: Any, announce: Callable[[Mapping[str, Any]], None] | None = None, **options: Any) -> None:
         """Raises IllegalTransition where the stored state may not become this object's state.
 
-        The stored state is read under the row's lock, so that an object which was loaded before another worker's change
-        cannot undo it.
+        `announce` is called with the stored columns of ANNOUNCED_COLUMNS, empty for a new row, in the transaction that
+        writes the row. The stored row is read under its lock, so that an object which was loaded before another
+        worker's change cannot undo it. Raises TypeError for a change of such a column that nobody announces: services
+        save with `order_save`.
         """
         written = options.get("update_fields")
         with transaction.atomic():
-            if written is None or "state" in written:
-                self._check_stored_state()
+            stored: Mapping[str, Any] = {}
+            if written is None or ANNOUNCED_COLUMNS.intersection(written):
+                stored = self._check_stored_state()
+                if announce is None and any(stored.get(name) != getattr(self, name) for name in ANNOUNCED_COLUMNS):
+                    raise TypeError("A step of an order is saved by order_save, which announces it.")
             super().save(*args, **options)
+            if announce is not None:
+                announce(stored)
 
-    def _check_stored_state(self) -> None:
-        stored = OrderIntent.objects.select_for_update().filter(pk=self.pk).values_list("state", flat=True).first()
-        if stored is None and self.state != INITIAL_STATE:
-            check_transition("new", self.state, client_order_id=self.cl_ord_id)
-        elif stored is not None and stored != self.state:
-            check_transition(stored, self.state, client_order_id=self.cl_ord_id)
+    def _check_stored_state(self) -> Mapping[str, Any]:
+        row = OrderIntent.objects.select_for_update().filter(pk=self.pk)
+        stored: Mapping[str, Any] | None = row.values(*ANNOUNCED_COLUMNS).first()
+        if stored is None:
+            if self.state != INITIAL_STATE:
+                check_transition("new", self.state, client_order_id=self.cl_ord_id)
+            return {}
+        if stored["state"] != self.state:
+            check_transition(stored["state"], self.state, client_order_id=self.cl_ord_id)
+        return stored
 
     def move_to(self, state: IntentState) -> None:
-        """Changes the state, in memory; `save` stores it. The caller holds the row's lock. Raises IllegalTransition."""
+        """Changes the state, in memory; `order_save` stores it. The caller holds the row's lock.
+
+        Raises IllegalTransition.
+        """
         check_transition(self.state, state, client_order_id=self.cl_ord_id)
         self.state = state
 

@@ -16,6 +16,7 @@ from apps.trading.models.ledger import Fill, LedgerAccount, LedgerEntry, Positio
 from apps.trading.models.order_states import IntentState
 from apps.trading.models.orders import OrderIntent, OrderKind
 from apps.trading.models.runs import BotRun, RunState
+from apps.trading.services.orders.announcements import order_save
 from apps.trading.services.orders.placement import order_place, orders_sync, resting_intents
 from apps.trading.services.runs.tick import tick_run
 from tests.factories.trading import NOW, context_of, fake_exchange, only_intent, planned_order, running_bot
@@ -37,7 +38,7 @@ def another(intent: OrderIntent, **changes: Any) -> OrderIntent:
 class TestIntents:
     def refuses(self, intent: OrderIntent, constraint: str) -> None:
         with pytest.raises(IntegrityError, match=constraint), transaction.atomic():
-            intent.save(force_insert=True)
+            order_save(intent, now=NOW, force_insert=True)
 
     def test_one_decision_is_one_order(self, intent: OrderIntent) -> None:
         self.refuses(another(intent, attempt=2, side="sell"), "trading_intent_one_order_a_decision")

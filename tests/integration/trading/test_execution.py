@@ -152,8 +152,8 @@ class TestConsequences:
         tick_run(run_id=run.id, context=context)
         run.refresh_from_db()
         assert run.state == RunState.ERROR
-        error = stream_list(aggregate_type="bot", aggregate_id=run.bot_id)[1].message()
-        assert isinstance(error, BotError)
+        told = [event.message() for event in stream_list(aggregate_type="bot", aggregate_id=run.bot_id)]
+        [error] = [message for message in told if isinstance(message, BotError)]
         assert (error.code, error.is_final) == ("some_code", True)
         assert tick_run(run_id=run.id, context=context) == TickOutcome.NOT_RUNNING
 

@@ -10,6 +10,7 @@ import pytest
 from apps.trading.errors import IllegalTransition
 from apps.trading.models.order_states import NEVER_SENT, RESTING_STATES, TERMINAL_STATES, IntentState, is_legal
 from apps.trading.models.orders import OrderIntent
+from apps.trading.services.orders.announcements import order_save
 from tests.factories.trading import NOW, fake_exchange, planned_order
 
 pytestmark = pytest.mark.django_db
@@ -52,11 +53,11 @@ def test_each_pair_is_stored_or_refused_as_the_table_says(intent: OrderIntent) -
         for name, value in columns_of(new).items():
             setattr(order, name, value)
         if is_legal(current, new) or current == new:
-            order.save()
+            order_save(order, now=NOW)
             assert stored_state(intent) == new
         else:
             with pytest.raises(IllegalTransition):
-                order.save()
+                order_save(order, now=NOW)
             assert stored_state(intent) == current
         OrderIntent._base_manager.filter(id=intent.id).update(
             state=IntentState.PLANNED, txid="", filled_volume=0, ended_at=None, sent_at=None, deadline=None
@@ -76,7 +77,7 @@ def test_two_holders_of_an_order_cannot_both_decide_it(intent: OrderIntent) -> N
     first, second = (OrderIntent.objects.get(id=intent.id) for _ in range(2))
     first.move_to(IntentState.NOT_PLACED)
     first.ended_at, first.reserved_quote, first.evidence = NOW, Decimal(0), [{"because": "test"}]
-    first.save()
+    order_save(first, now=NOW)
     second.move_to(IntentState.SENDING)
     second.sent_at = second.deadline = NOW
     with pytest.raises(IllegalTransition, match="is not_placed: it cannot become sending"):

@@ -20,6 +20,7 @@ from apps.trading.models.ledger import Fill, LedgerEntry, Position
 from apps.trading.models.order_states import IntentState
 from apps.trading.models.orders import OrderIntent
 from apps.trading.models.runs import BotRun
+from apps.trading.services.orders.announcements import announce_later, order_as_stored, order_save
 from apps.trading.services.orders.positions import position_get_for_update, reservation_set
 
 ENDS = {
@@ -55,6 +56,7 @@ def _record(
     position = position_get_for_update(bot_id=intent.bot_id, pair=intent.pair)
     intent = OrderIntent.objects.select_for_update(of=["self"]).select_related("run").get(id=intent_id)
     _check(intent, order)
+    before = order_as_stored(intent)
 
     known = set(intent.fills.values_list("exchange_trade_id", flat=True))
     contradiction = None
@@ -66,7 +68,7 @@ def _record(
         contradiction = _settle(intent, order, now)
     reservation_set(position, intent, now=now)
     position.save()
-    intent.save()
+    order_save(intent, now=now, since=before)
     return intent, contradiction
 
 
@@ -98,7 +100,8 @@ def _record_trade(
             _record_fill(intent, position, trade, now)
             reservation_set(position, intent, now=now)
             position.save()
-            intent.save()
+            # Announced with the order's state, when all trades of the answer are recorded.
+            intent.save(announce=announce_later)
     except IntegrityError as error:
         position.refresh_from_db()
         intent.refresh_from_db()

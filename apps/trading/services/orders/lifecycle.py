@@ -21,6 +21,7 @@ from apps.trading.models.order_states import ACTIVE_STATES, IntentState, is_lega
 from apps.trading.models.orders import OrderIntent, OrderKind
 from apps.trading.models.runs import BotRun, RunState
 from apps.trading.services.context.run_lease import LEASE, RunLease, run_get_for_update
+from apps.trading.services.orders.announcements import order_save
 from apps.trading.services.orders.bars import halts_hold, order_bar_of
 from apps.trading.services.orders.positions import position_get_for_update, reservation_set
 
@@ -80,7 +81,7 @@ def intent_plan(*, lease: RunLease, order: DecidedOrder, decides_candle: bool, n
     if not _is_covered(run, position, side=order.side):
         return None
     position.save()
-    intent.save(force_insert=True)
+    order_save(intent, now=now, force_insert=True)
     if decides_candle:
         BotRun.objects.filter(id=run.id).update(decided_candle_at=order.candle_at)
     return intent
@@ -113,7 +114,7 @@ def intent_mark_sending(*, lease: RunLease, intent_id: UUID, now: datetime) -> O
     intent.sent_at = now
     intent.deadline = now + DEADLINE
     intent.next_check_at = intent.deadline
-    intent.save()
+    order_save(intent, now=now)
     return intent
 
 
@@ -136,7 +137,7 @@ def intent_accepted(*, intent_id: UUID, exchange_order_id: str, source: str, now
     intent.move_to(IntentState.OPEN)
     intent.next_check_at = now
     _add_evidence(intent, now, source=source, txid=exchange_order_id)
-    intent.save()
+    order_save(intent, now=now)
     return intent
 
 
@@ -158,7 +159,7 @@ def intent_end(
     _add_evidence(intent, now, code=code, **evidence)
     reservation_set(position, intent, now=now)
     position.save()
-    intent.save()
+    order_save(intent, now=now)
     if state == IntentState.NOT_PLACED and intent.candle_at == run.decided_candle_at:
         # The decision was not carried out. While its candle is the latest one, it may be taken again.
         run.decided_candle_at = None
@@ -184,7 +185,7 @@ def intent_mark_unknown(
     intent.state_code = code
     intent.next_check_at = next_check_at or intent.deadline
     _add_evidence(intent, now, code=code, **evidence)
-    intent.save()
+    order_save(intent, now=now)
     log.warning("order_marked_unknown", client_order_id=intent.cl_ord_id, code=code, checks=intent.checks)
     return intent
 
@@ -202,7 +203,7 @@ def intent_needs_human(*, intent_id: UUID, code: str, evidence: dict[str, Any], 
     intent.state_code = code
     intent.next_check_at = None
     _add_evidence(intent, now, code=code, **evidence)
-    intent.save()
+    order_save(intent, now=now)
     _notify_user(
         intent,
         code="order_needs_human",
@@ -218,7 +219,7 @@ def intent_mark_conflict(*, intent_id: UUID, exchange_order_id: str, because: st
     """Records that the exchange placed an order which was proved not placed. Publishes `bot.error` to the user."""
     intent = _locked(intent_id)
     _add_evidence(intent, now, code="contradicted", txid=exchange_order_id, because=because)
-    intent.save(update_fields=["evidence"])
+    order_save(intent, now=now, update_fields=["evidence"])
     _notify_user(intent, code="contradictory_evidence", message=because, now=now)
     log.error(
         "order_marked_conflict",
@@ -282,7 +283,7 @@ def _refuse_unless_trading(run: BotRun, side: str) -> None:
 
 
 def _locked(intent_id: UUID) -> OrderIntent:
-    return OrderIntent.objects.select_for_update().get(id=intent_id)
+    return OrderIntent.objects.select_for_update(of=["self"]).select_related("run").get(id=intent_id)
 
 
 def _locked_with_run_and_position(intent_id: UUID) -> tuple[BotRun, Position, OrderIntent]:
