@@ -37,9 +37,18 @@ class FillAdmin(ReadOnlyAdmin):
 
 @admin.register(Position)
 class PositionAdmin(ReadOnlyAdmin):
-    list_display = ["bot_id", "pair", "base_volume", "quote_spent", "quote_fees", "base_reserved", "quote_reserved"]
+    list_display = [
+        "bot_id",
+        "credential_id",
+        "pair",
+        "base_volume",
+        "quote_spent",
+        "quote_fees",
+        "base_reserved",
+        "quote_reserved",
+    ]
     list_filter = ["pair"]
-    search_fields = ["bot_id"]
+    search_fields = ["bot_id", "credential_id"]
     ordering = ["bot_id"]
 
 

@@ -19,6 +19,15 @@ class WrongMode(Refused):
     code = "wrong_mode"
 
 
+class WrongAccount(Refused):
+    """An order, a run or coins of one exchange account met the client or the bot of another.
+
+    Nothing was asked: the answer of one account proves nothing about the orders of another.
+    """
+
+    code = "wrong_account"
+
+
 class TradeRefused(Refused):
     """A risk rule rejected a trade that was asked for; `details["rule"]` names the rule."""
 

@@ -9,13 +9,16 @@ from apps.trading.models.orders import ZERO, OrderIntent
 
 
 class Position(models.Model):
-    """What a bot holds in a pair and what it spent on it, over all its runs. Updated with every fill.
+    """What a bot holds of a pair on one exchange account and what it spent on it, over all its runs there.
+
+    Updated with every fill. The coins of one account are never sold on another.
 
     `quote_spent` is purchases less sales, fees included: negative after a profit. `base_reserved` and `quote_reserved`
     are what active orders may still take.
     """
 
     bot_id: "models.UUIDField[UUID, UUID]" = models.UUIDField()
+    credential_id: "models.UUIDField[UUID, UUID]" = models.UUIDField()
     pair = models.CharField(max_length=20)
     base_asset = models.CharField(max_length=20)
     quote_asset = models.CharField(max_length=20)
@@ -29,7 +32,7 @@ class Position(models.Model):
     class Meta:
         db_table = "trading_position"
         constraints = [
-            models.UniqueConstraint(fields=["bot_id", "pair"], name="trading_position_bot_pair"),
+            models.UniqueConstraint(fields=["bot_id", "credential_id", "pair"], name="trading_position_one_a_bot"),
             models.CheckConstraint(condition=Q(base_volume__gte=0), name="trading_position_never_short"),
             models.CheckConstraint(condition=Q(quote_fees__gte=0), name="trading_position_fees"),
             models.CheckConstraint(

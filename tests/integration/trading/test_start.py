@@ -124,9 +124,10 @@ def test_a_worker_that_lost_the_command_starts_nothing() -> None:
 
 
 def test_what_the_bot_held_after_its_last_run_it_holds_in_the_next() -> None:
-    bot_id = uuid4()
+    bot_id, credential_id = uuid4(), uuid4()
     Position.objects.create(
         bot_id=bot_id,
+        credential_id=credential_id,
         pair="XBTUSD",
         base_asset="XXBT",
         quote_asset="ZUSD",
@@ -134,7 +135,7 @@ def test_what_the_bot_held_after_its_last_run_it_holds_in_the_next() -> None:
         quote_spent=Decimal(100),
         updated_at=NOW,
     )
-    command = start_command(bot_id=bot_id)
+    command = start_command(bot_id=bot_id, credential_id=credential_id)
     run_start(command=command, delivery=delivery_of(command), context=context_of(fake_exchange()))
     assert Position.objects.get().base_volume == Decimal("0.5")
 

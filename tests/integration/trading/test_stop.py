@@ -142,7 +142,9 @@ def test_fills_of_a_paused_bots_order_are_booked_by_the_reconciler() -> None:
 def test_a_stop_cancels_what_an_earlier_paused_run_left() -> None:
     bot = RestingBot()
     bot.stop("pause")
-    again = start_command(bot_id=bot.run.bot_id, requested_at=NOW + timedelta(minutes=5))
+    again = start_command(
+        bot_id=bot.run.bot_id, requested_at=NOW + timedelta(minutes=5), credential_id=bot.run.credential_id
+    )
     again = again.model_copy(update={"user_id": bot.run.user_id})
     run = run_start(command=again, delivery=delivery_of(again), context=bot.context)
     assert bot.stop(command=stop_command(run)).open_orders == ()

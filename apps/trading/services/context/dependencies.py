@@ -2,25 +2,43 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from uuid import UUID
 
 from django.utils import timezone
 
 from apps.core.terms import Mode
 from apps.exchange.port import Exchange
 from apps.market.source import MarketSource, SharedMarket
+from apps.trading.errors import WrongAccount
+from apps.trading.models.orders import OrderIntent
 from apps.trading.models.runs import BotRun
 
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What one run needs from outside: its exchange account, its market, the clock, a way to wait."""
+    """What one run needs from outside: its exchange account, its market, the clock, a way to wait.
 
+    `exchange` speaks for one account, that of `credential_id`. Whatever concerns one order goes through `account_of`.
+    """
+
+    credential_id: UUID
     exchange: Exchange
     market: MarketSource
     clock: Callable[[], datetime]
     sleep: Callable[[float], None]
+
+    def account_of(self, intent: OrderIntent) -> Exchange:
+        """The exchange account of this order. Raises WrongAccount for an order of another account."""
+        if intent.credential_id != self.credential_id:
+            raise WrongAccount(
+                f"The order {intent.cl_ord_id} is on another exchange account than the one that was opened.",
+                client_order_id=intent.cl_ord_id,
+                credential_id=str(intent.credential_id),
+                opened=str(self.credential_id),
+            )
+        return self.exchange
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +52,21 @@ class ExecutionContext:
 
     def deps(self, run: BotRun) -> Dependencies:
         """Raises what opening the run's credential raises."""
-        return Dependencies(self.open_exchange(run), self.market(run), self.clock, self.sleep)
+        return Dependencies(run.credential_id, self.open_exchange(run), self.market(run), self.clock, self.sleep)
 
     def market(self, run: BotRun) -> MarketSource:
         return self.open_market(Mode(run.mode), self.clock)
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """The dependencies of orders of several accounts, each account opened once, when it is first needed."""
+
+    context: ExecutionContext
+    _opened: dict[UUID, Dependencies] = field(default_factory=dict)
+
+    def of(self, run: BotRun) -> Dependencies:
+        """Those of the account that the run trades on. Raises what opening its credential raises."""
+        if run.credential_id not in self._opened:
+            self._opened[run.credential_id] = self.context.deps(run)
+        return self._opened[run.credential_id]

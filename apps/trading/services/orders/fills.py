@@ -53,7 +53,7 @@ def _record(
     intent_id: UUID, order: ExchangeOrder, trades: Sequence[ExchangeTrade], now: datetime
 ) -> tuple[OrderIntent, ContradictoryEvidence | None]:
     intent = OrderIntent.objects.select_related("run").get(id=intent_id)
-    position = position_get_for_update(bot_id=intent.bot_id, pair=intent.pair)
+    position = position_get_for_update(bot_id=intent.bot_id, credential_id=intent.credential_id, pair=intent.pair)
     intent = OrderIntent.objects.select_for_update(of=["self"]).select_related("run").get(id=intent_id)
     _check(intent, order)
     before = order_as_stored(intent)

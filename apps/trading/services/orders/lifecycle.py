@@ -54,7 +54,7 @@ def intent_plan(*, lease: RunLease, order: DecidedOrder, decides_candle: bool, n
     """
     run = run_get_for_update(lease)
     _refuse_unless_trading(run, order.side)
-    position = position_get_for_update(bot_id=run.bot_id, pair=run.pair)
+    position = position_get_for_update(bot_id=run.bot_id, credential_id=run.credential_id, pair=run.pair)
     earlier = OrderIntent.objects.filter(decision_id=order.decision_id).order_by("-attempt").first()
     if earlier is not None and earlier.state != IntentState.NOT_PLACED:
         return None
@@ -287,9 +287,9 @@ def _locked(intent_id: UUID) -> OrderIntent:
 
 
 def _locked_with_run_and_position(intent_id: UUID) -> tuple[BotRun, Position, OrderIntent]:
-    run_id, bot_id, pair = OrderIntent.objects.values_list("run_id", "bot_id", "pair").get(id=intent_id)
-    run = BotRun.objects.select_for_update().get(id=run_id)
-    position = position_get_for_update(bot_id=bot_id, pair=pair)
+    found = OrderIntent.objects.only("run_id", "bot_id", "credential_id", "pair").get(id=intent_id)
+    run = BotRun.objects.select_for_update().get(id=found.run_id)
+    position = position_get_for_update(bot_id=found.bot_id, credential_id=found.credential_id, pair=found.pair)
     return run, position, _locked(intent_id)
 
 

@@ -62,10 +62,11 @@ class Placement:
 
 
 def order_place(*, lease: RunLease, intent_id: UUID, deps: Dependencies) -> Placement:
-    """Sends a planned order once and stores the answer. Raises LeaseLost before anything was sent.
+    """Sends a planned order once and stores the answer. Raises LeaseLost, WrongAccount before anything was sent.
 
     Without a definitive answer the order becomes unknown; it is never sent again.
     """
+    deps.account_of(OrderIntent.objects.get(id=intent_id))
     lease.renew(now=deps.clock())
     intent = intent_mark_sending(lease=lease, intent_id=intent_id, now=deps.clock())
     try:
@@ -101,7 +102,7 @@ def _submit(intent: OrderIntent, deps: Dependencies) -> Submission | NotSent | O
         time_in_force=TimeInForce.IOC if intent.kind == OrderKind.TAKE else TimeInForce.GTC,
     )
     try:
-        return deps.exchange.submit(request)
+        return deps.account_of(intent).submit(request)
     except NotSent as error:
         evidence = {"grade": "A", "because": "the request never left", "error": error.message}
         intent_end(
@@ -142,21 +143,24 @@ def _poll_at_once(intent: OrderIntent, deps: Dependencies) -> OrderIntent:
 
 
 def orders_sync(intents: Sequence[OrderIntent], *, deps: Dependencies) -> list[OrderIntent]:
-    """Reads orders by their exchange order ids and records what is new. Raises what the exchange's reads raise.
+    """Reads orders of one account by their exchange order ids and records what is new.
 
-    An order that is missing in the answer keeps its state: absence proves nothing.
+    An order that is missing in the answer keeps its state: absence proves nothing. Raises WrongAccount, and what the
+    exchange's reads raise.
     """
     if not intents:
         return []
-    found = deps.exchange.orders([intent.txid for intent in intents])
+    [account, *_] = [deps.account_of(intent) for intent in intents]
+    found = account.orders([intent.txid for intent in intents])
     return [order_update(intent, found.get(intent.txid), deps=deps) for intent in intents]
 
 
 def order_update(intent: OrderIntent, order: ExchangeOrder | None, *, deps: Dependencies) -> OrderIntent:
-    """Records an order's new trades and state. Raises what the exchange's reads raise.
+    """Records an order's new trades and state. Raises WrongAccount, and what the exchange's reads raise.
 
     An answer that contradicts the stored order makes it needs_human.
     """
+    deps.account_of(intent)
     if order is not None:
         trades = _trades(intent, order, deps)
         try:
@@ -180,7 +184,7 @@ def _trades(intent: OrderIntent, order: ExchangeOrder, deps: Dependencies) -> li
         return []
     known = set(intent.fills.values_list("exchange_trade_id", flat=True))
     new = [trade_id for trade_id in order.trade_ids if trade_id not in known]
-    trades = list(deps.exchange.trades_of(new).values()) if new else []
+    trades = list(deps.account_of(intent).trades_of(new).values()) if new else []
     missing = order.executed_volume - intent.filled_volume - sum((trade.volume for trade in trades), Decimal(0))
     if missing > 0 and intent.sent_at is not None:
         # The order's own list of trades may be empty or late; the account's history is complete.
@@ -200,22 +204,23 @@ def _history_since(sent_at: datetime, intent: OrderIntent, deps: Dependencies) -
     The order then stays open until its own list names its trades.
     """
     try:
-        return deps.exchange.trades_history(start=sent_at - LOOK_BACK)
+        return deps.account_of(intent).trades_history(start=sent_at - LOOK_BACK)
     except HistoryTooLong as error:
         log.error("order_trades_unreadable", client_order_id=intent.cl_ord_id, reason=error.message)
         return []
 
 
 def order_cancel(intent: OrderIntent, *, deps: Dependencies) -> OrderIntent:
-    """Cancels an order and reads its state. Safe to repeat. Raises what the exchange's reads raise.
+    """Cancels an order and reads its state. Safe to repeat. Raises WrongAccount, and what the exchange's reads raise.
 
     A cancel proves nothing by itself: the order may have been filled first.
     """
+    account = deps.account_of(intent)
     intent = intent_mark_cancel_requested(intent_id=intent.id, now=deps.clock())
     if not intent.txid:
-        deps.exchange.cancel(client_order_id=intent.cl_ord_id)
+        account.cancel(client_order_id=intent.cl_ord_id)
         return intent
-    deps.exchange.cancel(exchange_order_id=intent.txid)
+    account.cancel(exchange_order_id=intent.txid)
     [intent] = orders_sync([intent], deps=deps)
     return intent
 

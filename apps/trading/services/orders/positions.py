@@ -8,6 +8,7 @@ from apps.core.money import DECIMAL_PLACES, round_up
 from apps.core.terms import Side
 from apps.trading.models.ledger import Position
 from apps.trading.models.orders import OrderIntent
+from apps.trading.models.runs import BotRun
 
 # The highest taker fee that Kraken has published (0.80 %, autumn 2026), as a fraction of the cost.
 WORST_FEE_RATE = Decimal("0.008")
@@ -18,14 +19,22 @@ def worst_cost(*, price: Decimal, volume: Decimal) -> Decimal:
     return round_up(price * volume * (1 + WORST_FEE_RATE), DECIMAL_PLACES)
 
 
-def position_get_for_update(*, bot_id: UUID, pair: str) -> Position:
-    """The bot's position in the pair, locked for update. It exists since the bot's first run in the pair."""
-    return Position.objects.select_for_update().get(bot_id=bot_id, pair=pair)
+def position_get(run: BotRun) -> Position:
+    """The position of the run's bot on the run's account, as it is now."""
+    return Position.objects.get(bot_id=run.bot_id, credential_id=run.credential_id, pair=run.pair)
 
 
-def position_ensure(*, bot_id: UUID, pair: str, base_asset: str, quote_asset: str, now: datetime) -> Position:
+def position_get_for_update(*, bot_id: UUID, credential_id: UUID, pair: str) -> Position:
+    """The bot's position in the pair on the account, locked for update. It exists since the bot's first run there."""
+    return Position.objects.select_for_update().get(bot_id=bot_id, credential_id=credential_id, pair=pair)
+
+
+def position_ensure(
+    *, bot_id: UUID, credential_id: UUID, pair: str, base_asset: str, quote_asset: str, now: datetime
+) -> Position:
     position, _ = Position.objects.get_or_create(
         bot_id=bot_id,
+        credential_id=credential_id,
         pair=pair,
         defaults={"base_asset": base_asset, "quote_asset": quote_asset, "updated_at": now},
     )

@@ -54,7 +54,11 @@ SCHEDULE = Schedule()
 
 
 def intent_resolve(intent: OrderIntent, *, deps: Dependencies, schedule: Schedule = SCHEDULE) -> OrderIntent:
-    """Looks for the order once. Raises what the exchange's reads raise; such a look does not count."""
+    """Looks for the order once, on its own account.
+
+    Raises WrongAccount, and what the exchange's reads raise; such a look does not count.
+    """
+    deps.account_of(intent)
     assert intent.deadline is not None
     assert intent.sent_at is not None
     if intent.state != IntentState.UNKNOWN or deps.clock() < intent.deadline:
@@ -76,11 +80,12 @@ def intent_resolve(intent: OrderIntent, *, deps: Dependencies, schedule: Schedul
 
 def _find(intent: OrderIntent, deps: Dependencies) -> tuple[ExchangeOrder | None, str]:
     assert intent.sent_at is not None
+    account = deps.account_of(intent)
     # Open orders first: an order that ends between the two reads is found by the second.
-    for order in deps.exchange.open_orders(client_order_id=intent.cl_ord_id):
+    for order in account.open_orders(client_order_id=intent.cl_ord_id):
         if order.client_order_id == intent.cl_ord_id:
             return order, "OpenOrders"
-    for order in deps.exchange.closed_orders(client_order_id=intent.cl_ord_id, start=intent.sent_at - LOOK_BACK):
+    for order in account.closed_orders(client_order_id=intent.cl_ord_id, start=intent.sent_at - LOOK_BACK):
         if order.client_order_id == intent.cl_ord_id:
             return order, "ClosedOrders"
     return None, ""
@@ -131,9 +136,10 @@ def _unattributed(intent: OrderIntent, deps: Dependencies) -> list[str]:
     """Orders and trades on the pair and side, since the order was sent, that belong to no other order."""
     assert intent.sent_at is not None
     start = intent.sent_at - CLOCK_SKEW
+    account = deps.account_of(intent)
     names = deps.market.instrument(intent.pair).value.names
-    orders = [*deps.exchange.open_orders(), *deps.exchange.closed_orders(start=start)]
-    trades = deps.exchange.trades_history(start=start)
+    orders = [*account.open_orders(), *account.closed_orders(start=start)]
+    trades = account.trades_history(start=start)
     ours = set(
         OrderIntent.objects.filter(credential_id=intent.credential_id).exclude(txid="").values_list("txid", flat=True)
     )

@@ -12,7 +12,6 @@ from apps.strategies.base import OrderPlan, Snapshot
 from apps.strategies.registry import strategy_get
 from apps.trading.errors import LeaseLost
 from apps.trading.ids import candle_step, decision_id
-from apps.trading.models.ledger import Position
 from apps.trading.models.order_states import ACTIVE_STATES, DOUBTFUL_STATES
 from apps.trading.models.orders import OrderIntent, OrderKind
 from apps.trading.models.runs import BotRun
@@ -22,7 +21,7 @@ from apps.trading.services.context.run_lease import RunLease
 from apps.trading.services.orders.bars import order_bar_of
 from apps.trading.services.orders.lifecycle import DecidedOrder, intent_plan
 from apps.trading.services.orders.placement import Placement, order_place
-from apps.trading.services.orders.positions import WORST_FEE_RATE
+from apps.trading.services.orders.positions import WORST_FEE_RATE, position_get
 from apps.trading.services.runs.events import trade_skipped
 from apps.trading.services.runs.rejections import placement_apply
 
@@ -39,7 +38,7 @@ def closed_candles(run: BotRun, deps: Dependencies) -> tuple[Candle, ...]:
 
 def plans_for(run: BotRun, candles: tuple[Candle, ...], instrument: Instrument, *, is_asked: bool) -> list[OrderPlan]:
     """The order plans of the run's strategy now. `is_asked`: a user asked for a trade."""
-    position = Position.objects.get(bot_id=run.bot_id, pair=run.pair)
+    position = position_get(run)
     snapshot = Snapshot(
         candles=candles,
         base_volume=position.base_volume,
@@ -93,7 +92,7 @@ def _sized(plan: OrderPlan, *, run: BotRun, instrument: Instrument, deps: Depend
 
 def exposure_of(run: BotRun, *, now: datetime) -> Exposure:
     """What the bot may still commit. Open and doubtful orders count with all that they may take."""
-    position = Position.objects.get(bot_id=run.bot_id, pair=run.pair)
+    position = position_get(run)
     active = list(OrderIntent.objects.filter(bot_id=run.bot_id, state__in=ACTIVE_STATES).values_list("side", "state"))
     return Exposure(
         quote_available=run.definition.quote_budget - position.quote_spent - position.quote_reserved,

@@ -15,6 +15,7 @@ from apps.messages.bots import BotStarted, StartBot
 from apps.risk.models.switches import BotSwitch
 from apps.risk.services.switches import switch_get_for_update
 from apps.strategies.registry import strategy_get
+from apps.trading.errors import WrongAccount
 from apps.trading.models.runs import LIVE_RUNS, BotRun
 from apps.trading.services.context.dependencies import ExecutionContext
 from apps.trading.services.context.live import LIVE_CONTEXT
@@ -29,7 +30,8 @@ def run_start(*, command: StartBot, delivery: Delivery, context: ExecutionContex
     """Begins a run. Its row, `bot.started` and the completion of the command are one transaction.
 
     Raises CommandDropped where the bot runs already, was stopped since or was deleted, UnknownStrategy,
-    InvalidParameters, UnknownPair, LiveTradingDisabled, HistoryNotReconciled, and what opening the credential raises.
+    InvalidParameters, UnknownPair, WrongAccount, LiveTradingDisabled, HistoryNotReconciled, and what opening the
+    credential raises.
     """
     _refuse_unwanted(command)
     refuse_live_trading(command.config.mode)
@@ -47,7 +49,15 @@ def _begin(run: BotRun, command: StartBot, delivery: Delivery, instrument: Instr
     switch_get_for_update(command.bot_id)
     _refuse_unwanted(command)
     run.pair = instrument.altname
-    position_ensure(bot_id=run.bot_id, pair=run.pair, base_asset=instrument.base, quote_asset=instrument.quote, now=now)
+    _refuse_another_account(run)
+    position_ensure(
+        bot_id=run.bot_id,
+        credential_id=run.credential_id,
+        pair=run.pair,
+        base_asset=instrument.base,
+        quote_asset=instrument.quote,
+        now=now,
+    )
     run.started_at = run.next_tick_at = now
     run.started_event_id = publish(
         BotStarted(
@@ -78,6 +88,20 @@ def _refuse_unwanted(command: StartBot) -> None:
         raise CommandDropped("superseded: the bot was told to stop after this start was asked for")
     if BotRun.objects.filter(bot_id=command.bot_id, state__in=LIVE_RUNS).exists():
         raise CommandDropped("the bot is already running")
+
+
+def _refuse_another_account(run: BotRun) -> None:
+    """A bot keeps the account and the pair of its first run: its coins and its orders are there. Raises WrongAccount.
+
+    A trigger of the table refuses it as well.
+    """
+    last = BotRun.objects.filter(bot_id=run.bot_id).order_by("-started_at").first()
+    if last is not None and (last.credential_id, last.pair) != (run.credential_id, run.pair):
+        raise WrongAccount(
+            "The bot has run with another key or pair, and what it holds is there. Clone it to trade elsewhere.",
+            credential_id=str(last.credential_id),
+            pair=last.pair,
+        )
 
 
 def _run_of(command: StartBot, *, now: datetime) -> BotRun:

@@ -18,17 +18,17 @@ from apps.messages.bots import BotStopped, StopBot, StopDeletedBot
 from apps.risk.services.switches import switch_get_for_update
 from apps.strategies.base import OrderPlan
 from apps.trading.errors import BotBusy, FlattenIncomplete, LeaseLost
-from apps.trading.models.ledger import Position
 from apps.trading.models.order_states import ACTIVE_STATES, IntentState
 from apps.trading.models.orders import OrderIntent
 from apps.trading.models.runs import LIVE_RUNS, BotRun, RunState
 from apps.trading.risk import RiskRejection, assess
 from apps.trading.selectors import orders_left
-from apps.trading.services.context.dependencies import Dependencies, ExecutionContext
+from apps.trading.services.context.dependencies import Accounts, Dependencies, ExecutionContext
 from apps.trading.services.context.live import LIVE_CONTEXT
 from apps.trading.services.context.run_lease import RunLease, run_get_for_update, run_lease_wait
 from apps.trading.services.orders.lifecycle import intent_mark_cancel_requested, intent_plan, intents_recover
 from apps.trading.services.orders.placement import order_cancel, order_place, orders_sync
+from apps.trading.services.orders.positions import position_get
 from apps.trading.services.orders.unknown_outcome import intent_resolve
 from apps.trading.services.runs.decisions import decided_order, exposure_of
 from apps.trading.services.runs.events import run_close, stopped_of
@@ -93,7 +93,7 @@ def _run_to_stop(command: StopBot) -> BotRun | None:
     if live is not None or command.manner != "flatten":
         return live
     last = runs.order_by("-started_at").first()
-    holds = last is not None and Position.objects.filter(bot_id=last.bot_id, pair=last.pair, base_volume__gt=0).exists()
+    holds = last is not None and position_get(last).base_volume > 0
     return last if holds else None
 
 
@@ -127,8 +127,9 @@ def _wind_up(command: StopBot, run: BotRun, lease: RunLease, context: ExecutionC
     for intent in _active(run):
         intent_mark_cancel_requested(intent_id=intent.id, now=context.clock())
     try:
-        deps = context.deps(run)
-        _cancel_all(run, lease, deps)
+        accounts = Accounts(context)
+        deps = accounts.of(run)
+        _cancel_all(run, lease, accounts)
         if command.manner == "flatten":
             _sell_all(run, lease, deps)
     except LeaseLost:
@@ -139,18 +140,23 @@ def _wind_up(command: StopBot, run: BotRun, lease: RunLease, context: ExecutionC
     return None
 
 
-def _cancel_all(run: BotRun, lease: RunLease, deps: Dependencies) -> None:
-    """Cancels the bot's orders, also of earlier runs, and waits for proof. Raises what the exchange's reads raise."""
+def _cancel_all(run: BotRun, lease: RunLease, accounts: Accounts) -> None:
+    """Cancels the bot's orders, also of earlier runs, each on its own account, and waits for proof.
+
+    Raises what the exchange's reads raise.
+    """
+    deps = accounts.of(run)
     give_up_at = deps.clock() + PROOF_WITHIN
     for intent in _active(run):
-        order_cancel(intent, deps=deps)
+        order_cancel(intent, deps=accounts.of(intent.run))
     while (left := _active(run)) and deps.clock() < give_up_at:
         deps.sleep(LOOK_EVERY_SECONDS)
         lease.renew(now=deps.clock())
-        orders_sync([intent for intent in left if intent.is_resting], deps=deps)
         for intent in left:
-            if intent.state == IntentState.UNKNOWN:
-                intent_resolve(intent, deps=deps)
+            if intent.is_resting:
+                orders_sync([intent], deps=accounts.of(intent.run))
+            elif intent.state == IntentState.UNKNOWN:
+                intent_resolve(intent, deps=accounts.of(intent.run))
 
 
 def _sell_all(run: BotRun, lease: RunLease, deps: Dependencies) -> None:
@@ -193,4 +199,4 @@ def _end(command: StopBot, delivery: Delivery, lease: RunLease, reason: str, *, 
 
 def _active(run: BotRun) -> list[OrderIntent]:
     active = OrderIntent.objects.filter(bot_id=run.bot_id, state__in=ACTIVE_STATES).exclude(state=IntentState.PLANNED)
-    return list(active.order_by("planned_at"))
+    return list(active.select_related("run").order_by("planned_at"))
