@@ -1,5 +1,6 @@
 """Expected failures of calls to an exchange."""
 
+from datetime import datetime
 from typing import Any
 
 from apps.core.errors import Conflict, DependencyUnavailable, NotFound, PlatformError, Refused, TooManyRequests
@@ -74,15 +75,19 @@ class UnknownPair(NotFound):
 class OutcomeUnknown(PlatformError):
     """An order may or may not have been placed. Never send it again; look for its `client_order_id` on the exchange.
 
+    `deadline`: the exchange accepts the order until then and no longer; None where it is not known what was sent.
     `is_alarming`: the exchange answered with an error that is not classified here, and an operator should look.
     """
 
     code = "outcome_unknown"
     http_status = 502
 
-    def __init__(self, message: str, *, client_order_id: str, is_alarming: bool = False) -> None:
+    def __init__(
+        self, message: str, *, client_order_id: str, deadline: datetime | None = None, is_alarming: bool = False
+    ) -> None:
         super().__init__(message, client_order_id=client_order_id)
         self.client_order_id = client_order_id
+        self.deadline = deadline
         self.is_alarming = is_alarming
 
 

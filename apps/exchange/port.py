@@ -92,7 +92,7 @@ class Exchange(MarketData, Protocol):
         ...
 
     def submit(self, order: OrderRequest) -> Submission:
-        """Places an order; sends it at most once.
+        """Places an order; sends it at most once, with a deadline that is never later than the order's.
 
         Raises OutcomeUnknown where it may have been placed, NotSent where it certainly was not.
         """

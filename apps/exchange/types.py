@@ -48,7 +48,9 @@ class OrderStatus(StrEnum):
 class OrderRequest:
     """An order to place. `volume` in base, `price` in quote; a market order has no price.
 
-    `client_order_id` identifies this one attempt. `deadline`, 2 to 60 s ahead, bounds the doubt about a lost answer.
+    `client_order_id` identifies this one attempt. `deadline` bounds the doubt about a lost answer: the exchange accepts
+    the order until then at the latest. The adapter sends an earlier deadline where the order can leave at once, and
+    does not send an order that could not leave in time.
     """
 
     pair: str

@@ -25,7 +25,7 @@ class OrderRequestFactory(Factory[OrderRequest]):
     volume = Decimal("0.001")
     price = Decimal("50000.0")
     client_order_id = Sequence(lambda number: f"mk-test-{number}")  # type: ignore[no-untyped-call]
-    # Far ahead: an order that is too old is not sent at all.
+    # Far ahead: the deadline on the wire follows from the moment of sending.
     deadline = datetime(2099, 1, 1, 0, 0, 5, tzinfo=UTC)
 
 

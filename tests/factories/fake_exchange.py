@@ -3,7 +3,7 @@
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from functools import wraps
@@ -243,10 +243,10 @@ class FakeExchange(FakeAccount):
         if isinstance(outcome, Rejected):
             return outcome
         if outcome is SubmitFault.LOST_BEFORE:
-            raise OutcomeUnknown("No answer came.", client_order_id=order.client_order_id)
+            raise self._lost(order)
         answer = self._place(order)
         if outcome is SubmitFault.LOST_AFTER:
-            raise OutcomeUnknown("No answer came.", client_order_id=order.client_order_id)
+            raise self._lost(order)
         return answer
 
     @hooked
@@ -276,6 +276,11 @@ class FakeExchange(FakeAccount):
         return FeeRates(taker=self.fee_rate, maker=self.fee_rate, volume_30d=ZERO, currency="ZUSD")
 
     # --- inside
+
+    def _lost(self, order: OrderRequest) -> OutcomeUnknown:
+        # As the adapter with a key that is free at once: it gives the order 5 s of the 15 s that it may have.
+        given = order.deadline - timedelta(seconds=10)
+        return OutcomeUnknown("No answer came.", client_order_id=order.client_order_id, deadline=given)
 
     def _read(self) -> None:
         if self._read_failures:

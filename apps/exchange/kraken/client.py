@@ -4,8 +4,8 @@ Of the SDK only ``SpotClient.request`` is used: it signs and sends. Raw answers 
 errors that it does not know as if they were results.
 """
 
-import time
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +14,7 @@ from kraken.spot import SpotClient
 
 from apps.exchange.addresses import LOOPBACK
 from apps.exchange.errors import UnsafeExchangeUrl
+from apps.exchange.kraken.late_connections import LateConnectionAdapter
 
 _SDK_URL = SpotClient.URL
 
@@ -43,6 +44,7 @@ class KrakenClient(SpotClient):
         self._policy = policy
         self._nonce: int | None = None
         self._used_at = 0.0
+        self._leave_by: float | None = None
         super().__init__(key=api_key, secret=api_secret, url=url, use_custom_exceptions=False)
         if url != self.URL or SpotClient.URL != _SDK_URL:
             raise UnsafeExchangeUrl("The SDK does not keep to the address that it was given.")
@@ -51,15 +53,33 @@ class KrakenClient(SpotClient):
         """A public call. Raises what `requests` raises."""
         return self._send("GET", path, params, auth=False)
 
-    def post_signed(self, path: str, params: dict[str, str], *, nonce: int, fresh: bool = False) -> requests.Response:
-        """A private call. `fresh` opens a new connection unless the last one was used within MAX_IDLE_SECONDS."""
-        if fresh and time.monotonic() - self._used_at > MAX_IDLE_SECONDS:
-            self._SpotClient__create_new_session()
+    def post_signed(self, path: str, params: dict[str, str], *, nonce: int) -> requests.Response:
+        """A private call. Raises what `requests` raises."""
         self._nonce = nonce
         try:
             return self._send("POST", path, params, auth=True)
         finally:
             self._nonce = None
+
+    def post_placement(
+        self, path: str, params: dict[str, str], *, nonce: int, leave_within: float
+    ) -> requests.Response:
+        """A private call that is dropped unless it leaves within so many seconds.
+
+        Opens a new connection unless the last one was used within MAX_IDLE_SECONDS. Where connecting takes longer than
+        `leave_within`, it raises what a failed connect raises: no byte of the request was written.
+        """
+        self._leave_by = monotonic() + leave_within
+        try:
+            if monotonic() - self._used_at > MAX_IDLE_SECONDS:
+                self._SpotClient__create_new_session()
+            return self.post_signed(path, params, nonce=nonce)
+        finally:
+            self._leave_by = None
+
+    def is_too_late(self) -> bool:
+        """Whether the request at hand may no longer leave."""
+        return self._leave_by is not None and monotonic() > self._leave_by
 
     def get_nonce(self) -> str:
         """Called by the SDK when it signs. The SDK's own nonces are neither unique nor increasing."""
@@ -73,7 +93,7 @@ class KrakenClient(SpotClient):
             # A copy: the SDK writes the nonce into the dictionary.
             answer: Any = self.request(method, path, dict(params), timeout=wait, auth=auth)  # type: ignore[arg-type]
         finally:
-            self._used_at = time.monotonic()
+            self._used_at = monotonic()
         assert isinstance(answer, requests.Response)
         return answer
 
@@ -87,3 +107,6 @@ class KrakenClient(SpotClient):
         session.max_redirects = 0
         # Proxies of the environment are not used between the platform's own processes.
         session.trust_env = self._asks_proxies
+        adapter = LateConnectionAdapter(self.is_too_late)
+        session.mount("https://", adapter)
+        session.mount("http://", adapter)

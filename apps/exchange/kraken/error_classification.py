@@ -208,6 +208,13 @@ _KNOWN = (
     _known(
         r"EQuery:Unknown asset pair", Kind.FINAL, "unknown_pair", "The exchange does not list this pair.", _unknown_pair
     ),
+    # Kraken has not published its words for a deadline outside its window. The order was late, or the clocks differ.
+    _known(
+        r"EGeneral:Invalid arguments:deadline",
+        Kind.BACK_OFF,
+        "deadline_refused",
+        "The order reached the exchange outside its time window.",
+    ),
     # Kraken's other words for the order minimum, observed since 2024.
     _known(
         r"EOrder:Order minimum not met|EGeneral:Invalid arguments:volume(?: minimum not met)?$",

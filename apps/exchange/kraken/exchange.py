@@ -142,13 +142,14 @@ class KrakenExchange:
     # --- trading
 
     def submit(self, order: OrderRequest) -> Submission:
-        envelope = self._transport.place(
-            "AddOrder", cl_ord_id=order.client_order_id, deadline=order.deadline, **_order_params(order)
+        envelope, deadline = self._transport.place(
+            "AddOrder", cl_ord_id=order.client_order_id, latest_deadline=order.deadline, **_order_params(order)
         )
         if envelope.errors:
             try:
                 return error_classification.refusal_of_placement(envelope.errors, cl_ord_id=order.client_order_id)
             except OutcomeUnknown as unknown:
+                unknown.deadline = deadline
                 self._log_alarming(unknown, envelope)
                 raise
         result = envelope.result if isinstance(envelope.result, Mapping) else {}
@@ -157,6 +158,7 @@ class KrakenExchange:
             no_id = OutcomeUnknown(
                 "It is not known whether the order was placed: the answer names no order.",
                 client_order_id=order.client_order_id,
+                deadline=deadline,
                 is_alarming=True,
             )
             self._log_alarming(no_id, envelope)

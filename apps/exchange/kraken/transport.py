@@ -48,8 +48,10 @@ REPEATABLE = frozenset(
 )
 PAUSES_SECONDS = (0.2, 0.8, 2.0)
 
-# Kraken takes deadlines from 2 to 60 seconds ahead (REST, AddOrder).
-SHORTEST_DEADLINE = timedelta(seconds=2)
+# Kraken takes deadlines from 2 to 60 seconds ahead (REST, AddOrder). A placement gets LIFE from the moment of its turn,
+# and LEAST_LEFT of it must be left when it leaves: a second for the way and for the clocks.
+LIFE = timedelta(seconds=5)
+LEAST_LEFT = timedelta(seconds=3)
 
 
 class Transport:
@@ -76,31 +78,44 @@ class Transport:
 
         return self._repeated(method, send)
 
-    def place(self, method: str, *, cl_ord_id: str, deadline: datetime, **params: str) -> Envelope:
-        """Sends a placement once. Raises NotSent where it certainly did not leave, else OutcomeUnknown."""
-        params |= {"cl_ord_id": cl_ord_id, "deadline": wire_time(deadline)}
+    def place(
+        self, method: str, *, cl_ord_id: str, latest_deadline: datetime, **params: str
+    ) -> tuple[Envelope, datetime]:
+        """Sends a placement once. Returns the answer and the deadline that the exchange was given.
+
+        That is LIFE after the key's turn has come, and never later than `latest_deadline`. Raises NotSent where the
+        request certainly did not leave, also where it could not leave with LEAST_LEFT, else OutcomeUnknown.
+        """
         with signing_turn(self._api_key) as nonce:
-            if deadline - datetime.now(UTC) < SHORTEST_DEADLINE:
+            now = utc_now()
+            deadline = min(now + LIFE, latest_deadline)
+            slack = deadline - now - LEAST_LEFT
+            if slack < timedelta(0):
                 self._count(method, "not_sent")
                 raise NotSent("The key was busy until the order was too old; nothing was sent.")
+            params |= {"cl_ord_id": cl_ord_id, "deadline": wire_time(deadline)}
             try:
-                response = self._client.post_signed(f"/0/private/{method}", params, nonce=nonce, fresh=True)
+                response = self._client.post_placement(
+                    f"/0/private/{method}", params, nonce=nonce, leave_within=slack.total_seconds()
+                )
             except requests.RequestException as error:
                 if never_left(error):
                     self._count(method, "not_sent")
                     raise NotSent("The exchange could not be reached; nothing was sent.") from error
-                raise self._outcome_unknown(method, cl_ord_id, f"No answer came ({type(error).__name__}).") from error
+                raise self._outcome_unknown(
+                    method, cl_ord_id, deadline, f"No answer came ({type(error).__name__})."
+                ) from error
             except Exception as error:
                 # Any other exception, such as a worker's time limit: the request may have been sent.
                 raise self._outcome_unknown(
-                    method, cl_ord_id, f"It was interrupted ({type(error).__name__})."
+                    method, cl_ord_id, deadline, f"It was interrupted ({type(error).__name__})."
                 ) from error
         try:
             envelope = read_envelope(response)
         except UnreadableAnswer as unreadable:
-            raise self._outcome_unknown(method, cl_ord_id, f"The answer was {unreadable}.") from None
+            raise self._outcome_unknown(method, cl_ord_id, deadline, f"The answer was {unreadable}.") from None
         self._count(method, "refused" if envelope.errors else "ok")
-        return envelope
+        return envelope, deadline
 
     def _repeated(self, method: str, send: Callable[[], requests.Response]) -> Any:
         attempts = self._attempts if method in REPEATABLE else 1
@@ -121,13 +136,20 @@ class Transport:
             time.sleep(PAUSES_SECONDS[min(attempt, len(PAUSES_SECONDS) - 1)])
         raise AssertionError("unreachable")
 
-    def _outcome_unknown(self, method: str, cl_ord_id: str, why: str) -> OutcomeUnknown:
+    def _outcome_unknown(self, method: str, cl_ord_id: str, deadline: datetime, why: str) -> OutcomeUnknown:
         self._count(method, "unknown")
         log.warning("placement_outcome_unknown", mode=self._mode, method=method, client_order_id=cl_ord_id, why=why)
-        return OutcomeUnknown(f"It is not known whether the order was placed. {why}", client_order_id=cl_ord_id)
+        return OutcomeUnknown(
+            f"It is not known whether the order was placed. {why}", client_order_id=cl_ord_id, deadline=deadline
+        )
 
     def _count(self, method: str, outcome: str) -> None:
         CALLS.labels(self._mode, method, outcome).inc()
+
+
+def utc_now() -> datetime:
+    """The time of day, by which deadlines are set."""
+    return datetime.now(UTC)
 
 
 def wire_time(moment: datetime) -> str:

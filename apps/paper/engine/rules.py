@@ -17,6 +17,8 @@ from apps.paper.errors import (
 from apps.paper.instruments import Pair
 from apps.paper.market.dump_file import LARGEST
 
+# Kraken, AddOrder: "min now() + 2 seconds, max now() + 60 seconds", at the arrival of the request.
+MIN_DEADLINE = timedelta(seconds=2)
 MAX_DEADLINE = timedelta(seconds=60)
 CLOCK_TOLERANCE = timedelta(seconds=1)
 MIN_LIFE = timedelta(seconds=5)
@@ -82,16 +84,21 @@ def check_cost(pair: Pair, volume: Decimal, price: Decimal) -> None:
 
 def check_times(terms: OrderTerms, now: datetime) -> None:
     """Checks deadline and expiry. `now` is the moment of matching, so that the deadline covers waiting for locks."""
-    check_deadline(terms.deadline, now)
+    check_not_elapsed(terms.deadline, now)
     if terms.expires_at is not None and terms.expires_at < now + MIN_LIFE - CLOCK_TOLERANCE:
         raise InvalidArguments("expiretm")
 
 
-def check_deadline(deadline: datetime | None, now: datetime) -> None:
+def check_deadline(deadline: datetime | None, arrived_at: datetime) -> None:
+    """Checks that the deadline is within Kraken's window from the arrival of the request."""
+    check_not_elapsed(deadline, arrived_at)
+    if deadline is not None and not arrived_at + MIN_DEADLINE <= deadline <= arrived_at + MAX_DEADLINE:
+        raise InvalidArguments("deadline")
+
+
+def check_not_elapsed(deadline: datetime | None, now: datetime) -> None:
     if deadline is not None and deadline < now:
         raise DeadlineElapsed
-    if deadline is not None and deadline > now + MAX_DEADLINE + CLOCK_TOLERANCE:
-        raise InvalidArguments("deadline")
 
 
 def is_client_order_id(text: str) -> bool:

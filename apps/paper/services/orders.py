@@ -15,6 +15,7 @@ from apps.paper.engine.rules import (
     OrderTerms,
     check_cost,
     check_deadline,
+    check_not_elapsed,
     check_price,
     check_terms,
     check_times,
@@ -58,7 +59,9 @@ def order_check(*, terms: OrderTerms, clock: Clock) -> None:
     check_terms(terms)
     if terms.pair.altname not in listed_markets():
         raise UnknownAssetPair
-    check_times(terms, clock())
+    arrived_at = clock()
+    check_deadline(terms.deadline, arrived_at)
+    check_times(terms, arrived_at)
 
 
 @transaction.atomic
@@ -101,6 +104,7 @@ def order_amend(*, account_id: UUID, reference: str, by_client_id: bool, amendme
     """
     if amendment.volume is None and amendment.limit is None:
         raise InvalidArguments
+    check_deadline(amendment.deadline, clock())
     session, order = _session_of(account_id, reference, by_client_id, clock)
     market = session.markets[order.pair]
     working = working_order(order)
@@ -126,7 +130,7 @@ def _amend(
     check_price(working.pair, limit)
     check_volume(working.pair, volume)
     check_cost(working.pair, volume, limit)
-    check_deadline(amendment.deadline, session.now)
+    check_not_elapsed(amendment.deadline, session.now)
     if market.has_ended:
         raise MarketInCancelOnlyMode
     is_repriced = limit != working.limit

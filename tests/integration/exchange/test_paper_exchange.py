@@ -169,8 +169,8 @@ def test_refusals_are_definitive_and_place_nothing(exchange: Exchange, fields: d
     assert (exchange.open_orders(), exchange.closed_orders()) == ([], [])
 
 
-@pytest.mark.parametrize("seconds_left", [-3, 1])
-def test_an_order_whose_deadline_is_too_near_is_not_sent(exchange: Exchange, seconds_left: int) -> None:
+@pytest.mark.parametrize("seconds_left", [-3, 1, 2.9])
+def test_an_order_whose_deadline_is_too_near_is_not_sent(exchange: Exchange, seconds_left: float) -> None:
     with pytest.raises(failures.NotSent):
         exchange.submit(_order(deadline=timezone.now() + timedelta(seconds=seconds_left)))
 

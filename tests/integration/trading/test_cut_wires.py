@@ -39,6 +39,16 @@ print(tick_run(run_id=sys.argv[1]), flush=True)
 """
 
 
+TICK_WITH_LITTLE_TIME = TICK.replace(
+    "print(",
+    """from datetime import timedelta
+from apps.trading.services.orders import lifecycle
+lifecycle.LATEST_DEADLINE = timedelta(seconds=6)
+print(""",
+    1,
+)
+
+
 def reconcile(seconds_later: float) -> None:
     """A round of the reconciler, that much later than now."""
     later = ExecutionContext(open_exchange=exchange_of, clock=lambda: timezone.now() + timedelta(seconds=seconds_later))
@@ -77,11 +87,11 @@ def through(wire: Wire, settings: Settings) -> None:
     settings.ENVIRONMENT = settings.ENVIRONMENT.model_copy(update={"paper_exchange_url": wire.url})
 
 
-def worker_ticks(processes: Processes, wire: Wire, run: BotRun) -> "subprocess.Popen[bytes]":
+def worker_ticks(processes: Processes, wire: Wire, run: BotRun, *, script: str = TICK) -> "subprocess.Popen[bytes]":
     """A worker of the bot service, under its own database role, begins a tick of the run."""
     return processes.start(
         "tick",
-        [sys.executable, "-c", TICK, str(run.id)],
+        [sys.executable, "-c", script, str(run.id)],
         until="ticks",
         SERVICE="bot",
         DJANGO_SETTINGS_MODULE="bot_service.settings",
@@ -107,7 +117,7 @@ def test_a_worker_killed_after_the_exchange_took_its_order(wire: Wire, processes
     tick_run(run_id=run.id)
     assert only_intent().state == IntentState.UNKNOWN
     tick_run(run_id=run.id)
-    reconcile(6)
+    reconcile(16)
     assert_one_order_adopted(exchange)
     assert wire.calls("AddOrder") == 1
 
@@ -117,7 +127,7 @@ def test_a_worker_killed_before_the_exchange_got_its_order(wire: Wire, processes
     kill_while_sending(processes, wire, run, arrives=False)
 
     tick_run(run_id=run.id)
-    reconcile(6)
+    reconcile(16)
     assert only_intent().state == IntentState.UNKNOWN
     assert (exchange.open_orders(), exchange.closed_orders()) == ([], [])
     reconcile(400)
@@ -129,14 +139,29 @@ def test_a_worker_killed_before_the_exchange_got_its_order(wire: Wire, processes
     assert (order.exchange_order_id, placed.state) == (placed.txid, IntentState.FILLED)
 
 
-def test_a_worker_frozen_before_it_sent_wakes_up_after_the_deadline(wire: Wire, processes: Processes) -> None:
-    """The order is too old by then: it is not sent, which is proof that it was not placed."""
+def test_an_order_that_waited_for_its_turn_has_its_whole_deadline_when_it_leaves(
+    wire: Wire, processes: Processes
+) -> None:
+    """A deadline set before the wait arrived with two seconds left, or too late."""
     run, exchange = paper_bot()
     key = credential_open(credential_id=run.credential_id, user_id=run.user_id)
     with signing_turn(key.api_key):
         worker = worker_ticks(processes, wire, run)
         eventually(lambda: OrderIntent.objects.filter(state=IntentState.SENDING).exists())
         time.sleep(5.5)
+    assert worker.wait(20) == 0, processes.logs()
+    assert wire.calls("AddOrder") == 1
+    assert_one_order_adopted(exchange)
+
+
+def test_a_worker_frozen_before_it_sent_wakes_up_when_the_order_is_too_old(wire: Wire, processes: Processes) -> None:
+    """It cannot leave with three seconds left: it is not sent, which is proof that it was not placed."""
+    run, exchange = paper_bot()
+    key = credential_open(credential_id=run.credential_id, user_id=run.user_id)
+    with signing_turn(key.api_key):
+        worker = worker_ticks(processes, wire, run, script=TICK_WITH_LITTLE_TIME)
+        eventually(lambda: OrderIntent.objects.filter(state=IntentState.SENDING).exists())
+        time.sleep(3.5)
     assert worker.wait(20) == 0, processes.logs()
     assert wire.calls("AddOrder") == 0
     assert only_intent().state == IntentState.NOT_PLACED

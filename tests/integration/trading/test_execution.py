@@ -53,7 +53,25 @@ def test_the_request_carries_the_intents_own_id_terms_and_deadline(exchange: Fak
     [request] = exchange.submitted
     assert (request.client_order_id, request.volume, request.price) == (intent.cl_ord_id, intent.volume, intent.price)
     assert (request.order_type, request.time_in_force) == (OrderType.LIMIT, TimeInForce.IOC)
-    assert request.deadline == intent.deadline == NOW + timedelta(seconds=5)
+    assert request.deadline == intent.deadline == NOW + timedelta(seconds=15)
+
+
+def test_the_doubt_ends_at_the_deadline_that_the_exchange_was_given(exchange: FakeExchange) -> None:
+    """The stored deadline is the latest possible one; the worker that sent the order knows the one on the wire."""
+    given = NOW + timedelta(seconds=5)
+    lost = OutcomeUnknown("No answer came.", client_order_id="x", deadline=given)
+    exchange.on("submit", before=raising(lost))
+    intent = place(planned_order(exchange))
+
+    assert intent.state == IntentState.UNKNOWN
+    assert (intent.deadline, intent.next_check_at) == (given, given)
+
+
+def test_the_doubt_is_never_prolonged_by_a_deadline(exchange: FakeExchange) -> None:
+    lost = OutcomeUnknown("No answer came.", client_order_id="x", deadline=NOW + timedelta(minutes=1))
+    exchange.on("submit", before=raising(lost))
+
+    assert place(planned_order(exchange)).deadline == NOW + timedelta(seconds=15)
 
 
 def test_the_intent_says_sending_while_the_exchange_is_asked(exchange: FakeExchange) -> None:

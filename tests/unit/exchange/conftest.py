@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from itertools import count
 
 import pytest
@@ -11,6 +12,8 @@ from apps.exchange.kraken import transport
 from apps.exchange.kraken.client import CallPolicy
 from apps.exchange.kraken.exchange import KrakenExchange
 from tests.factories.exchange_stub import KEY, SECRET, ExchangeStub, running_stub
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -29,6 +32,7 @@ def exchange(stub: ExchangeStub, monkeypatch: pytest.MonkeyPatch) -> KrakenExcha
         yield next(nonces)
 
     monkeypatch.setattr(transport, "signing_turn", turn)
+    monkeypatch.setattr(transport, "utc_now", lambda: NOW)
     monkeypatch.setattr(transport, "PAUSES_SECONDS", (0.0,))
     policy = CallPolicy(connect_seconds=0.5, read_seconds=0.5)
     return KrakenExchange(mode=Mode.PAPER, url=stub.url, api_key=KEY, api_secret=SECRET, policy=policy)

@@ -88,9 +88,12 @@ def test_a_connection_that_rested_is_not_used_for_a_placement(
     stub.reply("AddOrder", result({}))
     client = _client(stub.url, api_key=KEY, api_secret=SECRET)
     sessions = []
-    for fresh, idle in ((True, 0.0), (True, 0.0), (True, 5.0), (False, 5.0)):
+    for is_placement, idle in ((True, 0.0), (True, 0.0), (True, 5.0), (False, 5.0)):
         client._used_at -= idle
-        client.post_signed("/0/private/AddOrder", {}, nonce=1, fresh=fresh)
+        if is_placement:
+            client.post_placement("/0/private/AddOrder", {}, nonce=1, leave_within=2)
+        else:
+            client.post_signed("/0/private/AddOrder", {}, nonce=1)
         sessions.append(client._SpotClient__session)  # type: ignore[attr-defined]
 
     assert sessions[0] is sessions[1]

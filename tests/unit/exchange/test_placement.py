@@ -1,18 +1,23 @@
 """A placement is written to the socket once at most, and its answer is never taken for more than it says."""
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 import requests
+from urllib3.connection import HTTPConnection
 
 from apps.core.terms import Mode, Side
 from apps.exchange.errors import NotSent, OutcomeUnknown
+from apps.exchange.kraken import client
 from apps.exchange.kraken.client import CallPolicy
 from apps.exchange.kraken.exchange import KrakenExchange
+from apps.exchange.kraken.transport import wire_time
 from apps.exchange.types import Accepted, Rejected, RejectionKind, TimeInForce
 from tests.factories import exchange_stub as on_the_wire
 from tests.factories.exchange import OrderRequestFactory, market_order
 from tests.factories.exchange_stub import KEY, SECRET, ExchangeStub, Reply, errors, result
+from tests.unit.exchange.conftest import NOW
 
 PLACED = result({"descr": {"order": "buy 0.00100000 XBTUSD @ limit 50000.0"}, "txid": ["OABCDE-FGHIJ-KLMNOP"]})
 
@@ -53,8 +58,76 @@ def test_the_request_is_signed_and_in_fixed_point(exchange: KrakenExchange, stub
         "oflags": "fciq",
         "timeinforce": "GTC",
         "cl_ord_id": "mk-1",
-        "deadline": "2099-01-01T00:00:05.000Z",
+        "deadline": wire_time(NOW + timedelta(seconds=5)),
     }
+
+
+def test_the_deadline_on_the_wire_is_never_later_than_the_orders_own(
+    exchange: KrakenExchange, stub: ExchangeStub
+) -> None:
+    stub.reply("AddOrder", PLACED)
+
+    exchange.submit(OrderRequestFactory.create(deadline=NOW + timedelta(seconds=4.5)))
+
+    assert stub.calls("AddOrder")[0].params["deadline"] == wire_time(NOW + timedelta(seconds=4.5))
+
+
+def test_an_order_with_less_than_three_seconds_left_in_its_turn_is_not_sent(
+    exchange: KrakenExchange, stub: ExchangeStub
+) -> None:
+    stub.reply("AddOrder", PLACED)
+
+    with pytest.raises(NotSent):
+        exchange.submit(OrderRequestFactory.create(deadline=NOW + timedelta(seconds=2.999)))
+
+    assert stub.received == []
+
+
+@pytest.mark.parametrize("seconds", [2.1, 60])
+def test_an_order_whose_connection_took_too_long_is_not_sent(
+    exchange: KrakenExchange, stub: ExchangeStub, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    """The connection stands, and not a byte of the request goes over it."""
+    stub.reply("AddOrder", PLACED)
+    passed = 0.0
+    monkeypatch.setattr(client, "monotonic", lambda: passed)
+    connect = HTTPConnection.connect
+
+    def slowly(self: HTTPConnection) -> None:
+        nonlocal passed
+        connect(self)
+        passed += seconds
+
+    monkeypatch.setattr(HTTPConnection, "connect", slowly)
+
+    with pytest.raises(NotSent):
+        exchange.submit(OrderRequestFactory.create())
+
+    assert passed == seconds
+    assert stub.received == []
+
+
+def test_an_order_whose_connection_took_less_is_sent(
+    exchange: KrakenExchange, stub: ExchangeStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub.reply("AddOrder", PLACED)
+    times = iter([0.0, 0.0, 1.9])
+    monkeypatch.setattr(client, "monotonic", lambda: next(times, 1.9))
+
+    assert isinstance(exchange.submit(OrderRequestFactory.create()), Accepted)
+    assert len(stub.received) == 1
+
+
+@pytest.mark.parametrize("reply", [on_the_wire.DROPPED, on_the_wire.NOT_JSON, errors("EOrder:New"), result({})])
+def test_doubt_says_until_when_the_exchange_may_accept_the_order(
+    exchange: KrakenExchange, stub: ExchangeStub, reply: Reply
+) -> None:
+    stub.reply("AddOrder", reply)
+
+    with pytest.raises(OutcomeUnknown) as caught:
+        exchange.submit(OrderRequestFactory.create())
+
+    assert caught.value.deadline == NOW + timedelta(seconds=5)
 
 
 def test_a_market_order_has_neither_price_nor_time_in_force(exchange: KrakenExchange, stub: ExchangeStub) -> None:
@@ -175,7 +248,6 @@ def test_words_that_are_not_known_leave_the_outcome_unknown_and_alarm(
         ("EGeneral:Invalid arguments:volume minimum not met", RejectionKind.FINAL, "order_minimum"),
         ("EGeneral:Invalid arguments:volume", RejectionKind.FINAL, "order_minimum"),
         ("EGeneral:Invalid arguments:volume2", RejectionKind.BUG, "invalid_arguments"),
-        ("EGeneral:Invalid arguments:deadline", RejectionKind.BUG, "invalid_arguments"),
         ("EGeneral:Invalid arguments", RejectionKind.BUG, "invalid_arguments"),
         ("EOrder:Scheduled orders limit exceeded", RejectionKind.FINAL, "too_many_orders"),
         ("EOrder:Insufficient initial margin", RejectionKind.FINAL, "margin_refused"),
@@ -184,6 +256,7 @@ def test_words_that_are_not_known_leave_the_outcome_unknown_and_alarm(
         ("EOrder:Trading agreement required", RejectionKind.ACCOUNT_LIMIT, "agreement_required"),
         ("EAuth:Rate limit exceeded", RejectionKind.ACCOUNT_LIMIT, "account_limited"),
         ("EService:Market in limit_only mode", RejectionKind.MARKET_CLOSED, "market_closed"),
+        ("EGeneral:Invalid arguments:deadline", RejectionKind.BACK_OFF, "deadline_refused"),
         ("EAuth:Account temporary disabled", RejectionKind.ACCOUNT_LIMIT, "account_limited"),
         ("EBM:limit exceeded:CAL", RejectionKind.ACCOUNT_LIMIT, "account_limited"),
         ("EService:Market in cancel_only mode", RejectionKind.MARKET_CLOSED, "market_closed"),
@@ -203,12 +276,12 @@ def test_a_definitive_refusal_says_what_to_do(
 
 
 def test_the_sentence_names_the_argument_that_the_exchange_names(exchange: KrakenExchange, stub: ExchangeStub) -> None:
-    stub.reply("AddOrder", errors("EGeneral:Invalid arguments:deadline"))
+    stub.reply("AddOrder", errors("EGeneral:Invalid arguments:oflags"))
 
     answer = exchange.submit(OrderRequestFactory.create())
 
     assert isinstance(answer, Rejected)
-    assert answer.message == "The exchange does not understand the request: its deadline is not valid."
+    assert answer.message == "The exchange does not understand the request: its oflags is not valid."
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from apps.paper.engine.orders import OrderType, Side, TimeInForce
-from apps.paper.engine.rules import OrderTerms, check_terms, check_times, is_client_order_id
+from apps.paper.engine.rules import OrderTerms, check_deadline, check_terms, check_times, is_client_order_id
 from tests.unit.paper.builders import START, XBTUSD
 
 
@@ -84,16 +84,30 @@ def test_client_order_ids_are_uuids_hex_or_eighteen_characters(text: str, is_one
 
 @pytest.mark.parametrize(
     ("seconds", "error"),
-    [(-0.001, "EService:Deadline elapsed"), (62, "EGeneral:Invalid arguments:deadline"), (0, None), (60, None)],
+    [
+        (-0.001, "EService:Deadline elapsed"),
+        (0, "EGeneral:Invalid arguments:deadline"),
+        (1.999, "EGeneral:Invalid arguments:deadline"),
+        (2, None),
+        (60, None),
+        (60.001, "EGeneral:Invalid arguments:deadline"),
+    ],
 )
-def test_a_deadline_is_checked_when_the_order_meets_the_market(seconds: float, error: str | None) -> None:
-    terms = _terms(deadline=START + timedelta(seconds=seconds))
+def test_a_deadline_is_two_to_sixty_seconds_ahead_when_the_order_arrives(seconds: float, error: str | None) -> None:
+    deadline = START + timedelta(seconds=seconds)
 
     if error is None:
-        check_times(terms, START)
+        check_deadline(deadline, START)
     else:
         with pytest.raises(Exception, match=error):
-            check_times(terms, START)
+            check_deadline(deadline, START)
+
+
+def test_when_the_order_meets_the_market_its_deadline_only_must_not_have_passed() -> None:
+    check_times(_terms(deadline=START), START)
+
+    with pytest.raises(Exception, match="EService:Deadline elapsed"):
+        check_times(_terms(deadline=START - timedelta(milliseconds=1)), START)
 
 
 def test_an_order_lives_five_seconds_at_least() -> None:

@@ -27,8 +27,10 @@ from apps.trading.services.orders.positions import position_get_for_update, rese
 
 log = structlog.get_logger(__name__)
 
-# How long the exchange may accept the order (Kraken: 2 to 60 s). It bounds the doubt about a lost answer.
-DEADLINE = timedelta(seconds=5)
+# Until when the exchange may accept an order, counted from the commit that marks it as being sent. It bounds the doubt
+# where the worker dies. The deadline that the exchange is given is set later, in the key's turn, and never exceeds this
+# one: 10 s for the turn (lock_timeout of PostgreSQL) and the 5 s that an order is given then. Kraken takes up to 60 s.
+LATEST_DEADLINE = timedelta(seconds=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ def intent_mark_sending(*, lease: RunLease, intent_id: UUID, now: datetime) -> O
     intent.move_to(IntentState.SENDING)
     intent.fence = lease.fence
     intent.sent_at = now
-    intent.deadline = now + DEADLINE
+    intent.deadline = now + LATEST_DEADLINE
     intent.next_check_at = intent.deadline
     order_save(intent, now=now)
     return intent
@@ -169,11 +171,18 @@ def intent_end(
 
 @transaction.atomic
 def intent_mark_unknown(
-    *, intent_id: UUID, code: str, evidence: dict[str, Any], now: datetime, next_check_at: datetime | None = None
+    *,
+    intent_id: UUID,
+    code: str,
+    evidence: dict[str, Any],
+    now: datetime,
+    deadline: datetime | None = None,
+    next_check_at: datetime | None = None,
 ) -> OrderIntent:
     """Marks the outcome of the order as unknown. It keeps its reservation; only evidence ends the doubt.
 
-    The default of `next_check_at` is the order's deadline: by then the order is placed or never will be.
+    `deadline` is the one that the exchange was given, known only to the worker that sent the order. The default of
+    `next_check_at` is the order's deadline: by then the order is placed or never will be.
     """
     intent = _locked(intent_id)
     if intent.state not in (IntentState.SENDING, IntentState.UNKNOWN):
@@ -183,6 +192,8 @@ def intent_mark_unknown(
     else:
         intent.move_to(IntentState.UNKNOWN)
     intent.state_code = code
+    if deadline is not None and intent.deadline is not None:
+        intent.deadline = min(intent.deadline, deadline)
     intent.next_check_at = next_check_at or intent.deadline
     _add_evidence(intent, now, code=code, **evidence)
     order_save(intent, now=now)

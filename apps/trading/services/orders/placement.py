@@ -112,7 +112,13 @@ def _submit(intent: OrderIntent, deps: Dependencies) -> Submission | NotSent | O
     except OutcomeUnknown as error:
         if error.is_alarming:
             log.error("exchange_answer_unknown", client_order_id=intent.cl_ord_id, answer=error.message)
-        intent_mark_unknown(intent_id=intent.id, code=error.code, evidence={"answer": error.message}, now=deps.clock())
+        intent_mark_unknown(
+            intent_id=intent.id,
+            code=error.code,
+            evidence={"answer": error.message},
+            deadline=error.deadline,
+            now=deps.clock(),
+        )
         return error
 
 
