@@ -11,7 +11,9 @@ EVERYTHING: Final = "*"
 MAY_CHANGE: Final[dict[Role, frozenset[str]]] = {
     Role.ADMIN: frozenset({EVERYTHING}),
     Role.SUPPORT: frozenset({"accounts.change_user", "accounts.change_usersession"}),
-    Role.OPERATOR: frozenset({"events.change_deadletter", "events.change_parkedkey", "events.change_outboxrow"}),
+    Role.OPERATOR: frozenset(
+        {"events.change_deadletter", "events.change_parkedkey", "events.change_outboxrow", "risk.change_liveswitch"}
+    ),
     Role.AUDITOR: frozenset(),
 }
 

@@ -3,7 +3,7 @@
 No account is looked up: only the user service has the accounts and the signing key.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -14,6 +14,8 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework_simplejwt.authentication import JWTStatelessUserAuthentication
 from rest_framework_simplejwt.models import TokenUser
+
+from apps.core.assurance import Assurance
 
 
 class Role(StrEnum):
@@ -30,9 +32,6 @@ class Role(StrEnum):
 EMAIL_VERIFIED_CLAIM = "email_verified"
 MFA_CLAIM = "mfa"
 STEPPED_UP_CLAIM = "stepped_up_at"
-
-# How long a step-up counts (POST /auth/step-up).
-STEP_UP_LASTS = timedelta(minutes=5)
 
 
 class Principal(TokenUser):
@@ -52,18 +51,13 @@ class Principal(TokenUser):
         return frozenset(Role(role) for role in self.token.get("roles", ()) if role in set(Role))
 
     @property
-    def has_verified_email(self) -> bool:
-        return self.token.get(EMAIL_VERIFIED_CLAIM) is True
-
-    @property
-    def has_mfa(self) -> bool:
-        return self.token.get(MFA_CLAIM) is True
-
-    @property
-    def stepped_up_at(self) -> datetime | None:
-        """When the caller last proved the second factor with this token; None where it carries no such proof."""
+    def assurance(self) -> Assurance:
         claim = self.token.get(STEPPED_UP_CLAIM)
-        return datetime.fromtimestamp(claim, tz=UTC) if isinstance(claim, int) else None
+        return Assurance(
+            has_verified_email=self.token.get(EMAIL_VERIFIED_CLAIM) is True,
+            has_mfa=self.token.get(MFA_CLAIM) is True,
+            stepped_up_at=datetime.fromtimestamp(claim, tz=UTC) if isinstance(claim, int) else None,
+        )
 
     def has_role(self, *roles: Role) -> bool:
         return not self.roles.isdisjoint(roles)

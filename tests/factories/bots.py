@@ -40,22 +40,24 @@ class BotFactory(factory.django.DjangoModelFactory[Bot]):
     updated_at = SelfAttribute("created_at")  # type: ignore[no-untyped-call]
 
 
-def principal(user_id: UUID, *roles: Role) -> Principal:
-    """What the kraken service makes of a good token."""
+def principal(user_id: UUID, *roles: Role, **claims: Any) -> Principal:
+    """What the kraken service makes of a good token with these claims besides."""
     token = AccessToken()
     token["user_id"] = str(user_id)
     token["roles"] = [str(role) for role in roles or (Role.TRADER,)]
+    for name, value in claims.items():
+        token[name] = value
     return Principal(token)
 
 
 class TraderClient(APIClient):
-    """A trader who is logged in and sends JSON."""
+    """A trader who is logged in and sends JSON. `claims` are those of the token besides, such as a step-up."""
 
-    def __init__(self, user_id: UUID | None = None, *roles: Role) -> None:
+    def __init__(self, user_id: UUID | None = None, *roles: Role, **claims: Any) -> None:
         super().__init__()
         self.default_format = "json"
         self.user_id = user_id or uuid4()
-        self.force_authenticate(principal(self.user_id, *roles))  # type: ignore[arg-type]
+        self.force_authenticate(principal(self.user_id, *roles, **claims))  # type: ignore[arg-type]
 
 
 class Story:

@@ -14,6 +14,7 @@ from apps.vault.encryption import Login
 from apps.vault.models import Credential
 from apps.vault.services.key_info import login_write
 from tests.factories.fake_account import ALL_PERMISSIONS
+from tests.factories.live import assured_claims
 
 API_SECRET = "dGhlIHNlY3JldCBoYWxmIG9mIGEga2V5IHRoYXQgbm9ib2R5IG1heSBzZWU="
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -51,7 +52,8 @@ def stored_credential(
 
 
 def client_of(user_id: UUID, *roles: str) -> APIClient:
-    """A client with the user's token; a trader's by default."""
+    """A client with the user's token; a trader's by default, who meets the gates before live trading."""
     client = APIClient(raise_request_exception=False)
-    client.force_authenticate(Principal({"user_id": str(user_id), "roles": list(roles or ("trader",))}))  # type: ignore[arg-type]
+    claims = {"user_id": str(user_id), "roles": list(roles or ("trader",)), **assured_claims()}
+    client.force_authenticate(Principal(claims))  # type: ignore[arg-type]
     return client

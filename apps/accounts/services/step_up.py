@@ -13,7 +13,7 @@ from apps.accounts.services.lockout import step_up_forgive_attempts
 from apps.accounts.services.mfa import mfa_is_enabled, totp_redeem
 from apps.accounts.services.sessions import holder_of
 from apps.accounts.tokens import mint_access
-from apps.core.principal import STEP_UP_LASTS
+from apps.core.assurance import STEP_UP_LASTS
 from apps.events.store.publish import publish
 from apps.messages.user import UserSteppedUp
 

@@ -12,14 +12,16 @@ from apps.bots.models import Bot, BotCommand, BotState, CommandKind
 from apps.bots.models.definitions import LIFECYCLE
 from apps.bots.rules import check_credential, check_still_listed
 from apps.bots.selectors.bots import BotView, bot_get_for_update, bot_list, bot_view
+from apps.core.assurance import NONE, Assurance
 from apps.core.errors import Malformed
 from apps.core.ids import new_id
-from apps.core.live_trading import refuse_live_trading
 from apps.core.money import plain
 from apps.core.terms import Side
 from apps.events.store.publish import dispatch
 from apps.messages.bots import StartBot, StopBot, StopDeletedBot, TriggerTrade
 from apps.risk.errors import TradingHalted
+from apps.risk.gates import refuse_unmet_gates
+from apps.risk.live_trading import refuse_live_trading
 from apps.risk.models.halts import HaltLevel
 from apps.risk.selectors import halt_sentence, halt_strictest
 from apps.risk.services.switches import bot_switch_off, stop_request, stop_request_all, user_hold
@@ -34,11 +36,11 @@ TRADE_EXPIRES_AFTER = timedelta(minutes=15)
 
 
 @transaction.atomic
-def bot_start(*, bot_id: UUID, user_id: UUID, now: datetime) -> BotCommand:
+def bot_start(*, bot_id: UUID, user_id: UUID, now: datetime, assurance: Assurance = NONE) -> BotCommand:
     """Requests a run of the current definition.
 
     Raises BotNotFound, BotAlreadyRunning, BotStopping, UnknownCredential, CredentialNotActive, WrongMode, UnknownPair,
-    LiveTradingDisabled, TradingHalted.
+    LiveGateUnmet, TradingHalted.
     """
     bot = bot_get_for_update(bot_id=bot_id, user_id=user_id)
     view = bot_view(bot, now=now)
@@ -49,7 +51,7 @@ def bot_start(*, bot_id: UUID, user_id: UUID, now: datetime) -> BotCommand:
     if view.state == BotState.STOPPING:
         raise BotStopping("Bot is being stopped. Start it once it has stopped.", bot_id=str(bot.id))
     config = bot.config
-    refuse_live_trading(config.mode)
+    refuse_unmet_gates(config.mode, act="Starting a live bot", assurance=assurance, now=now)
     _refuse_halted(bot)
     check_credential(credential_id=config.credential_id, user_id=user_id, mode=config.mode)
     check_still_listed(config.pair, mode=config.mode)

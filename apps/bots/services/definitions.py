@@ -13,8 +13,8 @@ from apps.bots.models import Bot
 from apps.bots.rules import check_budget, check_credential, check_pair, check_parameters
 from apps.bots.selectors.bots import bot_get, bot_get_for_update, bot_view
 from apps.bots.services.commands import dispatch_deletion
-from apps.core.live_trading import refuse_live_trading
 from apps.core.terms import Mode
+from apps.risk.live_trading import refuse_live_trading
 
 IMMUTABLE = ("mode", "pair")
 CHANGEABLE = ("name", "credential_id", "strategy", "parameters", "interval_minutes", "quote_budget")

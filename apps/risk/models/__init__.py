@@ -1,4 +1,5 @@
 from apps.risk.models.halts import Halt, HaltLevel, HaltScope, HaltSource
+from apps.risk.models.live_switch import LiveSwitch
 from apps.risk.models.switches import BotSwitch
 
-__all__ = ["BotSwitch", "Halt", "HaltLevel", "HaltScope", "HaltSource"]
+__all__ = ["BotSwitch", "Halt", "HaltLevel", "HaltScope", "HaltSource", "LiveSwitch"]

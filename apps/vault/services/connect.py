@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from apps.core.assurance import NONE, Assurance
 from apps.core.errors import Malformed, PlatformError
 from apps.core.ids import new_id
 from apps.core.terms import Mode
@@ -14,6 +15,7 @@ from apps.exchange.nonce import key_digest, nonce_forget
 from apps.exchange.paper_account import paper_account_open
 from apps.exchange.types import KeyInfo
 from apps.messages.kraken import KrakenKeyConnected
+from apps.risk.gates import refuse_unmet_gates
 from apps.vault.encryption import Login
 from apps.vault.errors import LabelTaken, TooManyKeys
 from apps.vault.models import Credential
@@ -42,12 +44,14 @@ def credential_connect(
     now: datetime,
     api_key: str | None = None,
     api_secret: str | None = None,
+    assurance: Assurance = NONE,
 ) -> Credential:
     """Connects a live key, or opens a paper account and connects its key. No transaction: an exchange is asked.
 
-    A key that is not good is refused and announced. Raises LabelTaken, TooManyKeys, KeyAlreadyConnected,
+    A key that is not good is refused and announced. Raises LiveGateUnmet, LabelTaken, TooManyKeys, KeyAlreadyConnected,
     KeyMayWithdraw, KeyPermissionsUnknown, AccountNotOpened, and what reads of an exchange raise.
     """
+    refuse_unmet_gates(mode, act="Connecting a live key", assurance=assurance, now=now)
     _refuse_before_asking(user_id, label)
     credential_id = new_id()
     if mode == Mode.PAPER:

@@ -5,11 +5,13 @@ from uuid import UUID
 
 from django.db import transaction
 
+from apps.core.assurance import NONE, Assurance
 from apps.core.errors import PlatformError
 from apps.core.terms import Mode
 from apps.events.store.publish import publish
 from apps.exchange.nonce import key_digest, nonce_forget
 from apps.messages.kraken import KrakenKeyUpdated
+from apps.risk.gates import refuse_unmet_gates
 from apps.vault.encryption import Login
 from apps.vault.errors import PaperKeyNotRotatable
 from apps.vault.models import Credential
@@ -55,16 +57,23 @@ def credential_verify(*, credential_id: UUID, user_id: UUID, now: datetime) -> C
 
 
 def credential_rotate(
-    *, credential_id: UUID, user_id: UUID, api_key: str, api_secret: str, now: datetime
+    *,
+    credential_id: UUID,
+    user_id: UUID,
+    api_key: str,
+    api_secret: str,
+    now: datetime,
+    assurance: Assurance = NONE,
 ) -> Credential:
     """Replaces a live key by a new, verified key of the same account. Bots use the new key from then on.
 
     No transaction: this calls an exchange. A new key that fails is refused, the failure is published, and the old key
-    stays. Raises as `credential_verify` does, and PaperKeyNotRotatable, KeyAlreadyConnected.
+    stays. Raises as `credential_verify` does, and LiveGateUnmet, PaperKeyNotRotatable, KeyAlreadyConnected.
     """
     before = credential_get(credential_id=credential_id, user_id=user_id)
     if before.mode == Mode.PAPER:
         raise PaperKeyNotRotatable("The paper exchange makes its keys itself; there is nothing to rotate.")
+    refuse_unmet_gates(before.mode, act="Replacing a live key", assurance=assurance, now=now)
     refuse_connected_key(api_key)
     login = Login(Mode.LIVE, api_key, api_secret)
     try:

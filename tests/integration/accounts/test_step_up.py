@@ -14,7 +14,7 @@ from apps.accounts.models import LockoutCounter, User
 from apps.accounts.services.lockout import LIMITS
 from apps.accounts.services.mfa import STEP_SECONDS, mfa_confirm, mfa_set_up
 from apps.accounts.services.sessions import session_refresh
-from apps.core.principal import STEP_UP_LASTS
+from apps.core.assurance import STEP_UP_LASTS
 from apps.events.models import StoredEvent
 from tests.factories.accounts import PASSWORD, UserServiceClient, make_user
 

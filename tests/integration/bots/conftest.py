@@ -14,6 +14,7 @@ from apps.bots.models import Bot
 from apps.bots.selectors import performance, portfolio
 from apps.core.terms import Mode
 from tests.factories.bots import BotFactory, TraderClient
+from tests.factories.live import live_trading
 
 
 @dataclass
@@ -70,8 +71,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 @pytest.fixture
-def live_trading_on(settings: Settings) -> None:
-    settings.LIVE_TRADING = True
+def live_trading_on(settings: Settings, db: None) -> None:
+    live_trading(settings, True)
 
 
 @pytest.fixture

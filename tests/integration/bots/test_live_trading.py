@@ -8,12 +8,13 @@ from pytest_django import Settings
 
 from apps.bots.consumers import READ_MODELS
 from apps.bots.models import Bot, BotCommand
-from apps.core.live_trading import DISABLED
 from apps.core.terms import Mode
 from apps.events.consumers.delivery import deliver
 from apps.events.consumers.registry import load_consumers
 from apps.events.models import OutboxRow
+from apps.risk.live_trading import DISABLED
 from tests.factories.bots import Story, TraderClient
+from tests.factories.live import assured_claims
 from tests.integration.bots.conftest import World
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("kraken_service.urls")]
@@ -65,12 +66,16 @@ def test_a_paper_bot_does_not_become_a_live_one(world: World, trader: TraderClie
 
 
 @pytest.mark.parametrize("by_body", [False, True])
-def test_a_live_bot_cannot_be_started(world: World, trader: TraderClient, by_body: bool) -> None:
+def test_a_live_bot_cannot_be_started(world: World, by_body: bool) -> None:
+    trader = TraderClient(**assured_claims())
     bot = world.add_bot(trader.user_id, mode=Mode.LIVE)
     response = (
         trader.post(f"{BOTS}/start", {"bot_id": str(bot.id)}) if by_body else trader.post(f"{BOTS}/{bot.id}/start")
     )
-    assert_refused(response)
+    error = response.json()["error"]
+    assert (response.status_code, error["code"], error["details"]["gate"]) == (403, "live_gate_unmet", "installation")
+    assert [gate["gate"] for gate in error["details"]["gates"]] == ["installation"]
+    assert OutboxRow.objects.count() == BotCommand.objects.count() == 0
 
 
 @pytest.mark.parametrize("wish", [{}, {"side": "buy", "quote_amount": "10"}, {"side": "sell"}])
@@ -118,7 +123,8 @@ def test_another_users_live_bot_is_not_there(world: World, trader: TraderClient)
 
 
 @pytest.mark.usefixtures("live_trading_on")
-def test_turned_on_a_live_bot_is_created_started_and_asked_to_trade(world: World, trader: TraderClient) -> None:
+def test_turned_on_a_live_bot_is_created_started_and_asked_to_trade(world: World) -> None:
+    trader = TraderClient(**assured_claims())
     created = trader.post(BOTS, definition(world, trader, mode=Mode.LIVE))
     assert (created.status_code, created.json()["mode"]) == (201, "live")
     assert trader.post(f"{BOTS}/{created.json()['id']}/start").status_code == 202

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -10,23 +11,25 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-import apps.trading.tasks  # noqa: F401  (registers what runs commands, as Celery does in a worker)
-from apps.core.live_trading import DISABLED, LiveTradingDisabled
 from apps.core.terms import Mode, Side
 from apps.events.commands.registry import execute
 from apps.events.store.selectors import command_execution_get, stream_list
 from apps.messages.base import Command
 from apps.messages.bots import BotError, StopBot, TriggerTrade
 from apps.messages.trading import BotTradeSkipped
+from apps.risk.live_trading import DISABLED, LiveTradingDisabled
+from apps.trading import tasks  # registers what runs commands, as Celery does in a worker
 from apps.trading.models.ledger import Fill, Position
 from apps.trading.models.order_states import IntentState
 from apps.trading.models.orders import OrderIntent, OrderKind
 from apps.trading.models.runs import BotRun, RunState
 from apps.trading.services.context import live
 from apps.trading.services.orders.placement import order_place
+from apps.trading.services.runs.stop import run_stop
 from apps.trading.services.runs.tick import TickOutcome, tick_run
 from apps.vault.selectors import OpenCredential
 from tests.factories.fake_exchange import FakeExchange
+from tests.factories.live import live_trading
 from tests.factories.trading import (
     SteppingClock,
     add_candle,
@@ -54,11 +57,11 @@ def exchange(monkeypatch: pytest.MonkeyPatch) -> FakeExchange:
 
 
 @pytest.fixture
-def switch(settings: Settings) -> Callable[[bool], None]:
+def switch(settings: Settings, db: None) -> Callable[[bool], None]:
     """Turns live trading on or off for this worker."""
 
     def turn(is_on: bool) -> None:
-        settings.LIVE_TRADING = is_on
+        live_trading(settings, is_on)
 
     return turn
 
@@ -188,8 +191,11 @@ def test_an_order_that_was_stored_is_not_sent(exchange: FakeExchange, switch: Ca
 
 
 @pytest.mark.parametrize("manner", ["pause", "stop", "flatten"])
-def test_a_running_live_bot_can_be_ended(exchange: FakeExchange, switch: Callable[[bool], None], manner: Any) -> None:
+def test_a_running_live_bot_can_be_ended(
+    exchange: FakeExchange, switch: Callable[[bool], None], manner: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     context = context_of(exchange, SteppingClock(timezone.now()))
+    monkeypatch.setattr(tasks, "run_stop", partial(run_stop, context=context))
     switch(True)
     run = running_bot(context, mode=Mode.LIVE, **BUYS_EVERY_CANDLE)
     tick_run(run_id=run.id, context=context)

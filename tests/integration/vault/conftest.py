@@ -3,11 +3,18 @@
 from uuid import UUID, uuid4
 
 import pytest
+from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from tests.factories.exchange import use_fake_exchange
 from tests.factories.fake_exchange import FakeExchange
+from tests.factories.live import live_trading
 from tests.factories.vault import client_of
+
+
+@pytest.fixture(autouse=True)
+def _live_trading_is_on(settings: Settings, db: None) -> None:
+    live_trading(settings, True)
 
 
 @pytest.fixture

@@ -46,9 +46,10 @@ class BotStartView(_CommandView):
     def post(self, request: Request, bot_id: UUID) -> Response:
         """Start a run of the definition as it is now.
 
-        422 `live_trading_disabled` for a live bot while the platform's switch for live trading is off.
+        A live bot needs live trading to be on, a verified e-mail address, two-factor log-in and a step-up of the last
+        five minutes; 403 `live_gate_unmet` names each that is missing in `details.gates`, and how to meet it.
         """
-        return self._ask(request, bot_id)
+        return self._ask(request, bot_id, assurance=principal_of(request).assurance)
 
 
 @extend_schema(tags=["Bot commands"])
@@ -111,7 +112,7 @@ class BotStartByBodyView(_CommandView):
     @operation(operation_id="bot_start_by_body", body=BotIdSerializer, responses=_ACCEPTED)
     def post(self, request: Request) -> Response:
         """As `POST /bot/{id}/start`."""
-        return self._ask(request, **self.body)
+        return self._ask(request, **self.body, assurance=principal_of(request).assurance)
 
 
 @extend_schema(tags=["Bot commands"])

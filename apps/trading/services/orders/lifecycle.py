@@ -9,11 +9,11 @@ from uuid import UUID
 import structlog
 from django.db import transaction
 
-from apps.core.live_trading import refuse_live_trading
 from apps.core.money import plain
 from apps.core.terms import Side
 from apps.events.store.publish import publish
 from apps.messages.bots import BotError
+from apps.risk.live_trading import refuse_live_trading
 from apps.trading.errors import ContradictoryEvidence, LeaseLost, OrderBarred, RunNotTrading
 from apps.trading.ids import new_client_order_id
 from apps.trading.models.ledger import Position

@@ -4,10 +4,10 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from apps.core.live_trading import DISABLED, LiveTradingDisabled, is_live_trading_refused
 from apps.core.terms import Side
 from apps.exchange.instrument import Instrument
 from apps.exchange.types import Candle
+from apps.risk.live_trading import DISABLED, LiveTradingDisabled, is_live_trading_refused
 from apps.strategies.base import OrderPlan, Snapshot
 from apps.strategies.registry import strategy_get
 from apps.trading.errors import LeaseLost

@@ -1,9 +1,9 @@
 """Manual trades: a user asks a running bot to trade now."""
 
-from apps.core.live_trading import refuse_live_trading
 from apps.core.terms import Side
 from apps.exchange.errors import NotSent
 from apps.messages.bots import TriggerTrade
+from apps.risk.live_trading import refuse_live_trading
 from apps.strategies.base import OrderPlan
 from apps.trading.errors import BotNotRunning, OrderRejected, StrategyHolds, TradeRefused
 from apps.trading.models.order_states import IntentState

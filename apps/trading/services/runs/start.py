@@ -7,11 +7,11 @@ import structlog
 from django.db import transaction
 
 from apps.core.context import current_context
-from apps.core.live_trading import refuse_live_trading
 from apps.events.commands.delivery import CommandDropped, Delivery
 from apps.events.store.publish import publish
 from apps.exchange.instrument import Instrument
 from apps.messages.bots import BotStarted, StartBot
+from apps.risk.live_trading import refuse_live_trading
 from apps.risk.models.switches import BotSwitch
 from apps.risk.services.switches import switch_get_for_update
 from apps.strategies.registry import strategy_get
