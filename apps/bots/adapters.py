@@ -1,5 +1,6 @@
 """Adapters to the vault and to market data: what bots need of them, as types of their own."""
 
+import contextlib
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -10,7 +11,7 @@ from apps.core.terms import Mode
 from apps.exchange.errors import UnknownPair
 from apps.exchange.instrument import Instrument
 from apps.market.errors import MarketDataUnavailable
-from apps.market.selectors import instrument_find, instrument_get, instrument_list, ticker_get, ticker_kept
+from apps.market.selectors import instrument_find, instrument_get, instrument_list, ohlc_get, ticker_get, ticker_kept
 from apps.vault.selectors import credential_get
 
 
@@ -66,6 +67,15 @@ def pair_rules(*, pair: str, mode: Mode, now: datetime) -> PairRules | None:
         return _rules_of(instrument_get(pair=pair, mode=mode, now=now))
     except UnknownPair:
         return None
+
+
+def interval_check(*, pair: str, interval_minutes: int, mode: Mode, now: datetime) -> None:
+    """Raises IntervalNotOffered. May call the exchange; one that does not answer proves nothing, and nothing is raised.
+
+    Raises UnknownPair of apps.exchange if the pair is not listed.
+    """
+    with contextlib.suppress(MarketDataUnavailable):
+        ohlc_get(pair=pair, interval_minutes=interval_minutes, mode=mode, now=now)
 
 
 def is_delisted(*, pair: str, mode: Mode) -> bool:

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from apps.bots.adapters import Credential, PairRules, credential_find, is_delisted, pair_rules
+from apps.bots.adapters import Credential, PairRules, credential_find, interval_check, is_delisted, pair_rules
 from apps.bots.errors import BudgetTooSmall, CredentialNotActive, UnknownCredential, UnknownPair, WrongMode
 from apps.core.money import plain
 from apps.core.terms import Mode
@@ -34,6 +34,12 @@ def check_pair(pair: str, *, mode: Mode, now: datetime) -> PairRules:
     if rules is None:
         raise UnknownPair(f"The {mode} exchange does not trade {pair}.", pair=pair)
     return rules
+
+
+def check_interval(pair: str, *, interval_minutes: int, mode: Mode, now: datetime) -> None:
+    """Raises UnknownPair, MarketDataUnavailable, IntervalNotOffered. It may call the exchange."""
+    rules = check_pair(pair, mode=mode, now=now)
+    interval_check(pair=rules.pair, interval_minutes=interval_minutes, mode=mode, now=now)
 
 
 def check_still_listed(pair: str, *, mode: Mode) -> None:

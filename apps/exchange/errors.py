@@ -72,6 +72,19 @@ class UnknownPair(NotFound):
     code = "unknown_pair"
 
 
+class IntervalNotOffered(Refused):
+    """The market has no candles of this interval for the pair."""
+
+    code = "interval_not_offered"
+
+    def __init__(self, *, pair: str, interval_minutes: int) -> None:
+        super().__init__(
+            f"There are no candles of {interval_minutes} minutes for {pair}.",
+            pair=pair,
+            interval_minutes=interval_minutes,
+        )
+
+
 class OutcomeUnknown(PlatformError):
     """An order may or may not have been placed. Never send it again; look for its `client_order_id` on the exchange.
 

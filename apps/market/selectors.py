@@ -11,13 +11,13 @@ from django.db.models import Q, QuerySet
 from pydantic import TypeAdapter
 
 from apps.core.terms import Mode
-from apps.exchange.errors import ExchangeRefused, UnknownPair
+from apps.exchange.errors import UnknownPair
 from apps.exchange.factory import market_data_for
 from apps.exchange.instrument import Instrument
 from apps.exchange.port import MarketData
 from apps.exchange.types import Ohlc, OrderBook, ServerStatus, Ticker
 from apps.market.cache import Shelf, Snapshot
-from apps.market.errors import IntervalNotOffered, MarketDataUnavailable
+from apps.market.errors import MarketDataUnavailable
 from apps.market.models import MarketInstrument
 from apps.market.services import QUICK, instruments_ensure
 
@@ -32,7 +32,6 @@ _STATUS = Shelf("status", TypeAdapter(ServerStatus), fresh=timedelta(seconds=5))
 
 UNREACHABLE = "unreachable"
 _SYNTHETIC_KNOWN = timedelta(seconds=30)
-_NO_SUCH_INTERVAL = "EGeneral:Invalid arguments"
 
 
 def source_mode() -> Mode:
@@ -87,18 +86,8 @@ def ohlc_get(
     Raises UnknownPair, IntervalNotOffered, MarketDataUnavailable.
     """
     name = instrument_get(pair=pair, mode=mode, now=now).altname
-
-    def ask() -> Ohlc:
-        try:
-            return _market(mode).ohlc(name, interval_minutes)
-        except ExchangeRefused as refused:
-            if not refused.exchange_error.startswith(_NO_SUCH_INTERVAL):
-                raise
-            raise IntervalNotOffered(
-                f"There are no candles of {interval_minutes} minutes for {name}.", interval_minutes=interval_minutes
-            ) from refused
-
-    return _CANDLES.get(mode, f"{name}:{interval_minutes}", ask, now=now, not_before=not_before)
+    place = f"{name}:{interval_minutes}"
+    return _CANDLES.get(mode, place, lambda: _market(mode).ohlc(name, interval_minutes), now=now, not_before=not_before)
 
 
 def market_status(*, mode: Mode, now: datetime) -> Snapshot[ServerStatus]:

@@ -10,7 +10,7 @@ from django.db import transaction
 from apps.bots.adapters import PairRules
 from apps.bots.errors import BotChangedMeanwhile, BotInUse, FieldIsImmutable
 from apps.bots.models import Bot
-from apps.bots.rules import check_budget, check_credential, check_pair, check_parameters
+from apps.bots.rules import check_budget, check_credential, check_interval, check_pair, check_parameters
 from apps.bots.selectors.bots import bot_get, bot_get_for_update, bot_view
 from apps.bots.services.commands import dispatch_deletion
 from apps.core.terms import Mode
@@ -98,6 +98,27 @@ def _change(
         bot.version += 1
         bot.updated_at = now
         bot.save(update_fields=[*changed, "version", "updated_at"])
+
+
+def new_bot_check_market(
+    *, user_id: UUID, credential_id: UUID, pair: str, interval_minutes: int, mode: Mode | None, now: datetime
+) -> None:
+    """Whether the key's market has the pair and the interval. Before bot_create: it may call the exchange.
+
+    Raises UnknownCredential, CredentialNotActive, WrongMode, UnknownPair, MarketDataUnavailable, IntervalNotOffered.
+    """
+    credential = check_credential(credential_id=credential_id, user_id=user_id, mode=mode)
+    check_interval(pair, interval_minutes=interval_minutes, mode=credential.mode, now=now)
+
+
+def bot_check_market(*, bot_id: UUID, user_id: UUID, changes: dict[str, Any], now: datetime) -> None:
+    """Whether the bot's market has the pair and the interval that it has after `changes`. It may call the exchange.
+
+    Before bot_update and bot_start. Raises BotNotFound, UnknownPair, MarketDataUnavailable, IntervalNotOffered.
+    """
+    config = bot_get(bot_id=bot_id, user_id=user_id).config
+    interval_minutes = changes.get("interval_minutes", config.interval_minutes)
+    check_interval(changes.get("pair", config.pair), interval_minutes=interval_minutes, mode=config.mode, now=now)
 
 
 @transaction.atomic

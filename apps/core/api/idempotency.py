@@ -17,7 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.encoders import JSONEncoder
 
-from apps.core.errors import Conflict, Malformed
+from apps.core.errors import Conflict, Malformed, PlatformError
 from apps.core.models import IdempotencyRecord
 
 HEADER = "Idempotency-Key"
@@ -53,26 +53,50 @@ class IdempotentMutations:
     call. The record is then committed first, the handler runs without a transaction, and the response is stored
     afterwards. An identical request in between gets RequestInProgress. A record whose process died is taken over after
     ABANDONED_AFTER and the handler runs again: unique constraints must guard whatever the first run had committed.
+
+    A view whose request depends on an answer of an external system, and which changes nothing there, checks that answer
+    in `check_before` instead.
     """
 
     idempotency_around_io: ClassVar[bool] = False
 
+    def check_before(self, request: Request, **kwargs: Any) -> None:
+        """Runs before the handler of a mutation, outside of its transaction, with the arguments of the handler.
+
+        May call an external system. Raises PlatformError, which the caller gets unless the request is a replay.
+        """
+
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        if request.method in ("POST", "PUT", "PATCH", "DELETE") and request.headers.get(HEADER):
+        if request.method in ("POST", "PUT", "PATCH", "DELETE"):
             handler_name = request.method.lower()
             handler = getattr(self, handler_name, None)
             if handler is not None:
                 once = self._once_around_io if self.idempotency_around_io else self._once
-                setattr(self, handler_name, once(handler))
+                wrapped = once if request.headers.get(HEADER) else self._checked
+                setattr(self, handler_name, wrapped(handler))
         return super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
+
+    def _checked(self, handler: Callable[..., Response]) -> Callable[..., Response]:
+        def handle(request: Request, *args: Any, **kwargs: Any) -> Response:
+            self.check_before(request, **kwargs)
+            return handler(request, *args, **kwargs)
+
+        return handle
 
     def _once(self, handler: Callable[..., Response]) -> Callable[..., Response]:
         def handle(request: Request, *args: Any, **kwargs: Any) -> Response:
             key = _key_of(request)
+            failure: PlatformError | None = None
+            try:
+                self.check_before(request, **kwargs)
+            except PlatformError as error:
+                failure = error
             with transaction.atomic():
                 record, is_first = _record(request, key)
                 if not is_first:
                     return _replay(record, request)
+                if failure is not None:
+                    raise failure
                 response = handler(request, *args, **kwargs)
                 IdempotencyRecord.objects.filter(pk=record.pk).update(**_answer(response))
                 return response

@@ -290,9 +290,9 @@ def is_gone(errors: tuple[str, ...]) -> bool:
     return any(re.match(r"EOrder:(?:Unknown|Invalid) order", error) for error in errors)
 
 
-def is_invalid_argument(errors: tuple[str, ...]) -> bool:
+def is_invalid_argument(error: str) -> bool:
     """Whether Kraken says that a parameter of the call is not valid."""
-    return errors[0].startswith(_INVALID_ARGUMENT)
+    return error.startswith(_INVALID_ARGUMENT)
 
 
 def _sentence(known: _Known, error: str) -> str:

@@ -8,7 +8,7 @@ import structlog
 
 from apps.core.money import plain
 from apps.core.terms import Mode
-from apps.exchange.errors import ExchangeRefused, HistoryTooLong, OutcomeUnknown, UnknownPair
+from apps.exchange.errors import ExchangeRefused, HistoryTooLong, IntervalNotOffered, OutcomeUnknown, UnknownPair
 from apps.exchange.instrument import Instrument
 from apps.exchange.kraken import error_classification, parsing
 from apps.exchange.kraken.client import CallPolicy
@@ -87,7 +87,12 @@ class KrakenExchange:
         params = {"pair": pair, "interval": str(interval_minutes)}
         if since is not None:
             params["since"] = str(int(since.timestamp()))
-        result = self._transport.public("OHLC", **params)
+        try:
+            result = self._transport.public("OHLC", **params)
+        except ExchangeRefused as refused:
+            if not error_classification.is_invalid_argument(refused.exchange_error):
+                raise
+            raise IntervalNotOffered(pair=pair, interval_minutes=interval_minutes) from refused
         with reading(f"the candles of {pair}"):
             return parsing.ohlc(result)
 

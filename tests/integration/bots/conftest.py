@@ -13,6 +13,7 @@ from apps.bots.adapters import Credential, LastPrice, PairRules
 from apps.bots.models import Bot
 from apps.bots.selectors import performance, portfolio
 from apps.core.terms import Mode
+from apps.exchange.errors import IntervalNotOffered
 from tests.factories.bots import BotFactory, TraderClient
 from tests.factories.live import live_trading
 
@@ -23,6 +24,7 @@ class World:
 
     keys: dict[tuple[UUID, UUID], Credential] = field(default_factory=dict)
     pairs: dict[tuple[str, str], PairRules] = field(default_factory=dict)
+    refused_intervals: set[tuple[str, str, int]] = field(default_factory=set)
     price: LastPrice | None = None
 
     def add_key(self, user_id: UUID, *, mode: Mode = Mode.PAPER, is_active: bool = True) -> UUID:
@@ -46,6 +48,10 @@ class World:
     def pair_rules(self, *, pair: str, mode: str, now: datetime) -> PairRules | None:
         return self.pairs.get((mode, pair))
 
+    def interval_check(self, *, pair: str, interval_minutes: int, mode: str, now: datetime) -> None:
+        if (mode, pair, interval_minutes) in self.refused_intervals:
+            raise IntervalNotOffered(pair=pair, interval_minutes=interval_minutes)
+
     def is_delisted(self, *, pair: str, mode: str) -> bool:
         return (mode, pair) not in self.pairs
 
@@ -63,6 +69,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     world.pairs = {("paper", "XBTUSD"): xbt, ("live", "XBTUSD"): xbt}
     monkeypatch.setattr(rules, "credential_find", world.credential_find)
     monkeypatch.setattr(rules, "pair_rules", world.pair_rules)
+    monkeypatch.setattr(rules, "interval_check", world.interval_check)
     monkeypatch.setattr(rules, "is_delisted", world.is_delisted)
     monkeypatch.setattr(performance, "pair_rules_kept", world.pair_rules_kept)
     monkeypatch.setattr(performance, "last_price", world.last_price)

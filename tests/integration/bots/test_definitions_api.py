@@ -7,7 +7,9 @@ from uuid import uuid4
 
 import jsonschema
 import pytest
+from django.db import connection
 
+from apps.bots import rules
 from apps.bots.models import Bot
 from apps.events.consumers.registry import load_consumers
 from tests.factories.bots import TraderClient
@@ -180,3 +182,57 @@ def test_amounts_keep_every_digit(world: World, trader: TraderClient) -> None:
 
     assert created["quote_budget"] == "12345678901234567890.0123456789"
     assert Bot.objects.get().quote_budget == Decimal("12345678901234567890.0123456789")
+
+
+class TestIntervalsThatTheMarketDoesNotHave:
+    REFUSED = (422, "interval_not_offered", "There are no candles of 1 minutes for XBTUSD.")
+
+    @pytest.fixture(autouse=True)
+    def hourly_market(self, world: World) -> None:
+        world.refused_intervals.add(("paper", "XBTUSD", 1))
+
+    def refusal(self, response: Any) -> tuple[int, str, str]:
+        error = response.json()["error"]
+        return response.status_code, error["code"], error["message"]
+
+    def test_are_refused_when_a_bot_is_made(self, world: World, trader: TraderClient) -> None:
+        response = trader.post("/api/v1/bot", definition(world, trader, interval_minutes=1))
+        assert self.refusal(response) == self.REFUSED
+        assert response.json()["error"]["details"] == {"pair": "XBTUSD", "interval_minutes": 1}
+        assert Bot.objects.count() == 0
+
+    def test_are_refused_when_a_bot_is_changed(self, bot: Bot, trader: TraderClient) -> None:
+        response = trader.patch(f"/api/v1/bot/{bot.id}", {"interval_minutes": 1})
+        assert self.refusal(response) == self.REFUSED
+        bot.refresh_from_db()
+        assert (bot.interval_minutes, bot.version) == (60, 1)
+
+    @pytest.mark.parametrize("address", ["/api/v1/bot/{}/start", "/api/v1/bot/start"])
+    def test_are_refused_when_a_bot_is_started(
+        self, world: World, bot: Bot, trader: TraderClient, address: str
+    ) -> None:
+        world.refused_intervals.add(("paper", "XBTUSD", 60))
+        body = {} if "{}" in address else {"bot_id": str(bot.id)}
+        response = trader.post(address.format(bot.id), body)
+        assert self.refusal(response)[:2] == (422, "interval_not_offered")
+        assert bot.commands.count() == 0
+
+    def test_a_repeated_request_gets_its_first_answer_though_the_market_has_changed(
+        self, world: World, trader: TraderClient
+    ) -> None:
+        body = definition(world, trader)
+        first = trader.post("/api/v1/bot", body, headers={"Idempotency-Key": "one"})
+        world.refused_intervals.add(("paper", "XBTUSD", 60))
+        again = trader.post("/api/v1/bot", body, headers={"Idempotency-Key": "one"})
+        assert (first.status_code, again.status_code, again.json()["id"]) == (201, 201, first.json()["id"])
+        other = trader.post("/api/v1/bot", body, headers={"Idempotency-Key": "two"})
+        assert (other.status_code, Bot.objects.count()) == (422, 1)
+
+    def test_the_market_is_asked_outside_of_the_request_s_transaction(
+        self, world: World, trader: TraderClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen = []
+        own = len(connection.savepoint_ids)
+        monkeypatch.setattr(rules, "interval_check", lambda **_: seen.append(len(connection.savepoint_ids) - own))
+        trader.post("/api/v1/bot", definition(world, trader), headers={"Idempotency-Key": "one"})
+        assert seen == [0]

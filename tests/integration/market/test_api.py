@@ -16,7 +16,7 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from apps.core.terms import Mode
-from apps.exchange.errors import ExchangeRateLimited, ExchangeRefused, ExchangeUnavailable
+from apps.exchange.errors import ExchangeRateLimited, ExchangeUnavailable, IntervalNotOffered
 from apps.exchange.types import ServerStatus
 from apps.market import cache as market_cache
 from apps.market import selectors, services
@@ -251,11 +251,12 @@ def test_candles_are_closed_ones_and_as_many_as_asked_for(client: APIClient, fak
 
 def test_an_interval_that_the_exchange_does_not_have_is_refused(client: APIClient, fake: FakeExchange) -> None:
     client.get(PAIRS)
-    fake.fail_reads(ExchangeRefused("No.", exchange_error="EGeneral:Invalid arguments:interval"))
+    fake.fail_reads(IntervalNotOffered(pair="XBTUSD", interval_minutes=1))
 
     response = client.get(OHLC, {"pair": "XBTUSD", "interval": "1"})
 
     assert (response.status_code, response.json()["error"]["code"]) == (422, "interval_not_offered")
+    assert response.json()["error"]["message"] == "There are no candles of 1 minutes for XBTUSD."
 
 
 @pytest.mark.django_db(transaction=True)

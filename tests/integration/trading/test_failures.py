@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from apps.core.errors import PlatformError
-from apps.exchange.errors import HistoryTooLong, KeyInvalid, KeyLacksPermission, OutcomeUnknown
+from apps.exchange.errors import HistoryTooLong, IntervalNotOffered, KeyInvalid, KeyLacksPermission, OutcomeUnknown
 from apps.exchange.kraken.error_classification import error_of_read, refusal_of_placement
 from apps.exchange.types import OrderRequest, Submission
 from apps.messages.bots import BotError, BotStopped
@@ -212,6 +212,23 @@ class TestReads:
         assert isinstance(skipped, BotTradeSkipped)
         assert skipped.code == "entries_held"
         assert exchange.submitted == []
+
+    def test_an_interval_that_the_market_has_no_more_pauses_the_run_with_its_sentence(
+        self, exchange: FakeExchange, clock: SteppingClock, context: ExecutionContext
+    ) -> None:
+        run = running_bot(context)
+        exchange.on("ohlc", before=raising(IntervalNotOffered(pair="XBTUSD", interval_minutes=60)))
+        for _ in range(3):
+            assert tick_run(run_id=run.id, context=context) == TickOutcome.TROUBLE
+        [error] = story(run)
+        assert isinstance(error, BotError)
+        assert (error.code, error.message) == (
+            "interval_not_offered",
+            "There are no candles of 60 minutes for XBTUSD.",
+        )
+        exchange.off("ohlc")
+        clock.sleep(300)
+        assert tick_run(run_id=run.id, context=context) == TickOutcome.DECIDED
 
 
 class TestPlacements:

@@ -279,6 +279,17 @@ def test_candles_are_closed_up_to_last_and_the_one_after_it_is_forming(
     assert stub.received[0].query == "pair=BTC%2FUSD&interval=60&since=0"
 
 
+@pytest.mark.parametrize("text", ["EGeneral:Invalid arguments:interval", "EGeneral:Invalid arguments"])
+def test_an_interval_that_the_market_does_not_have_is_named(
+    exchange: KrakenExchange, stub: ExchangeStub, text: str
+) -> None:
+    stub.reply("OHLC", errors(text))
+
+    with pytest.raises(failures.IntervalNotOffered, match="There are no candles of 7 minutes for XBTUSD") as caught:
+        exchange.ohlc("XBTUSD", 7)
+    assert caught.value.details == {"pair": "XBTUSD", "interval_minutes": 7}
+
+
 def test_money_passes_through_no_float(exchange: KrakenExchange, stub: ExchangeStub) -> None:
     stub.reply("BalanceEx", Reply(body=b'{"error":[],"result":{"XXBT":{"balance":0.1000000000000000055511151}}}'))
 

@@ -22,6 +22,7 @@ from apps.bots.api.views.base import accepted, accepted_all
 from apps.bots.models import BotCommand
 from apps.bots.selectors.command_receipts import command_receipt_get, command_receipt_list, command_receipts_of
 from apps.bots.services.commands import bot_flatten, bot_pause, bot_start, bot_stop, bot_stop_all, bot_trigger_trade
+from apps.bots.services.definitions import bot_check_market
 from apps.core.api.requests import operation
 from apps.core.api.schema import error_responses
 from apps.core.api.views import PagedTraderView, TraderView
@@ -38,10 +39,16 @@ class _CommandView(TraderView):
         return accepted(command)
 
 
-@extend_schema(tags=["Bot commands"])
-class BotStartView(_CommandView):
+class _StartView(_CommandView):
     ask = staticmethod(bot_start)
 
+    def check_before(self, request: Request, **kwargs: Any) -> None:
+        bot_id = kwargs.get("bot_id") or self.body["bot_id"]
+        bot_check_market(bot_id=bot_id, user_id=principal_of(request).user_id, changes={}, now=timezone.now())
+
+
+@extend_schema(tags=["Bot commands"])
+class BotStartView(_StartView):
     @operation(responses=_ACCEPTED)
     def post(self, request: Request, bot_id: UUID) -> Response:
         """Start a run of the definition as it is now.
@@ -106,9 +113,7 @@ class BotStopAllView(TraderView):
 
 
 @extend_schema(tags=["Bot commands"])
-class BotStartByBodyView(_CommandView):
-    ask = staticmethod(bot_start)
-
+class BotStartByBodyView(_StartView):
     @operation(operation_id="bot_start_by_body", body=BotIdSerializer, responses=_ACCEPTED)
     def post(self, request: Request) -> Response:
         """As `POST /bot/{id}/start`."""

@@ -1,5 +1,6 @@
 """Strategies and the definitions of bots."""
 
+from typing import Any
 from uuid import UUID
 
 from django.utils import timezone
@@ -15,7 +16,7 @@ from apps.bots.api.serializers.definitions import (
 )
 from apps.bots.models import Bot
 from apps.bots.selectors.bots import bot_get, bot_list, bot_view, bot_views
-from apps.bots.services.definitions import bot_create, bot_delete, bot_update
+from apps.bots.services.definitions import bot_check_market, bot_create, bot_delete, bot_update, new_bot_check_market
 from apps.core.api.requests import operation
 from apps.core.api.schema import error_responses
 from apps.core.api.views import ApiView, PagedTraderView, TraderView
@@ -39,6 +40,10 @@ class BotListView(PagedTraderView):
         bots = bot_list(user_id=principal_of(request).user_id)
         return self.page_of(bots, BotSerializer, prepare=lambda rows: bot_views(rows, now=now))
 
+    def check_before(self, request: Request, **kwargs: Any) -> None:
+        needed = {name: self.body[name] for name in ("credential_id", "pair", "interval_minutes", "mode")}
+        new_bot_check_market(user_id=principal_of(request).user_id, **needed, now=timezone.now())
+
     @operation(body=BotCreateSerializer, responses={201: BotSerializer, **error_responses(401, 403, 409, 422)})
     def post(self, request: Request) -> Response:
         """Define a bot. It does not run until it is started.
@@ -54,6 +59,11 @@ class BotListView(PagedTraderView):
 
 @extend_schema(tags=["Bots"])
 class BotView(TraderView):
+    def check_before(self, request: Request, **kwargs: Any) -> None:
+        if {"pair", "interval_minutes"} & self.body.keys():
+            user_id = principal_of(request).user_id
+            bot_check_market(bot_id=kwargs["bot_id"], user_id=user_id, changes=self.body, now=timezone.now())
+
     @operation(responses={200: BotSerializer, **error_responses(401, 403, 404)})
     def get(self, request: Request, bot_id: UUID) -> Response:
         """One bot."""
