@@ -268,7 +268,7 @@ class TestPlacements:
         run.refresh_from_db()
         assert run.state == state
 
-    @pytest.mark.parametrize("text", ["EFuture:Who knows", "EGeneral:Invalid arguments:deadline"])
+    @pytest.mark.parametrize("text", ["EFuture:Who knows", "EGeneral:Invalid arguments:oflags"])
     def test_what_a_person_should_look_at_is_an_alert_once(
         self, text: str, exchange: FakeExchange, clock: SteppingClock, context: ExecutionContext
     ) -> None:
