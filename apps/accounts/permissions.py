@@ -12,7 +12,14 @@ MAY_CHANGE: Final[dict[Role, frozenset[str]]] = {
     Role.ADMIN: frozenset({EVERYTHING}),
     Role.SUPPORT: frozenset({"accounts.change_user", "accounts.change_usersession"}),
     Role.OPERATOR: frozenset(
-        {"events.change_deadletter", "events.change_parkedkey", "events.change_outboxrow", "risk.change_liveswitch"}
+        {
+            "events.change_deadletter",
+            "events.change_parkedkey",
+            "events.change_outboxrow",
+            "risk.add_halt",
+            "risk.change_halt",
+            "risk.change_liveswitch",
+        }
     ),
     Role.AUDITOR: frozenset(),
 }

@@ -12,7 +12,7 @@ from apps.exchange.errors import UnknownPair
 from apps.exchange.instrument import Instrument
 from apps.market.errors import MarketDataUnavailable
 from apps.market.selectors import instrument_find, instrument_get, instrument_list, ohlc_get, ticker_get, ticker_kept
-from apps.vault.selectors import credential_get
+from apps.vault.selectors import credential_get, credential_owner
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,11 @@ def credential_find(*, credential_id: UUID, user_id: UUID) -> Credential | None:
     except NotFound:
         return None
     return Credential(id=found.id, mode=Mode(found.mode), is_active=found.state == "active")
+
+
+def credential_user(credential_id: UUID) -> UUID | None:
+    """The user of an exchange key, also of a disconnected one. None where there is no such key."""
+    return credential_owner(credential_id=credential_id)
 
 
 def pair_rules_kept(*, pair: str, mode: Mode) -> PairRules | None:

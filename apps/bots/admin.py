@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 
+from apps.bots import halts_admin  # noqa: F401  (registers its page)
 from apps.bots.models import AccountTrade, Alert, Bot, BotCommand, BotStatus, BotTrade, RunEvent, UserTrading
 from apps.core.admin import ReadOnlyAdmin
 

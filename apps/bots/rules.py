@@ -15,13 +15,19 @@ from apps.strategies.registry import strategy_get
 
 def check_credential(*, credential_id: UUID, user_id: UUID, mode: Mode | None) -> Credential:
     """Checks and returns the key of a bot. Raises UnknownCredential, CredentialNotActive, WrongMode."""
-    credential = credential_find(credential_id=credential_id, user_id=user_id)
-    if credential is None:
-        raise UnknownCredential("There is no such exchange key.", credential_id=str(credential_id))
+    credential = check_credential_known(credential_id=credential_id, user_id=user_id)
     if not credential.is_active:
         raise CredentialNotActive("The exchange key is not active.", credential_id=str(credential_id))
     if mode is not None and credential.mode != mode:
         raise WrongMode(f"A {mode} bot cannot trade with a {credential.mode} key.", credential_id=str(credential_id))
+    return credential
+
+
+def check_credential_known(*, credential_id: UUID, user_id: UUID) -> Credential:
+    """The user's key, active or not. Raises UnknownCredential."""
+    credential = credential_find(credential_id=credential_id, user_id=user_id)
+    if credential is None:
+        raise UnknownCredential("There is no such exchange key.", credential_id=str(credential_id))
     return credential
 
 

@@ -19,6 +19,18 @@ class UserUpdated(Event, name="user.updated", topic=USER_EVENTS.name, aggregate=
     changed: tuple[str, ...]
 
 
+class UserDisabled(Event, name="user.disabled", topic=USER_EVENTS.name, aggregate="user", key="user_id"):
+    """The account may not log in any more, and its bots send no order."""
+
+    user_id: UUID
+    disabled_at: datetime
+
+
+class UserEnabled(Event, name="user.enabled", topic=USER_EVENTS.name, aggregate="user", key="user_id"):
+    user_id: UUID
+    enabled_at: datetime
+
+
 class UserLoggedIn(Event, name="user.logged_in", topic=USER_EVENTS.name, aggregate="user", key="user_id"):
     user_id: UUID
     session_id: UUID

@@ -1,4 +1,4 @@
-"""What may trade, on the staff site."""
+"""What may trade, on the staff site: the live switch, and the switches of bots. Halts: `apps/bots/halts_admin.py`."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from apps.core.admin import ModelAdmin
-from apps.risk.models import LiveSwitch
+from apps.core.admin import ModelAdmin, ReadOnlyAdmin
+from apps.risk.models import BotSwitch, LiveSwitch
 from apps.risk.services.live_switch import live_switch_ensure, live_switch_set
 
 
@@ -55,3 +55,12 @@ class LiveSwitchAdmin(ModelAdmin):
             operator_id=staff.id,
             now=timezone.now(),
         )
+
+
+@admin.register(BotSwitch)
+class BotSwitchAdmin(ReadOnlyAdmin):
+    """Stops and deletions set them."""
+
+    list_display = ["bot_id", "stop_requested_at", "deleted_at"]
+    search_fields = ["=bot_id"]
+    ordering = ["bot_id"]

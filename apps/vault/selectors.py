@@ -34,6 +34,11 @@ def credential_get(*, credential_id: UUID, user_id: UUID) -> Credential:
     return credential
 
 
+def credential_owner(*, credential_id: UUID) -> UUID | None:
+    """The user of a key, also of a disconnected one. None where there is no such key."""
+    return Credential.objects.filter(id=credential_id).values_list("user_id", flat=True).first()
+
+
 def credential_list(*, user_id: UUID) -> QuerySet[Credential]:
     """The user's connected keys."""
     return _connected().filter(user_id=user_id)

@@ -16,7 +16,7 @@ from apps.core.errors import NotFound
 from apps.core.ids import new_id
 from apps.core.principal import Role
 from apps.events.store.publish import publish
-from apps.messages.user import UserCreated, UserUpdated
+from apps.messages.user import UserCreated, UserDisabled, UserEnabled, UserUpdated
 
 ADMIN_ONLY = frozenset({"roles", "is_active"})
 
@@ -43,8 +43,7 @@ def user_update_by_staff(
         if user.id == staff_id:
             raise NotOnYourself()
         sessions_end_all(user_id=user.id, ending=UserSession.Ending.ACCESS_CHANGED, now=now)
-    if changed:
-        publish(UserUpdated(user_id=user.id, changed=changed), now=now)
+    _announce(user, changed, now=now)
     return user
 
 
@@ -70,5 +69,17 @@ def staff_create(*, email: str, password: str, role: Role, name: str, now: datet
     changed = user_apply(user, changes)
     if changed:
         sessions_end_all(user_id=user.id, ending=UserSession.Ending.ACCESS_CHANGED, now=now)
-        publish(UserUpdated(user_id=user.id, changed=changed), now=now)
+        _announce(user, changed, now=now)
     return user, False
+
+
+def _announce(user: User, changed: tuple[str, ...], *, now: datetime) -> None:
+    if changed:
+        publish(UserUpdated(user_id=user.id, changed=changed), now=now)
+    if "is_active" in changed:
+        publish(
+            UserEnabled(user_id=user.id, enabled_at=now)
+            if user.is_active
+            else UserDisabled(user_id=user.id, disabled_at=now),
+            now=now,
+        )

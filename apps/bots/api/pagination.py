@@ -13,3 +13,7 @@ class TradePagination(NewestFirstPagination):
 
 class AccountTradePagination(NewestFirstPagination):
     ordering = ("-executed_at", "-trade_id")
+
+
+class HaltPagination(NewestFirstPagination):
+    ordering = ("-since", "-id")

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.bots.api.views import commands, definitions, status
+from apps.bots.api.views import commands, definitions, halts, status
 
 urlpatterns = [
     path("bot/strategies", definitions.StrategyListView.as_view()),
@@ -25,5 +25,7 @@ urlpatterns = [
     path("bot/<uuid:bot_id>/trades", status.BotTradeListView.as_view()),
     path("bot/<uuid:bot_id>/performance", status.BotPerformanceView.as_view()),
     path("trading/portfolio", status.PortfolioView.as_view()),
+    path("trading/halts", halts.HaltListView.as_view()),
+    path("trading/halts/<uuid:halt_id>", halts.HaltView.as_view()),
     path("trading/trades", status.AccountTradeListView.as_view()),
 ]

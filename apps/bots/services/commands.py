@@ -75,12 +75,13 @@ def bot_pause(*, bot_id: UUID, user_id: UUID, now: datetime) -> BotCommand:
     return _end(bot_id=bot_id, user_id=user_id, kind=CommandKind.PAUSE, now=now)
 
 
-def bot_stop(*, bot_id: UUID, user_id: UUID, now: datetime) -> BotCommand:
-    """Requests the end of trading and the cancellation of open orders. Raises BotNotFound, BotNotRunning, BotStopping.
+def bot_stop(*, bot_id: UUID, user_id: UUID, now: datetime, manner: Manner = "stop") -> BotCommand:
+    """Requests the end of trading and, as `manner` says, of open orders and of the position.
 
-    A start in progress is superseded. If it has not been delivered yet, it never runs.
+    From the commit on the bot sends no new order, but for the sales of a flatten. A start in progress is superseded; if
+    it has not been delivered yet, it never runs. Raises BotNotFound, BotNotRunning, BotStopping.
     """
-    return _end(bot_id=bot_id, user_id=user_id, kind=CommandKind.STOP, now=now)
+    return _end(bot_id=bot_id, user_id=user_id, kind=CommandKind(manner), now=now)
 
 
 def bot_flatten(*, bot_id: UUID, user_id: UUID, now: datetime) -> BotCommand:
@@ -161,7 +162,7 @@ def _refuse_halted(bot: Bot) -> None:
                 "level": halt.level,
                 "code": halt.code,
                 "reason": halt.reason,
-                "source": halt.source,
+                "set_by": halt.source,
                 "since": halt.since.isoformat(),
             },
         )

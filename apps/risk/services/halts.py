@@ -71,7 +71,7 @@ def halt_set(
         ),
         now=now,
     )
-    log.warning("halt_set", scope=scope, subject_id=str(subject_id), level=level, code=code, set_by=set_by)
+    log.warning("halt_set", scope=scope, subject_id=str(subject_id), halt_level=level, code=code, set_by=set_by)
     return halt
 
 

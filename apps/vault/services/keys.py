@@ -10,6 +10,8 @@ from apps.exchange.errors import KeyInvalid, KeyLocked
 from apps.exchange.factory import exchange_for
 from apps.exchange.types import Balance
 from apps.messages.kraken import KrakenKeyDisconnected, KrakenKeyUpdated
+from apps.risk.models.halts import HaltLevel, HaltScope, HaltSource
+from apps.risk.services.halts import halt_set
 from apps.vault.models import Credential
 from apps.vault.selectors import credential_open
 from apps.vault.services.key_info import INTERACTIVE, credential_lock, unique_or_taken
@@ -29,8 +31,22 @@ def credential_rename(*, credential_id: UUID, user_id: UUID, label: str, now: da
 
 @transaction.atomic
 def credential_disconnect(*, credential_id: UUID, user_id: UUID, reason: str, now: datetime) -> None:
-    """Disconnects a key permanently and deletes its encrypted secret. Raises NotFound."""
+    """Disconnects a key permanently and deletes its encrypted secret. Its bots send no order from the commit on.
+
+    Raises NotFound.
+    """
     credential = credential_lock(credential_id=credential_id, user_id=user_id)
+    halt_set(
+        scope=HaltScope.KEY,
+        subject_id=credential_id,
+        user_id=user_id,
+        level=HaltLevel.HALTED,
+        code="key_disconnected",
+        reason="The exchange key was disconnected.",
+        source=HaltSource.SYSTEM,
+        set_by="vault",
+        now=now,
+    )
     credential.state = Credential.State.DISCONNECTED
     credential.disconnected_at = now
     credential.ciphertext = credential.nonce = credential.wrapped_key = None

@@ -14,6 +14,7 @@ from apps.core.terms import Mode
 from apps.events.models import StoredEvent
 from apps.exchange import errors as failures
 from apps.exchange.types import KeyInfo
+from apps.risk.selectors import halt_strictest
 from apps.vault.errors import KeySuspended
 from apps.vault.models import Credential
 from apps.vault.selectors import credential_open
@@ -28,7 +29,9 @@ KEYS = "/api/v1/kraken/keys"
 
 
 def _published() -> list[tuple[str, dict[str, Any]]]:
-    return [(row.event_type, json.loads(bytes(row.payload))) for row in StoredEvent.objects.order_by("recorded_at")]
+    """What was said of keys, in order."""
+    rows = StoredEvent.objects.exclude(aggregate_type="halt").order_by("recorded_at")
+    return [(row.event_type, json.loads(bytes(row.payload))) for row in rows]
 
 
 def test_a_list_has_the_users_connected_keys_newest_first(client: APIClient, user_id: UUID) -> None:
@@ -158,6 +161,9 @@ def test_a_key_disconnected_by_two_at_once_is_disconnected_once(user_id: UUID) -
         thread.join()
 
     assert sorted(outcomes) == ["done", "not found", "not found", "not found"]
+    halt = halt_strictest(bot_id=uuid4(), credential_id=credential.id, user_id=user_id)
+    assert halt is not None
+    assert (halt.level, halt.code) == ("halted", "key_disconnected")
     assert len(_published()) == 1
 
 

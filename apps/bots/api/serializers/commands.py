@@ -22,11 +22,20 @@ class TriggerTradeSerializer(RequestSerializer):
         return value
 
 
-class StopAllSerializer(RequestSerializer):
-    manner = serializers.ChoiceField(choices=["pause", "stop", "flatten"], required=False, default="stop")
+class StopSerializer(RequestSerializer):
+    manner = serializers.ChoiceField(
+        choices=["pause", "stop", "flatten"],
+        required=False,
+        default="stop",
+        help_text="`pause`: open orders stay; `stop`: they are cancelled; `flatten`: what is held is sold as well.",
+    )
 
 
 class BotIdSerializer(RequestSerializer):
+    bot_id = serializers.UUIDField()
+
+
+class BotIdStopSerializer(StopSerializer):
     bot_id = serializers.UUIDField()
 
 

@@ -12,10 +12,11 @@ from rest_framework.response import Response
 from apps.bots.api.pagination import CommandPagination
 from apps.bots.api.serializers.commands import (
     BotIdSerializer,
+    BotIdStopSerializer,
     BotIdTriggerTradeSerializer,
     CommandReceiptListSerializer,
     CommandReceiptSerializer,
-    StopAllSerializer,
+    StopSerializer,
     TriggerTradeSerializer,
 )
 from apps.bots.api.views.base import accepted, accepted_all
@@ -73,10 +74,13 @@ class BotPauseView(_CommandView):
 class BotStopView(_CommandView):
     ask = staticmethod(bot_stop)
 
-    @operation(responses=_ACCEPTED)
+    @operation(body=StopSerializer, responses=_ACCEPTED)
     def post(self, request: Request, bot_id: UUID) -> Response:
-        """Trade no more and cancel open orders. A start that is in progress is cancelled."""
-        return self._ask(request, bot_id)
+        """Trade no more and cancel open orders; `manner` says otherwise. A start that is in progress is cancelled.
+
+        No new order is sent after the answer, but for the sales of a flatten.
+        """
+        return self._ask(request, bot_id, **self.body)
 
 
 @extend_schema(tags=["Bot commands"])
@@ -105,10 +109,13 @@ class BotTriggerTradeView(_CommandView):
 @extend_schema(tags=["Bot commands"])
 class BotStopAllView(TraderView):
     @operation(
-        body=StopAllSerializer, responses={202: CommandReceiptListSerializer, **error_responses(401, 403, 409, 422)}
+        body=StopSerializer, responses={202: CommandReceiptListSerializer, **error_responses(401, 403, 409, 422)}
     )
     def post(self, request: Request) -> Response:
-        """Stop every bot of the caller, in one transaction: all are asked, or none."""
+        """Stop every bot of the caller, in one transaction: all are asked, or none.
+
+        No new order of any of them is sent after the answer, but for the sales of a flatten.
+        """
         return accepted_all(bot_stop_all(user_id=principal_of(request).user_id, now=timezone.now(), **self.body))
 
 
@@ -124,7 +131,7 @@ class BotStartByBodyView(_StartView):
 class BotStopByBodyView(_CommandView):
     ask = staticmethod(bot_stop)
 
-    @operation(operation_id="bot_stop_by_body", body=BotIdSerializer, responses=_ACCEPTED)
+    @operation(operation_id="bot_stop_by_body", body=BotIdStopSerializer, responses=_ACCEPTED)
     def post(self, request: Request) -> Response:
         """As `POST /bot/{id}/stop`."""
         return self._ask(request, **self.body)
