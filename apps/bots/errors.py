@@ -42,6 +42,8 @@ class BotChangedMeanwhile(Conflict):
 
 
 class FieldIsImmutable(Refused):
+    """The field is fixed for good, or since the bot's first start. `details["clone"]` is the way to another value."""
+
     code = "field_is_immutable"
 
 

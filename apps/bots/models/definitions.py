@@ -55,7 +55,8 @@ LIFECYCLE = [kind.value for kind in CommandKind if kind.is_lifecycle]
 class Bot(models.Model):
     """Definition of a bot: key, pair, strategy and budget. `quote_budget` is in the pair's quote asset.
 
-    A trigger refuses changes of owner, mode and pair: trades, budget and profit of a bot belong to one market.
+    A trigger refuses changes of owner and mode, and of key and pair once a start was asked for: orders, coins, budget
+    and profit of a bot belong to one account and one market.
     """
 
     id: "models.UUIDField[UUID, UUID]" = models.UUIDField(primary_key=True, default=new_id, editable=False)

@@ -56,6 +56,11 @@ def bot_get_for_update(*, bot_id: UUID, user_id: UUID) -> Bot:
     return _only(bot_list(user_id=user_id).filter(id=bot_id).select_for_update())
 
 
+def has_run(bot: Bot) -> bool:
+    """Whether the bot may have run: a start of it was asked for, whatever became of it."""
+    return BotCommand.objects.filter(bot=bot, kind=CommandKind.START).exists()
+
+
 def _only(bots: QuerySet[Bot]) -> Bot:
     bot = bots.first()
     if bot is None:

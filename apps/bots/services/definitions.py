@@ -11,13 +11,15 @@ from apps.bots.adapters import PairRules
 from apps.bots.errors import BotChangedMeanwhile, BotInUse, FieldIsImmutable
 from apps.bots.models import Bot
 from apps.bots.rules import check_budget, check_credential, check_interval, check_pair, check_parameters
-from apps.bots.selectors.bots import bot_get, bot_get_for_update, bot_view
+from apps.bots.selectors.bots import bot_get, bot_get_for_update, bot_view, has_run
 from apps.bots.services.commands import dispatch_deletion
 from apps.core.terms import Mode
 from apps.risk.live_trading import refuse_live_trading
 
-IMMUTABLE = ("mode", "pair")
-CHANGEABLE = ("name", "credential_id", "strategy", "parameters", "interval_minutes", "quote_budget")
+CHANGEABLE = ("name", "credential_id", "pair", "strategy", "parameters", "interval_minutes", "quote_budget")
+# Once a bot has run, its orders and coins are on this account and this market.
+FIXED_ONCE_RUN = ("credential_id", "pair")
+MAX_NAME = 80
 
 
 def bot_create(
@@ -58,6 +60,30 @@ def bot_create(
     )
 
 
+def bot_clone(*, bot_id: UUID, user_id: UUID, changes: dict[str, Any], now: datetime) -> Bot:
+    """Creates a bot with the values of another, but for `changes`. It has neither run nor coins; its mode is its key's.
+
+    A new strategy without parameters gets its defaults. Raises BotNotFound, and what bot_create raises.
+    """
+    return bot_create(user_id=user_id, now=now, **_cloned(bot_id, user_id, changes))
+
+
+def clone_check_market(*, bot_id: UUID, user_id: UUID, changes: dict[str, Any], now: datetime) -> None:
+    """As new_bot_check_market, for the bot that bot_clone would make. Raises BotNotFound as well."""
+    values = {"mode": None} | _cloned(bot_id, user_id, changes)
+    needed = {name: values[name] for name in ("credential_id", "pair", "interval_minutes", "mode")}
+    new_bot_check_market(user_id=user_id, now=now, **needed)
+
+
+def _cloned(bot_id: UUID, user_id: UUID, changes: dict[str, Any]) -> dict[str, Any]:
+    bot = bot_get(bot_id=bot_id, user_id=user_id)
+    values = {field: getattr(bot, field) for field in CHANGEABLE}
+    values["name"] = f"{bot.name[: MAX_NAME - 7]} (copy)"
+    if changes.get("strategy", bot.strategy) != bot.strategy:
+        values["parameters"] = {}
+    return values | changes
+
+
 def bot_update(
     *, bot_id: UUID, user_id: UUID, changes: dict[str, Any], now: datetime, expected_version: int | None = None
 ) -> Bot:
@@ -66,9 +92,10 @@ def bot_update(
     A new strategy without parameters gets its defaults. Raises BotNotFound, BotChangedMeanwhile, FieldIsImmutable, and
     what bot_create raises.
     """
-    config = bot_get(bot_id=bot_id, user_id=user_id).config
-    # Before the lock, as it may call the exchange. Pair and mode are immutable.
-    rules = check_pair(config.pair, mode=config.mode, now=now)
+    before = bot_get(bot_id=bot_id, user_id=user_id)
+    _refuse_immutable(before, changes)
+    # Before the lock, as it may call the exchange.
+    rules = check_pair(changes.get("pair", before.pair), mode=before.config.mode, now=now)
     with transaction.atomic():
         bot = bot_get_for_update(bot_id=bot_id, user_id=user_id)
         _change(bot, changes=changes, rules=rules, now=now, expected_version=expected_version)
@@ -80,9 +107,9 @@ def _change(
 ) -> None:
     if expected_version is not None and expected_version != bot.version:
         raise BotChangedMeanwhile(f"The bot is at version {bot.version} by now.", version=bot.version)
-    for field in IMMUTABLE:
-        if field in changes and changes[field] != getattr(bot, field):
-            raise FieldIsImmutable(f"A bot's {field} cannot change. Make another bot.", field=field)
+    if "pair" in changes:
+        changes = {**changes, "pair": rules.pair}
+    _refuse_immutable(bot, changes)
     new = {field: changes.get(field, getattr(bot, field)) for field in CHANGEABLE}
     if new["strategy"] != bot.strategy and "parameters" not in changes:
         new["parameters"] = {}
@@ -114,11 +141,33 @@ def new_bot_check_market(
 def bot_check_market(*, bot_id: UUID, user_id: UUID, changes: dict[str, Any], now: datetime) -> None:
     """Whether the bot's market has the pair and the interval that it has after `changes`. It may call the exchange.
 
-    Before bot_update and bot_start. Raises BotNotFound, UnknownPair, MarketDataUnavailable, IntervalNotOffered.
+    Before bot_update and bot_start. Raises BotNotFound, FieldIsImmutable, UnknownPair, MarketDataUnavailable,
+    IntervalNotOffered.
     """
-    config = bot_get(bot_id=bot_id, user_id=user_id).config
+    bot = bot_get(bot_id=bot_id, user_id=user_id)
+    _refuse_immutable(bot, changes)
+    config = bot.config
     interval_minutes = changes.get("interval_minutes", config.interval_minutes)
     check_interval(changes.get("pair", config.pair), interval_minutes=interval_minutes, mode=config.mode, now=now)
+
+
+def _refuse_immutable(bot: Bot, changes: dict[str, Any]) -> None:
+    """Raises FieldIsImmutable. The trigger of the table asks the same."""
+    if "mode" in changes and changes["mode"] != bot.mode:
+        raise FieldIsImmutable(
+            "A bot's mode cannot change. Clone the bot with a key of the other mode.",
+            field="mode",
+            clone=f"/api/v1/bot/{bot.id}/clone",
+        )
+    for field in FIXED_ONCE_RUN:
+        if field in changes and changes[field] != getattr(bot, field) and has_run(bot):
+            what = "key" if field == "credential_id" else field
+            raise FieldIsImmutable(
+                f"The {what} of a bot that has run cannot change: its orders and coins are there. Clone the bot with "
+                f"another {what}.",
+                field=field,
+                clone=f"/api/v1/bot/{bot.id}/clone",
+            )
 
 
 @transaction.atomic

@@ -1,5 +1,6 @@
 """Definitions of bots: refusals, new versions, immutable fields."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -141,12 +142,39 @@ class TestUpdate:
         with pytest.raises(InvalidParameters):
             update(bot, strategy="dca")
 
-    @pytest.mark.parametrize(("field", "value"), [("mode", "live"), ("pair", "ETHUSD")])
-    def test_of_mode_or_pair_is_refused(self, bot: Bot, field: str, value: str) -> None:
+    def test_of_the_mode_is_refused(self, bot: Bot) -> None:
         with pytest.raises(FieldIsImmutable):
-            update(bot, changes={field: value, "name": "Renamed"})
+            update(bot, changes={"mode": "live", "name": "Renamed"})
         bot.refresh_from_db()
         assert (bot.version, bot.name) != (2, "Renamed")
+
+    def test_of_key_and_pair_is_possible_until_the_first_start(self, world: World, bot: Bot) -> None:
+        world.pairs["paper", "ETHUSD"] = replace(world.pairs["paper", "XBTUSD"], pair="ETHUSD")
+        credential_id = world.add_key(bot.user_id)
+        updated = update(bot, pair="ETHUSD", credential_id=credential_id)
+        updated.refresh_from_db()
+        assert (updated.pair, updated.credential_id, updated.version) == ("ETHUSD", credential_id, 2)
+
+    @pytest.mark.parametrize("outcome", ["done", "failed", "dropped"])
+    @pytest.mark.parametrize("field", ["pair", "credential_id"])
+    def test_of_key_or_pair_after_a_start_is_refused_and_names_the_way(
+        self, world: World, bot: Bot, field: str, outcome: str
+    ) -> None:
+        world.pairs["paper", "ETHUSD"] = replace(world.pairs["paper", "XBTUSD"], pair="ETHUSD")
+        value = "ETHUSD" if field == "pair" else world.add_key(bot.user_id)
+        execution(bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now()).id, outcome)
+        with pytest.raises(FieldIsImmutable) as refused:
+            update(bot, changes={field: value, "name": "Renamed"})
+        assert refused.value.details == {"field": field, "clone": f"/api/v1/bot/{bot.id}/clone"}
+        bot.refresh_from_db()
+        assert (bot.version, bot.pair) == (1, "XBTUSD")
+        assert bot.name != "Renamed"
+        with pytest.raises(DatabaseError, match="once it has run"), transaction.atomic():
+            Bot.objects.filter(id=bot.id).update(**{field: value})
+
+    def test_to_the_key_and_pair_that_it_has_is_no_change(self, bot: Bot) -> None:
+        bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
+        assert update(bot, pair="XBTUSD", credential_id=bot.credential_id).version == 1
 
     def test_to_the_mode_that_it_has_is_no_change(self, bot: Bot) -> None:
         assert update(bot, mode="paper", pair="XBTUSD").version == 1
@@ -241,7 +269,7 @@ class TestDelete:
         assert message.expires_at - now > timedelta(days=365)
 
 
-@pytest.mark.parametrize("change", [{"mode": "live"}, {"pair": "ETHUSD"}, {"user_id": uuid4()}])
+@pytest.mark.parametrize("change", [{"mode": "live"}, {"user_id": uuid4()}])
 def test_the_database_refuses_to_change_what_never_changes(bot: Bot, change: dict[str, Any]) -> None:
     with pytest.raises(DatabaseError, match="never change"), transaction.atomic():
         Bot.objects.filter(id=bot.id).update(**change)

@@ -10,7 +10,9 @@ import pytest
 from django.db import connection
 
 from apps.bots import rules
+from apps.bots.adapters import Credential
 from apps.bots.models import Bot
+from apps.core.terms import Mode
 from apps.events.consumers.registry import load_consumers
 from tests.factories.bots import TraderClient
 from tests.integration.bots.conftest import World
@@ -236,3 +238,61 @@ class TestIntervalsThatTheMarketDoesNotHave:
         monkeypatch.setattr(rules, "interval_check", lambda **_: seen.append(len(connection.savepoint_ids) - own))
         trader.post("/api/v1/bot", definition(world, trader), headers={"Idempotency-Key": "one"})
         assert seen == [0]
+
+
+class TestClone:
+    def test_a_clone_has_the_values_of_the_other_but_for_those_that_are_given(
+        self, world: World, trader: TraderClient, bot: Bot
+    ) -> None:
+        trader.post(f"/api/v1/bot/{bot.id}/start")
+        key = str(world.add_key(trader.user_id))
+        response = trader.post(f"/api/v1/bot/{bot.id}/clone", {"credential_id": key, "quote_budget": "70"})
+
+        assert response.status_code == 201
+        clone, original = response.json(), trader.get(f"/api/v1/bot/{bot.id}").json()
+        assert response["Location"] == f"/api/v1/bot/{clone['id']}"
+        assert clone["id"] != original["id"]
+        assert (clone["credential_id"], clone["quote_budget"]) == (key, "70")
+        assert (clone["name"], clone["state"], clone["version"]) == (f"{bot.name} (copy)", "stopped", 1)
+        same = ("pair", "strategy", "parameters", "interval_minutes", "mode")
+        assert {name: clone[name] for name in same} == {name: original[name] for name in same}
+        assert original["state"] == "starting"
+
+    def test_its_mode_is_its_keys(self, world: World, trader: TraderClient, bot: Bot, live_trading_on: None) -> None:
+        key = str(world.add_key(trader.user_id, mode=Mode.LIVE))
+        assert trader.post(f"/api/v1/bot/{bot.id}/clone", {"credential_id": key}).json()["mode"] == "live"
+
+    @pytest.mark.parametrize(
+        ("fields", "code"),
+        [
+            ({"pair": "NOPEUSD"}, "unknown_pair"),
+            ({"credential_id": str(uuid4())}, "unknown_credential"),
+            ({"quote_budget": "0.1"}, "budget_too_small"),
+            ({"mode": "live"}, "wrong_mode"),
+            ({"colour": "red"}, "unknown_field"),
+        ],
+    )
+    def test_it_is_checked_as_a_new_bot(
+        self, world: World, trader: TraderClient, bot: Bot, fields: dict[str, Any], code: str
+    ) -> None:
+        world.keys[trader.user_id, bot.credential_id] = Credential(bot.credential_id, Mode.PAPER, True)
+        response = trader.post(f"/api/v1/bot/{bot.id}/clone", fields)
+        assert response.json()["error"]["code"] == code
+        assert Bot.objects.count() == 1
+
+    def test_asked_for_twice_under_one_key_it_is_made_once(self, trader: TraderClient, bot: Bot) -> None:
+        answers = [
+            trader.post(f"/api/v1/bot/{bot.id}/clone", {}, headers={"Idempotency-Key": "once"}).json() for _ in range(2)
+        ]
+        assert answers[0] == answers[1]
+        assert Bot.objects.count() == 2
+
+    def test_what_a_bot_that_has_run_cannot_change_is_refused_with_the_way(
+        self, world: World, trader: TraderClient, bot: Bot
+    ) -> None:
+        trader.post(f"/api/v1/bot/{bot.id}/start")
+        response = trader.patch(f"/api/v1/bot/{bot.id}", {"credential_id": str(world.add_key(trader.user_id))})
+        error = response.json()["error"]
+        assert (response.status_code, error["code"]) == (422, "field_is_immutable")
+        assert error["details"] == {"field": "credential_id", "clone": f"/api/v1/bot/{bot.id}/clone"}
+        assert trader.post(error["details"]["clone"], {}).status_code == 201

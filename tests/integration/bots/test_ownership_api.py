@@ -26,6 +26,7 @@ OWNED = [
     ("get", ""),
     ("patch", ""),
     ("delete", ""),
+    ("post", "/clone"),
     ("post", "/start"),
     ("post", "/pause"),
     ("post", "/stop"),

@@ -26,9 +26,9 @@ class StrategyListSerializer(serializers.Serializer[Any]):
 
 class BotDefinitionSerializer(RequestSerializer):
     name = serializers.CharField(max_length=80, validators=[ONE_LINE])
-    credential_id = serializers.UUIDField(help_text="The exchange key that the bot trades with.")
+    credential_id = serializers.UUIDField(help_text="The exchange key that the bot trades with; fixed once it has run.")
     mode = serializers.ChoiceField(choices=Mode.choices, help_text="The key's mode; never changes.")
-    pair = serializers.CharField(max_length=20, validators=[NAME])
+    pair = serializers.CharField(max_length=20, validators=[NAME], help_text="Fixed once the bot has run.")
     strategy = serializers.CharField(max_length=60, validators=[NAME])
     parameters = ParametersField()
     interval_minutes = serializers.ChoiceField(choices=Interval.choices)
@@ -47,6 +47,10 @@ class BotChangeSerializer(BotDefinitionSerializer):
         min_value=1,
         help_text="The version that the change is made for; 409 where it is another by now.",
     )
+
+
+class BotCloneSerializer(BotDefinitionSerializer):
+    """Values that differ from the cloned bot's. `name` is the old one with "(copy)" where it is left out."""
 
 
 class BotSerializer(BotDefinitionSerializer):

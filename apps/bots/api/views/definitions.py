@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from django.urls import reverse
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -10,13 +11,22 @@ from rest_framework.response import Response
 
 from apps.bots.api.serializers.definitions import (
     BotChangeSerializer,
+    BotCloneSerializer,
     BotCreateSerializer,
     BotSerializer,
     StrategyListSerializer,
 )
 from apps.bots.models import Bot
 from apps.bots.selectors.bots import bot_get, bot_list, bot_view, bot_views
-from apps.bots.services.definitions import bot_check_market, bot_create, bot_delete, bot_update, new_bot_check_market
+from apps.bots.services.definitions import (
+    bot_check_market,
+    bot_clone,
+    bot_create,
+    bot_delete,
+    bot_update,
+    clone_check_market,
+    new_bot_check_market,
+)
 from apps.core.api.requests import operation
 from apps.core.api.schema import error_responses
 from apps.core.api.views import ApiView, PagedTraderView, TraderView
@@ -77,7 +87,8 @@ class BotView(TraderView):
     def patch(self, request: Request, bot_id: UUID) -> Response:
         """Change the definition.
 
-        A run goes on with the version that it was started with. `mode` and `pair` never change.
+        A run goes on with the version that it was started with. `mode` never changes, `credential_id` and `pair` do
+        not once the bot has run: 422 `field_is_immutable`. `POST /bot/{id}/clone` makes a bot with other values.
         """
         changes = {**self.body}
         expected_version = changes.pop("version", None)
@@ -95,6 +106,28 @@ class BotView(TraderView):
         """Delete a bot that is not at work. Its trades stay in the account's list."""
         bot_delete(bot_id=bot_id, user_id=principal_of(request).user_id, now=timezone.now())
         return Response(status=204)
+
+
+@extend_schema(tags=["Bots"])
+class BotCloneView(TraderView):
+    def check_before(self, request: Request, **kwargs: Any) -> None:
+        user_id = principal_of(request).user_id
+        clone_check_market(bot_id=kwargs["bot_id"], user_id=user_id, changes=self.body, now=timezone.now())
+
+    @operation(
+        body=BotCloneSerializer,
+        partial=True,
+        responses={201: BotSerializer, **error_responses(401, 403, 404, 409, 422)},
+    )
+    def post(self, request: Request, bot_id: UUID) -> Response:
+        """Define a bot like another one, with other values where they are given, for instance its key or its pair.
+
+        It has not run and holds nothing. Its mode is its key's.
+        """
+        bot = bot_clone(bot_id=bot_id, user_id=principal_of(request).user_id, changes=self.body, now=timezone.now())
+        response = _one(bot, status=201)
+        response["Location"] = reverse("bot", args=[bot.id])
+        return response
 
 
 def _one(bot: Bot, *, status: int = 200) -> Response:
