@@ -11,7 +11,7 @@ from apps.core.terms import Mode
 from apps.exchange.factory import market_data_for
 from apps.exchange.instrument import Instrument
 from apps.exchange.kraken.client import CallPolicy
-from apps.market.cache import ASKING_SECONDS, SILENCE, Snapshot, is_silent, note_silence
+from apps.market.cache import ASKING_SECONDS, CLOCKS_DIFFER, SILENCE, Snapshot, is_silent, note_silence
 from apps.market.errors import MarketDataUnavailable
 from apps.market.models import MarketInstrument
 
@@ -30,7 +30,7 @@ def instruments_ensure(*, mode: Mode, now: datetime) -> Snapshot[None]:
     No transaction: this may call the exchange. Raises MarketDataUnavailable if no instruments are stored.
     """
     listed_at = MarketInstrument.objects.filter(exchange=mode).aggregate(at=Max("fetched_at"))["at"]
-    if listed_at is not None and now - listed_at < FRESH:
+    if listed_at is not None and now - FRESH < listed_at <= now + CLOCKS_DIFFER:
         return Snapshot(None, listed_at)
     if is_silent(mode):
         return _stale(listed_at)

@@ -105,6 +105,9 @@ def _process(beat: ProcessHeartbeat, now: datetime) -> DependencyState:
         seconds = int((now - beat.beat_at).total_seconds())
         advice = "It has ended, or hangs in something that does not answer: see its log, and start it again."
         return DependencyState(beat.name, "down", f"Silent for {seconds} s. {advice}")
+    if beat.beat_at - now > SILENT_AFTER:
+        advice = "The clock was set back, and it has not reported since: see its log."
+        return DependencyState(beat.name, "down", f"Its last report is of {beat.beat_at.isoformat()}. {advice}")
     return DependencyState(beat.name, "up" if beat.state == "up" else "down", beat.detail)
 
 

@@ -2,6 +2,9 @@
 
 from datetime import datetime
 
+from django.db.models import Q
+
+from apps.core.due import CLOCKS_DIFFER
 from apps.events.process.progress import Backlog
 from apps.trading.models.runs import BotRun, RunState
 from apps.trading.selectors import orders_to_reconcile
@@ -9,7 +12,8 @@ from apps.trading.selectors import orders_to_reconcile
 
 def ticks_backlog(*, now: datetime) -> Backlog:
     """Runs whose tick is due. Taking a run sets its next tick, so the oldest due one changes with progress."""
-    due = BotRun.objects.filter(state=RunState.RUNNING, next_tick_at__lte=now)
+    taken_in_the_future = Q(ticked_at__gt=now + CLOCKS_DIFFER)
+    due = BotRun.objects.filter(Q(next_tick_at__lte=now) | taken_in_the_future, state=RunState.RUNNING)
     oldest = due.order_by("next_tick_at").values_list("id", "next_tick_at").first()
     if oldest is None:
         return Backlog()

@@ -9,6 +9,7 @@ from django.db import transaction
 from apps.accounts.mail_templates import TEMPLATES
 from apps.accounts.models import OneTimeToken, OutgoingMail, User
 from apps.accounts.services.one_time_tokens import LIFETIMES, token_issue
+from apps.core.due import due
 from apps.events.process.backoff import delay_seconds
 
 log = structlog.get_logger(__name__)
@@ -67,8 +68,9 @@ def mail_send_due(*, now: datetime) -> bool:
 
 @transaction.atomic
 def _claim(now: datetime) -> OutgoingMail | None:
-    due = OutgoingMail.objects.filter(sent_at=None, next_attempt_at__lte=now, created_at__gt=now - GIVEN_UP_AFTER)
-    row = due.select_for_update(skip_locked=True).order_by("next_attempt_at").first()
+    waiting = OutgoingMail.objects.filter(sent_at=None, created_at__gt=now - GIVEN_UP_AFTER)
+    attempt_due = waiting.filter(due("next_attempt_at", now=now, at_most=LONGEST_BACK_OFF))
+    row = attempt_due.select_for_update(skip_locked=True).order_by("next_attempt_at").first()
     if row is None:
         return None
     row.attempts += 1

@@ -1,11 +1,13 @@
 """Commands to bots: recorded and dispatched in one transaction, executed by the bot service's workers."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Max
 
 from apps.bots.errors import AmountTooLarge, BotAlreadyRunning, BotNotRunning, BotStopping
 from apps.bots.models import Bot, BotCommand, BotState, CommandKind
@@ -55,6 +57,7 @@ def bot_start(*, bot_id: UUID, user_id: UUID, now: datetime, assurance: Assuranc
     _refuse_halted(bot)
     check_credential(credential_id=config.credential_id, user_id=user_id, mode=config.mode)
     check_still_listed(config.pair, mode=config.mode)
+    now = _after_earlier_commands([bot.id], now)
     command = _record(view, CommandKind.START, now=now, expires_after=LIFECYCLE_EXPIRES_AFTER)
     dispatch(
         StartBot(
@@ -100,6 +103,7 @@ def bot_stop_all(*, user_id: UUID, manner: Manner, now: datetime) -> list[BotCom
     user_hold(user_id)
     # Rows are locked in id order, so that two concurrent calls do not deadlock.
     bots = list(bot_list(user_id=user_id).select_for_update().order_by("id"))
+    now = _after_earlier_commands([bot.id for bot in bots], now)
     stop_request_all(bot_ids=[bot.id for bot in bots], requested_at=now)
     for bot in bots:
         view = bot_view(bot, now=now)
@@ -174,8 +178,19 @@ def _end(*, bot_id: UUID, user_id: UUID, kind: CommandKind, now: datetime) -> Bo
     view = bot_view(bot, now=now)
     if refusal := _refusal_to_end(view, kind):
         raise refusal
+    now = _after_earlier_commands([bot_id], now)
     stop_request(bot_id=bot_id, requested_at=now)
     return _dispatch_end(view, kind, now=now)
+
+
+def _after_earlier_commands(bot_ids: Sequence[UUID], now: datetime) -> datetime:
+    """`now`, or the moment after the latest command of these bots where the clock was set back since.
+
+    Workers compare these times: a start applies to what follows it, and a stop to the runs before it. The bots' rows
+    must be locked.
+    """
+    latest = BotCommand.objects.filter(bot_id__in=bot_ids).aggregate(at=Max("requested_at"))["at"]
+    return now if latest is None or latest < now else latest + timedelta(microseconds=1)
 
 
 def _refusal_to_end(view: BotView, kind: CommandKind) -> BotNotRunning | BotStopping | None:
@@ -220,6 +235,7 @@ def dispatch_deletion(view: BotView, *, now: datetime) -> BotCommand:
     queue.
     """
     bot_switch_off(bot_id=view.bot.id, deleted_at=now)
+    now = _after_earlier_commands([view.bot.id], now)
     command = _record(view, CommandKind.STOP, now=now, expires_after=DELETION_EXPIRES_AFTER)
     dispatch(
         StopDeletedBot(

@@ -14,6 +14,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection
 
+from apps.core.due import CLOCKS_DIFFER, is_due
 from apps.events.commands.worker.identity import has_died
 from apps.events.models import CommandExecution
 from apps.messages.base import Command
@@ -37,7 +38,7 @@ ON CONFLICT (command_id) DO UPDATE
    SET state = 'running', attempts = e.attempts + 1, fence = e.fence + 1, worker = excluded.worker,
        lease_until = excluded.lease_until
  WHERE e.attempts < %(max_attempts)s
-   AND (e.state = 'retrying' OR (e.state = 'running' AND e.lease_until <= %(now)s))
+   AND (e.state = 'retrying' OR (e.state = 'running' AND (e.lease_until <= %(now)s OR e.lease_until > %(too_far)s)))
 RETURNING e.fence, e.attempts
 """
 
@@ -83,6 +84,8 @@ def claim(command: Command, *, worker: str, now: datetime) -> Claim:
         "worker": worker,
         "lease_until": now + LEASE,
         "now": now,
+        # Only a clock that was set back since leaves a lease that ends later.
+        "too_far": now + LEASE + CLOCKS_DIFFER,
         "max_attempts": max_attempts(),
         "counts": 1,
     }
@@ -108,7 +111,7 @@ def claim(command: Command, *, worker: str, now: datetime) -> Claim:
 
 def is_lease_void(row: CommandExecution, *, now: datetime) -> bool:
     """Whether no worker runs this command: its lease has expired, or its worker ran on this machine and has ended."""
-    return row.lease_until is None or row.lease_until <= now or has_died(row.worker)
+    return row.lease_until is None or is_due(row.lease_until, now=now, at_most=LEASE) or has_died(row.worker)
 
 
 def renew(*, command_id: UUID, fence: int, now: datetime) -> bool:

@@ -2,6 +2,9 @@
 
 A lease expires by PostgreSQL's clock. The owner measures time on its monotonic clock, from before the statement that
 renewed the lease, and stops relying on it a margin earlier. So the owner has stopped before another process can start.
+
+Where that clock is set back, the lease of a dead owner would last as much longer. A lease that ends further ahead than
+its duration is watched: one that is not renewed for its whole duration, by the watcher's monotonic clock, is expired.
 """
 
 import os
@@ -9,9 +12,12 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any
 
 import structlog
 from django.db import connection
+from django.db.backends.utils import CursorWrapper
 
 logger = structlog.get_logger(__name__)
 
@@ -31,6 +37,13 @@ ON CONFLICT (name) DO UPDATE SET
 WHERE held.owner = excluded.owner OR held.expires_at <= now()
 RETURNING name, epoch
 """
+
+_TOO_FAR_AHEAD = """
+SELECT name, epoch, expires_at FROM lease
+ WHERE name = ANY(%(names)s) AND owner <> %(owner)s AND expires_at > now() + %(seconds)s * interval '1 second'
+"""
+
+_EXPIRE = "UPDATE lease SET expires_at = now() WHERE name = %s AND epoch = %s AND expires_at = %s"
 
 # The row is expired, not deleted: its fence (column epoch), must never decrease.
 _RELEASE = "UPDATE lease SET expires_at = now() WHERE owner = %s AND name = ANY(%s) AND expires_at > now()"
@@ -60,6 +73,8 @@ class LeaseSet:
         self._wanted = {f"{kind}:{slot:02d}": slot for slot in slots}
         self._fences: dict[int, int] = {}
         self._taken_at = float("-inf")
+        # Leases that end too far ahead, as they were first seen, and when
+        self._watched: dict[tuple[str, int, datetime], float] = {}
 
     def keep(self) -> frozenset[int]:
         """Renews leases that are due and takes free ones. Call it before every piece of work. Returns the held slots.
@@ -74,8 +89,12 @@ class LeaseSet:
         """Takes every lease that is free, expired or already held here, in one statement. Raises DatabaseError."""
         began = self._clock()
         with connection.cursor() as cursor:
-            cursor.execute(_TAKE, {"owner": self.owner, "seconds": self.seconds, "names": list(self._wanted)})
+            values: dict[str, Any] = {"owner": self.owner, "seconds": self.seconds, "names": list(self._wanted)}
+            cursor.execute(_TAKE, values)
             fences = {self._wanted[name]: fence for name, fence in cursor.fetchall()}
+            if len(fences) < len(self._wanted):
+                cursor.execute(_TOO_FAR_AHEAD, values)
+                self._expire_unrenewed(cursor, cursor.fetchall())
         self._report(fences)
         self._fences, self._taken_at = fences, began
         return self.held()
@@ -102,6 +121,15 @@ class LeaseSet:
         if names:
             with connection.cursor() as cursor:
                 cursor.execute(_RELEASE, [self.owner, names])
+
+    def _expire_unrenewed(self, cursor: CursorWrapper, too_far_ahead: list[tuple[str, int, datetime]]) -> None:
+        """Expires the leases that were seen like this a whole duration ago; the next call takes them."""
+        now = self._clock()
+        self._watched = {lease: self._watched.get(lease, now) for lease in too_far_ahead}
+        for lease, since in self._watched.items():
+            if now - since >= self.seconds:
+                cursor.execute(_EXPIRE, lease)
+                logger.warning("lease_outlived_its_clock", kind=self.kind, name=lease[0])
 
     def _report(self, fences: dict[int, int]) -> None:
         if taken := sorted(set(fences) - set(self._fences)):

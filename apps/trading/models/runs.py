@@ -48,6 +48,8 @@ class BotRun(models.Model):
     started_at = models.DateTimeField()
     stopped_at = models.DateTimeField(null=True)
     next_tick_at = models.DateTimeField()
+    # When a scheduler took it last
+    ticked_at = models.DateTimeField(null=True)
 
     # The last candle it decided on, and the reasons of the last skipped trade and the last failure. `refusals` counts
     # placements that the exchange refused in a row: entries pause longer after each.

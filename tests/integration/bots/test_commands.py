@@ -27,6 +27,7 @@ from apps.events.consumers.registry import load_consumers
 from apps.events.models import OutboxRow, StoredEvent
 from apps.events.store.selectors import event_get
 from apps.messages.bots import StartBot, StopBot, TriggerTrade
+from apps.risk.models.switches import BotSwitch
 from tests.factories.bots import Story
 from tests.integration.bots.conftest import World
 from tests.integration.bots.executions import execution
@@ -298,3 +299,41 @@ def test_a_command_that_fails_to_be_announced_is_not_recorded(bot: Bot, monkeypa
     with pytest.raises(RuntimeError):
         start(bot)
     assert BotCommand.objects.count() == 0
+
+
+class TestAClockThatWasSetBack:
+    """Workers order the commands of a bot by their times, so these rise whatever the clock does."""
+
+    def test_a_stop_after_it_is_later_than_the_start_before_it(self, bot: Bot) -> None:
+        now = timezone.now()
+        started = bot_start(bot_id=bot.id, user_id=bot.user_id, now=now)
+
+        stopped = bot_stop(bot_id=bot.id, user_id=bot.user_id, now=now - timedelta(hours=1))
+
+        assert stopped.requested_at > started.requested_at
+        assert BotSwitch.objects.get(bot_id=bot.id).stop_requested_at == stopped.requested_at
+        message = payload_of(stopped)
+        assert isinstance(message, StopBot)
+        assert message.requested_at == stopped.requested_at
+
+    def test_stop_all_bars_the_runs_before_it(self, bot: Bot) -> None:
+        now = timezone.now()
+        started = bot_start(bot_id=bot.id, user_id=bot.user_id, now=now)
+
+        bot_stop_all(user_id=bot.user_id, manner="stop", now=now - timedelta(hours=1))
+
+        barred_until = BotSwitch.objects.get(bot_id=bot.id).stop_requested_at
+        assert barred_until is not None
+        assert barred_until > started.requested_at
+
+    def test_a_start_after_it_is_later_than_the_stop_before_it(self, bot: Bot) -> None:
+        now = timezone.now()
+        bot_start(bot_id=bot.id, user_id=bot.user_id, now=now)
+        stopped = bot_stop(bot_id=bot.id, user_id=bot.user_id, now=now)
+        execution(stopped.id, "done")
+        assert state_of(bot) == BotState.STOPPED
+
+        started = bot_start(bot_id=bot.id, user_id=bot.user_id, now=now - timedelta(hours=1))
+
+        assert started.requested_at > stopped.requested_at
+        assert started.expires_at > started.requested_at

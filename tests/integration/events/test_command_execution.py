@@ -265,3 +265,12 @@ def test_the_lease_of_a_long_run_is_renewed() -> None:
     renewed = row_of(command).lease_until
     assert renewed is not None
     assert renewed > timezone.now()
+
+
+@pytest.mark.parametrize("back", [timedelta(minutes=1), timedelta(minutes=59), timedelta(hours=1), timedelta(days=1)])
+def test_a_clock_set_back_prolongs_no_lease(recorder: Recorder, back: timedelta) -> None:
+    command = stop_bot(requested_at=NOW - timedelta(days=2))
+    executions.claim(command, worker="elsewhere/x/1/1", now=NOW)
+
+    assert executions.claim(command, worker="other/x/1/1", now=NOW - timedelta(seconds=5)).verdict == "busy"
+    assert executions.claim(command, worker="other/x/1/1", now=NOW - back).verdict == "claimed"

@@ -96,3 +96,35 @@ def test_many_who_ask_at_once_get_disjoint_leases_and_no_deadlock() -> None:
 
     assert sum(map(len, taken)) == 64
     assert frozenset().union(*taken) == frozenset(range(64))
+
+
+class TestAClockThatWasSetBack:
+    """The lease of an owner that died an hour ahead ends an hour late. One that lives renews it."""
+
+    def test_the_lease_of_a_dead_owner_is_taken_after_its_own_duration(self) -> None:
+        dead = _leases()
+        dead.take()
+        Lease.objects.update(expires_at=timezone.now() + timedelta(hours=1))
+        passed = 0.0
+        standby = LeaseSet("test", range(4), seconds=30.0, clock=lambda: passed)
+
+        assert standby.take() == frozenset()
+        passed = 29.0
+        assert standby.take() == frozenset()
+        passed = 30.0
+        standby.take()
+        assert standby.take() == {0, 1, 2, 3}
+        assert standby.fence(0) == 2
+
+    def test_the_lease_of_a_living_owner_is_not(self) -> None:
+        owner = _leases()
+        owner.take()
+        passed = 0.0
+        standby = LeaseSet("test", range(4), seconds=30.0, clock=lambda: passed)
+        for hours_ahead in (1, 0.99, 0.98, 0.97):
+            Lease.objects.update(expires_at=timezone.now() + timedelta(hours=hours_ahead))
+            passed += 29.0
+            assert standby.take() == frozenset()
+        owner.take()
+        passed += 60.0
+        assert standby.take() == frozenset()

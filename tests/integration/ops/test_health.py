@@ -160,3 +160,11 @@ def test_housekeeping_deletes_the_rows_of_an_earlier_release(name: str) -> None:
 
 def test_metrics_are_in_the_text_format_of_prometheus() -> None:
     assert b"python_info" in Client().get("/metrics").content
+
+
+def test_a_process_that_is_silent_since_the_clock_was_set_back_is_down() -> None:
+    """Its last report is of an hour that comes again."""
+    _beat("kafka", "up")
+    _beat("rabbitmq", "up", seconds_ago=-3600)
+    response = Client().get("/health/ready")
+    assert response.json()["degraded"] == ["rabbitmq"]

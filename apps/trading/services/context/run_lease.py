@@ -9,10 +9,12 @@ from uuid import UUID
 
 from django.db.models import F
 
+from apps.core.due import is_due
 from apps.events.commands.worker.identity import has_died, this_worker
 from apps.trading.errors import BotBusy, LeaseLost
 from apps.trading.models.runs import BotRun
 from apps.trading.services.context.dependencies import ExecutionContext
+from apps.trading.services.context.patience import Patience
 
 # Longer than any one call to the exchange. Holders renew it before each call.
 LEASE = timedelta(seconds=30)
@@ -42,7 +44,7 @@ def lease_take(*, run_id: UUID, now: datetime) -> RunLease | None:
     seen = BotRun.objects.filter(id=run_id).values("lease_owner", "lease_until", "fence").first()
     if seen is None:
         return None
-    is_free = seen["lease_until"] is None or seen["lease_until"] < now
+    is_free = seen["lease_until"] is None or is_due(seen["lease_until"], now=now, at_most=LEASE)
     if not is_free and not has_died(seen["lease_owner"].rpartition("#")[0]):
         return None
     owner = f"{this_worker()}#{secrets.token_hex(4)}"
@@ -66,9 +68,9 @@ def run_lease(*, run_id: UUID, now: datetime) -> Iterator[RunLease | None]:
 @contextmanager
 def run_lease_wait(*, run_id: UUID, context: ExecutionContext) -> Iterator[RunLease]:
     """Like `run_lease`, but waits until another holder releases the lease or it expires. Raises BotBusy."""
-    give_up_at = context.clock() + LEASE + GRACE
+    patience = Patience(context.clock, LEASE + GRACE)
     while (lease := lease_take(run_id=run_id, now=context.clock())) is None:
-        if context.clock() >= give_up_at:
+        if patience.is_over():
             raise BotBusy("Another worker is at this bot.", run_id=str(run_id))
         context.sleep(WAIT_SECONDS)
     try:

@@ -24,6 +24,7 @@ from apps.exchange.types import (
 from apps.trading.errors import ContradictoryEvidence
 from apps.trading.models.order_states import RESTING_STATES, IntentState
 from apps.trading.models.orders import OrderIntent, OrderKind
+from apps.trading.selectors import look_is_due
 from apps.trading.services.context.dependencies import Dependencies
 from apps.trading.services.context.run_lease import RunLease
 from apps.trading.services.orders.fills import order_record
@@ -175,7 +176,7 @@ def order_update(intent: OrderIntent, order: ExchangeOrder | None, *, deps: Depe
             intent = _mark_needs_human(intent, error.code, error.message, deps)
     if intent.is_resting:
         now = deps.clock()
-        young = intent.sent_at is not None and now - intent.sent_at < YOUNG
+        young = intent.sent_at is not None and timedelta(0) <= now - intent.sent_at < YOUNG
         intent = intent_poll_at(intent_id=intent.id, next_check_at=now + (POLL_YOUNG if young else POLL_OLD))
     return intent
 
@@ -235,5 +236,5 @@ def resting_intents(run_id: UUID, *, due_at: datetime | None = None) -> list[Ord
     """The run's open orders; with `due_at`, those that are due to be polled."""
     resting = OrderIntent.objects.filter(run_id=run_id, state__in=RESTING_STATES)
     if due_at is not None:
-        resting = resting.filter(next_check_at__lte=due_at)
+        resting = resting.filter(look_is_due(now=due_at))
     return list(resting.order_by("planned_at"))

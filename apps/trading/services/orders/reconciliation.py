@@ -11,7 +11,7 @@ from apps.trading.errors import LeaseLost
 from apps.trading.models.order_states import ACTIVE_STATES, IntentState
 from apps.trading.models.orders import OrderIntent
 from apps.trading.models.runs import BotRun
-from apps.trading.selectors import keys_to_reconcile, runs_to_reconcile
+from apps.trading.selectors import keys_to_reconcile, look_is_due, runs_to_reconcile
 from apps.trading.services.context.dependencies import Dependencies, ExecutionContext
 from apps.trading.services.context.live import LIVE_CONTEXT
 from apps.trading.services.context.run_lease import run_lease
@@ -68,7 +68,7 @@ def run_reconcile(run: BotRun, *, context: ExecutionContext = LIVE_CONTEXT) -> i
 
 def _due(run: BotRun, *, now: datetime) -> list[OrderIntent]:
     return list(
-        OrderIntent.objects.filter(run=run, state__in=ACTIVE_STATES, next_check_at__lte=now).order_by("planned_at")
+        OrderIntent.objects.filter(look_is_due(now=now), run=run, state__in=ACTIVE_STATES).order_by("planned_at")
     )
 
 

@@ -16,13 +16,20 @@ from uuid import UUID
 
 import structlog
 
+from apps.core.due import is_due
 from apps.exchange.errors import HistoryTooLong
 from apps.exchange.types import ExchangeOrder
 from apps.trading.ids import is_ours
 from apps.trading.models.order_states import IntentState
 from apps.trading.models.orders import OrderIntent
 from apps.trading.services.context.dependencies import Dependencies
-from apps.trading.services.orders.lifecycle import intent_accepted, intent_end, intent_mark_unknown, intent_needs_human
+from apps.trading.services.orders.lifecycle import (
+    LATEST_DEADLINE,
+    intent_accepted,
+    intent_end,
+    intent_mark_unknown,
+    intent_needs_human,
+)
 from apps.trading.services.orders.placement import LOOK_BACK, order_cancel, order_update
 
 log = structlog.get_logger(__name__)
@@ -42,6 +49,8 @@ class Schedule:
 
     def next_look(self, *, deadline: datetime, now: datetime) -> datetime:
         passed = (now - deadline).total_seconds()
+        if passed < 0:  # the clock was set back since
+            return now + timedelta(seconds=self.then_every)
         for seconds in self.looks:
             if seconds > passed:
                 return deadline + timedelta(seconds=seconds)
@@ -61,7 +70,10 @@ def intent_resolve(intent: OrderIntent, *, deps: Dependencies, schedule: Schedul
     deps.account_of(intent)
     assert intent.deadline is not None
     assert intent.sent_at is not None
-    if intent.state != IntentState.UNKNOWN or deps.clock() < intent.deadline:
+    if intent.state != IntentState.UNKNOWN:
+        return intent
+    # To look early does no harm, so a clock that was set back delays no look by more than that.
+    if not is_due(intent.deadline, now=deps.clock(), at_most=LATEST_DEADLINE):
         return intent
     order, where = _find(intent, deps)
     if order is not None:

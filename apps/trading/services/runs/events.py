@@ -73,7 +73,7 @@ def run_trouble(*, lease: RunLease, error: PlatformError, now: datetime) -> None
     run = run_get_for_update(lease)
     is_told = run.trouble_announced and (error.retryable or run.trouble_code == error.code)
     run.trouble_code = error.code
-    run.trouble_since = run.trouble_since or now
+    run.trouble_since = min(run.trouble_since or now, now)
     lasted = now - run.trouble_since
     pause = pause_after(error, lasted=lasted)
     if not error.retryable:

@@ -25,6 +25,7 @@ from apps.trading.risk import RiskRejection, assess
 from apps.trading.selectors import orders_left
 from apps.trading.services.context.dependencies import Accounts, Dependencies, ExecutionContext
 from apps.trading.services.context.live import LIVE_CONTEXT
+from apps.trading.services.context.patience import Patience
 from apps.trading.services.context.run_lease import RunLease, run_get_for_update, run_lease_wait
 from apps.trading.services.orders.lifecycle import intent_mark_cancel_requested, intent_plan, intents_recover
 from apps.trading.services.orders.placement import order_cancel, order_place, orders_sync
@@ -146,10 +147,10 @@ def _cancel_all(run: BotRun, lease: RunLease, accounts: Accounts) -> None:
     Raises what the exchange's reads raise.
     """
     deps = accounts.of(run)
-    give_up_at = deps.clock() + PROOF_WITHIN
+    patience = Patience(deps.clock, PROOF_WITHIN)
     for intent in _active(run):
         order_cancel(intent, deps=accounts.of(intent.run))
-    while (left := _active(run)) and deps.clock() < give_up_at:
+    while (left := _active(run)) and not patience.is_over():
         deps.sleep(LOOK_EVERY_SECONDS)
         lease.renew(now=deps.clock())
         for intent in left:
