@@ -4,7 +4,8 @@ Optional fields are None where the exchange did not say: in its answers missing 
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -238,11 +239,15 @@ class KeyInfo:
 
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
-    """`status`: online, maintenance, cancel_only or post_only. `is_synthetic`: its prices are generated."""
+    """`status`: online, maintenance, cancel_only or post_only. `is_synthetic`: its prices are generated.
+
+    `speeds` of replayed markets by pair: seconds of market time in a second of wall time. Empty for a real market.
+    """
 
     status: str
     at: datetime | None = None
     is_synthetic: bool = False
+    speeds: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from apps.events.process.progress import Progress, ProgressWatch
 from apps.messages.base import WakeUp
 from apps.trading.backlog import ticks_backlog
 from apps.trading.services.runs.histories import history_is_reconciled
-from apps.trading.services.runs.schedule import runs_take_due
+from apps.trading.services.runs.schedule import runs_take_due, runs_wake_for_orders
 
 log = structlog.get_logger(__name__)
 
@@ -65,6 +65,7 @@ class Scheduler:
         now = self._clock()
         if not history_is_reconciled(now=now):
             return 0
+        runs_wake_for_orders(now=now)
         seconds = settings.ENVIRONMENT.bot_tick_seconds
         wake_ups: list[WakeUp] = [run.wake_up(now=now) for run in runs_take_due(now=now, tick_seconds=seconds)]
         if wake_ups:

@@ -127,7 +127,7 @@ class Environment(BaseSettings):
 
     # Bots. Live trading spends real money: an operator turns it on, for the services kraken and bot alike.
     live_trading: bool = False
-    bot_tick_seconds: float = Field(1.0, gt=0)
+    bot_tick_seconds: float = Field(5.0, gt=0)
 
     test_worker: str = ""
 

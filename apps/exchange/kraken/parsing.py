@@ -215,7 +215,11 @@ def server_status(row: Row) -> ServerStatus:
     paper: Row = row.get("paper") or {}
     timestamp = row.get("timestamp")
     at = datetime.fromisoformat(timestamp) if timestamp else None
-    return ServerStatus(str(row["status"]), at, bool(paper.get("synthetic", False)))
+    speeds = {
+        str(market["pair"]): market["interval_minutes"] * 60 / float(market["candle_seconds"])
+        for market in paper.get("markets") or ()
+    }
+    return ServerStatus(str(row["status"]), at, bool(paper.get("synthetic", False)), speeds)
 
 
 def fee_rates(row: Row) -> FeeRates:

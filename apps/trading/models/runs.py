@@ -40,6 +40,7 @@ class BotRun(models.Model):
     credential_id: "models.UUIDField[UUID, UUID]" = models.UUIDField(db_index=True)
     mode = models.CharField(max_length=5)
     pair = models.CharField(max_length=20)
+    interval_minutes = models.PositiveIntegerField(help_text="Of the candles that it decides on.")
     config = models.JSONField()
     state = models.CharField(max_length=10, choices=RunState.choices, default=RunState.RUNNING)
     start_command_id: "models.UUIDField[UUID, UUID]" = models.UUIDField(unique=True)
@@ -50,6 +51,8 @@ class BotRun(models.Model):
     next_tick_at = models.DateTimeField()
     # When a scheduler took it last
     ticked_at = models.DateTimeField(null=True)
+    # A tick has done all there was to do: the next candle or an order of the run makes it due, before `next_tick_at`.
+    is_idle = models.BooleanField(default=False)
 
     # The last candle it decided on, and the reasons of the last skipped trade and the last failure. `refusals` counts
     # placements that the exchange refused in a row: entries pause longer after each.
@@ -71,7 +74,12 @@ class BotRun(models.Model):
 
     class Meta:
         db_table = "trading_bot_run"
-        indexes = [models.Index(fields=["next_tick_at"], condition=Q(state="running"), name="trading_bot_run_due")]
+        indexes = [
+            models.Index(fields=["next_tick_at"], condition=Q(state="running"), name="trading_bot_run_due"),
+            models.Index(
+                fields=["mode", "pair", "interval_minutes"], condition=Q(state="running"), name="trading_bot_run_series"
+            ),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["bot_id"], condition=Q(state__in=LIVE_RUNS), name="trading_bot_run_one_live_a_bot"

@@ -150,4 +150,4 @@ def test_a_signal_waits_in_the_queue_of_the_workers_and_expires(rabbitmq: Rabbit
         scheduler.close()
     [message] = rabbitmq.take("bot.tick")
     assert str(run.id) in str(message.body)
-    assert message.properties["expiration"] == "2000"
+    assert message.properties["expiration"] == "10000"

@@ -120,7 +120,7 @@ def test_it_sells_when_the_signal_turns(exchange: FakeExchange, context: Executi
     for price in (15000, 14000, 13000):
         add_candle(exchange, price)
         tick_run(run_id=run.id, context=context)
-    assert list(OrderIntent.objects.order_by("planned_at").values_list("side", "state")) == [
+    assert list(OrderIntent.objects.order_by("planned_at", "id").values_list("side", "state")) == [
         ("buy", IntentState.FILLED),
         ("sell", IntentState.FILLED),
     ]

@@ -15,6 +15,7 @@ from apps.trading.ids import candle_step, decision_id
 from apps.trading.models.order_states import ACTIVE_STATES, DOUBTFUL_STATES
 from apps.trading.models.orders import OrderIntent, OrderKind
 from apps.trading.models.runs import BotRun
+from apps.trading.models.series import CandleSeries
 from apps.trading.risk import SLIPPAGE, Exposure, RiskRejection, SizedOrder, assess
 from apps.trading.services.context.dependencies import Dependencies
 from apps.trading.services.context.run_lease import RunLease
@@ -29,11 +30,17 @@ from apps.trading.services.runs.rejections import placement_apply
 def closed_candles(run: BotRun, deps: Dependencies) -> tuple[Candle, ...]:
     """The closed candles of the run's pair, oldest first. Empty where the run has already decided on the last one."""
     interval = run.definition.interval_minutes
-    closed = deps.market.ohlc(run.pair, interval).value.closed
+    closed = deps.market.ohlc(run.pair, interval, not_before=_last_seen_at(run)).value.closed
     if closed and run.decided_candle_at is not None and closed[-1].opened_at < run.decided_candle_at:
         # Read before this run decided, or the market has gone back in time, as a replay does when it starts again.
         closed = deps.market.ohlc(run.pair, interval, not_before=deps.clock()).value.closed
     return () if not closed or closed[-1].opened_at == run.decided_candle_at else closed
+
+
+def _last_seen_at(run: BotRun) -> datetime | None:
+    """When the watcher first saw the last closed candle: what was asked for since then has it. None: ask anew."""
+    kept = CandleSeries.objects.filter(mode=run.mode, pair=run.pair, interval_minutes=run.interval_minutes).first()
+    return None if kept is None or kept.is_failing else kept.seen_at
 
 
 def plans_for(run: BotRun, candles: tuple[Candle, ...], instrument: Instrument, *, is_asked: bool) -> list[OrderPlan]:

@@ -1,19 +1,27 @@
 """Which runs are due. A run's next tick is set when the run is taken, so a lost wake-up message loses no tick.
 
+A tick that leaves nothing to do makes its run idle. Such a run is due again when its candle closes
+(`candle_watch.runs_wake`) or when one of its orders is to be looked at, and otherwise after IDLE.
+
 A run that was taken in the future was taken before the clock was set back. It is due at once, and what it waits for
 moves with the clock: its pause of purchases and the beginning of its trouble.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import structlog
-from django.db import connection
+from django.db import connection, transaction
 
 from apps.core.due import CLOCKS_DIFFER
 from apps.messages.bots import TickBot
+from apps.trading.models.order_states import ACTIVE_STATES, IntentState
+from apps.trading.models.orders import OrderIntent
+from apps.trading.models.runs import BotRun, RunState
+from apps.trading.selectors import look_is_due
+from apps.trading.services.context.run_lease import RunLease
 
 log = structlog.get_logger(__name__)
 
@@ -26,11 +34,16 @@ WITH due AS (
      ORDER BY next_tick_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
 UPDATE trading_bot_run AS run
-   SET next_tick_at = %(now)s + make_interval(secs => %(seconds)s), ticked_at = %(now)s,
+   SET is_idle = false, next_tick_at = %(now)s + make_interval(secs => %(seconds)s), ticked_at = %(now)s,
        entries_held_until = entries_held_until - set_back, trouble_since = trouble_since - set_back
   FROM due WHERE run.id = due.id
 RETURNING bot_id, run.id, extract(epoch FROM set_back)
 """
+
+# Orders that a tick looks at; those of unknown outcome are the reconciler's.
+_LOOKED_AT = sorted({*ACTIVE_STATES} - {IntentState.UNKNOWN, IntentState.NEEDS_HUMAN})
+
+IDLE = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +65,21 @@ def runs_take_due(*, now: datetime, tick_seconds: float, limit: int = 500) -> li
     if set_back > 0:
         log.warning("clock_was_set_back", about_seconds=round(set_back), runs=len(rows))
     return [DueRun(bot_id, run_id) for bot_id, run_id, _ in rows]
+
+
+@transaction.atomic
+def runs_wake_for_orders(*, now: datetime) -> None:
+    """Makes idle runs due that have an order to look at."""
+    orders = OrderIntent.objects.filter(look_is_due(now=now), state__in=_LOOKED_AT)
+    idle = BotRun.objects.filter(state=RunState.RUNNING, is_idle=True, id__in=orders.values("run_id"))
+    if ids := list(idle.select_for_update(skip_locked=True).values_list("id", flat=True)):
+        BotRun.objects.filter(id__in=ids).update(next_tick_at=now, is_idle=False)
+
+
+def run_set_idle(*, lease: RunLease, due_at: datetime, now: datetime) -> None:
+    """After a tick that left nothing to do. `due_at` is the run's `next_tick_at` as the tick found it.
+
+    Does nothing where it was changed since: by an event that makes the run due, or by a pause after a failure.
+    """
+    seen = BotRun.objects.filter(id=lease.run_id, fence=lease.fence, next_tick_at=due_at)
+    seen.update(is_idle=True, next_tick_at=now + IDLE)

@@ -112,6 +112,7 @@ def _run_of(command: StartBot, *, now: datetime) -> BotRun:
         credential_id=config.credential_id,
         mode=config.mode,
         pair=config.pair,
+        interval_minutes=config.interval_minutes,
         config=config.model_dump(mode="json"),
         start_command_id=command.command_id,
         requested_at=command.requested_at,

@@ -21,6 +21,7 @@ from apps.trading.services.runs.decisions import candle_mark_decided, closed_can
 from apps.trading.services.runs.events import run_fail, run_recovered, run_trouble
 from apps.trading.services.runs.failures import ends_run
 from apps.trading.services.runs.histories import history_is_reconciled
+from apps.trading.services.runs.schedule import run_set_idle
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +61,9 @@ def _work(lease: RunLease, context: ExecutionContext) -> TickOutcome:
         if not run.is_running:
             return TickOutcome.NOT_RUNNING
         deps = context.deps(run)
+        due_at = run.next_tick_at
         outcome = _tick(run, lease, deps)
+        run_set_idle(lease=lease, due_at=due_at, now=deps.clock())
         if run.trouble_since is not None:
             run_recovered(lease=lease)
     except (LeaseLost, RunNotTrading) as error:
