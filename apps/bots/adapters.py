@@ -10,9 +10,11 @@ from apps.core.errors import NotFound
 from apps.core.terms import Mode
 from apps.exchange.errors import UnknownPair
 from apps.exchange.instrument import Instrument
+from apps.exchange.types import Balance
 from apps.market.errors import MarketDataUnavailable
 from apps.market.selectors import instrument_find, instrument_get, instrument_list, ohlc_get, ticker_get, ticker_kept
 from apps.vault.selectors import credential_get, credential_owner
+from apps.vault.services.keys import credential_balances
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,15 @@ def credential_find(*, credential_id: UUID, user_id: UUID) -> Credential | None:
 def credential_user(credential_id: UUID) -> UUID | None:
     """The user of an exchange key, also of a disconnected one. None where there is no such key."""
     return credential_owner(credential_id=credential_id)
+
+
+def account_balances(*, credential_id: UUID, user_id: UUID, now: datetime) -> dict[str, Balance]:
+    """The balances of the key's account by asset code. Calls the exchange.
+
+    Raises NotFound, KeySuspended and what reads of an exchange raise.
+    """
+    balances = credential_balances(credential_id=credential_id, user_id=user_id, now=now)
+    return {balance.asset: balance for balance in balances}
 
 
 def pair_rules_kept(*, pair: str, mode: Mode) -> PairRules | None:

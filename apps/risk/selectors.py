@@ -1,12 +1,15 @@
-"""Reads of halts and switches."""
+"""Reads of halts, switches and allocations."""
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, Sum
 
 from apps.core.terms import Side
+from apps.exchange.types import ZERO
+from apps.risk.models.accounts import Allocation
 from apps.risk.models.halts import PLATFORM_ID, Halt, HaltLevel, HaltScope
 from apps.risk.models.switches import BotSwitch
 
@@ -72,3 +75,13 @@ def order_bar(
     if switch is not None and switch.stop_requested_at is not None and switch.stop_requested_at >= requested_at:
         return OrderBar("stop_requested", "The bot was told to stop. Start it again for it to trade.")
     return None
+
+
+def allocated(credential_id: UUID, asset: str, *, except_bot: UUID | None = None) -> Decimal:
+    """What bots have of an asset of the account: cash, and coins."""
+    allocations = Allocation.objects.filter(account_id=credential_id)
+    if except_bot is not None:
+        allocations = allocations.exclude(bot_id=except_bot)
+    cash = allocations.filter(quote_asset=asset).aggregate(sum=Sum("quote_amount"))["sum"]
+    coins = allocations.filter(base_asset=asset).aggregate(sum=Sum("base_amount"))["sum"]
+    return (cash or ZERO) + (coins or ZERO)

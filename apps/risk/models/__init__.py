@@ -1,5 +1,17 @@
+from apps.risk.models.accounts import Account, AccountAsset, AccountMovement, Allocation
 from apps.risk.models.halts import Halt, HaltLevel, HaltScope, HaltSource
 from apps.risk.models.live_switch import LiveSwitch
 from apps.risk.models.switches import BotSwitch
 
-__all__ = ["BotSwitch", "Halt", "HaltLevel", "HaltScope", "HaltSource", "LiveSwitch"]
+__all__ = [
+    "Account",
+    "AccountAsset",
+    "AccountMovement",
+    "Allocation",
+    "BotSwitch",
+    "Halt",
+    "HaltLevel",
+    "HaltScope",
+    "HaltSource",
+    "LiveSwitch",
+]

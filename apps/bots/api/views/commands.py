@@ -22,6 +22,7 @@ from apps.bots.api.serializers.commands import (
 from apps.bots.api.views.base import accepted, accepted_all
 from apps.bots.models import BotCommand
 from apps.bots.selectors.command_receipts import command_receipt_get, command_receipt_list, command_receipts_of
+from apps.bots.services.budgets import bot_check_budget
 from apps.bots.services.commands import bot_flatten, bot_pause, bot_start, bot_stop, bot_stop_all, bot_trigger_trade
 from apps.bots.services.definitions import bot_check_market
 from apps.core.api.requests import operation
@@ -46,6 +47,7 @@ class _StartView(_CommandView):
     def check_before(self, request: Request, **kwargs: Any) -> None:
         bot_id = kwargs.get("bot_id") or self.body["bot_id"]
         bot_check_market(bot_id=bot_id, user_id=principal_of(request).user_id, changes={}, now=timezone.now())
+        bot_check_budget(bot_id=bot_id, user_id=principal_of(request).user_id, now=timezone.now())
 
 
 @extend_schema(tags=["Bot commands"])
@@ -53,6 +55,9 @@ class BotStartView(_StartView):
     @operation(responses=_ACCEPTED)
     def post(self, request: Request, bot_id: UUID) -> Response:
         """Start a run of the definition as it is now.
+
+        422 `budget_exceeds_account` where the account does not cover the budget beside the budgets of the key's other
+        running bots and the orders of others; `details` has the figures.
 
         A live bot needs live trading to be on, a verified e-mail address, two-factor log-in and a step-up of the last
         five minutes; 403 `live_gate_unmet` names each that is missing in `details.gates`, and how to meet it.

@@ -20,6 +20,7 @@ from apps.trading.models.ledger import Fill, LedgerEntry, Position
 from apps.trading.models.order_states import IntentState
 from apps.trading.models.orders import OrderIntent
 from apps.trading.models.runs import BotRun
+from apps.trading.services.orders.allocations import account_hold, position_follow
 from apps.trading.services.orders.announcements import announce_later, order_as_stored, order_save
 from apps.trading.services.orders.positions import position_get_for_update, reservation_set
 
@@ -57,6 +58,8 @@ def _record(
     intent = OrderIntent.objects.select_for_update(of=["self"]).select_related("run").get(id=intent_id)
     _check(intent, order)
     before = order_as_stored(intent)
+    account = account_hold(intent.run)
+    base, spent, reserved = position.base_volume, position.quote_spent, position.quote_reserved
 
     known = set(intent.fills.values_list("exchange_trade_id", flat=True))
     contradiction = None
@@ -69,6 +72,9 @@ def _record(
     reservation_set(position, intent, now=now)
     position.save()
     order_save(intent, now=now, since=before)
+    if (base, spent, reserved) != (position.base_volume, position.quote_spent, position.quote_reserved):
+        changes = {position.base_asset: position.base_volume - base, position.quote_asset: spent - position.quote_spent}
+        position_follow(account, intent.run, position, changes=changes)
     return intent, contradiction
 
 

@@ -21,6 +21,7 @@ from apps.trading.models.order_states import ACTIVE_STATES, IntentState, is_lega
 from apps.trading.models.orders import OrderIntent, OrderKind
 from apps.trading.models.runs import BotRun, RunState
 from apps.trading.services.context.run_lease import LEASE, RunLease, run_get_for_update
+from apps.trading.services.orders.allocations import account_hold, position_follow
 from apps.trading.services.orders.announcements import order_save
 from apps.trading.services.orders.bars import halts_hold, order_bar_of
 from apps.trading.services.orders.positions import position_get_for_update, reservation_set
@@ -161,7 +162,9 @@ def intent_end(
     _add_evidence(intent, now, code=code, **evidence)
     reservation_set(position, intent, now=now)
     position.save()
+    account = account_hold(run)
     order_save(intent, now=now)
+    position_follow(account, run, position)
     if state == IntentState.NOT_PLACED and intent.candle_at == run.decided_candle_at:
         # The decision was not carried out. While its candle is the latest one, it may be taken again.
         run.decided_candle_at = None

@@ -15,6 +15,7 @@ from apps.trading.models.runs import BotRun, RunState
 from apps.trading.risk import RiskRejection
 from apps.trading.selectors import orders_left
 from apps.trading.services.context.run_lease import RunLease, run_get_for_update
+from apps.trading.services.orders.allocations import budget_release
 from apps.trading.services.runs.failures import pause_after
 
 log = structlog.get_logger(__name__)
@@ -127,10 +128,11 @@ def run_fail(*, lease: RunLease, code: str, message: str, now: datetime) -> None
 
 
 def run_close(run: BotRun, *, state: RunState, now: datetime) -> None:
-    """Saves the run as ended. The caller holds its lock and publishes the event."""
+    """Saves the run as ended, and releases its cash. The caller holds its lock and publishes the event."""
     run.state = state
     run.stopped_at = now
     run.save(update_fields=["state", "stopped_at"])
+    budget_release(run, now=now)
 
 
 def stopped_of(

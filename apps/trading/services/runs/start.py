@@ -1,5 +1,8 @@
 """Starting a bot."""
 
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -10,28 +13,35 @@ from apps.core.context import current_context
 from apps.events.commands.delivery import CommandDropped, Delivery
 from apps.events.store.publish import publish
 from apps.exchange.instrument import Instrument
+from apps.exchange.types import Balance
 from apps.messages.bots import BotStarted, StartBot
+from apps.risk.errors import AccountChangedMeanwhile
 from apps.risk.live_trading import refuse_live_trading
 from apps.risk.models.switches import BotSwitch
+from apps.risk.services.accounts import account_changes
 from apps.risk.services.switches import switch_get_for_update
 from apps.strategies.registry import strategy_get
 from apps.trading.errors import WrongAccount
 from apps.trading.models.runs import LIVE_RUNS, BotRun
 from apps.trading.services.context.dependencies import ExecutionContext
 from apps.trading.services.context.live import LIVE_CONTEXT
+from apps.trading.services.orders.allocations import account_hold, budget_allocate
 from apps.trading.services.orders.positions import position_ensure
 from apps.trading.services.orders.unknown_outcome import orphans_cancel
 from apps.trading.services.runs.histories import refuse_unreconciled
 
 log = structlog.get_logger(__name__)
 
+# How often the balances are read where bookings come in between, before the start waits for its next attempt.
+BALANCE_READS = 3
+
 
 def run_start(*, command: StartBot, delivery: Delivery, context: ExecutionContext = LIVE_CONTEXT) -> BotRun:
     """Begins a run. Its row, `bot.started` and the completion of the command are one transaction.
 
     Raises CommandDropped where the bot runs already, was stopped since or was deleted, UnknownStrategy,
-    InvalidParameters, UnknownPair, WrongAccount, LiveTradingDisabled, HistoryNotReconciled, and what opening the
-    credential raises.
+    InvalidParameters, UnknownPair, WrongAccount, LiveTradingDisabled, HistoryNotReconciled, BudgetExceedsAccount, what
+    opening the credential raises, and AccountChangedMeanwhile, where a later attempt may help.
     """
     _refuse_unwanted(command)
     refuse_live_trading(command.config.mode)
@@ -41,16 +51,34 @@ def run_start(*, command: StartBot, delivery: Delivery, context: ExecutionContex
     deps = context.deps(run)
     instrument = deps.market.instrument(run.definition.pair).value
     orphans_cancel(bot_id=run.bot_id, deps=deps)
-    return _begin(run, command, delivery, instrument, now=context.clock())
+    for _ in range(BALANCE_READS):
+        changes = account_changes(run.credential_id)
+        balances = deps.exchange.balances()
+        with suppress(AccountChangedMeanwhile):
+            return _begin(run, command, delivery, instrument, AccountRead(changes, balances), now=context.clock())
+    raise AccountChangedMeanwhile("The account's other bots trade so often that its balance cannot be read in between.")
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRead:
+    """The exchange's balances, and the account's count of changes before they were read."""
+
+    changes: int
+    balances: Mapping[str, Balance]
 
 
 @transaction.atomic
-def _begin(run: BotRun, command: StartBot, delivery: Delivery, instrument: Instrument, *, now: datetime) -> BotRun:
+def _begin(
+    run: BotRun, command: StartBot, delivery: Delivery, instrument: Instrument, read: AccountRead, *, now: datetime
+) -> BotRun:
     switch_get_for_update(command.bot_id)
     _refuse_unwanted(command)
     run.pair = instrument.altname
     _refuse_another_account(run)
-    position_ensure(
+    account = account_hold(run)
+    if account.changes != read.changes:
+        raise AccountChangedMeanwhile("The account changed while its balances were read.")
+    position = position_ensure(
         bot_id=run.bot_id,
         credential_id=run.credential_id,
         pair=run.pair,
@@ -58,6 +86,7 @@ def _begin(run: BotRun, command: StartBot, delivery: Delivery, instrument: Instr
         quote_asset=instrument.quote,
         now=now,
     )
+    budget_allocate(account, run, position, balances=read.balances, now=now)
     run.started_at = run.next_tick_at = now
     run.started_event_id = publish(
         BotStarted(
