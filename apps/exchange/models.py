@@ -14,3 +14,22 @@ class ExchangeNonce(models.Model):
 
     class Meta:
         db_table = "exchange_nonce"
+
+
+class ExchangeClock(models.Model):
+    """Our clock minus that of a mode's exchange, as one host measured it last: between these bounds, in seconds."""
+
+    mode = models.CharField(max_length=5)
+    host = models.CharField(max_length=255)
+    low_seconds = models.FloatField()
+    high_seconds = models.FloatField()
+    measured_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "exchange_clock"
+        constraints = [
+            models.UniqueConstraint(fields=["mode", "host"], name="exchange_clock_of_a_host"),
+            models.CheckConstraint(
+                condition=models.Q(low_seconds__lte=models.F("high_seconds")), name="exchange_clock_bounds"
+            ),
+        ]

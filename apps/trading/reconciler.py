@@ -11,6 +11,7 @@ from django.db import DatabaseError, close_old_connections, connection
 from apps.events.process.heartbeats import beat
 from apps.events.process.progress import Progress, ProgressWatch
 from apps.trading.backlog import orders_backlog
+from apps.trading.clock_watch import ClockWatch
 from apps.trading.selectors import keys_to_reconcile
 from apps.trading.services.context.dependencies import ExecutionContext
 from apps.trading.services.context.live import LIVE_CONTEXT
@@ -49,6 +50,7 @@ class Reconciler:
         self._rounds: dict[UUID, Future[int]] = {}
         self._paused_until: dict[UUID, float] = {}
         progress = Progress(NAME, what="order", done="looked at")
+        self._clocks = ClockWatch(clock=context.clock, monotonic=monotonic)
         self._watch = ProgressWatch(progress, lambda: orders_backlog(now=context.clock()), clock=monotonic)
 
     def step(self) -> float:
@@ -56,17 +58,22 @@ class Reconciler:
         if waits := history_reconcile(context=self._context):
             beat(NAME, "down", waits)
             return SECONDS_BETWEEN_COMPARISONS
+        self._clocks.step()
         self._reap()
         for key in keys_to_reconcile(now=self._context.clock()):
             if len(self._rounds) >= KEYS_AT_ONCE:
                 break
             if key not in self._rounds and self._paused_until.get(key, 0.0) <= self._monotonic():
                 self._rounds[key] = self._threads.submit(self._round, key)
-        beat(NAME, *self._watch.health())
+        state, detail = self._watch.health()
+        if state == "up" and self._clocks.alarm:
+            state, detail = "down", self._clocks.alarm
+        beat(NAME, state, detail)
         return POLL_SECONDS
 
     def close(self) -> None:
         """Waits for the rounds in progress."""
+        self._clocks.close()
         self._threads.shutdown(cancel_futures=True)
 
     def _round(self, key: UUID) -> int:

@@ -95,6 +95,8 @@ class FakeExchange(FakeAccount):
         self.candles: dict[tuple[str, int], list[Candle]] = {}
         self.status = ServerStatus("online", now, is_synthetic=True)
         self.key = KeyInfo(name="fake", permissions=ALL_PERMISSIONS)
+        # The exchange's own clock; contexts of tests give it theirs.
+        self.clock: Callable[[], datetime] = lambda: now
         self.next_submits: deque[SubmitFault | Rejected] = deque()
         self.submitted: list[OrderRequest] = []
         self.calls: list[str] = []
@@ -152,6 +154,11 @@ class FakeExchange(FakeAccount):
     def server_status(self) -> ServerStatus:
         self._read()
         return self.status
+
+    @hooked
+    def server_time(self) -> datetime:
+        self._read()
+        return self.clock().replace(microsecond=0)
 
     @hooked
     def instruments(self) -> list[Instrument]:

@@ -101,6 +101,7 @@ class UncachedMarket:
 
 def context_of(exchange: FakeExchange, clock: SteppingClock | None = None) -> ExecutionContext:
     clock = clock or SteppingClock()
+    exchange.clock = clock
     return ExecutionContext(
         open_exchange=lambda run: exchange,
         open_market=lambda mode, clock: UncachedMarket(exchange, clock),

@@ -64,6 +64,11 @@ class KrakenExchange:
         with reading("its status"):
             return parsing.server_status(result)
 
+    def server_time(self) -> datetime:
+        result = self._transport.public("Time")
+        with reading("its time"):
+            return datetime.fromtimestamp(int(result["unixtime"]), UTC)
+
     def instruments(self) -> list[Instrument]:
         result = self._transport.public("AssetPairs")
         with reading("its pairs"):

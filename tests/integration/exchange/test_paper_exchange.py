@@ -13,6 +13,7 @@ from pytest_django import Settings
 
 from apps.core.terms import Mode, Side
 from apps.exchange import errors as failures
+from apps.exchange.clock import offset_measure
 from apps.exchange.factory import exchange_for, market_data_for
 from apps.exchange.paper_account import paper_account_open
 from apps.exchange.port import Exchange
@@ -175,6 +176,12 @@ def test_an_order_whose_deadline_is_too_near_is_not_sent(exchange: Exchange, sec
         exchange.submit(_order(deadline=timezone.now() + timedelta(seconds=seconds_left)))
 
     assert (exchange.open_orders(), exchange.closed_orders()) == ([], [])
+
+
+def test_its_clock_is_ours() -> None:
+    offset = offset_measure(market_data_for(Mode.PAPER), clock=timezone.now)
+
+    assert offset.low <= 0 <= offset.high
 
 
 def test_ids_that_do_not_exist_are_missing_among_those_that_do(exchange: Exchange) -> None:

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.utils import timezone
@@ -51,8 +51,21 @@ print(""",
 
 def reconcile(seconds_later: float) -> None:
     """A round of the reconciler, that much later than now."""
-    later = ExecutionContext(open_exchange=exchange_of, clock=lambda: timezone.now() + timedelta(seconds=seconds_later))
-    orders_reconcile(context=later)
+    orders_reconcile(context=later(seconds_later))
+
+
+def later(seconds: float) -> ExecutionContext:
+    """The platform's context with its clock and the exchange's set forward."""
+
+    def now() -> datetime:
+        return timezone.now() + timedelta(seconds=seconds)
+
+    def open_exchange(run: BotRun) -> Exchange:
+        exchange = exchange_of(run)
+        exchange.server_time = now  # type: ignore[method-assign]
+        return exchange
+
+    return ExecutionContext(open_exchange=open_exchange, clock=now)
 
 
 def assert_one_order_adopted(exchange: Exchange) -> None:

@@ -54,9 +54,9 @@ class Schedule:
         for seconds in self.looks:
             if seconds > passed:
                 return deadline + timedelta(seconds=seconds)
-        return min(
-            now + timedelta(seconds=self.then_every), max(now, deadline + timedelta(seconds=self.decide_absence_after))
-        )
+        decided_from = deadline + timedelta(seconds=self.decide_absence_after)
+        in_a_while = now + timedelta(seconds=self.then_every)
+        return min(in_a_while, decided_from) if now < decided_from else in_a_while
 
 
 SCHEDULE = Schedule()
@@ -79,13 +79,20 @@ def intent_resolve(intent: OrderIntent, *, deps: Dependencies, schedule: Schedul
     if order is not None:
         return _adopt(intent, order, where, deps)
     now = deps.clock()
-    if now >= intent.deadline + timedelta(seconds=schedule.decide_absence_after):
-        return _decide_absence(intent, deps)
+    decided_from = intent.deadline + timedelta(seconds=schedule.decide_absence_after)
+    next_look = schedule.next_look(deadline=intent.deadline, now=now)
+    if now >= decided_from:
+        # By the exchange's clock, which the deadline is for. Ours may have been set forward since the order was sent,
+        # and an order that is only not visible yet must not be taken for absent.
+        left = decided_from - deps.account_of(intent).server_time()
+        if left <= timedelta(0):
+            return _decide_absence(intent, deps)
+        next_look = min(next_look, now + left)
     return intent_mark_unknown(
         intent_id=intent.id,
         code="not_found_yet",
         evidence={"looked_in": ["OpenOrders", "ClosedOrders"], "found": False},
-        next_check_at=schedule.next_look(deadline=intent.deadline, now=now),
+        next_check_at=next_look,
         now=now,
     )
 

@@ -4,7 +4,8 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from apps.core.terms import Side
+from apps.core.terms import Mode, Side
+from apps.exchange.clock import LIMIT_SECONDS, offset_beyond_limit
 from apps.exchange.instrument import Instrument
 from apps.exchange.types import Candle
 from apps.risk.live_trading import DISABLED, LiveTradingDisabled, is_live_trading_refused
@@ -93,8 +94,25 @@ def _sized(plan: OrderPlan, *, run: BotRun, instrument: Instrument, deps: Depend
         return RiskRejection(LiveTradingDisabled.code, DISABLED)
     if bar := order_bar_of(run, plan.side):
         return RiskRejection(bar.code, bar.message)
+    if rejection := _clock_rejection(plan, run, now=deps.clock()):
+        return rejection
     ticker = deps.market.ticker(run.pair).value
     return assess(plan, exposure=exposure_of(run, now=deps.clock()), instrument=instrument, ticker=ticker)
+
+
+def _clock_rejection(plan: OrderPlan, run: BotRun, *, now: datetime) -> RiskRejection | None:
+    """Purchases stop where our clock and the exchange's differ too much for the deadlines of orders; sales go on."""
+    if plan.side is not Side.BUY:
+        return None
+    offset = offset_beyond_limit(mode=Mode(run.mode), now=now)
+    if offset is None:
+        return None
+    side = "ahead of" if offset.certain > 0 else "behind"
+    return RiskRejection(
+        "clock_skew",
+        f"The platform's clock is {abs(offset.estimate):.1f} s {side} the exchange's; up to {LIMIT_SECONDS:g} s are "
+        "allowed for a purchase. The operator must synchronise it.",
+    )
 
 
 def exposure_of(run: BotRun, *, now: datetime) -> Exposure:
