@@ -3,7 +3,18 @@
 from django.contrib import admin
 
 from apps.bots import halts_admin  # noqa: F401  (registers its page)
-from apps.bots.models import AccountTrade, Alert, Bot, BotCommand, BotStatus, BotTrade, RunEvent, UserTrading
+from apps.bots.models import (
+    AccountTrade,
+    Alert,
+    Bot,
+    BotCommand,
+    BotOrder,
+    BotStatus,
+    BotTrade,
+    OrderStep,
+    RunEvent,
+    UserTrading,
+)
 from apps.core.admin import ReadOnlyAdmin
 
 
@@ -46,6 +57,33 @@ class RunEventAdmin(ReadOnlyAdmin):
     list_display = ("event_id", "bot_id", "seq", "state", "run_id", "reason", "at")
     list_filter = ("state", "at")
     search_fields = ("=bot_id", "=run_id", "=command_id")
+    ordering = ("-event_id",)
+
+
+@admin.register(BotOrder)
+class BotOrderAdmin(ReadOnlyAdmin):
+    list_display = (
+        "order_id",
+        "client_order_id",
+        "user_id",
+        "mode",
+        "pair",
+        "side",
+        "volume",
+        "price",
+        "state",
+        "planned_at",
+    )
+    list_filter = ("state", "mode", "pair", "side", "planned_at")
+    search_fields = ("=order_id", "=bot_id", "=run_id", "=user_id", "=client_order_id", "=exchange_order_id")
+    ordering = ("-planned_at",)
+
+
+@admin.register(OrderStep)
+class OrderStepAdmin(ReadOnlyAdmin):
+    list_display = ("event_id", "order_id", "seq", "kind", "state", "code", "at")
+    list_filter = ("kind", "state", "at")
+    search_fields = ("=order_id", "=event_id")
     ordering = ("-event_id",)
 
 

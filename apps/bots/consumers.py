@@ -8,6 +8,7 @@ from apps.messages.base import Message
 from apps.messages.bots import BotError, BotStarted, BotStopped
 from apps.messages.envelope import Envelope
 from apps.messages.kraken import KrakenKeyTestFailed
+from apps.messages.orders import ORDER_EVENTS
 from apps.messages.trading import BotTradeExecuted, BotTradeSkipped, TradeExecuted
 from apps.messages.user import UserCreated
 
@@ -16,7 +17,15 @@ ALERTS = "kraken.alerts"
 
 
 @consumes_batch(
-    BotStarted, BotStopped, BotError, BotTradeExecuted, BotTradeSkipped, TradeExecuted, UserCreated, group=READ_MODELS
+    BotStarted,
+    BotStopped,
+    BotError,
+    BotTradeExecuted,
+    BotTradeSkipped,
+    TradeExecuted,
+    UserCreated,
+    *ORDER_EVENTS,
+    group=READ_MODELS,
 )
 def apply_to_read_models(batch: Sequence[tuple[Message, Envelope]]) -> None:
     read_models.apply(batch)

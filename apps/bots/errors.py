@@ -11,6 +11,10 @@ class CommandNotFound(NotFound):
     code = "command_not_found"
 
 
+class OrderNotFound(NotFound):
+    code = "order_not_found"
+
+
 class BotAlreadyRunning(Conflict):
     """The bot is running, or a start is pending."""
 

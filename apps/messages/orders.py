@@ -114,3 +114,16 @@ class BotOrderResolved(
 
     was: str
     operator: str = ""
+
+
+ORDER_EVENTS: tuple[type[Event], ...] = (
+    BotOrderPlanned,
+    BotOrderSent,
+    BotOrderOpened,
+    BotOrderPartlyFilled,
+    BotOrderFilled,
+    BotOrderEnded,
+    BotOrderUnknown,
+    BotOrderNeedsPerson,
+    BotOrderResolved,
+)

@@ -18,8 +18,28 @@ from apps.core.principal import Principal, Role
 from apps.messages.base import Event, Status
 from apps.messages.bots import BotError, BotStarted, BotStopped
 from apps.messages.envelope import Envelope
+from apps.messages.orders import (
+    BotOrderEnded,
+    BotOrderFilled,
+    BotOrderNeedsPerson,
+    BotOrderOpened,
+    BotOrderPartlyFilled,
+    BotOrderPlanned,
+    BotOrderSent,
+    BotOrderUnknown,
+    OrderFacts,
+)
 from apps.messages.trading import BotTradeExecuted, BotTradeSkipped, TradeExecuted
 
+ORDER_EVENT_OF_STATE: dict[str, type[OrderFacts]] = {
+    "planned": BotOrderPlanned,
+    "sending": BotOrderSent,
+    "open": BotOrderOpened,
+    "partial": BotOrderPartlyFilled,
+    "filled": BotOrderFilled,
+    "unknown": BotOrderUnknown,
+    "needs_human": BotOrderNeedsPerson,
+}
 START_OF_STORY = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
@@ -150,13 +170,47 @@ class Story:
             )
         )
 
-    def traded(self, side: Any, *, volume: str = "0.01", price: str = "10000", fee: str = "0.26") -> Envelope:
-        return self.tell(
-            BotTradeExecuted(**self._fill(side, volume, price, fee), run_id=self.run_id, strategy="sma_cross")
-        )
+    def traded(
+        self, side: Any, *, volume: str = "0.01", price: str = "10000", fee: str = "0.26", order_id: UUID | None = None
+    ) -> Envelope:
+        fill = self._fill(side, volume, price, fee)
+        if order_id is not None:
+            fill["order_id"] = order_id
+        return self.tell(BotTradeExecuted(**fill, run_id=self.run_id, strategy="sma_cross"))
 
     def account_traded(self, side: Any, *, volume: str = "0.01", price: str = "10000", fee: str = "0.26") -> Envelope:
         return self.tell(TradeExecuted(**self._fill(side, volume, price, fee)))
+
+    def order(self, state: str, *, order_id: UUID, event: type[OrderFacts] | None = None, **facts: Any) -> Envelope:
+        """A step of an order of the bot; without `event`, the one of the state."""
+        told: dict[str, Any] = {
+            "bot_id": self.bot_id,
+            "run_id": self.run_id,
+            "user_id": self.user_id,
+            "credential_id": self.credential_id,
+            "order_id": order_id,
+            "decision_id": order_id.hex,
+            "attempt": 1,
+            "client_order_id": f"mk{order_id.hex[-16:]}",
+            "exchange_order_id": "" if state in ("planned", "sending", "unknown") else "OABC",
+            "mode": "paper",
+            "strategy": "sma_cross",
+            "pair": self.pair,
+            "side": "buy",
+            "kind": "rest",
+            "price": Decimal(10000),
+            "volume": Decimal("0.02"),
+            "filled_volume": Decimal(0),
+            "filled_cost": Decimal(0),
+            "filled_fee": Decimal(0),
+            "state": state,
+            "evidence": ({"at": self.now.isoformat(), "source": state},),
+            "planned_at": START_OF_STORY,
+            "ended_at": self.now if state in ("filled", "canceled", "expired", "rejected", "not_placed") else None,
+            "changed_at": self.now,
+        }
+        make: Any = event or ORDER_EVENT_OF_STATE.get(state, BotOrderEnded)
+        return self.tell(make(**(told | facts)))
 
     def _fill(self, side: str, volume: str, price: str, fee: str) -> dict[str, Any]:
         return {

@@ -11,6 +11,10 @@ class TradePagination(NewestFirstPagination):
     ordering = "-seq"
 
 
+class OrderPagination(NewestFirstPagination):
+    ordering = ("-planned_at", "-order_id")
+
+
 class AccountTradePagination(NewestFirstPagination):
     ordering = ("-executed_at", "-trade_id")
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.bots.api.views import commands, definitions, halts, status
+from apps.bots.api.views import commands, definitions, halts, orders, status
 
 urlpatterns = [
     path("bot/strategies", definitions.StrategyListView.as_view()),
@@ -28,5 +28,7 @@ urlpatterns = [
     path("trading/portfolio", status.PortfolioView.as_view()),
     path("trading/halts", halts.HaltListView.as_view()),
     path("trading/halts/<uuid:halt_id>", halts.HaltView.as_view()),
+    path("trading/orders", orders.OrderListView.as_view()),
+    path("trading/orders/<uuid:order_id>", orders.OrderView.as_view()),
     path("trading/trades", status.AccountTradeListView.as_view()),
 ]

@@ -2,6 +2,7 @@
 
 from apps.bots.models.alerts import Alert
 from apps.bots.models.definitions import Bot, BotCommand, CommandKind, Interval
+from apps.bots.models.orders import BotOrder, OrderState, OrderStep
 from apps.bots.models.status import BotState, BotStatus, RunEvent
 from apps.bots.models.trades import AccountTrade, BotTrade, UserTrading
 
@@ -10,11 +11,14 @@ __all__ = [
     "Alert",
     "Bot",
     "BotCommand",
+    "BotOrder",
     "BotState",
     "BotStatus",
     "BotTrade",
     "CommandKind",
     "Interval",
+    "OrderState",
+    "OrderStep",
     "RunEvent",
     "UserTrading",
 ]

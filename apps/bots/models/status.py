@@ -36,7 +36,6 @@ class RunEvent(models.Model):
     command_id: "models.UUIDField[UUID | None, UUID | None]" = models.UUIDField(null=True)
     config_version = models.PositiveIntegerField(null=True)
     reason = models.TextField(default="")
-    open_orders = models.JSONField(default=list)
     at = models.DateTimeField()
 
     class Meta:
@@ -64,7 +63,6 @@ class BotStatus(models.Model):
     run_started_at = models.DateTimeField(null=True)
     config_version = models.PositiveIntegerField(null=True)
     reason = models.TextField(default="")
-    open_orders = models.JSONField(default=list)
 
     error_seq = models.BigIntegerField(default=0)
     error_code = models.TextField(default="")

@@ -35,6 +35,7 @@ class BotTrade(models.Model):
 
     class Meta:
         db_table = "bot_trade"
+        indexes = [models.Index(fields=["order_id"], name="bot_trade_of_order")]
         constraints = [
             models.UniqueConstraint(fields=["bot_id", "seq"], name="bot_trade_seq"),
             models.CheckConstraint(condition=Q(side__in=Side.values), name="bot_trade_side"),

@@ -11,21 +11,37 @@ from django.db.models import QuerySet
 from apps.bots.adapters import is_dust
 from apps.bots.errors import BotNotFound
 from apps.bots.lifecycle import PendingCommand, state_of
-from apps.bots.models import Bot, BotCommand, BotState, BotStatus, CommandKind
+from apps.bots.models import Bot, BotCommand, BotOrder, BotState, BotStatus, CommandKind
 from apps.bots.models.definitions import LIFECYCLE
+from apps.bots.models.orders import UNCLEAR_STATES
 from apps.bots.position_pnl import ZERO
+from apps.bots.selectors.orders import active_orders
 from apps.events.store.selectors import command_executions_by_id
 
 
 @dataclass(frozen=True)
 class BotView:
-    """`latest` is the latest start, pause, stop or flatten. `is_in_progress` says whether it is not finished."""
+    """`latest` is the latest start, pause, stop or flatten. `is_in_progress` says whether it is not finished.
+
+    `orders` are those that have not ended.
+    """
 
     bot: Bot
     status: BotStatus
     state: BotState
     latest: BotCommand | None = None
     is_in_progress: bool = False
+    orders: Sequence[BotOrder] = ()
+
+    @property
+    def open_orders(self) -> list[str]:
+        """Client order ids of the orders that have not ended, oldest first."""
+        return [order.client_order_id for order in self.orders]
+
+    @property
+    def unclear_orders(self) -> list[BotOrder]:
+        """Orders of which nobody knows what became of them; the bot makes no purchase meanwhile."""
+        return [order for order in self.orders if order.state in UNCLEAR_STATES]
 
     @property
     def dust(self) -> Decimal:
@@ -73,11 +89,12 @@ def bot_view(bot: Bot, *, now: datetime) -> BotView:
 
 
 def bot_views(bots: Sequence[Bot], *, now: datetime) -> list[BotView]:
-    """The bots with their states, in the given order. Three queries for any number of bots."""
+    """The bots with their states, in the given order. Four queries for any number of bots."""
     ids = [bot.id for bot in bots]
     statuses = BotStatus.objects.in_bulk(ids)
     open_commands = BotCommand.objects.filter(bot_id__in=ids, kind__in=LIFECYCLE, closed_at=None)
     commands = {command.bot_id: command for command in open_commands}
+    orders = active_orders(bot_ids=ids)
     executions = command_executions_by_id(command_ids=[command.id for command in commands.values()])
     views = []
     for bot in bots:
@@ -94,5 +111,14 @@ def bot_views(bots: Sequence[Bot], *, now: datetime) -> list[BotView]:
             )
         state = state_of(reported=BotState(status.state), since=status.since, pending=pending, now=now)
         is_in_progress = pending is not None and pending.is_in_progress(now)
-        views.append(BotView(bot=bot, status=status, state=state, latest=command, is_in_progress=is_in_progress))
+        views.append(
+            BotView(
+                bot=bot,
+                status=status,
+                state=state,
+                latest=command,
+                is_in_progress=is_in_progress,
+                orders=orders.get(bot.id, ()),
+            )
+        )
     return views

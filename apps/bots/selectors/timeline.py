@@ -9,6 +9,7 @@ from uuid import UUID
 
 from apps.bots.errors import CommandNotFound
 from apps.bots.selectors.bots import bot_get
+from apps.bots.selectors.orders import evidence_shown
 from apps.core.money import plain
 from apps.core.terms import Side
 from apps.events.store.selectors import chain_list, event_get, stream_page
@@ -16,6 +17,7 @@ from apps.messages.base import Message
 from apps.messages.bots import BotError, BotStarted, BotStopped, StartBot, StopBot, TriggerTrade
 from apps.messages.envelope import Envelope
 from apps.messages.orders import (
+    ORDER_EVENTS,
     BotOrderEnded,
     BotOrderFilled,
     BotOrderNeedsPerson,
@@ -28,6 +30,8 @@ from apps.messages.orders import (
     OrderFacts,
 )
 from apps.messages.trading import BotTradeExecuted, BotTradeSkipped, TradeExecuted
+
+_ORDER_EVENT_NAMES = frozenset(event.declaration.name for event in ORDER_EVENTS)
 
 # A causal chain grows while its run trades. Beyond this, the pages of the bot's timeline show the rest.
 MAX_CHAIN = 500
@@ -88,10 +92,18 @@ def _entries(envelopes: Iterable[Envelope]) -> list[TimelineEntry]:
             occurred_at=envelope.occurred_at,
             correlation_id=envelope.correlation_id,
             caused_by=envelope.causation_id,
-            payload=json.loads(envelope.payload),
+            payload=_payload_shown(envelope),
         )
         for envelope in envelopes
     ]
+
+
+def _payload_shown(envelope: Envelope) -> dict[str, Any]:
+    payload: dict[str, Any] = json.loads(envelope.payload)
+    if envelope.event_type in _ORDER_EVENT_NAMES:
+        payload["evidence"] = evidence_shown(payload["evidence"])
+        payload.pop("operator", None)
+    return payload
 
 
 def _title(message: Message) -> str:

@@ -203,7 +203,7 @@ def _refusal_to_end(view: BotView, kind: CommandKind) -> BotNotRunning | BotStop
         if kind.strength > before or (kind.strength == before and not view.is_in_progress):
             return None
         return BotStopping("Bot is already being stopped.", bot_id=str(bot.id))
-    has_orders = bool(view.status.open_orders) or state in (BotState.ERROR, BotState.PAUSED)
+    has_orders = bool(view.open_orders) or state in (BotState.ERROR, BotState.PAUSED)
     holds = view.status.position_volume > 0
     if (kind == CommandKind.STOP and has_orders) or (kind == CommandKind.FLATTEN and (has_orders or holds)):
         return None

@@ -177,10 +177,8 @@ def bot_delete(*, bot_id: UUID, user_id: UUID, now: datetime) -> None:
     view = bot_view(bot, now=now)
     if view.is_at_work:
         raise BotInUse(f"The bot is {view.state}. Stop it first.", state=view.state)
-    if view.status.open_orders:
-        raise BotInUse(
-            "Orders of the bot are open on the exchange. Stop it first.", open_orders=view.status.open_orders
-        )
+    if view.open_orders:
+        raise BotInUse("Orders of the bot are open on the exchange. Stop it first.", open_orders=view.open_orders)
     dispatch_deletion(view, now=now)
     bot.deleted_at = now
     bot.save(update_fields=["deleted_at"])

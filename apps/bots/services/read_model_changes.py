@@ -10,6 +10,7 @@ from django.db.models import Q
 
 from apps.bots.models import AccountTrade, BotState, BotStatus, BotTrade, RunEvent
 from apps.bots.position_pnl import Fill, PositionPnl, exactly
+from apps.bots.services.order_changes import OrderChanges
 from apps.core.terms import Side
 from apps.messages.bots import BotError
 from apps.messages.trading import BotTradeSkipped
@@ -60,6 +61,7 @@ class ReadModelChanges:
     """Collects the changes of a batch event by event; `write` saves them."""
 
     account_trades: list[AccountTrade] = field(default_factory=list)
+    orders: OrderChanges = field(default_factory=OrderChanges)
     _bots: dict[UUID, BotChanges] = field(default_factory=dict)
     _users: dict[UUID, UserChanges] = field(default_factory=dict)
 
@@ -89,6 +91,7 @@ class ReadModelChanges:
             _derive_states([statuses[bot_id] for bot_id in {each.bot_id for each in run_events}])
         for bot_id, changes in self._bots.items():
             _apply(statuses[bot_id], changes)
+        self.orders.write()
         trades = [each for changes in self._bots.values() for each in changes.trades]
         if trades:
             BotTrade.objects.bulk_create(trades)
@@ -143,7 +146,7 @@ def _derive_states(statuses: Collection[BotStatus]) -> None:
         else:
             status.run_id = current.run_id
         status.state, status.since = current.state, current.at
-        status.reason, status.open_orders = current.reason, current.open_orders
+        status.reason = current.reason
 
 
 def _apply(status: BotStatus, changes: BotChanges) -> None:

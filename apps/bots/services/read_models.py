@@ -9,16 +9,17 @@ from datetime import datetime
 from functools import singledispatch
 from typing import Any
 
-from apps.bots.models import AccountTrade, BotState, BotStatus, BotTrade, RunEvent, UserTrading
+from apps.bots.models import AccountTrade, BotOrder, BotState, BotStatus, BotTrade, OrderStep, RunEvent, UserTrading
 from apps.bots.services.read_model_changes import BotChanges, ReadModelChanges
 from apps.messages.base import Message
 from apps.messages.bots import BotError, BotStarted, BotStopped
 from apps.messages.envelope import Envelope
+from apps.messages.orders import OrderFacts
 from apps.messages.trading import BotTradeExecuted, BotTradeSkipped, TradeExecuted
 from apps.messages.user import UserCreated
 
 # These tables are written by events only.
-MODELS = (RunEvent, BotStatus, BotTrade, AccountTrade, UserTrading)
+MODELS = (RunEvent, BotStatus, BotTrade, BotOrder, OrderStep, AccountTrade, UserTrading)
 
 _STATE_AFTER = {
     "pause": BotState.PAUSED,
@@ -55,7 +56,7 @@ def _stopped(message: BotStopped, envelope: Envelope, changes: ReadModelChanges)
     _add_run_event(
         message, envelope, changes,
         state=_STATE_AFTER[message.manner], at=message.stopped_at,
-        reason=message.reason, open_orders=list(message.open_orders),
+        reason=message.reason,
     )  # fmt: skip
 
 
@@ -111,12 +112,18 @@ def _account_trade_executed(message: TradeExecuted, _: Envelope, changes: ReadMo
 
 
 @_collect.register
+def _order_changed(message: OrderFacts, envelope: Envelope, changes: ReadModelChanges) -> None:
+    _bot(message, envelope, changes)
+    changes.orders.add(message, envelope)
+
+
+@_collect.register
 def _user_created(message: UserCreated, _: Envelope, changes: ReadModelChanges) -> None:
     changes.user(message.user_id).registered_at = message.created_at
 
 
 def _bot(
-    message: BotStarted | BotStopped | BotError | BotTradeSkipped | BotTradeExecuted,
+    message: BotStarted | BotStopped | BotError | BotTradeSkipped | BotTradeExecuted | OrderFacts,
     envelope: Envelope,
     changes: ReadModelChanges,
 ) -> BotChanges:

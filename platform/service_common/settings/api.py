@@ -20,7 +20,14 @@ RULES = (
 )
 
 # Names for choices that several components of a service's document share, where the generator would make one up.
-ENUM_NAMES: dict[str, dict[str, str]] = {"kraken": {"BotStateEnum": "apps.bots.models.BotState"}}
+ENUM_NAMES: dict[str, dict[str, str]] = {
+    "kraken": {
+        "OrderStateEnum": "apps.bots.models.orders.OrderState.choices",
+        "OrderKindEnum": "apps.bots.models.orders.ORDER_KINDS",
+        "KindEnum": "apps.bots.models.definitions.CommandKind.choices",
+        "BotStateEnum": "apps.bots.models.BotState",
+    }
+}
 
 
 def rest_framework(env: Environment, service: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from uuid import UUID
 from django.db import models
 
 from apps.bots.consumers import READ_MODELS
-from apps.bots.models import AccountTrade, BotStatus, BotTrade, RunEvent, UserTrading
+from apps.bots.models import AccountTrade, BotOrder, BotStatus, BotTrade, OrderStep, RunEvent, UserTrading
 from apps.events.consumers.delivery import deliver
 from apps.events.consumers.projections import projection
 from apps.events.models import InboxEntry
@@ -14,7 +14,15 @@ from apps.messages.envelope import Envelope
 from apps.messages.user import UserCreated
 from tests.factories.bots import Story
 
-READ_MODEL_TABLES: list[type[models.Model]] = [BotStatus, RunEvent, BotTrade, AccountTrade, UserTrading]
+READ_MODEL_TABLES: list[type[models.Model]] = [
+    BotStatus,
+    RunEvent,
+    BotTrade,
+    BotOrder,
+    OrderStep,
+    AccountTrade,
+    UserTrading,
+]
 
 
 def deliver_all(envelopes: list[Envelope]) -> None:
@@ -52,6 +60,9 @@ ACTIONS = (
     "sell",
     "account",
     "user",
+    "order",
+    "open order",
+    "end of order",
 )
 
 
@@ -77,6 +88,10 @@ def tell(actions: list[tuple[str, int]]) -> Story:
                 story.skipped(code=f"skip_{number}")
             case "buy" | "sell":
                 story.traded(action, volume=f"0.{number:03d}", price=str(9000 + 100 * number), fee=f"0.{number:02d}")
+            case "order" | "open order" | "end of order":
+                # One order a number, so that several steps of one order may follow each other.
+                step = {"order": "planned", "open order": "open", "end of order": "filled"}[action]
+                story.order(step, order_id=UUID(int=story.bot_id.int ^ number))
             case "account":
                 story.account_traded("buy")
             case "user":

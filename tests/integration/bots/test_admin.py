@@ -1,5 +1,7 @@
 """The staff site shows bots read-only."""
 
+from uuid import uuid4
+
 import pytest
 from django.apps import apps
 from django.test import Client
@@ -36,7 +38,8 @@ def lived(world: World, bot: Bot) -> Bot:
     """A bot with a row in every table."""
     bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
     story = Story(bot_id=bot.id, user_id=bot.user_id)
-    for envelope in (story.started(), story.traded("buy"), story.account_traded("buy")):
+    order = story.order("open", order_id=uuid4())
+    for envelope in (story.started(), story.traded("buy"), story.account_traded("buy"), order):
         deliver(envelope, group=READ_MODELS)
     deliver(story.failed(is_final=False), group=ALERTS)
     return bot

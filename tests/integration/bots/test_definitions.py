@@ -232,11 +232,16 @@ class TestDelete:
     def test_is_refused_while_orders_are_open_on_the_exchange(self, bot: Bot) -> None:
         story = Story(bot_id=bot.id, user_id=bot.user_id)
         deliver(story.started(), group=READ_MODELS)
-        deliver(story.stopped(manner="pause", open_orders=("OABC",)), group=READ_MODELS)
+        order_id = uuid4()
+        deliver(story.order("open", order_id=order_id, client_order_id="mk-1"), group=READ_MODELS)
+        deliver(story.stopped(manner="pause", open_orders=("mk-1",)), group=READ_MODELS)
 
         with pytest.raises(BotInUse) as refused:
             bot_delete(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
-        assert refused.value.details == {"open_orders": ["OABC"]}
+        assert refused.value.details == {"open_orders": ["mk-1"]}
+
+        deliver(story.order("canceled", order_id=order_id), group=READ_MODELS)
+        bot_delete(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
 
     def test_is_possible_again_after_a_start_that_failed(self, bot: Bot) -> None:
         execution(bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now()).id, "failed")

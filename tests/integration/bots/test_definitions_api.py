@@ -174,7 +174,7 @@ class TestDefinitions:
         for _ in range(6):
             started = world.add_bot(trader.user_id)
             trader.post(f"/api/v1/bot/{started.id}/start")
-        with django_assert_num_queries(4):
+        with django_assert_num_queries(5):
             assert len(trader.get("/api/v1/bot").json()["results"]) == 6
 
 

@@ -7,7 +7,7 @@ import pytest
 from django.core.management import call_command
 
 from apps.bots.consumers import ALERTS, READ_MODELS
-from apps.bots.models import Alert, BotStatus, BotTrade
+from apps.bots.models import Alert, BotOrder, BotStatus, BotTrade, OrderStep
 from apps.events.consumers.delivery import deliver
 from apps.events.consumers.registry import load_consumers
 from apps.events.store.publish import publish
@@ -22,8 +22,30 @@ load_consumers()
 
 def test_read_models_rebuilt_from_nothing_equal_those_kept_live() -> None:
     stories = [
-        tell([("user", 1), ("start", 1), ("buy", 5), ("trouble", 1), ("sell", 2), ("skip", 1), ("account", 1)]),
-        tell([("start", 1), ("buy", 9), ("crash", 1), ("start", 2), ("sell", 3), ("pause", 1)]),
+        tell(
+            [
+                ("user", 1),
+                ("start", 1),
+                ("buy", 5),
+                ("trouble", 1),
+                ("sell", 2),
+                ("skip", 1),
+                ("account", 1),
+                ("order", 1),
+            ]
+        ),
+        tell(
+            [
+                ("start", 1),
+                ("buy", 9),
+                ("crash", 1),
+                ("start", 2),
+                ("sell", 3),
+                ("order", 2),
+                ("open order", 2),
+                ("pause", 1),
+            ]
+        ),
     ]
     envelopes = [envelope for story in stories for envelope in story.envelopes]
     deliver_all(list(reversed(envelopes)))
@@ -38,7 +60,10 @@ def test_read_models_rebuilt_from_nothing_equal_those_kept_live() -> None:
 
 
 def test_a_replay_from_the_event_store_rebuilds_them() -> None:
-    story = tell([("user", 1), ("start", 1), ("buy", 5), ("sell", 2), ("account", 1), ("skip", 1), ("stop", 1)])
+    orders = [("order", 1), ("open order", 1), ("order", 2), ("end of order", 1)]
+    story = tell(
+        [("user", 1), ("start", 1), *orders, ("buy", 5), ("sell", 2), ("account", 1), ("skip", 1), ("stop", 1)]
+    )
     for told in story.envelopes:
         event_id = publish(told.message(), now=told.occurred_at, user_id=story.user_id)  # type: ignore[arg-type]
         published = event_get(event_id=event_id)
@@ -48,6 +73,8 @@ def test_a_replay_from_the_event_store_rebuilds_them() -> None:
     assert all(live.values())
 
     BotTrade.objects.all().delete()
+    BotOrder.objects.update(state="planned", ended_at=None)
+    OrderStep.objects.all().delete()
     BotStatus.objects.update(state="error", realised_pnl=Decimal(-1))
     call_command("replay_events", into="bot-read-models", stdout=StringIO(), stderr=StringIO())
 

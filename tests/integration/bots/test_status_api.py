@@ -42,6 +42,7 @@ class TestStatus:
             "config_version": None,
             "reason": "",
             "open_orders": [],
+            "unclear_orders": [],
             "command": None,
             "last_error": None,
             "last_skip": None,

@@ -3,7 +3,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from apps.bots.models import Alert, BotState, CommandKind
+from apps.bots.models import Alert, BotOrder, BotState, CommandKind
 from apps.bots.selectors.bots import BotView
 from apps.bots.selectors.timeline import TimelineEntry
 from apps.core.api.fields import OBJECT, AmountField
@@ -21,6 +21,12 @@ class UnderWaySerializer(serializers.Serializer[Any]):
     kind = serializers.ChoiceField(choices=CommandKind.choices)
 
 
+class UnclearOrderSerializer(serializers.ModelSerializer[BotOrder]):
+    class Meta:
+        model = BotOrder
+        fields = ["order_id", "client_order_id", "side", "state", "code", "changed_at"]
+
+
 class StatusSerializer(serializers.Serializer[Any]):
     """What the bot reported last, and the command in progress."""
 
@@ -36,9 +42,13 @@ class StatusSerializer(serializers.Serializer[Any]):
     )
     reason = serializers.CharField(source="status.reason", help_text="Why the latest run ended.")
     open_orders = serializers.ListField(
-        source="status.open_orders",
         child=serializers.CharField(),
-        help_text="Left open on the exchange when the latest run ended.",
+        help_text="Client order ids of the orders that have not ended, oldest first.",
+    )
+    unclear_orders = UnclearOrderSerializer(
+        many=True,
+        help_text="Of these nobody knows what became of them: the answer was lost (`unknown`), or an operator has to "
+        "look (`needs_human`). The bot makes no purchase meanwhile.",
     )
     command = serializers.SerializerMethodField(help_text="The command in progress.")
     last_error = serializers.SerializerMethodField()
