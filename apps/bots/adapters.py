@@ -6,13 +6,17 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
+from django.utils import timezone
+
 from apps.core.errors import NotFound
 from apps.core.terms import Mode
 from apps.exchange.errors import UnknownPair
 from apps.exchange.instrument import Instrument
+from apps.exchange.nonce import key_is_suspended
 from apps.exchange.types import Balance
 from apps.market.errors import MarketDataUnavailable
 from apps.market.selectors import instrument_find, instrument_get, instrument_list, ohlc_get, ticker_get, ticker_kept
+from apps.vault.models import Credential as StoredCredential
 from apps.vault.selectors import credential_get, credential_owner
 from apps.vault.services.keys import credential_balances
 
@@ -49,7 +53,12 @@ def credential_find(*, credential_id: UUID, user_id: UUID) -> Credential | None:
         found = credential_get(credential_id=credential_id, user_id=user_id)
     except NotFound:
         return None
-    return Credential(id=found.id, mode=Mode(found.mode), is_active=found.state == "active")
+    return Credential(id=found.id, mode=Mode(found.mode), is_active=_is_active(found))
+
+
+def _is_active(found: StoredCredential) -> bool:
+    # A worker's refusal reaches the key's row by a message; the exchange's own register has it at once.
+    return found.state == StoredCredential.State.ACTIVE and not key_is_suspended(found.key_digest, now=timezone.now())
 
 
 def credential_user(credential_id: UUID) -> UUID | None:

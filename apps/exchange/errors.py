@@ -58,6 +58,12 @@ class KeyLocked(ExchangeRefused):
     code = "exchange_key_locked"
 
 
+class KeySuspended(Conflict):
+    """The exchange refused the key, or it failed a test. No call is made with it until it passes one."""
+
+    code = "key_suspended"
+
+
 class NonceRefused(ExchangeRefused):
     """The nonce is not above the key's last one: another program uses the key, or did."""
 

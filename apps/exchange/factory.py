@@ -4,12 +4,21 @@ from apps.core.terms import Mode
 from apps.exchange.addresses import exchange_url
 from apps.exchange.kraken.client import CallPolicy
 from apps.exchange.kraken.exchange import KrakenExchange
+from apps.exchange.kraken.transport import OnRefusedKey
 from apps.exchange.port import Credential, Exchange, MarketData
 
 
-def exchange_for(credential: Credential, *, policy: CallPolicy | None = None) -> Exchange:
+def exchange_for(
+    credential: Credential,
+    *,
+    policy: CallPolicy | None = None,
+    on_refused_key: OnRefusedKey | None = None,
+    is_test: bool = False,
+) -> Exchange:
     """The account of a credential: paper on the paper exchange, live on Kraken. For one thread.
 
+    A key that the exchange refuses is suspended at the first answer, in all processes; `on_refused_key` is called in
+    that transaction, once a suspension. With `is_test` calls are made with a suspended key too.
     Raises UnsafeExchangeUrl.
     """
     return KrakenExchange(
@@ -18,6 +27,8 @@ def exchange_for(credential: Credential, *, policy: CallPolicy | None = None) ->
         api_key=credential.api_key,
         api_secret=credential.api_secret,
         policy=policy,
+        on_refused_key=on_refused_key,
+        is_test=is_test,
     )
 
 

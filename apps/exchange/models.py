@@ -2,15 +2,20 @@ from django.db import models
 
 
 class ExchangeNonce(models.Model):
-    """The highest nonce that an API key was signed with. `key_digest` is the SHA-256 of the API key.
+    """The highest nonce that an API key was signed with, and whether the key may be used. `key_digest` is the SHA-256
+    of the API key.
 
     An exchange refuses every nonce that is not above the key's last one. A clock that was set back would repeat
-    nonces, so the last one is stored.
+    nonces, so the last one is stored. `refused_code` says that the exchange refused the key itself: nothing is signed
+    with it until `refused_until`, or until it passes a test where that is null.
     """
 
     key_digest = models.CharField(max_length=64, primary_key=True)
     last_nonce = models.BigIntegerField()
     used_at = models.DateTimeField()
+    refused_code = models.CharField(max_length=80, blank=True, default="", db_default="")
+    refused_at = models.DateTimeField(null=True)
+    refused_until = models.DateTimeField(null=True)
 
     class Meta:
         db_table = "exchange_nonce"

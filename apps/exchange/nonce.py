@@ -6,22 +6,37 @@ call. (Behind a pooler in transaction mode such a lock has no effect: connect di
 """
 
 import hashlib
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import structlog
 from django.db import DatabaseError, InterfaceError, connection
+from django.db.models import Q
 
-from apps.exchange.errors import ExchangeCallInTransaction, NotSent
+from apps.exchange.errors import ExchangeCallInTransaction, KeyLocked, KeySuspended, NotSent
+from apps.exchange.models import ExchangeNonce
 
 log = structlog.get_logger(__name__)
+
+SUSPENDED = "This key failed its last test. Test it again, or connect another."
+LOCKED = "The exchange has locked the key for about 15 minutes after too many failed calls. It is not used until then."
 
 _ALLOCATE = """
     INSERT INTO exchange_nonce (key_digest, last_nonce, used_at) VALUES (%s, %s, now())
     ON CONFLICT (key_digest) DO UPDATE
     SET last_nonce = GREATEST(EXCLUDED.last_nonce, exchange_nonce.last_nonce + 1), used_at = EXCLUDED.used_at
-    RETURNING last_nonce
+    RETURNING last_nonce, refused_code, refused_until
+"""
+_SUSPEND = """
+    UPDATE exchange_nonce SET refused_code = %s, refused_at = %s, refused_until = %s
+     WHERE key_digest = %s AND (refused_code = '' OR refused_until <= %s)
+"""
+_RESTORE = """
+    UPDATE exchange_nonce SET refused_code = '', refused_at = NULL, refused_until = NULL
+     WHERE key_digest = %s AND refused_code <> ''
 """
 
 
@@ -31,11 +46,11 @@ def key_digest(api_key: str) -> str:
 
 
 @contextmanager
-def signing_turn(api_key: str) -> Iterator[int]:
+def signing_turn(api_key: str, *, is_test: bool = False) -> Iterator[int]:
     """Inside the block only the caller may sign with the key, once, with the given nonce: Unix time in ns, or above.
 
     Waits for other callers up to PostgreSQL's lock_timeout. Raises NotSent where the lock or a nonce cannot be had,
-    and ExchangeCallInTransaction.
+    ExchangeCallInTransaction, and for a suspended key KeySuspended or KeyLocked; a test of the key does not heed that.
     """
     if connection.in_atomic_block:
         raise ExchangeCallInTransaction("An exchange must not be called inside a database transaction.")
@@ -43,10 +58,49 @@ def signing_turn(api_key: str) -> Iterator[int]:
     lock = int.from_bytes(bytes.fromhex(digest)[:8], "big", signed=True)
     try:
         _take(lock)
-        yield _allocate(digest)
+        nonce, refused_code, refused_until = _allocate(digest)
+        if refused_code and not is_test:
+            _refuse_suspended(refused_until, now=datetime.now(UTC))
+        yield nonce
     finally:
         # Also where the wait was interrupted: to release a lock that is not held is harmless, one left over would stay.
         _release(lock)
+
+
+def key_suspend(api_key: str, *, code: str, now: datetime, until: datetime | None = None) -> bool:
+    """Nothing is signed with the key any more, until `until` or until `key_restore`. Whether this call suspended it.
+
+    Call it in the turn whose answer refused the key: then no other process has made a call in between.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_SUSPEND, [code, now, until, key_digest(api_key), now])
+        return bool(cursor.rowcount)
+
+
+def key_restore(api_key: str) -> None:
+    """The key passed a test: it may be used again."""
+    with connection.cursor() as cursor:
+        cursor.execute(_RESTORE, [key_digest(api_key)])
+
+
+def key_is_suspended(digest: str, *, now: datetime) -> bool:
+    """Whether the exchange refused the key with this digest, and it has not passed a test since."""
+    refused = ExchangeNonce.objects.filter(key_digest=digest).exclude(refused_code="")
+    return refused.filter(Q(refused_until=None) | Q(refused_until__gt=now)).exists()
+
+
+def refuse_suspended_key(api_key: str) -> None:
+    """Raises KeySuspended or KeyLocked, as a call would."""
+    refused = ExchangeNonce.objects.filter(key_digest=key_digest(api_key)).exclude(refused_code="")
+    for until in refused.values_list("refused_until", flat=True):
+        _refuse_suspended(until, now=datetime.now(UTC))
+
+
+def _refuse_suspended(until: datetime | None, *, now: datetime) -> None:
+    if until is None:
+        raise KeySuspended(SUSPENDED)
+    if until > now:
+        raise KeyLocked(LOCKED, retry_after_seconds=math.ceil((until - now).total_seconds()))
 
 
 def nonce_forget(api_key: str) -> None:
@@ -62,9 +116,12 @@ def _take(lock: int) -> None:
         raise NotSent("Other calls with this key are still in progress.") from error
 
 
-def _allocate(digest: str) -> int:
+def _allocate(digest: str) -> tuple[int, str, datetime | None]:
     try:
-        return _execute(_ALLOCATE, digest, time.time_ns())
+        with connection.cursor() as cursor:
+            cursor.execute(_ALLOCATE, (digest, time.time_ns()))
+            nonce, refused_code, refused_until = cursor.fetchone()
+            return nonce, refused_code, refused_until
     except (DatabaseError, InterfaceError) as error:
         raise NotSent("No nonce could be drawn: the database does not answer.") from error
 
@@ -79,8 +136,6 @@ def _release(lock: int) -> None:
         connection.close()
 
 
-def _execute(statement: str, *parameters: str | int) -> int:
+def _execute(statement: str, *parameters: str | int) -> None:
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
-        row = cursor.fetchone() if cursor.description else None
-    return row[0] if row and isinstance(row[0], int) else 0

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from apps.core.terms import Mode
+from apps.exchange.errors import ExchangeRefused
 from apps.exchange.instrument import Instrument
 from apps.exchange.types import (
     Balance,
@@ -104,6 +105,13 @@ class Exchange(MarketData, Protocol):
 
     def cancel(self, *, exchange_order_id: str | None = None, client_order_id: str | None = None) -> Cancellation:
         """Cancels one order, by exactly one of the ids. Safe to repeat. Raises what reads raise."""
+        ...
+
+    def suspend_key(self, error: ExchangeRefused) -> None:
+        """Takes the key out of use in every process, until it passes a test: the error proves that it is of no use.
+
+        A key that the exchange refuses is suspended without this.
+        """
         ...
 
     def key_info(self) -> KeyInfo: ...

@@ -21,12 +21,6 @@ class TooManyKeys(Conflict):
     code = "too_many_keys"
 
 
-class KeySuspended(Conflict):
-    """The key failed its last verification. It is not used until it passes one."""
-
-    code = "key_suspended"
-
-
 class KeyChangedMeanwhile(Conflict):
     """The key was rotated or disconnected while it was being verified."""
 

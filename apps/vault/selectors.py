@@ -7,8 +7,10 @@ from django.db.models import QuerySet
 
 from apps.core.crypto import EncryptedSecret
 from apps.core.terms import Mode
+from apps.exchange.errors import KeySuspended
+from apps.exchange.nonce import SUSPENDED, refuse_suspended_key
 from apps.vault.encryption import EncryptedLogin, login_decrypt
-from apps.vault.errors import KeyNotConnected, KeySuspended
+from apps.vault.errors import KeyNotConnected
 from apps.vault.models import Credential
 
 # The bot service's database role may read these columns only (apps.ops.database_roles).
@@ -45,12 +47,12 @@ def credential_list(*, user_id: UUID) -> QuerySet[Credential]:
 
 
 def credential_open(*, credential_id: UUID, user_id: UUID, even_suspended: bool = False) -> OpenCredential:
-    """Decrypts a key. Raises KeyNotConnected, KeySuspended, CannotDecrypt."""
+    """Decrypts a key. Raises KeyNotConnected, KeySuspended, KeyLocked, CannotDecrypt."""
     row = _connected().filter(id=credential_id, user_id=user_id).only(*_ENCRYPTED_COLUMNS).first()
     if row is None:
         raise KeyNotConnected("There is no such key.")
     if row.state == Credential.State.SUSPENDED and not even_suspended:
-        raise KeySuspended("This key failed its last test. Test it again, or connect another.")
+        raise KeySuspended(SUSPENDED)
     assert row.ciphertext is not None
     assert row.nonce is not None
     assert row.wrapped_key is not None
@@ -59,6 +61,9 @@ def credential_open(*, credential_id: UUID, user_id: UUID, even_suspended: bool 
         nonce=bytes(row.nonce), ciphertext=bytes(row.ciphertext), wrapped_key=bytes(row.wrapped_key)
     )
     login = login_decrypt(EncryptedLogin(encrypted, row.key_id), user_id=row.user_id, credential_id=row.id, mode=mode)
+    if not even_suspended:
+        # What another process met with is there at once; the row's state follows by a message.
+        refuse_suspended_key(login.api_key)
     return OpenCredential(row.id, row.user_id, mode, login.api_key, login.api_secret)
 
 

@@ -13,7 +13,7 @@ from apps.exchange.instrument import Instrument
 from apps.exchange.kraken import error_classification, parsing
 from apps.exchange.kraken.client import CallPolicy
 from apps.exchange.kraken.parsing import reading
-from apps.exchange.kraken.transport import Transport
+from apps.exchange.kraken.transport import OnRefusedKey, Transport
 from apps.exchange.types import (
     Accepted,
     Balance,
@@ -47,11 +47,25 @@ class KrakenExchange:
     """Kraken, or the paper exchange with the same API. Implements :class:`apps.exchange.port.Exchange`."""
 
     def __init__(
-        self, *, mode: Mode, url: str, api_key: str = "", api_secret: str = "", policy: CallPolicy | None = None
+        self,
+        *,
+        mode: Mode,
+        url: str,
+        api_key: str = "",
+        api_secret: str = "",
+        policy: CallPolicy | None = None,
+        on_refused_key: OnRefusedKey | None = None,
+        is_test: bool = False,
     ) -> None:
         self.mode: Mode = mode
         self._transport = Transport(
-            mode=mode, url=url, api_key=api_key, api_secret=api_secret, policy=policy or CallPolicy()
+            mode=mode,
+            url=url,
+            api_key=api_key,
+            api_secret=api_secret,
+            policy=policy or CallPolicy(),
+            on_refused_key=on_refused_key,
+            is_test=is_test,
         )
 
     def __repr__(self) -> str:
@@ -188,6 +202,9 @@ class KrakenExchange:
             raise
         with reading("a cancellation"):
             return Cancellation(int(result["count"]))
+
+    def suspend_key(self, error: ExchangeRefused) -> None:
+        self._transport.suspend_key(error)
 
     # --- inside
 

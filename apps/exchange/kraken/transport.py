@@ -1,17 +1,27 @@
 """Sends calls and reads envelopes. Reads may be retried; a call that changes something is sent once."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import requests
 import structlog
+from django.db import transaction
 from prometheus_client import Counter
 from urllib3.exceptions import NewConnectionError
 
 from apps.core.terms import Mode
-from apps.exchange.errors import ExchangeUnavailable, NotSent, OutcomeUnknown
+from apps.exchange.errors import (
+    ExchangeRefused,
+    ExchangeUnavailable,
+    KeyInvalid,
+    KeyLocked,
+    KeySuspended,
+    NotSent,
+    OutcomeUnknown,
+)
 from apps.exchange.kraken.client import CallPolicy, KrakenClient
 from apps.exchange.kraken.error_classification import (
     Envelope,
@@ -20,7 +30,7 @@ from apps.exchange.kraken.error_classification import (
     is_passing,
     read_envelope,
 )
-from apps.exchange.nonce import signing_turn
+from apps.exchange.nonce import key_suspend, signing_turn
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +56,9 @@ REPEATABLE = frozenset(
         "GetApiKeyInfo",
     }
 )
+# Called in the transaction that suspends a key which the exchange refused.
+OnRefusedKey = Callable[[ExchangeRefused], None]
+
 PAUSES_SECONDS = (0.2, 0.8, 2.0)
 
 # Kraken takes deadlines from 2 to 60 seconds ahead (REST, AddOrder). A placement gets LIFE from the moment of its turn,
@@ -57,9 +70,21 @@ LEAST_LEFT = timedelta(seconds=3)
 class Transport:
     """Calls to one address with at most one key."""
 
-    def __init__(self, *, mode: Mode, url: str, api_key: str, api_secret: str, policy: CallPolicy) -> None:
+    def __init__(
+        self,
+        *,
+        mode: Mode,
+        url: str,
+        api_key: str,
+        api_secret: str,
+        policy: CallPolicy,
+        on_refused_key: OnRefusedKey | None = None,
+        is_test: bool = False,
+    ) -> None:
         self._mode = mode
         self._api_key = api_key
+        self._on_refused_key = on_refused_key
+        self._is_test = is_test
         self._attempts = policy.attempts
         self._client = KrakenClient(
             url=url, api_key=api_key, api_secret=api_secret, policy=policy, is_internal=mode is Mode.PAPER
@@ -67,14 +92,16 @@ class Transport:
 
     def public(self, method: str, **params: str) -> Any:
         """The result of a public call. Raises what the port documents for reads."""
-        return self._repeated(method, lambda: self._client.get(f"/0/public/{method}", params))
+        return self._repeated(method, lambda: read_envelope(self._client.get(f"/0/public/{method}", params)))
 
     def private(self, method: str, **params: str) -> Any:
         """The result of a signed call that is not a placement. Raises what the port documents for reads."""
 
-        def send() -> requests.Response:
-            with signing_turn(self._api_key) as nonce:
-                return self._client.post_signed(f"/0/private/{method}", params, nonce=nonce)
+        def send() -> Envelope:
+            with signing_turn(self._api_key, is_test=self._is_test) as nonce:
+                envelope = read_envelope(self._client.post_signed(f"/0/private/{method}", params, nonce=nonce))
+                self._suspend_if_refused(envelope)
+                return envelope
 
         return self._repeated(method, send)
 
@@ -86,7 +113,7 @@ class Transport:
         That is LIFE after the key's turn has come, and never later than `latest_deadline`. Raises NotSent where the
         request certainly did not leave, also where it could not leave with LEAST_LEFT, else OutcomeUnknown.
         """
-        with signing_turn(self._api_key) as nonce:
+        with self._placement_turn(method) as nonce:
             now = utc_now()
             deadline = min(now + LIFE, latest_deadline)
             slack = deadline - now - LEAST_LEFT
@@ -110,19 +137,31 @@ class Transport:
                 raise self._outcome_unknown(
                     method, cl_ord_id, deadline, f"It was interrupted ({type(error).__name__})."
                 ) from error
-        try:
-            envelope = read_envelope(response)
-        except UnreadableAnswer as unreadable:
-            raise self._outcome_unknown(method, cl_ord_id, deadline, f"The answer was {unreadable}.") from None
+            try:
+                envelope = read_envelope(response)
+            except UnreadableAnswer as unreadable:
+                raise self._outcome_unknown(method, cl_ord_id, deadline, f"The answer was {unreadable}.") from None
+            self._suspend_if_refused(envelope)
         self._count(method, "refused" if envelope.errors else "ok")
         return envelope, deadline
 
-    def _repeated(self, method: str, send: Callable[[], requests.Response]) -> Any:
+    @contextmanager
+    def _placement_turn(self, method: str) -> Iterator[int]:
+        """A turn for a placement. Raises NotSent, for a suspended key too."""
+        with ExitStack() as turn:
+            try:
+                nonce = turn.enter_context(signing_turn(self._api_key))
+            except (KeySuspended, KeyLocked) as error:
+                self._count(method, "not_sent")
+                raise NotSent(f"{error.message} Nothing was sent.") from error
+            yield nonce
+
+    def _repeated(self, method: str, send: Callable[[], Envelope]) -> Any:
         attempts = self._attempts if method in REPEATABLE else 1
         for attempt in range(attempts):
             is_last = attempt == attempts - 1
             try:
-                envelope = read_envelope(send())
+                envelope = send()
             except (requests.RequestException, UnreadableAnswer) as error:
                 self._count(method, "unavailable")
                 if is_last:
@@ -135,6 +174,28 @@ class Transport:
                     raise error_of_read(envelope.errors)
             time.sleep(PAUSES_SECONDS[min(attempt, len(PAUSES_SECONDS) - 1)])
         raise AssertionError("unreachable")
+
+    def _suspend_if_refused(self, envelope: Envelope) -> None:
+        """Suspends the key, in the turn of the call that was refused: no other caller makes one after it."""
+        error = error_of_read(envelope.errors) if envelope.errors else None
+        if not isinstance(error, KeyInvalid | KeyLocked):
+            return
+        try:
+            self.suspend_key(error)
+        except Exception:
+            # The answer itself must reach the caller; the next call is refused as well.
+            log.exception("exchange_key_not_suspended", mode=self._mode, code=error.code)
+
+    def suspend_key(self, error: ExchangeRefused) -> None:
+        """No process makes a call with the key any more: while it is locked, or until it passes a test."""
+        log.error("exchange_key_refused", mode=self._mode, code=error.code)
+        now = utc_now()
+        seconds = error.details.get("retry_after_seconds")
+        until = now + timedelta(seconds=seconds) if seconds else None
+        with transaction.atomic():
+            is_new = key_suspend(self._api_key, code=error.code, now=now, until=until)
+            if is_new and self._on_refused_key is not None:
+                self._on_refused_key(error)
 
     def _outcome_unknown(self, method: str, cl_ord_id: str, deadline: datetime, why: str) -> OutcomeUnknown:
         self._count(method, "unknown")

@@ -13,7 +13,7 @@ from apps.events.store.publish import publish
 from apps.exchange.errors import ExchangeRefused, KeyInvalid, KeyLacksPermission, KeyLocked, NonceRefused
 from apps.exchange.factory import exchange_for
 from apps.exchange.kraken.client import CallPolicy
-from apps.exchange.nonce import key_digest
+from apps.exchange.nonce import key_digest, key_restore
 from apps.exchange.port import Credential as AnyLogin
 from apps.exchange.types import KeyInfo
 from apps.messages.kraken import KrakenKeyTestFailed
@@ -46,12 +46,15 @@ _TAKEN: dict[str, PlatformError] = {
 
 
 def key_info_fetch(login: AnyLogin) -> KeyInfo:
-    """Fetches the key's info from the exchange and checks its permissions. No transaction: the call may take seconds.
+    """Tests the key: fetches its info from the exchange and checks its permissions. One that passes may be used again.
+
+    No transaction: the call may take seconds.
 
     Raises one of FAILURES for a key that is refused, and what reads of an exchange raise.
     """
-    info = exchange_for(login, policy=INTERACTIVE).key_info()
+    info = exchange_for(login, policy=INTERACTIVE, is_test=True).key_info()
     refuse_dangerous_permissions(info)
+    key_restore(login.api_key)
     return info
 
 

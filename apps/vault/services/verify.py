@@ -9,7 +9,7 @@ from apps.core.assurance import NONE, Assurance
 from apps.core.errors import PlatformError
 from apps.core.terms import Mode
 from apps.events.store.publish import publish
-from apps.exchange.nonce import key_digest, nonce_forget
+from apps.exchange.nonce import key_digest, key_suspend, nonce_forget
 from apps.messages.kraken import KrakenKeyUpdated
 from apps.risk.gates import refuse_unmet_gates
 from apps.vault.encryption import Login
@@ -99,14 +99,20 @@ def credential_suspend(
 ) -> None:
     """Suspends a key that the exchange refused, and publishes that. Raises KeyChangedMeanwhile for another key."""
     credential = credential_lock(credential_id=credential_id, user_id=user_id, digest=key_digest(api_key))
+    key_suspend(api_key, code=error.code, now=now)
+    credential_set_suspended(credential, message=error.message, now=now)
+    failure_announce(error, user_id=user_id, credential_id=credential.id, mode=credential.exchange_mode, now=now)
+
+
+def credential_set_suspended(credential: Credential, *, message: str, now: datetime) -> None:
+    """Marks a locked row as suspended since a test at `now`, and publishes that where it was active."""
     was_active = credential.state == Credential.State.ACTIVE
     credential.state = Credential.State.SUSPENDED
     credential.tested_at = now
-    credential.last_error = error.message[:MAX_ERROR_LENGTH]
+    credential.last_error = message[:MAX_ERROR_LENGTH]
     credential.save(update_fields=["state", "tested_at", "last_error"])
     if was_active:
         _announce_update(credential, ["state"], now)
-    failure_announce(error, user_id=user_id, credential_id=credential.id, mode=credential.exchange_mode, now=now)
 
 
 def _announce_update(credential: Credential, changed: list[str], now: datetime) -> None:

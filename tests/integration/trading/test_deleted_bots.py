@@ -30,7 +30,7 @@ def exchange(monkeypatch: pytest.MonkeyPatch) -> FakeExchange:
     exchange = fake_exchange()
     key = OpenCredential(uuid4(), uuid4(), Mode.PAPER, "key", "secret")
     monkeypatch.setattr(live, "credential_open", lambda **_: key)
-    monkeypatch.setattr(live, "exchange_for", lambda _: exchange)
+    monkeypatch.setattr(live, "exchange_of_credential", lambda _: exchange)
     return exchange
 
 

@@ -8,7 +8,14 @@ from decimal import Decimal
 import pytest
 
 from apps.core.errors import PlatformError
-from apps.exchange.errors import HistoryTooLong, IntervalNotOffered, KeyInvalid, KeyLacksPermission, OutcomeUnknown
+from apps.exchange.errors import (
+    HistoryTooLong,
+    IntervalNotOffered,
+    KeyInvalid,
+    KeyLacksPermission,
+    KeySuspended,
+    OutcomeUnknown,
+)
 from apps.exchange.kraken.error_classification import error_of_read, refusal_of_placement
 from apps.exchange.types import OrderRequest, Submission
 from apps.messages.bots import BotError, BotStopped
@@ -19,7 +26,7 @@ from apps.trading.models.runs import BotRun, RunState
 from apps.trading.services.context.dependencies import ExecutionContext
 from apps.trading.services.orders.placement import order_place, orders_sync
 from apps.trading.services.runs.tick import TickOutcome, tick_run
-from apps.vault.errors import KeyNotConnected, KeySuspended
+from apps.vault.errors import KeyNotConnected
 from tests.factories.fake_account import ALL_PERMISSIONS
 from tests.factories.fake_exchange import FakeExchange, raising
 from tests.factories.trading import (

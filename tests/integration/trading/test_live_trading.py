@@ -52,7 +52,7 @@ def exchange(monkeypatch: pytest.MonkeyPatch) -> FakeExchange:
     exchange = fake_exchange()
     key = OpenCredential(uuid4(), uuid4(), Mode.LIVE, "key", "secret")
     monkeypatch.setattr(live, "credential_open", lambda **_: key)
-    monkeypatch.setattr(live, "exchange_for", lambda _: exchange)
+    monkeypatch.setattr(live, "exchange_of_credential", lambda _: exchange)
     return exchange
 
 
@@ -92,7 +92,7 @@ def test_a_start_is_rejected_at_the_first_attempt_with_the_reason(
     exchange: FakeExchange, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[object] = []
-    monkeypatch.setattr(live, "exchange_for", opened.append)
+    monkeypatch.setattr(live, "exchange_of_credential", opened.append)
     command = start_command(requested_at=timezone.now(), mode=Mode.LIVE)
 
     assert execute(command) == "failed: live_trading_disabled"

@@ -33,7 +33,7 @@ def exchange(monkeypatch: pytest.MonkeyPatch) -> FakeExchange:
     exchange = fake_exchange()
     key = OpenCredential(uuid4(), uuid4(), Mode.PAPER, "key", "secret")
     monkeypatch.setattr(live, "credential_open", lambda **_: key)
-    monkeypatch.setattr(live, "exchange_for", lambda _: exchange)
+    monkeypatch.setattr(live, "exchange_of_credential", lambda _: exchange)
     return exchange
 
 
@@ -137,7 +137,7 @@ def test_a_bot_of_one_mode_does_not_open_a_key_of_the_other(monkeypatch: pytest.
     key = OpenCredential(command.config.credential_id, command.user_id, Mode.LIVE, "key", "secret")
     monkeypatch.setattr(live, "credential_open", lambda **_: key)
     opened: list[object] = []
-    monkeypatch.setattr(live, "exchange_for", opened.append)
+    monkeypatch.setattr(live, "exchange_of_credential", opened.append)
     run = BotRun(mode="paper", credential_id=key.id, user_id=key.user_id)
     with pytest.raises(WrongMode):
         live.exchange_of(run)

@@ -13,9 +13,9 @@ from apps.core.errors import NotFound
 from apps.core.terms import Mode
 from apps.events.models import StoredEvent
 from apps.exchange import errors as failures
+from apps.exchange.errors import KeySuspended
 from apps.exchange.types import KeyInfo
 from apps.risk.selectors import halt_strictest
-from apps.vault.errors import KeySuspended
 from apps.vault.models import Credential
 from apps.vault.selectors import credential_open
 from apps.vault.services.keys import credential_disconnect

@@ -1,11 +1,11 @@
 """The execution context of the running platform: the exchange account that a run's stored credential opens."""
 
-from apps.exchange.factory import exchange_for
 from apps.exchange.port import Exchange
 from apps.trading.errors import WrongMode
 from apps.trading.models.runs import BotRun
 from apps.trading.services.context.dependencies import ExecutionContext
 from apps.vault.selectors import credential_open
+from apps.vault.services.refused_keys import exchange_of_credential
 
 
 def exchange_of(run: BotRun) -> Exchange:
@@ -13,7 +13,7 @@ def exchange_of(run: BotRun) -> Exchange:
     credential = credential_open(credential_id=run.credential_id, user_id=run.user_id)
     if credential.mode != run.mode:
         raise WrongMode(f"A {run.mode} bot cannot trade with a {credential.mode} key.", mode=run.mode)
-    return exchange_for(credential)
+    return exchange_of_credential(credential)
 
 
 LIVE_CONTEXT = ExecutionContext(open_exchange=exchange_of)

@@ -3,10 +3,10 @@
 from datetime import timedelta
 
 from apps.core.errors import PlatformError
-from apps.exchange.errors import KeyInvalid, KeyLacksPermission
+from apps.exchange.errors import KeyInvalid, KeyLacksPermission, KeySuspended
 from apps.trading.errors import WrongMode
 from apps.trading.services.context.dependencies import Dependencies
-from apps.vault.errors import KeyNotConnected, KeySuspended
+from apps.vault.errors import KeyNotConnected
 from apps.vault.permissions import missing_permissions
 
 # No later call with this key can succeed.
@@ -29,7 +29,8 @@ def lacks_permission(deps: Dependencies) -> bool:
     """Whether the key provably lacks a right that bots need.
 
     The exchange refuses in the same words what the key may do and the account may not, such as a product that is not
-    offered in the owner's country. That concerns one bot, and is no fault of the key.
+    offered in the owner's country. That concerns one bot, and is no fault of the key. A key that lacks rights is
+    suspended.
     """
     try:
         permissions = deps.exchange.key_info().permissions
@@ -37,7 +38,11 @@ def lacks_permission(deps: Dependencies) -> bool:
         return True
     except PlatformError:
         return False
-    return permissions is not None and bool(missing_permissions(permissions))
+    missing = missing_permissions(permissions) if permissions is not None else []
+    if missing:
+        names = ", ".join(missing)
+        deps.exchange.suspend_key(KeyLacksPermission(f"The key lacks rights that bots need: {names}.", rights=missing))
+    return bool(missing)
 
 
 def pause_after(error: PlatformError, *, lasted: timedelta) -> timedelta:
