@@ -4,6 +4,8 @@ The migrations create the unmanaged ones by SQL, because Django cannot express t
 the trigger that makes events immutable.
 """
 
+from typing import Any
+
 from django.db import models
 
 
@@ -133,7 +135,10 @@ class DeadLetter(models.Model):
 
 
 class CommandExecution(models.Model):
-    """The execution of a command: one worker at a time, done once however often it is delivered."""
+    """The execution of a command: one worker at a time, done once however often it is delivered.
+
+    `result` is what the command came to, in the words of its handler; null before its end and for commands without any.
+    """
 
     class State(models.TextChoices):
         RUNNING = "running"
@@ -151,6 +156,7 @@ class CommandExecution(models.Model):
     worker = models.TextField(default="")
     lease_until = models.DateTimeField(null=True)
     reason = models.TextField(default="")
+    result: "models.JSONField[dict[str, Any] | None, dict[str, Any] | None]" = models.JSONField(null=True)
     first_delivered_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
 

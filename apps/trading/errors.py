@@ -48,6 +48,12 @@ class FlattenIncomplete(PlatformError):
     retryable = True
 
 
+class FlattenRefused(Refused):
+    """The exchange has refused the sale of the position, and would refuse it again; `details["rule"]` says why."""
+
+    code = "flatten_refused"
+
+
 class BotBusy(PlatformError):
     """Another worker holds the bot's run. A retry helps."""
 

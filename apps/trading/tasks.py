@@ -8,7 +8,7 @@ from apps.events.commands.delivery import Delivery
 from apps.events.commands.registry import executes, on_wake_up
 from apps.events.store.publish import publish
 from apps.messages.bots import BotError, StartBot, StopBot, StopDeletedBot, TickBot, TriggerTrade
-from apps.trading.services.runs.manual_trade import trade_trigger
+from apps.trading.services.runs.manual_trade import trade_complete, trade_result_failed, trade_trigger
 from apps.trading.services.runs.start import run_start
 from apps.trading.services.runs.stop import run_stop
 from apps.trading.services.runs.tick import tick_run
@@ -35,10 +35,16 @@ def stop(command: StopBot, delivery: Delivery) -> None:
     run_stop(command=command, delivery=delivery)
 
 
-@executes(TriggerTrade, on_failure=request_failed)
+def trade_failed(command: TriggerTrade, code: str, message: str, now: datetime) -> None:
+    """Publishes that no trade was made, or none that is known of, and says so in the receipt."""
+    trade_result_failed(command=command, code=code, message=message)
+    request_failed(command, code, message, now)
+
+
+@executes(TriggerTrade, on_failure=trade_failed)
 def trigger_trade(command: TriggerTrade, delivery: Delivery) -> None:
     trade_trigger(command=command)
-    delivery.complete(now=timezone.now())
+    trade_complete(command=command, delivery=delivery, now=timezone.now())
 
 
 @on_wake_up(TickBot)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet, TextChoices
@@ -11,6 +12,7 @@ from apps.bots.errors import CommandNotFound
 from apps.bots.models import BotCommand
 from apps.bots.selectors.bots import bot_get
 from apps.events.commands.executions import State
+from apps.events.models import CommandExecution
 from apps.events.store.selectors import command_executions_by_id, undispatched_ids
 
 
@@ -25,6 +27,9 @@ class CommandReceiptState(TextChoices):
     DROPPED = "dropped"
 
 
+# Outcomes of a command that is done and yet leaves something to look at.
+INCOMPLETE = frozenset({"incomplete", "unknown", "open"})
+
 _OF_EXECUTION = {
     State.RUNNING: CommandReceiptState.RUNNING,
     State.RETRYING: CommandReceiptState.RUNNING,
@@ -36,7 +41,10 @@ _OF_EXECUTION = {
 
 @dataclass(frozen=True)
 class CommandReceipt:
-    """`reason`: why the command failed or was dropped, or the last attempt's error. `begun_at`: the first attempt."""
+    """`reason`: why the command failed, was dropped or is incomplete, or the last attempt's error.
+
+    `begun_at`: the first attempt. `result`: what the command came to; None before its end, and for starts.
+    """
 
     command: BotCommand
     state: CommandReceiptState
@@ -44,6 +52,12 @@ class CommandReceipt:
     attempts: int
     begun_at: datetime | None
     finished_at: datetime | None
+    result: dict[str, Any] | None = None
+
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether something that was to be cancelled or sold was not, or the end of an order is not proved."""
+        return self.result is not None and self.result["outcome"] in INCOMPLETE
 
 
 def command_receipt_list(*, bot_id: UUID, user_id: UUID) -> QuerySet[BotCommand]:
@@ -76,10 +90,11 @@ def command_receipts_of(commands: Sequence[BotCommand], *, now: datetime) -> lis
                 CommandReceipt(
                     command=command,
                     state=_OF_EXECUTION[State(execution.state)],
-                    reason=execution.reason if execution.state != State.DONE else "",
+                    reason=_reason(execution),
                     attempts=execution.attempts,
                     begun_at=execution.first_delivered_at,
                     finished_at=execution.finished_at,
+                    result=execution.result,
                 )
             )
             continue
@@ -90,3 +105,10 @@ def command_receipts_of(commands: Sequence[BotCommand], *, now: datetime) -> lis
             state = CommandReceiptState.REQUESTED
         receipts.append(CommandReceipt(command, state, reason, attempts=0, begun_at=None, finished_at=finished_at))
     return receipts
+
+
+def _reason(execution: CommandExecution) -> str:
+    if execution.state != State.DONE:
+        return execution.reason
+    result = execution.result or {}
+    return str(result.get("message", "")) if result.get("outcome") in INCOMPLETE else ""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from apps.events.commands import executions
@@ -49,9 +50,12 @@ class Delivery:
         if not executions.renew(command_id=self.command_id, fence=self.fence, now=now):
             raise self._lost()
 
-    def complete(self, *, now: datetime) -> None:
-        """Marks the command done. Call it in the transaction of the handler's effects. Raises ExecutionLost."""
-        if not self._finish(State.DONE, "", now) and not self.is_finished:
+    def complete(self, *, now: datetime, result: dict[str, Any] | None = None) -> None:
+        """Marks the command done, with what it came to. Call it in the transaction of the handler's effects.
+
+        Raises ExecutionLost.
+        """
+        if not self._finish(State.DONE, "", now, result) and not self.is_finished:
             raise self._lost()
 
     def fail(self, reason: str, *, now: datetime) -> None:
@@ -73,8 +77,10 @@ class Delivery:
     def is_finished(self) -> bool:
         return executions.is_finished_by(command_id=self.command_id, fence=self.fence)
 
-    def _finish(self, state: str, reason: str, now: datetime) -> bool:
-        return executions.finish(command_id=self.command_id, fence=self.fence, state=state, reason=reason, now=now)
+    def _finish(self, state: str, reason: str, now: datetime, result: dict[str, Any] | None = None) -> bool:
+        return executions.finish(
+            command_id=self.command_id, fence=self.fence, state=state, reason=reason, now=now, result=result
+        )
 
     def _lost(self) -> ExecutionLost:
         return ExecutionLost(f"Command {self.command_id} is run by another worker.")

@@ -137,10 +137,27 @@ def release_unconfirmed_claim(command: Command, *, worker: str, claimed_at: date
     ).update(state=State.RETRYING, lease_until=None, reason="PostgreSQL was lost while the command was claimed.")
 
 
-def finish(*, command_id: UUID, fence: int, state: str, reason: str, now: datetime) -> bool:
+def finish(
+    *, command_id: UUID, fence: int, state: str, reason: str, now: datetime, result: dict[str, Any] | None = None
+) -> bool:
     """Ends the command permanently. False if this run is not the owner, or the command is finished already."""
     owned = CommandExecution.objects.filter(command_id=command_id, fence=fence, state=State.RUNNING)
-    return owned.update(state=state, lease_until=None, reason=reason[:MAX_REASON_LENGTH], finished_at=now) == 1
+    end = {"state": state, "lease_until": None, "reason": reason[:MAX_REASON_LENGTH], "finished_at": now}
+    return owned.update(**end, result=result) == 1
+
+
+def result_set(*, command_id: UUID, result: dict[str, Any]) -> None:
+    """Replaces the result of a finished command: what it came to is known better by now."""
+    finished = CommandExecution.objects.filter(command_id=command_id, finished_at__isnull=False)
+    finished.update(result=result)
+
+
+def results_for_update(*, aggregate_id: UUID, **facts: Any) -> list[CommandExecution]:
+    """The finished commands to an aggregate whose result has these facts, locked for update, oldest first."""
+    finished = CommandExecution.objects.select_for_update().filter(
+        aggregate_id=aggregate_id, finished_at__isnull=False, result__contains=facts
+    )
+    return list(finished.order_by("first_delivered_at", "command_id"))
 
 
 def is_finished_by(*, command_id: UUID, fence: int) -> bool:

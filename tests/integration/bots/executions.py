@@ -1,6 +1,7 @@
 """Writes the execution rows of workers, without a worker."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.utils import timezone
@@ -13,7 +14,15 @@ def deliver(command_id: UUID) -> None:
     OutboxRow.objects.filter(event_id=command_id, transport="rabbitmq").delete()
 
 
-def execution(command_id: UUID, state: str, *, reason: str = "", attempts: int = 1, at: datetime | None = None) -> None:
+def execution(
+    command_id: UUID,
+    state: str,
+    *,
+    reason: str = "",
+    attempts: int = 1,
+    at: datetime | None = None,
+    result: dict[str, Any] | None = None,
+) -> None:
     """Writes the command's execution row."""
     deliver(command_id)
     moment = at or timezone.now()
@@ -26,6 +35,7 @@ def execution(command_id: UUID, state: str, *, reason: str = "", attempts: int =
             "state": state,
             "attempts": attempts,
             "reason": reason,
+            "result": result,
             "first_delivered_at": moment,
             "finished_at": moment if is_over else None,
         },

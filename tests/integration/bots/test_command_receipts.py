@@ -11,6 +11,7 @@ from apps.bots.models import Bot, BotCommand
 from apps.bots.selectors.command_receipts import CommandReceipt, command_receipt_get, command_receipt_of
 from apps.bots.services.commands import bot_start, bot_stop
 from apps.bots.services.definitions import bot_delete
+from tests.factories.bots import TraderClient
 from tests.integration.bots.executions import deliver, execution
 
 pytestmark = pytest.mark.django_db
@@ -92,3 +93,73 @@ def test_of_another_user_or_of_another_bot_it_is_not_found(command: BotCommand) 
         command_receipt_get(bot_id=command.bot_id, command_id=command.id, user_id=uuid4(), now=now)
     with pytest.raises(CommandNotFound):
         command_receipt_get(bot_id=uuid4(), command_id=command.id, user_id=command.user_id, now=now)
+
+
+ORDER = {
+    "client_order_id": "mkaaaaaaaaaaaaaaaa",
+    "exchange_order_id": "OAAAAA-AAAAA-AAAAAA",
+    "side": "buy",
+    "state": "open",
+    "code": "",
+    "volume": "0.01",
+    "filled_volume": "0",
+    "filled_cost": "0",
+    "average_price": None,
+    "fee": "0",
+    "sent_at": "2026-01-01T12:00:00+00:00",
+    "ended_at": None,
+}
+STOP = {
+    "outcome": "incomplete",
+    "is_final": False,
+    "code": "orders_not_ended",
+    "message": "The end of 1 of the orders is not proved yet.",
+    "cancels": True,
+    "left_volume": "0",
+    "orders": [ORDER],
+}
+TRADE = {
+    "outcome": "filled",
+    "is_final": True,
+    "code": "",
+    "message": "The order was filled.",
+    "filled_volume": "0.01",
+    "average_price": "30000",
+    "fee": "0.3",
+    "orders": [ORDER],
+}
+
+
+def test_done_with_something_left_it_is_incomplete_and_says_why(command: BotCommand) -> None:
+    execution(command.id, "done", result=STOP)
+    found = receipt(command)
+    assert (found.state, found.is_incomplete, found.reason) == ("done", True, STOP["message"])
+
+
+@pytest.mark.parametrize(
+    ("outcome", "is_incomplete"),
+    [("filled", False), ("partly_filled", False), ("not_filled", False), ("refused", False), ("not_sent", False),
+     ("unknown", True), ("open", True), ("complete", False)],
+)  # fmt: skip
+def test_only_what_may_still_come_out_otherwise_is_incomplete(
+    command: BotCommand, outcome: str, is_incomplete: bool
+) -> None:
+    execution(command.id, "done", result={**TRADE, "outcome": outcome})
+    assert receipt(command).is_incomplete is is_incomplete
+
+
+@pytest.mark.urls("kraken_service.urls")
+@pytest.mark.parametrize("result", [STOP, TRADE, None])
+def test_the_result_is_in_the_answer(
+    trader: TraderClient, command: BotCommand, result: dict[str, object] | None
+) -> None:
+    execution(command.id, "done", result=result)
+    shown = trader.get(f"/api/v1/bot/{command.bot_id}/commands/{command.id}").json()
+    if result is None:
+        assert (shown["result"], shown["incomplete"]) == (None, False)
+        return
+    assert shown["result"]["outcome"] == result["outcome"]
+    [order] = shown["result"]["orders"]
+    assert order["client_order_id"] == ORDER["client_order_id"]
+    assert order["exchange_order_id"] == ORDER["exchange_order_id"]
+    assert ("left_volume" in shown["result"]) == (result is STOP)

@@ -43,6 +43,54 @@ class BotIdTriggerTradeSerializer(TriggerTradeSerializer):
     bot_id = serializers.UUIDField()
 
 
+class OrderEndSerializer(serializers.Serializer[Any]):
+    """An order of a receipt, with its end as far as it is proved."""
+
+    client_order_id = serializers.CharField()
+    exchange_order_id = serializers.CharField(help_text="Empty where the exchange has not named one.")
+    side = serializers.ChoiceField(choices=Side.choices)
+    state = serializers.CharField(help_text="As in `GET /trading/orders`.")
+    code = serializers.CharField(help_text="Why it has this state, for programs.")
+    volume = serializers.CharField(help_text="In the base asset.")
+    filled_volume = serializers.CharField(help_text="In the base asset.")
+    average_price = serializers.CharField(allow_null=True, help_text="In the quote asset; null without a fill.")
+    fee = serializers.CharField(help_text="In the quote asset.")
+    sent_at = serializers.DateTimeField(allow_null=True, help_text="When it was marked as being sent.")
+    ended_at = serializers.DateTimeField(allow_null=True)
+
+
+class ResultSerializer(serializers.Serializer[Any]):
+    """What a command came to. It is brought up to date until it is final."""
+
+    outcome = serializers.ChoiceField(
+        choices=[
+            "complete",
+            "incomplete",
+            "filled",
+            "partly_filled",
+            "not_filled",
+            "not_sent",
+            "open",
+            "unknown",
+            "refused",
+        ],
+        help_text="Of a stop: `complete` or `incomplete`. Of a trade: `open` is on the order book, `unknown` is looked "
+        "for, `refused` by a rule or the exchange, `not_sent` never left.",
+    )
+    is_final = serializers.BooleanField(help_text="False while the end of an order is not proved.")
+    code = serializers.CharField(help_text="Why it is not as asked, for programs.")
+    message = serializers.CharField(help_text="Why, for people.")
+    filled_volume = serializers.CharField(required=False, help_text="Of a trade, in the base asset.")
+    average_price = serializers.CharField(
+        required=False, allow_null=True, help_text="Of a trade, in the quote asset; null without a fill."
+    )
+    fee = serializers.CharField(required=False, help_text="Of a trade, in the quote asset.")
+    left_volume = serializers.CharField(
+        required=False, help_text="Of a flatten: what is still to be sold, in the base asset."
+    )
+    orders = OrderEndSerializer(many=True, help_text="Of a stop: also orders that were being sent when it was asked.")
+
+
 @extend_schema_serializer(component_name="Receipt")
 class CommandReceiptSerializer(serializers.Serializer[Any]):
     """A command and how far it got."""
@@ -52,7 +100,13 @@ class CommandReceiptSerializer(serializers.Serializer[Any]):
     kind = serializers.ChoiceField(source="command.kind", choices=CommandKind.choices)
     arguments = serializers.SerializerMethodField()
     state = serializers.ChoiceField(choices=CommandReceiptState.choices)
-    reason = serializers.CharField(help_text="Why it failed or was dropped, or what the last attempt ran into.")
+    reason = serializers.CharField(
+        help_text="Why it failed, was dropped or is incomplete, or what the last attempt ran into."
+    )
+    incomplete = serializers.BooleanField(
+        source="is_incomplete", help_text="Done, and yet something is left: `result` says what."
+    )
+    result = ResultSerializer(allow_null=True, help_text="Null before the end, and of starts.")
     attempts = serializers.IntegerField()
     requested_at = serializers.DateTimeField(source="command.requested_at")
     begun_at = serializers.DateTimeField(allow_null=True, help_text="The first attempt.")

@@ -1,4 +1,4 @@
-"""Saves an order and publishes the step that it took, in one transaction: no step of an order is silent."""
+"""Saves an order, publishes the step that it took and brings receipts up to date, in one transaction."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -22,6 +22,7 @@ from apps.messages.orders import (
 )
 from apps.trading.models.order_states import IntentState
 from apps.trading.models.orders import ANNOUNCED_COLUMNS, OrderIntent
+from apps.trading.services.orders.receipts import receipts_update
 
 # The event that tells that an order has come to a state, or has learnt something in it.
 EVENT_OF_STATE: Mapping[IntentState, type[Event]] = {
@@ -73,6 +74,9 @@ def _announce(intent: OrderIntent, now: datetime, since: Mapping[str, Any] | Non
         operator = next((entry["operator"] for entry in observed if "operator" in entry), "")
         publish(BotOrderResolved(**facts, was=was, operator=operator), now=now)
     publish(EVENT_OF_STATE[IntentState(intent.state)](**facts), now=now)
+    if intent.command_id is not None or intent.cancel_requested_at is not None or was in RESOLVABLE:
+        # Only of such orders is the end known later than that of the command that placed or ended them.
+        receipts_update(intent)
 
 
 def _facts(intent: OrderIntent, observed: list[dict[str, Any]], now: datetime) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def order_place(*, lease: RunLease, intent_id: UUID, deps: Dependencies) -> Plac
     if isinstance(answer, Accepted):
         return Placement(_poll_at_once(_accept(intent, answer, deps), deps))
     if isinstance(answer, Rejected):
-        evidence = {"answer": answer.exchange_error, "message": answer.message}
+        evidence = {"answer": answer.exchange_error, "message": answer.message, "kind": answer.kind.value}
         state = IntentState.REJECTED
         intent = intent_end(intent_id=intent_id, state=state, code=answer.code, evidence=evidence, now=deps.clock())
         return Placement(intent, answer)

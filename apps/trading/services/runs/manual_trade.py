@@ -1,11 +1,17 @@
 """Manual trades: a user asks a running bot to trade now."""
 
+from datetime import datetime
+
+from django.db import transaction
+
 from apps.core.terms import Side
+from apps.events.commands.delivery import Delivery
+from apps.events.commands.executions import result_set
 from apps.exchange.errors import NotSent
 from apps.messages.bots import TriggerTrade
-from apps.risk.live_trading import refuse_live_trading
+from apps.risk.live_trading import LiveTradingDisabled, refuse_live_trading
 from apps.strategies.base import OrderPlan
-from apps.trading.errors import BotNotRunning, OrderRejected, StrategyHolds, TradeRefused
+from apps.trading.errors import BotNotRunning, OrderBarred, OrderRejected, RunNotTrading, StrategyHolds, TradeRefused
 from apps.trading.models.order_states import IntentState
 from apps.trading.models.orders import OrderIntent
 from apps.trading.models.runs import BotRun, RunState
@@ -15,10 +21,23 @@ from apps.trading.services.context.live import LIVE_CONTEXT
 from apps.trading.services.context.run_lease import RunLease, run_lease_wait
 from apps.trading.services.orders.lifecycle import intents_recover
 from apps.trading.services.orders.placement import Placement
+from apps.trading.services.orders.receipts import refused_result, trade_result
 from apps.trading.services.runs.decisions import plan_execute, plans_for
 from apps.trading.services.runs.histories import refuse_unreconciled
 from apps.trading.services.runs.start import refuse_deleted
 from apps.trading.services.runs.tick import open_orders_update
+
+# Failures that say no, as opposed to those that kept the platform from asking.
+_REFUSALS = (
+    BotNotRunning,
+    LiveTradingDisabled,
+    OrderBarred,
+    OrderRejected,
+    RunNotTrading,
+    StrategyHolds,
+    TradeRefused,
+)
+REFUSALS = frozenset(each.code for each in _REFUSALS)
 
 
 def trade_trigger(*, command: TriggerTrade, context: ExecutionContext = LIVE_CONTEXT) -> None:
@@ -40,6 +59,21 @@ def trade_trigger(*, command: TriggerTrade, context: ExecutionContext = LIVE_CON
         asked = OrderIntent.objects.filter(command_id=command.command_id).exclude(state=IntentState.NOT_PLACED)
         if not asked.exists():
             _trade(command, run, lease, deps)
+
+
+@transaction.atomic
+def trade_complete(*, command: TriggerTrade, delivery: Delivery, now: datetime) -> None:
+    """Completes the command with what the trade came to."""
+    delivery.complete(now=now, result=trade_result(command.command_id))
+
+
+def trade_result_failed(*, command: TriggerTrade, code: str, message: str) -> None:
+    """Stores why a trade was not made, with its orders, if there are any. The caller has marked the command failed."""
+    result = trade_result(command.command_id, code=code, message=message)
+    if result is None:
+        outcome = "refused" if code in REFUSALS else "not_sent"
+        result = refused_result(outcome=outcome, code=code, message=message)
+    result_set(command_id=command.command_id, result=result)
 
 
 def _trade(command: TriggerTrade, run: BotRun, lease: RunLease, deps: Dependencies) -> None:

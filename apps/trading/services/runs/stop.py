@@ -4,7 +4,11 @@ A stop always ends. Orders whose end could not be proved in time are listed in `
 requested, and the reconciler takes over.
 """
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
 
 import structlog
 from django.db import transaction
@@ -14,10 +18,11 @@ from apps.core.terms import Side
 from apps.events.commands.delivery import CommandDropped, Delivery
 from apps.events.store.publish import publish
 from apps.events.store.selectors import command_execution_get
+from apps.exchange.types import RejectionKind
 from apps.messages.bots import BotStopped, StopBot, StopDeletedBot
 from apps.risk.services.switches import switch_get_for_update
 from apps.strategies.base import OrderPlan
-from apps.trading.errors import BotBusy, FlattenIncomplete, LeaseLost
+from apps.trading.errors import BotBusy, FlattenIncomplete, FlattenRefused, LeaseLost
 from apps.trading.models.order_states import ACTIVE_STATES, IntentState
 from apps.trading.models.orders import OrderIntent
 from apps.trading.models.runs import LIVE_RUNS, BotRun, RunState
@@ -30,6 +35,7 @@ from apps.trading.services.context.run_lease import RunLease, run_get_for_update
 from apps.trading.services.orders.lifecycle import intent_mark_cancel_requested, intent_plan, intents_recover
 from apps.trading.services.orders.placement import order_cancel, order_place, orders_sync
 from apps.trading.services.orders.positions import position_get
+from apps.trading.services.orders.receipts import stop_result
 from apps.trading.services.orders.unknown_outcome import intent_resolve
 from apps.trading.services.runs.decisions import decided_order, exposure_of
 from apps.trading.services.runs.events import run_close, stopped_of
@@ -44,6 +50,11 @@ PROOF_WITHIN = timedelta(seconds=12)
 LOOK_EVERY_SECONDS = 0.5
 FLATTEN_ROUNDS = 5
 
+ZERO = Decimal(0)
+
+# Refusals of a sale that a later attempt may get past.
+PASSING_REFUSALS = frozenset({RejectionKind.BACK_OFF.value, RejectionKind.MARKET_CLOSED.value})
+
 
 def run_stop(*, command: StopBot, delivery: Delivery, context: ExecutionContext = LIVE_CONTEXT) -> None:
     """Ends the bot's run as the command's manner says (pause, stop, flatten), and completes the command.
@@ -51,20 +62,22 @@ def run_stop(*, command: StopBot, delivery: Delivery, context: ExecutionContext 
     Raises CommandDropped where the bot was started since, BotBusy, and, while attempts are left, the error that kept
     the position from being sold.
     """
-    run = _begin(command, delivery, now=context.clock())
+    run, found_active = _begin(command, delivery, now=context.clock())
     if run is None:
         return
     with run_lease_wait(run_id=run.id, context=context) as lease:
         trouble = _wind_up(command, run, lease, context)
         if command.manner == "flatten" and trouble is not None and trouble.retryable and not delivery.is_last_attempt:
             raise trouble
-        reason = REASON_OF[command.manner] if trouble is None else f"Stopped; not all could be done: {trouble.message}"
-        _end(command, delivery, lease, reason, now=context.clock())
+        _end(command, delivery, lease, trouble, found_active, now=context.clock())
 
 
 @transaction.atomic
-def _begin(command: StopBot, delivery: Delivery, *, now: datetime) -> BotRun | None:
-    """From this commit on the run sends no new order. None where there was nothing to stop."""
+def _begin(command: StopBot, delivery: Delivery, *, now: datetime) -> tuple[BotRun | None, list[UUID]]:
+    """From this commit on the run sends no new order. Returns None where there was nothing to stop.
+
+    The ids are of the bot's orders that have not ended.
+    """
     switch = switch_get_for_update(command.bot_id)
     switch.stop_requested_at = max(switch.stop_requested_at or command.requested_at, command.requested_at)
     if isinstance(command, StopDeletedBot):
@@ -73,7 +86,7 @@ def _begin(command: StopBot, delivery: Delivery, *, now: datetime) -> BotRun | N
     run = _run_to_stop(command)
     if run is None:
         _announce_nothing_to_stop(command, delivery, now=now)
-        return None
+        return None, []
     if run.user_id != command.user_id:
         raise CommandDropped("the bot is another user's")
     if run.requested_at > command.requested_at and not isinstance(command, StopDeletedBot):
@@ -84,18 +97,24 @@ def _begin(command: StopBot, delivery: Delivery, *, now: datetime) -> BotRun | N
     run.stopped_at = None
     run.stop_command_id = command.command_id
     run.save(update_fields=["state", "stopped_at", "stop_command_id"])
-    return run
+    active = OrderIntent.objects.filter(bot_id=command.bot_id, state__in=ACTIVE_STATES)
+    return run, list(active.values_list("id", flat=True))
 
 
 def _run_to_stop(command: StopBot) -> BotRun | None:
-    """The live run. For a flatten of a bot that is not running and still holds a position: its last run."""
+    """The live run. Of a bot that is not running and has something to end all the same: its last run.
+
+    That is an open order, as a pause leaves it, unless this is a pause; and for a flatten a position.
+    """
     runs = BotRun.objects.select_for_update().filter(bot_id=command.bot_id)
     live = runs.filter(state__in=LIVE_RUNS).first()
-    if live is not None or command.manner != "flatten":
+    if live is not None or command.manner == "pause":
         return live
     last = runs.order_by("-started_at").first()
-    holds = last is not None and position_get(last).base_volume > 0
-    return last if holds else None
+    if last is None:
+        return None
+    holds = command.manner == "flatten" and position_get(last).base_volume > 0
+    return last if holds or _active(last) else None
 
 
 def _is_under_way(run: BotRun) -> bool:
@@ -105,6 +124,8 @@ def _is_under_way(run: BotRun) -> bool:
 
 
 def _announce_nothing_to_stop(command: StopBot, delivery: Delivery, *, now: datetime) -> None:
+    # Before the event: publishing takes the lock of the bot's stream, which steps of orders take after theirs.
+    result = _result(command, left_volume=ZERO, trouble=None)
     publish(
         BotStopped(
             bot_id=command.bot_id,
@@ -117,7 +138,7 @@ def _announce_nothing_to_stop(command: StopBot, delivery: Delivery, *, now: date
         ),
         now=now,
     )
-    delivery.complete(now=now)
+    delivery.complete(now=now, result=result)
 
 
 def _wind_up(command: StopBot, run: BotRun, lease: RunLease, context: ExecutionContext) -> PlatformError | None:
@@ -173,6 +194,7 @@ def _sell_all(run: BotRun, lease: RunLease, deps: Dependencies) -> None:
             instrument=instrument,
             ticker=deps.market.ticker(run.pair).value,
         )
+        _refuse_again(run)
         if isinstance(sized, RiskRejection):
             if sized.code in ("nothing_to_sell", "below_minimum"):
                 return
@@ -183,19 +205,59 @@ def _sell_all(run: BotRun, lease: RunLease, deps: Dependencies) -> None:
             raise FlattenIncomplete("The position changed while it was being sold.", rule="position_changed")
         placement = order_place(lease=lease, intent_id=intent.id, deps=deps)
         if placement.rejection is not None:
+            _refuse_again(run)
             raise FlattenIncomplete(placement.rejection.message, rule=placement.rejection.code)
         if placement.intent.is_active or placement.intent.state == IntentState.NOT_PLACED:
             raise FlattenIncomplete("It is not known yet what became of the sale.", rule="outcome_unknown")
     raise FlattenIncomplete("The market takes too little at once.", rule="thin_market")
 
 
+def _refuse_again(run: BotRun) -> None:
+    """Raises FlattenRefused where the exchange has refused a sale of this stop and would refuse it again."""
+    refused = OrderIntent.objects.filter(command_id=run.stop_command_id, state=IntentState.REJECTED)
+    for intent in refused.order_by("-planned_at"):
+        answer = intent.evidence[-1]
+        if answer.get("kind") not in PASSING_REFUSALS:
+            raise FlattenRefused(str(answer.get("message", "The exchange refused the sale.")), rule=intent.state_code)
+
+
 @transaction.atomic
-def _end(command: StopBot, delivery: Delivery, lease: RunLease, reason: str, *, now: datetime) -> None:
+def _end(
+    command: StopBot,
+    delivery: Delivery,
+    lease: RunLease,
+    trouble: PlatformError | None,
+    found_active: Collection[UUID],
+    *,
+    now: datetime,
+) -> None:
     run = run_get_for_update(lease)
     run_close(run, state=RunState.STOPPED, now=now)
+    is_unsold = command.manner == "flatten" and trouble is not None
+    left_volume = position_get(run).base_volume if is_unsold else ZERO
+    result = _result(command, left_volume=left_volume, trouble=trouble, found_active=found_active)
+    reason = REASON_OF[command.manner]
+    if result["outcome"] == "incomplete":
+        reason = f"Stopped; not all could be done: {result['message']}"
     publish(stopped_of(run, manner=command.manner, reason=reason, now=now), now=now)
-    delivery.complete(now=now)
+    delivery.complete(now=now, result=result)
     log.info("run_stopped", run_id=str(run.id), bot_id=str(run.bot_id), manner=command.manner)
+
+
+def _result(
+    command: StopBot, *, left_volume: Decimal, trouble: PlatformError | None, found_active: Collection[UUID] = ()
+) -> dict[str, Any]:
+    rule = str(trouble.details.get("rule") or trouble.code) if trouble else ""
+    return stop_result(
+        bot_id=command.bot_id,
+        command_id=command.command_id,
+        requested_at=command.requested_at,
+        cancels=command.manner != "pause",
+        found_active=found_active,
+        left_volume=left_volume,
+        code=rule,
+        message=trouble.message if trouble else "",
+    )
 
 
 def _active(run: BotRun) -> list[OrderIntent]:
