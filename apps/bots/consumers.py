@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from apps.bots.services import alerts, read_models
 from apps.events.consumers.registry import consumes, consumes_batch
+from apps.messages.accounts import AccountDrift, AccountDriftResolved
 from apps.messages.base import Message
 from apps.messages.bots import BotError, BotStarted, BotStopped
 from apps.messages.envelope import Envelope
@@ -39,3 +40,13 @@ def key_test_failed(message: KrakenKeyTestFailed, envelope: Envelope) -> None:
 @consumes(BotError, group=ALERTS)
 def bot_failed(message: BotError, envelope: Envelope) -> None:
     alerts.bot_failed(message, event_id=envelope.event_id)
+
+
+@consumes(AccountDrift, group=ALERTS)
+def account_drifted(message: AccountDrift, envelope: Envelope) -> None:
+    alerts.account_drifted(message, event_id=envelope.event_id)
+
+
+@consumes(AccountDriftResolved, group=ALERTS)
+def account_drift_resolved(message: AccountDriftResolved, envelope: Envelope) -> None:
+    alerts.account_drift_resolved(message, event_id=envelope.event_id)

@@ -17,6 +17,7 @@ from apps.exchange.types import (
     ExchangeTrade,
     FeeRates,
     KeyInfo,
+    LedgerRow,
     Ohlc,
     OrderBook,
     OrderRequest,
@@ -94,6 +95,10 @@ class Exchange(MarketData, Protocol):
 
     def trades_history(self, start: datetime | None = None) -> list[ExchangeTrade]:
         """Fills after `start` (whole seconds), oldest first. Raises HistoryTooLong."""
+        ...
+
+    def ledger(self, start: datetime | None = None) -> list[LedgerRow]:
+        """Changes of balances after `start` (whole seconds), oldest first. Raises HistoryTooLong."""
         ...
 
     def submit(self, order: OrderRequest) -> Submission:

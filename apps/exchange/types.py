@@ -158,6 +158,27 @@ class ExchangeTrade:
     is_maker: bool | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerRow:
+    """One change of one balance on the exchange's own ledger.
+
+    `kind` is the exchange's word for it, such as trade, deposit or withdrawal; `reference` is the trade's id for a
+    trade. `fee` is taken in the same asset, in addition to `amount`.
+    """
+
+    entry_id: str
+    reference: str
+    kind: str
+    asset: str
+    amount: Decimal
+    fee: Decimal
+    at: datetime
+
+    @property
+    def change(self) -> Decimal:
+        return self.amount - self.fee
+
+
 @dataclass(frozen=True, slots=True)
 class Balance:
     """An asset's balance and how much of it open orders hold. `held` may exceed `total` (auto-earn): free is then 0."""

@@ -1,4 +1,4 @@
-"""The loop of the reconciler process: round after round over the orders that no tick updates, each key by itself."""
+"""The loop of the reconciler process: orders that no tick updates, and balances, each key by itself."""
 
 import time
 from collections.abc import Callable
@@ -12,9 +12,10 @@ from apps.events.process.heartbeats import beat
 from apps.events.process.progress import Progress, ProgressWatch
 from apps.trading.backlog import orders_backlog
 from apps.trading.clock_watch import ClockWatch
-from apps.trading.selectors import keys_to_reconcile
+from apps.trading.selectors import account_is_to_be_compared, accounts_to_compare, keys_to_reconcile
 from apps.trading.services.context.dependencies import ExecutionContext
 from apps.trading.services.context.live import LIVE_CONTEXT
+from apps.trading.services.orders.account_comparison import account_compare
 from apps.trading.services.orders.reconciliation import key_reconcile
 from apps.trading.services.runs.histories import history_reconcile
 
@@ -30,6 +31,14 @@ KEYS_AT_ONCE = 16
 PAUSE_AFTER_ERROR_SECONDS = 60.0
 
 
+def key_round(credential_id: UUID, *, context: ExecutionContext = LIVE_CONTEXT) -> int:
+    """One round of a key: its orders, then its balances where they are due. Returns the number of orders."""
+    looked_at = key_reconcile(credential_id, context=context)
+    if account_is_to_be_compared(credential_id, now=context.clock()):
+        account_compare(credential_id, context=context)
+    return looked_at
+
+
 class Reconciler:
     """Begins the rounds of due keys, each in a thread of its own, at most one a key.
 
@@ -40,7 +49,7 @@ class Reconciler:
         self,
         context: ExecutionContext = LIVE_CONTEXT,
         *,
-        reconcile: Callable[..., int] = key_reconcile,
+        reconcile: Callable[..., int] = key_round,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._context = context
@@ -60,7 +69,8 @@ class Reconciler:
             return SECONDS_BETWEEN_COMPARISONS
         self._clocks.step()
         self._reap()
-        for key in keys_to_reconcile(now=self._context.clock()):
+        now = self._context.clock()
+        for key in dict.fromkeys([*keys_to_reconcile(now=now), *accounts_to_compare(now=now)]):
             if len(self._rounds) >= KEYS_AT_ONCE:
                 break
             if key not in self._rounds and self._paused_until.get(key, 0.0) <= self._monotonic():

@@ -6,14 +6,17 @@ from uuid import UUID
 from django.db.models import Min, Q, QuerySet
 
 from apps.core.due import due
+from apps.risk.models.accounts import Account
 from apps.trading.models.order_states import ACTIVE_STATES, IntentState
 from apps.trading.models.orders import OrderIntent
-from apps.trading.models.runs import BotRun, RunState
+from apps.trading.models.runs import LIVE_RUNS, BotRun, RunState
 
 # Ticks update the orders of running runs; orders overdue for this long are left to the reconciler.
 OVERDUE_AFTER = timedelta(seconds=30)
 # No order is left alone for longer than this between two looks.
 LOOK_AT_MOST_AFTER = timedelta(minutes=2)
+# No account's balances are left alone for longer than this.
+COMPARE_AT_MOST_AFTER = timedelta(hours=1)
 
 
 def look_is_due(*, now: datetime) -> Q:
@@ -46,3 +49,24 @@ def runs_to_reconcile(*, credential_id: UUID, now: datetime, limit: int = 100) -
     waiting = orders_to_reconcile(now=now).filter(credential_id=credential_id)
     run_ids = waiting.order_by("run_id").values_list("run_id", flat=True).distinct()[:limit]
     return list(BotRun.objects.filter(id__in=list(run_ids)))
+
+
+def accounts_to_compare(*, now: datetime) -> list[UUID]:
+    """Credentials whose balances are due to be compared, the one that has waited longest first.
+
+    One whose bots run and that has no sub-ledger yet is due.
+    """
+    waiting = list(_accounts_due(now=now).order_by("compare_at").values_list("credential_id", flat=True))
+    at_work = BotRun.objects.filter(state__in=LIVE_RUNS).values_list("credential_id", flat=True).distinct()
+    known = Account.objects.filter(credential_id__in=at_work).values_list("credential_id", flat=True)
+    return waiting + sorted(set(at_work) - set(known))
+
+
+def account_is_to_be_compared(credential_id: UUID, *, now: datetime) -> bool:
+    """Whether the account's balances are due to be compared."""
+    known = Account.objects.filter(credential_id=credential_id)
+    return not known.exists() or _accounts_due(now=now).filter(credential_id=credential_id).exists()
+
+
+def _accounts_due(*, now: datetime) -> QuerySet[Account]:
+    return Account.objects.filter(due("compare_at", now=now, at_most=COMPARE_AT_MOST_AFTER))

@@ -14,6 +14,7 @@ from apps.exchange.types import (
     Accepted,
     ExchangeOrder,
     ExchangeTrade,
+    LedgerRow,
     OrderRequest,
     OrderStatus,
     OrderType,
@@ -70,6 +71,7 @@ class FakeAccount:
         self._listed = {instrument.altname: instrument for instrument in listed}
         self._orders: dict[str, ExchangeOrder] = {}
         self._trades: dict[str, ExchangeTrade] = {}
+        self.ledger_rows: list[LedgerRow] = []
 
     def set_price(self, price: Decimal, pair: str = "XBTUSD") -> None:
         """Moves the market; resting orders that it reaches are filled at their limit."""
@@ -199,8 +201,8 @@ class FakeAccount:
         )
         self._trades[trade.trade_id] = trade
         sign = 1 if order.side is Side.BUY else -1
-        self._move(instrument.base, sign * volume)
-        self._move(instrument.quote, -sign * cost - fee)
+        self.move(instrument.base, sign * volume, kind="trade", reference=trade.trade_id)
+        self.move(instrument.quote, -sign * cost, fee=fee, kind="trade", reference=trade.trade_id)
         executed, total = order.executed_volume + volume, order.cost + cost
         is_done = executed >= order.volume
         self._orders[order.exchange_order_id] = replace(
@@ -215,5 +217,23 @@ class FakeAccount:
         )
         return trade
 
-    def _move(self, asset: str, amount: Decimal) -> None:
-        self.totals[asset] = self.totals.get(asset, ZERO) + amount
+    def move(
+        self, asset: str, amount: Decimal, *, fee: Decimal = ZERO, kind: str = "deposit", reference: str = ""
+    ) -> None:
+        """Changes a balance, and writes it into the exchange's ledger."""
+        self.totals[asset] = self.totals.get(asset, ZERO) + amount - fee
+        entry_id = f"LFAKE0-{len(self.ledger_rows):05d}-000000"
+        self.ledger_rows.append(
+            LedgerRow(
+                entry_id=entry_id,
+                reference=reference or entry_id,
+                kind=kind,
+                asset=asset,
+                amount=amount,
+                fee=fee,
+                at=self._tick(),
+            )
+        )
+
+    def _hidden_trades(self) -> set[str]:
+        return {trade.trade_id for trade in self._trades.values() if trade.exchange_order_id in self.hidden}

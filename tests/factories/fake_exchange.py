@@ -23,6 +23,7 @@ from apps.exchange.types import (
     ExchangeTrade,
     FeeRates,
     KeyInfo,
+    LedgerRow,
     Level,
     Ohlc,
     OrderBook,
@@ -241,6 +242,12 @@ class FakeExchange(FakeAccount):
         self._read()
         shown = (trade for trade in self._trades.values() if trade.exchange_order_id not in self.hidden)
         return [trade for trade in shown if start is None or trade.executed_at > start]
+
+    @hooked
+    def ledger(self, start: datetime | None = None) -> list[LedgerRow]:
+        self._read()
+        shown = (row for row in self.ledger_rows if row.reference not in self._hidden_trades())
+        return [row for row in shown if start is None or row.at > start]
 
     @hooked
     def submit(self, order: OrderRequest) -> Submission:

@@ -3,6 +3,8 @@
 from uuid import UUID
 
 from apps.bots.models import Alert
+from apps.core.money import plain
+from apps.messages.accounts import AccountDrift, AccountDriftResolved
 from apps.messages.bots import BotError
 from apps.messages.kraken import KrakenKeyTestFailed
 
@@ -30,4 +32,32 @@ def bot_failed(message: BotError, *, event_id: UUID) -> None:
         message=message.message,
         bot_id=message.bot_id,
         occurred_at=message.failed_at,
+    )
+
+
+def account_drifted(message: AccountDrift, *, event_id: UUID) -> None:
+    what = "its bots hold" if message.code == "uncovered" else "by what is booked there must be"
+    Alert.objects.create(
+        id=event_id,
+        user_id=message.user_id,
+        kind=message.declaration.name,
+        severity=Alert.Severity.CRITICAL,
+        code=message.code,
+        message=f"The account shows {plain(message.found)} {message.asset}, and {what} {plain(message.expected)}. "
+        "Its bots buy nothing until that is settled.",
+        credential_id=message.credential_id,
+        occurred_at=message.found_at,
+    )
+
+
+def account_drift_resolved(message: AccountDriftResolved, *, event_id: UUID) -> None:
+    Alert.objects.create(
+        id=event_id,
+        user_id=message.user_id,
+        kind=message.declaration.name,
+        severity=Alert.Severity.WARNING,
+        code="resolved",
+        message=f"The account's {message.asset} is again what is booked: {plain(message.balance)}.",
+        credential_id=message.credential_id,
+        occurred_at=message.resolved_at,
     )

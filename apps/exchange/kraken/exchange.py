@@ -22,6 +22,7 @@ from apps.exchange.types import (
     ExchangeTrade,
     FeeRates,
     KeyInfo,
+    LedgerRow,
     Ohlc,
     OrderBook,
     OrderRequest,
@@ -152,6 +153,10 @@ class KrakenExchange:
     def trades_history(self, start: datetime | None = None) -> list[ExchangeTrade]:
         pages = self._pages("TradesHistory", "trades", _given(start=_timestamp(start)), parsing.trade)
         return sorted(pages.values(), key=lambda trade: (trade.executed_at, trade.trade_id))
+
+    def ledger(self, start: datetime | None = None) -> list[LedgerRow]:
+        pages = self._pages("Ledgers", "ledger", _given(start=_timestamp(start)), parsing.ledger_row)
+        return sorted(pages.values(), key=lambda row: (row.at, row.entry_id))
 
     def key_info(self) -> KeyInfo:
         result = self._transport.private("GetApiKeyInfo")

@@ -17,6 +17,7 @@ from apps.exchange.types import (
     ExchangeTrade,
     FeeRates,
     KeyInfo,
+    LedgerRow,
     Level,
     Ohlc,
     OrderBook,
@@ -192,6 +193,21 @@ def trade(trade_id: str, row: Row) -> ExchangeTrade:
         fee=_optional_amount(row, "fee"),
         executed_at=executed_at,
         is_maker=row.get("maker"),
+    )
+
+
+def ledger_row(entry_id: str, row: Row) -> LedgerRow:
+    at = moment(row["time"])
+    if at is None:
+        raise ValueError("a ledger row has a time")
+    return LedgerRow(
+        entry_id=entry_id,
+        reference=str(row.get("refid") or ""),
+        kind=str(row.get("type") or ""),
+        asset=str(row["asset"]),
+        amount=amount(row["amount"]),
+        fee=_optional_amount(row, "fee"),
+        at=at,
     )
 
 

@@ -43,8 +43,8 @@ class AccountAsset(models.Model):
     """One asset of an account. `booked` is what the exchange must show: the compared balance and what was booked since.
 
     `postings` counts what was booked since the exchange was last found equal: each may be off by the exchange's
-    rounding. `dust` is the sum of the differences that were taken over. A difference that is seen is `suspected` first
-    (with the account's `changes` at that time); seen again without a change it is a drift, told once with both figures.
+    rounding. `dust` is the sum of the differences that were taken over. A difference is `suspected` when it is first
+    seen; one that stays is a drift, told once with both figures.
     """
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="assets")
@@ -53,7 +53,7 @@ class AccountAsset(models.Model):
     postings = models.PositiveIntegerField(default=0)
     dust = money_field(default=ZERO)
     suspected = money_field(null=True)
-    suspected_changes = models.BigIntegerField(null=True)
+    suspected_at = models.DateTimeField(null=True)
     drift_since = models.DateTimeField(null=True)
     drift_expected = money_field(null=True)
     drift_found = money_field(null=True)
@@ -63,8 +63,7 @@ class AccountAsset(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["account", "asset"], name="risk_account_asset_once"),
             models.CheckConstraint(
-                condition=Q(suspected=None, suspected_changes=None)
-                | Q(suspected__isnull=False, suspected_changes__isnull=False),
+                condition=Q(suspected=None, suspected_at=None) | Q(suspected__isnull=False, suspected_at__isnull=False),
                 name="risk_account_asset_suspected",
             ),
             models.CheckConstraint(

@@ -23,7 +23,7 @@ from apps.risk.services.accounts import (
 from apps.trading.models.ledger import Position
 from apps.trading.models.order_states import DOUBTFUL_STATES, RESTING_STATES
 from apps.trading.models.orders import OrderIntent
-from apps.trading.models.runs import BotRun, RunState
+from apps.trading.models.runs import LIVE_RUNS, BotRun, RunState
 from apps.trading.services.orders.positions import position_get
 
 # A sale that takes the market may bring more than its limit: the limit is half a percent below the best price.
@@ -72,6 +72,12 @@ def position_follow(
     if changes:
         account_book(account, changes)
     account_changed(account)
+
+
+def share_ensure(account: Account, position: Position) -> None:
+    """The bot's share where it was at work before there were shares."""
+    run = BotRun.objects.filter(bot_id=position.bot_id, state__in=LIVE_RUNS).first()
+    allocation_follow(account, _share(position), budget=run.definition.quote_budget if run else None)
 
 
 def _share(position: Position) -> Share:
