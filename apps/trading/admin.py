@@ -3,6 +3,7 @@
 from django.contrib import admin
 
 from apps.core.admin import ReadOnlyAdmin
+from apps.trading.models.exits import DueExit
 from apps.trading.models.ledger import Fill, LedgerEntry, Position
 from apps.trading.models.orders import OrderIntent
 from apps.trading.models.runs import BotRun
@@ -25,6 +26,13 @@ class OrderIntentAdmin(ReadOnlyAdmin):
     date_hierarchy = "planned_at"
     ordering = ["-planned_at"]
     list_select_related = False
+
+
+@admin.register(DueExit)
+class DueExitAdmin(ReadOnlyAdmin):
+    list_display = ["run_id", "base_volume", "attempts", "next_attempt_at", "decided_at", "reason"]
+    search_fields = ["run__bot_id", "decision_id"]
+    ordering = ["next_attempt_at"]
 
 
 @admin.register(Fill)

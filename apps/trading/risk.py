@@ -24,7 +24,8 @@ class Exposure:
     """What a bot may still commit, with active orders counted at their worst case.
 
     `quote_available` and `base_available` are net of reservations. `has_doubtful_order`: the outcome of some order is
-    unknown. `active_sides`: the sides with an active order. `worst_fee_rate` is a fraction of the cost.
+    unknown. `active_sides`: the sides with an active order. `exit_due`: a sale that was decided is not done.
+    `worst_fee_rate` is a fraction of the cost.
     """
 
     quote_available: Decimal
@@ -32,6 +33,7 @@ class Exposure:
     has_doubtful_order: bool
     active_sides: frozenset[str]
     entries_held: bool
+    exit_due: bool
     worst_fee_rate: Decimal
 
 
@@ -72,6 +74,8 @@ def _rejection(plan: OrderPlan, exposure: Exposure) -> RiskRejection | None:
         return RiskRejection("outcome_unknown", "The outcome of an earlier order is not known yet.")
     if plan.side in exposure.active_sides:
         return RiskRejection("order_open", f"An earlier {plan.side} order is still open.")
+    if plan.side is Side.BUY and exposure.exit_due:
+        return RiskRejection("exit_due", "A sale that was decided is not done yet; nothing is bought before it is.")
     if plan.side is Side.BUY and exposure.entries_held:
         return RiskRejection("entries_held", "The exchange refused a recent order; entries pause for a while.")
     return None

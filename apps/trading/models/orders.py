@@ -57,9 +57,9 @@ class OrderIntent(models.Model):
     """One attempt to place one order: stored before anything is sent, and sent at most once.
 
     `decision_id` identifies the strategy's decision. A further attempt at it needs proof that the earlier one was not
-    placed. `cl_ord_id` is the client order id, one for each attempt; `txid` is the exchange order id, empty until the
-    exchange names it. `command_id` is the command that asked for the order, if any. `evidence` lists what was observed
-    of the order and when, oldest first.
+    placed; where it is an exit (`is_exit`), proof that the earlier one has ended. `cl_ord_id` is the client order id,
+    one for each attempt; `txid` is the exchange order id, empty until the exchange names it. `command_id` is the
+    command that asked for the order, if any. `evidence` lists what was observed of the order and when, oldest first.
     """
 
     id: "models.UUIDField[UUID, UUID]" = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -79,6 +79,7 @@ class OrderIntent(models.Model):
     volume = money_field()
     reason = models.CharField(max_length=200, blank=True)
     candle_at = models.DateTimeField(null=True)
+    is_exit = models.BooleanField(default=False)
 
     state = models.CharField(max_length=12, choices=IntentState.choices, default=IntentState.PLANNED)
     state_code = models.CharField(max_length=80, blank=True)
@@ -111,8 +112,17 @@ class OrderIntent(models.Model):
             models.UniqueConstraint(fields=["decision_id", "attempt"], name="trading_intent_decision_attempt"),
             models.UniqueConstraint(
                 fields=["decision_id"],
-                condition=~Q(state=IntentState.NOT_PLACED),
+                condition=~Q(state=IntentState.NOT_PLACED) & ~Q(is_exit=True),
                 name="trading_intent_one_order_a_decision",
+            ),
+            # An exit may be tried again, when the attempt before has provably ended.
+            models.UniqueConstraint(
+                fields=["decision_id"],
+                condition=Q(state__in=ACTIVE_STATES),
+                name="trading_intent_one_active_a_decision",
+            ),
+            models.CheckConstraint(
+                condition=Q(is_exit=False) | Q(side=Side.SELL, command_id=None), name="trading_intent_exit_is_a_sale"
             ),
             models.UniqueConstraint(
                 fields=["bot_id", "side"],

@@ -43,6 +43,14 @@ class TestIntents:
     def test_one_decision_is_one_order(self, intent: OrderIntent) -> None:
         self.refuses(another(intent, attempt=2, side="sell"), "trading_intent_one_order_a_decision")
 
+    def test_an_exit_has_one_active_attempt(self, intent: OrderIntent) -> None:
+        self.refuses(another(intent, attempt=2, side="sell", is_exit=True), "trading_intent_one_active_a_decision")
+
+    @pytest.mark.parametrize("changes", [{"side": "buy"}, {"side": "sell", "command_id": uuid4()}])
+    def test_an_exit_is_a_sale_that_no_command_asked_for(self, intent: OrderIntent, changes: dict[str, Any]) -> None:
+        exit_ = another(intent, decision_id="x" * 32, is_exit=True, **changes)
+        self.refuses(exit_, "trading_intent_exit_is_a_sale")
+
     def test_an_attempt_is_made_once(self, intent: OrderIntent) -> None:
         self.refuses(another(intent), "trading_intent_(decision_attempt|one_order_a_decision)")
 

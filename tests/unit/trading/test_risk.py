@@ -28,6 +28,7 @@ def exposure(**changes: Any) -> Exposure:
         "has_doubtful_order": False,
         "active_sides": frozenset(),
         "entries_held": False,
+        "exit_due": False,
         "worst_fee_rate": WORST_FEE_RATE,
     }
     return Exposure(**(facts | changes))
@@ -99,6 +100,7 @@ def test_no_sale_is_of_more_than_is_there(available: Decimal, wanted: Decimal | 
         (BUY, {"active_sides": frozenset({"buy"})}, "order_open"),
         (SELL, {"active_sides": frozenset({"sell"})}, "order_open"),
         (BUY, {"entries_held": True}, "entries_held"),
+        (BUY, {"exit_due": True}, "exit_due"),
         (BUY, {"quote_available": Decimal(0)}, "budget_exhausted"),
         (BUY, {"quote_available": Decimal(-5)}, "budget_exhausted"),
         (OrderPlan(side=Side.BUY, quote_amount=Decimal(1001), reason=""), {}, "budget_exhausted"),

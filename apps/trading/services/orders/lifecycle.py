@@ -24,6 +24,7 @@ from apps.trading.services.context.run_lease import LEASE, RunLease, run_get_for
 from apps.trading.services.orders.allocations import account_hold, position_follow
 from apps.trading.services.orders.announcements import order_save
 from apps.trading.services.orders.bars import halts_hold, order_bar_of
+from apps.trading.services.orders.due_exits import exit_covers
 from apps.trading.services.orders.positions import position_get_for_update, reservation_set
 
 log = structlog.get_logger(__name__)
@@ -36,7 +37,10 @@ LATEST_DEADLINE = timedelta(seconds=15)
 
 @dataclass(frozen=True, slots=True)
 class DecidedOrder:
-    """A sized order with the decision behind it: price in quote, volume in base, on the pair's grid."""
+    """A sized order with the decision behind it: price in quote, volume in base, on the pair's grid.
+
+    `is_exit`: an attempt at an exit that is due (`apps/trading/models/exits.py`).
+    """
 
     side: str
     kind: OrderKind
@@ -46,6 +50,7 @@ class DecidedOrder:
     decision_id: str
     candle_at: datetime | None = None
     command_id: UUID | None = None
+    is_exit: bool = False
 
 
 @transaction.atomic
@@ -59,7 +64,9 @@ def intent_plan(*, lease: RunLease, order: DecidedOrder, decides_candle: bool, n
     _refuse_unless_trading(run, order.side)
     position = position_get_for_update(bot_id=run.bot_id, credential_id=run.credential_id, pair=run.pair)
     earlier = OrderIntent.objects.filter(decision_id=order.decision_id).order_by("-attempt").first()
-    if earlier is not None and earlier.state != IntentState.NOT_PLACED:
+    if earlier is not None and not _may_follow(earlier, order):
+        return None
+    if order.is_exit and not exit_covers(run_id=run.id, decision_id=order.decision_id, volume=order.volume):
         return None
     intent = OrderIntent(
         run=run,
@@ -76,6 +83,7 @@ def intent_plan(*, lease: RunLease, order: DecidedOrder, decides_candle: bool, n
         volume=order.volume,
         reason=order.reason,
         candle_at=order.candle_at,
+        is_exit=order.is_exit,
         fence=lease.fence,
         planned_at=now,
         next_check_at=now + LEASE,
@@ -88,6 +96,11 @@ def intent_plan(*, lease: RunLease, order: DecidedOrder, decides_candle: bool, n
     if decides_candle:
         BotRun.objects.filter(id=run.id).update(decided_candle_at=order.candle_at)
     return intent
+
+
+def _may_follow(earlier: OrderIntent, order: DecidedOrder) -> bool:
+    """Whether evidence allows another attempt: nothing was placed, or an attempt at the exit has ended."""
+    return earlier.state == IntentState.NOT_PLACED or (order.is_exit and not earlier.is_active)
 
 
 def _is_covered(run: BotRun, position: Position, *, side: str) -> bool:

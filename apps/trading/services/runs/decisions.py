@@ -13,6 +13,7 @@ from apps.strategies.base import OrderPlan, Snapshot
 from apps.strategies.registry import strategy_get
 from apps.trading.errors import LeaseLost
 from apps.trading.ids import candle_step, decision_id
+from apps.trading.models.exits import DueExit
 from apps.trading.models.order_states import ACTIVE_STATES, DOUBTFUL_STATES
 from apps.trading.models.orders import OrderIntent, OrderKind
 from apps.trading.models.runs import BotRun
@@ -74,7 +75,7 @@ def plan_execute(
     The decision belongs to the candle, or to the command where one asked for the trade.
     """
     is_asked = command_id is not None
-    sized = _sized(plan, run=run, instrument=instrument, deps=deps)
+    sized = order_sized(plan, run=run, instrument=instrument, deps=deps)
     if isinstance(sized, RiskRejection):
         trade_skipped(
             lease=lease, side=plan.side, rejection=sized, candle_at=candle_at, is_asked=is_asked, now=deps.clock()
@@ -89,7 +90,10 @@ def plan_execute(
     return placement
 
 
-def _sized(plan: OrderPlan, *, run: BotRun, instrument: Instrument, deps: Dependencies) -> SizedOrder | RiskRejection:
+def order_sized(
+    plan: OrderPlan, *, run: BotRun, instrument: Instrument, deps: Dependencies
+) -> SizedOrder | RiskRejection:
+    """The sized order of a plan at the price now, or the rule that rejects it. Raises what the market's reads raise."""
     if is_live_trading_refused(run.mode):
         return RiskRejection(LiveTradingDisabled.code, DISABLED)
     if bar := order_bar_of(run, plan.side):
@@ -125,6 +129,7 @@ def exposure_of(run: BotRun, *, now: datetime) -> Exposure:
         has_doubtful_order=any(state in DOUBTFUL_STATES for _, state in active),
         active_sides=frozenset(side for side, _ in active),
         entries_held=run.entries_held_until is not None and now < run.entries_held_until,
+        exit_due=DueExit.objects.filter(run_id=run.id).exists(),
         worst_fee_rate=WORST_FEE_RATE,
     )
 

@@ -11,6 +11,7 @@ from apps.core.terms import Side
 from apps.events.store.publish import publish
 from apps.messages.bots import BotError, BotStopped
 from apps.messages.trading import BotTradeSkipped
+from apps.trading.models.exits import DueExit
 from apps.trading.models.runs import BotRun, RunState
 from apps.trading.risk import RiskRejection
 from apps.trading.selectors import orders_left
@@ -128,7 +129,11 @@ def run_fail(*, lease: RunLease, code: str, message: str, now: datetime) -> None
 
 
 def run_close(run: BotRun, *, state: RunState, now: datetime) -> None:
-    """Saves the run as ended, and releases its cash. The caller holds its lock and publishes the event."""
+    """Saves the run as ended, and releases its cash. The caller holds its lock and publishes the event.
+
+    An exit that is due ends with it.
+    """
+    DueExit.objects.filter(run=run).delete()
     run.state = state
     run.stopped_at = now
     run.save(update_fields=["state", "stopped_at"])

@@ -4,8 +4,11 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from apps.core.money import plain
 from apps.core.terms import Side
 from apps.exchange.types import Rejected, RejectionKind
+from apps.trading.models.order_states import IntentState
+from apps.trading.models.orders import OrderIntent, OrderKind
 from apps.trading.models.runs import BotRun
 from apps.trading.risk import RiskRejection
 from apps.trading.services.context.dependencies import Dependencies
@@ -32,6 +35,7 @@ LONGEST_PAUSE_SECONDS = 3600
 # A person should look: the same order will not be accepted later without a change.
 ALARMING = frozenset({Kind.BUG, Kind.PERMISSION, Kind.ACCOUNT_LIMIT, Kind.KEY_LOCKED})
 
+NO_LIQUIDITY = "no_liquidity"
 UNCLASSIFIED = "exchange_answer_unknown"
 
 
@@ -44,8 +48,7 @@ def placement_apply(placement: Placement, *, side: Side, lease: RunLease, deps: 
         run_alert(lease=lease, code=UNCLASSIFIED, message=placement.unclassified, now=now)
         return
     if rejection is None:
-        if placement.intent.txid:
-            BotRun.objects.filter(id=lease.run_id, fence=lease.fence).update(skip_reason="", refusals=0)
+        _accepted(placement.intent, lease, now=now)
         return
     log.warning(
         "order_rejected",
@@ -68,6 +71,35 @@ def placement_apply(placement: Placement, *, side: Side, lease: RunLease, deps: 
         candle_at=placement.intent.candle_at,
         is_asked=placement.intent.command_id is not None,
         is_alarming=rejection.kind in ALARMING,
+        now=now,
+    )
+
+
+def _accepted(intent: OrderIntent, lease: RunLease, *, now: datetime) -> None:
+    if not intent.txid:
+        return
+    run = BotRun.objects.filter(id=lease.run_id, fence=lease.fence)
+    run.update(refusals=0)
+    if intent.filled_volume > 0 or intent.kind == OrderKind.REST:
+        run.update(skip_reason="")
+    else:
+        unfilled_tell(intent, lease=lease, now=now)
+
+
+def unfilled_tell(intent: OrderIntent, *, lease: RunLease, now: datetime) -> None:
+    """Publishes an order that was to take the market and ended unfilled like a skipped trade: once in a series."""
+    has_ended_unfilled = intent.state in (IntentState.CANCELED, IntentState.EXPIRED) and intent.filled_volume == 0
+    if intent.kind != OrderKind.TAKE or not has_ended_unfilled:
+        return
+    offered = "asked less" if intent.side == Side.BUY else "bid more"
+    trade_skipped(
+        lease=lease,
+        side=Side(intent.side),
+        rejection=RiskRejection(
+            NO_LIQUIDITY, f"The order ended unfilled: nobody {offered} than its limit of {plain(intent.price)}."
+        ),
+        candle_at=intent.candle_at,
+        is_asked=False,
         now=now,
     )
 

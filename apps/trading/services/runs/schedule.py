@@ -1,7 +1,8 @@
 """Which runs are due. A run's next tick is set when the run is taken, so a lost wake-up message loses no tick.
 
 A tick that leaves nothing to do makes its run idle. Such a run is due again when its candle closes
-(`candle_watch.runs_wake`) or when one of its orders is to be looked at, and otherwise after IDLE.
+(`candle_watch.runs_wake`), when one of its orders is to be looked at or its exit is to be tried again, and otherwise
+after IDLE.
 
 A run that was taken in the future was taken before the clock was set back. It is due at once, and what it waits for
 moves with the clock: its pause of purchases and the beginning of its trouble.
@@ -17,6 +18,7 @@ from django.db import connection, transaction
 
 from apps.core.due import CLOCKS_DIFFER
 from apps.messages.bots import TickBot
+from apps.trading.models.exits import DueExit
 from apps.trading.models.order_states import ACTIVE_STATES, IntentState
 from apps.trading.models.orders import OrderIntent
 from apps.trading.models.runs import BotRun, RunState
@@ -77,9 +79,10 @@ def runs_wake_for_orders(*, now: datetime) -> None:
 
 
 def run_set_idle(*, lease: RunLease, due_at: datetime, now: datetime) -> None:
-    """After a tick that left nothing to do. `due_at` is the run's `next_tick_at` as the tick found it.
+    """After a tick that left nothing to do but an exit's next attempt. `due_at` is the `next_tick_at` that it found.
 
     Does nothing where it was changed since: by an event that makes the run due, or by a pause after a failure.
     """
     seen = BotRun.objects.filter(id=lease.run_id, fence=lease.fence, next_tick_at=due_at)
-    seen.update(is_idle=True, next_tick_at=now + IDLE)
+    attempt_at = DueExit.objects.filter(run_id=lease.run_id).values_list("next_attempt_at", flat=True).first()
+    seen.update(is_idle=True, next_tick_at=min(now + IDLE, attempt_at or now + IDLE))

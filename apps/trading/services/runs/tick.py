@@ -11,6 +11,7 @@ from django.db import DatabaseError
 from apps.core.context import message_context
 from apps.core.errors import PlatformError
 from apps.trading.errors import LeaseLost, RunNotTrading, UnexpectedFailure
+from apps.trading.models.orders import OrderIntent
 from apps.trading.models.runs import BotRun
 from apps.trading.services.context.dependencies import Dependencies, ExecutionContext
 from apps.trading.services.context.live import LIVE_CONTEXT
@@ -19,8 +20,10 @@ from apps.trading.services.orders.lifecycle import intents_recover
 from apps.trading.services.orders.placement import Placement, order_cancel, orders_sync, resting_intents
 from apps.trading.services.runs.decisions import candle_mark_decided, closed_candles, plan_execute, plans_for
 from apps.trading.services.runs.events import run_fail, run_recovered, run_trouble
+from apps.trading.services.runs.exits import exit_attempt, exit_open, stays_due
 from apps.trading.services.runs.failures import ends_run
 from apps.trading.services.runs.histories import history_is_reconciled
+from apps.trading.services.runs.rejections import unfilled_tell
 from apps.trading.services.runs.schedule import run_set_idle
 
 log = structlog.get_logger(__name__)
@@ -31,6 +34,7 @@ class TickOutcome(StrEnum):
     NOT_RUNNING = "not_running"
     NOT_RECONCILED = "not_reconciled"  # after a restore, until the orders are compared with the exchange
     NOTHING_NEW = "nothing_new"  # no candle has closed since the last decision
+    EXIT_TRIED = "exit_tried"  # no new candle; an exit that is due was tried
     DECIDED = "decided"
     LOST = "lost"  # another worker took over, or a stop was requested meanwhile
     TROUBLE = "trouble"  # failed; the run retries
@@ -94,27 +98,38 @@ def _after_failure(lease: RunLease, error: PlatformError, deps: Dependencies | N
 
 def _tick(run: BotRun, lease: RunLease, deps: Dependencies) -> TickOutcome:
     intents_recover(lease=lease, now=deps.clock())
-    open_orders_update(run, deps=deps)
+    for intent in open_orders_update(run, deps=deps):
+        unfilled_tell(intent, lease=lease, now=deps.clock())
+    tried = exit_attempt(run, lease=lease, deps=deps)
     run.refresh_from_db()  # an order proved not placed reopens its decision
+    if not run.is_running:
+        return TickOutcome.LOST
     candles = closed_candles(run, deps)
     if not candles:
-        return TickOutcome.NOTHING_NEW
+        return TickOutcome.NOTHING_NEW if tried is None else TickOutcome.EXIT_TRIED
     lease.renew(now=deps.clock())
     instrument = deps.market.instrument(run.pair).value
     candle_at = candles[-1].opened_at
     plans = plans_for(run, candles, instrument, is_asked=False)
+    exits = [plan for plan in plans if stays_due(plan)]
+    for plan in exits:
+        exit_open(plan, lease=lease, candle_at=candle_at, now=deps.clock())
+    if exits:
+        exit_attempt(run, lease=lease, deps=deps)
     done = [
         plan_execute(plan, run=run, lease=lease, instrument=instrument, deps=deps, candle_at=candle_at)
         for plan in plans
+        if not stays_due(plan)
     ]
-    if not any(isinstance(each, Placement) for each in done):
+    if not exits and not any(isinstance(each, Placement) for each in done):
         candle_mark_decided(lease=lease, candle_at=candle_at)
     return TickOutcome.DECIDED
 
 
-def open_orders_update(run: BotRun, *, deps: Dependencies) -> None:
+def open_orders_update(run: BotRun, *, deps: Dependencies) -> list[OrderIntent]:
     """Updates open orders that are due, and cancels those to be cancelled. Raises what the exchange's reads raise."""
-    due = resting_intents(run.id, due_at=deps.clock())
-    for intent in orders_sync(due, deps=deps):
+    updated = orders_sync(resting_intents(run.id, due_at=deps.clock()), deps=deps)
+    for intent in updated:
         if intent.is_resting and intent.cancel_requested_at is not None:
             order_cancel(intent, deps=deps)
+    return updated
