@@ -13,6 +13,12 @@ class UnsafeExchangeUrl(PlatformError):
     http_status = 500
 
 
+class LiveExchangeNotConfigured(Refused):
+    """The process has no address of a live exchange: the installation is for paper trading."""
+
+    code = "live_exchange_not_configured"
+
+
 class ExchangeCallInTransaction(PlatformError):
     """A call to an exchange inside a database transaction. A call may take 30 s; no transaction may wait for it."""
 

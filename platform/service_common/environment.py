@@ -72,7 +72,8 @@ class Environment(BaseSettings):
     public_url: str = "http://127.0.0.1:8080"
     mail_from: str = "Muckard <no-reply@localhost>"
     paper_exchange_url: str = "http://127.0.0.1:8010"
-    kraken_url: str = "https://api.kraken.com"
+    # Where live keys trade. Not set, it is Kraken where live trading is on, and nothing where it is off.
+    kraken_url: str | None = None
     # Whose market data the API shows
     market_source: Literal["paper", "live"] = "paper"
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1", "localhost")

@@ -337,7 +337,9 @@ def test_what_another_version_left_in_the_cache_is_passed_over(client: APIClient
 
 
 def test_the_source_is_a_setting(client: APIClient, fake: FakeExchange, settings: Settings) -> None:
-    settings.ENVIRONMENT = settings.ENVIRONMENT.model_copy(update={"market_source": "live"})
+    settings.ENVIRONMENT = settings.ENVIRONMENT.model_copy(
+        update={"market_source": "live", "kraken_url": "https://api.kraken.com"}
+    )
 
     assert client.get(TICKER, {"pair": "XBTUSD"}).json()["exchange"] == "live"
 

@@ -139,7 +139,7 @@ def test_no_other_role_comes_near(role: str, statement: str) -> None:
 def test_a_stored_paper_key_leads_to_the_paper_exchange_and_a_live_one_to_kraken() -> None:
     for mode, url in (
         ("paper", django_settings.ENVIRONMENT.paper_exchange_url),
-        ("live", django_settings.ENVIRONMENT.kraken_url),
+        ("live", "https://api.kraken.com"),
     ):
         credential = stored_credential(mode=mode)  # type: ignore[arg-type]
         exchange = exchange_for(credential_open(credential_id=credential.id, user_id=credential.user_id))
