@@ -1,6 +1,10 @@
-"""A wire to an HTTP server that a test can cut: at a chosen request, before it arrives or before its answer returns."""
+"""A wire to an HTTP server that a test can disturb.
+
+It is cut at a chosen request, before that arrives or before its answer returns, or it answers in the server's place.
+"""
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -10,7 +14,7 @@ from urllib.request import Request, urlopen
 
 
 class Wire:
-    """Forwards everything to `target`, except what `hold` and `garble` say."""
+    """Forwards everything to `target`, except what `hold`, `garble`, `answer` and `first` say."""
 
     def __init__(self, target: str) -> None:
         self.target = target
@@ -18,6 +22,8 @@ class Wire:
         self.paths: list[str] = []
         self._hold: tuple[str, bool] | None = None
         self._garble: str | None = None
+        self._answers: dict[str, bytes] = {}
+        self._first: dict[str, Callable[[], None]] = {}
         self._let_go = threading.Event()
         wire = self
 
@@ -44,6 +50,17 @@ class Wire:
     def garble(self, method: str) -> None:
         """The next call of the method arrives, and its answer is a gateway's error page."""
         self._garble = method
+
+    def answer(self, method: str, body: bytes) -> None:
+        """All calls of the method get this JSON and do not arrive, until `answer_truly`."""
+        self._answers[method] = body
+
+    def answer_truly(self) -> None:
+        self._answers.clear()
+
+    def first(self, method: str, act: Callable[[], None]) -> None:
+        """Before the next call of the method arrives, this happens."""
+        self._first[method] = act
 
     def let_go(self) -> None:
         """Breaks off the calls that are held."""
@@ -72,7 +89,12 @@ class Wire:
             self._let_go.wait(30)
             handler.close_connection = True
             return
-        status, content_type, answer = self._forward(handler, body)
+        if act := self._first.pop(method, None):
+            act()
+        if method in self._answers:
+            status, content_type, answer = 200, "application/json", self._answers[method]
+        else:
+            status, content_type, answer = self._forward(handler, body)
         if self._garble == method:
             self._garble = None
             status, content_type, answer = 502, "text/html", b"<html>502 Bad Gateway</html>"

@@ -3,28 +3,25 @@
 import subprocess
 import sys
 import time
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
 from apps.exchange.nonce import signing_turn
-from apps.exchange.port import Exchange
-from apps.exchange.types import OrderStatus
-from apps.trading.models.ledger import Fill, Position
 from apps.trading.models.order_states import IntentState
 from apps.trading.models.orders import OrderIntent
 from apps.trading.models.runs import BotRun
 from apps.trading.services.context.dependencies import ExecutionContext
 from apps.trading.services.context.live import exchange_of
 from apps.trading.services.context.run_lease import LEASE
-from apps.trading.services.orders.reconciliation import orders_reconcile
 from apps.trading.services.runs.tick import TickOutcome, tick_run
 from apps.vault.selectors import credential_open
 from tests.factories.trading import only_intent
 from tests.factories.wire import Wire
 from tests.integration.trading.conftest import paper_bot
+from tests.support.trading import assert_one_order_adopted, bot_service, reconcile
 from tests.support.waiting import eventually
 from tests.support.workers.processes import Processes
 
@@ -47,39 +44,6 @@ lifecycle.LATEST_DEADLINE = timedelta(seconds=6)
 print(""",
     1,
 )
-
-
-def reconcile(seconds_later: float) -> None:
-    """A round of the reconciler, that much later than now."""
-    orders_reconcile(context=later(seconds_later))
-
-
-def later(seconds: float) -> ExecutionContext:
-    """The platform's context with its clock and the exchange's set forward."""
-
-    def now() -> datetime:
-        return timezone.now() + timedelta(seconds=seconds)
-
-    def open_exchange(run: BotRun) -> Exchange:
-        exchange = exchange_of(run)
-        exchange.server_time = now  # type: ignore[method-assign]
-        return exchange
-
-    return ExecutionContext(open_exchange=open_exchange, clock=now)
-
-
-def assert_one_order_adopted(exchange: Exchange) -> None:
-    [order] = exchange.closed_orders()
-    intent = only_intent()
-    assert (intent.txid, intent.cl_ord_id, intent.state) == (
-        order.exchange_order_id,
-        order.client_order_id,
-        IntentState.FILLED,
-    )
-    assert order.status == OrderStatus.CLOSED
-    assert exchange.open_orders() == []
-    assert Fill.objects.count() == len(order.trade_ids)
-    assert Position.objects.get().base_volume == order.volume
 
 
 def test_a_gateways_error_page_after_the_order_was_placed_and_filled(wire: Wire, settings: Settings) -> None:
@@ -106,10 +70,7 @@ def worker_ticks(processes: Processes, wire: Wire, run: BotRun, *, script: str =
         "tick",
         [sys.executable, "-c", script, str(run.id)],
         until="ticks",
-        SERVICE="bot",
-        DJANGO_SETTINGS_MODULE="bot_service.settings",
-        MUCKARD_DB_ROLE="bot_service",
-        MUCKARD_PAPER_EXCHANGE_URL=wire.url,
+        **bot_service(wire),
     )
 
 
