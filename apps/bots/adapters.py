@@ -17,7 +17,7 @@ from apps.exchange.types import Balance
 from apps.market.errors import MarketDataUnavailable
 from apps.market.selectors import instrument_find, instrument_get, instrument_list, ohlc_get, ticker_get, ticker_kept
 from apps.vault.models import Credential as StoredCredential
-from apps.vault.selectors import credential_get, credential_owner
+from apps.vault.selectors import credential_get, credential_hold, credential_owner
 from apps.vault.services.keys import credential_balances
 
 
@@ -73,6 +73,11 @@ def account_balances(*, credential_id: UUID, user_id: UUID, now: datetime) -> di
     """
     balances = credential_balances(credential_id=credential_id, user_id=user_id, now=now)
     return {balance.asset: balance for balance in balances}
+
+
+def key_hold(*, credential_id: UUID) -> None:
+    """Keeps the key connected until the end of the transaction."""
+    credential_hold(credential_id=credential_id)
 
 
 def pair_rules_kept(*, pair: str, mode: Mode) -> PairRules | None:

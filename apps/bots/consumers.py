@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from apps.bots.selectors import reports
 from apps.bots.services import alerts, read_models
 from apps.events.consumers.registry import consumes, consumes_batch
 from apps.messages.accounts import AccountDrift, AccountDriftResolved
@@ -10,10 +11,10 @@ from apps.messages.bots import BotError, BotStarted, BotStopped
 from apps.messages.envelope import Envelope
 from apps.messages.kraken import KrakenKeyTestFailed
 from apps.messages.orders import ORDER_EVENTS
-from apps.messages.trading import BotTradeExecuted, BotTradeSkipped, TradeExecuted
+from apps.messages.trading import BotTradeExecuted, BotTradeSkipped, PositionAbandoned, TradeExecuted
 from apps.messages.user import UserCreated
 
-READ_MODELS = "kraken.bot-read-models"
+READ_MODELS = reports.READ_MODELS
 ALERTS = "kraken.alerts"
 
 
@@ -23,6 +24,7 @@ ALERTS = "kraken.alerts"
     BotError,
     BotTradeExecuted,
     BotTradeSkipped,
+    PositionAbandoned,
     TradeExecuted,
     UserCreated,
     *ORDER_EVENTS,

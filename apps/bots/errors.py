@@ -39,6 +39,19 @@ class BotInUse(Conflict):
     code = "bot_in_use"
 
 
+class BotHoldsPosition(Conflict):
+    """The bot holds coins. Flatten it first, or give the coins up to the account with `abandon=true`."""
+
+    code = "bot_holds_position"
+
+
+class BotReportsPending(Conflict):
+    """Events of the bot are stored that the read models do not have yet: what it holds is not known. A retry helps."""
+
+    code = "bot_reports_pending"
+    retryable = True
+
+
 class BotChangedMeanwhile(Conflict):
     """Optimistic locking: the definition has another version than the change expects."""
 

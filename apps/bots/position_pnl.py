@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 
 from apps.core.money import DECIMAL_PLACES, MAX_DIGITS
@@ -34,7 +34,8 @@ class Fill:
 class PositionPnl:
     """Position and profit after a series of fills. `position_cost` includes buying fees; `realised_pnl` is after fees.
 
-    `quote_flow` is the net inflow of the quote asset. Invariant: `quote_flow + position_cost == realised_pnl`.
+    `quote_flow` is the net inflow of the quote asset. `released_cost` is the cost of coins that were given up: neither
+    profit nor loss. Invariant: `quote_flow + position_cost + released_cost == realised_pnl`.
     """
 
     trades: int = 0
@@ -43,6 +44,7 @@ class PositionPnl:
     quote_flow: Decimal = ZERO
     realised_pnl: Decimal = ZERO
     fees: Decimal = ZERO
+    released_cost: Decimal = ZERO
 
     def after(self, fill: Fill) -> "PositionPnl":
         with exactly():
@@ -55,6 +57,7 @@ class PositionPnl:
                     quote_flow=self.quote_flow - paid,
                     realised_pnl=self.realised_pnl,
                     fees=self.fees + fill.fee,
+                    released_cost=self.released_cost,
                 )
             received = fill.cost - fill.fee
             sold_cost = self._cost_of(fill.volume)
@@ -66,6 +69,18 @@ class PositionPnl:
                 quote_flow=self.quote_flow + received,
                 realised_pnl=self.realised_pnl + received - sold_cost,
                 fees=self.fees + fill.fee,
+                released_cost=self.released_cost,
+            )
+
+    def without(self, volume: Decimal) -> "PositionPnl":
+        """After `volume` of the position was given up, at its cost."""
+        with exactly():
+            cost = self._cost_of(volume)
+            return replace(
+                self,
+                position_volume=max(self.position_volume - volume, ZERO),
+                position_cost=self.position_cost - cost,
+                released_cost=self.released_cost + cost,
             )
 
     def _cost_of(self, volume: Decimal) -> Decimal:

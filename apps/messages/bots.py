@@ -53,6 +53,12 @@ class StopDeletedBot(StopBot, name="bot.stop", version=2, aggregate="bot", key="
     deleted_at: datetime
 
 
+class AbandonPosition(StopBot, name="bot.stop", version=3, aggregate="bot", key="bot_id", journal=TRADING_EVENTS.name):
+    """The stop of a bot whose owner gives up what it holds: the coins stay in the account and belong to no bot."""
+
+    reason: Literal["bot_deleted", "key_disconnected"]
+
+
 class TriggerTrade(
     Command,
     name="bot.trigger_trade",

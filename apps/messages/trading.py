@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Literal
 from uuid import UUID
 
 from apps.core.terms import Mode, Side
@@ -49,6 +50,24 @@ class BotTradeSkipped(Event, name="bot.trade.skipped", topic=TRADING_EVENTS.name
     message: str
     market_time: datetime | None = None
     skipped_at: datetime
+
+
+class PositionAbandoned(Event, name="bot.position.abandoned", topic=TRADING_EVENTS.name, aggregate="bot", key="bot_id"):
+    """A bot's coins stay in the exchange account and belong to no bot any more. `volume` is in the base asset.
+
+    `command_id` is the command that gave them up; None where they came by an order that ended after it.
+    """
+
+    bot_id: UUID
+    user_id: UUID
+    credential_id: UUID
+    release_id: UUID
+    command_id: UUID | None = None
+    pair: str
+    base_asset: str
+    volume: Decimal
+    reason: Literal["bot_deleted", "key_disconnected"]
+    abandoned_at: datetime
 
 
 class TradeExecuted(

@@ -4,7 +4,7 @@ from django.contrib import admin
 
 from apps.core.admin import ReadOnlyAdmin
 from apps.trading.models.exits import DueExit
-from apps.trading.models.ledger import Fill, LedgerEntry, Position
+from apps.trading.models.ledger import Fill, LedgerEntry, Position, Release
 from apps.trading.models.orders import OrderIntent
 from apps.trading.models.runs import BotRun
 
@@ -60,9 +60,17 @@ class PositionAdmin(ReadOnlyAdmin):
     ordering = ["bot_id"]
 
 
+@admin.register(Release)
+class ReleaseAdmin(ReadOnlyAdmin):
+    list_display = ["bot_id", "credential_id", "pair", "volume", "reason", "released_at"]
+    list_filter = ["reason", "pair"]
+    search_fields = ["bot_id", "credential_id", "id"]
+    ordering = ["-released_at"]
+
+
 @admin.register(LedgerEntry)
 class LedgerEntryAdmin(ReadOnlyAdmin):
-    list_display = ["fill_id", "bot_id", "account", "asset", "amount", "posted_at"]
+    list_display = ["fill_id", "release_id", "bot_id", "account", "asset", "amount", "posted_at"]
     list_filter = ["account", "asset"]
     search_fields = ["bot_id", "fill__exchange_trade_id"]
     ordering = ["-posted_at"]

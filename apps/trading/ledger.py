@@ -1,4 +1,4 @@
-"""Ledger postings of a fill. Pure: the postings of a fill add up to zero in each asset."""
+"""Ledger postings of fills and releases. Pure: the postings of each add up to zero in each asset."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -30,3 +30,11 @@ def postings_of(
         Posting(LedgerAccount.FEES, quote_asset, fee),
     ]
     return [posting for posting in postings if posting.amount]
+
+
+def postings_of_release(*, volume: Decimal, base_asset: str) -> list[Posting]:
+    """A release moves base from the bot's position to what belongs to no bot."""
+    return [
+        Posting(LedgerAccount.POSITION, base_asset, -volume),
+        Posting(LedgerAccount.UNALLOCATED, base_asset, volume),
+    ]

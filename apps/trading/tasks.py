@@ -7,7 +7,7 @@ from django.utils import timezone
 from apps.events.commands.delivery import Delivery
 from apps.events.commands.registry import executes, on_wake_up
 from apps.events.store.publish import publish
-from apps.messages.bots import BotError, StartBot, StopBot, StopDeletedBot, TickBot, TriggerTrade
+from apps.messages.bots import AbandonPosition, BotError, StartBot, StopBot, StopDeletedBot, TickBot, TriggerTrade
 from apps.trading.services.runs.manual_trade import trade_complete, trade_result_failed, trade_trigger
 from apps.trading.services.runs.start import run_start
 from apps.trading.services.runs.stop import run_stop
@@ -27,6 +27,11 @@ def request_failed(command: StopBot | TriggerTrade, code: str, message: str, now
 @executes(StartBot, on_failure=start_failed)
 def start(command: StartBot, delivery: Delivery) -> None:
     run_start(command=command, delivery=delivery)
+
+
+@executes(AbandonPosition, on_failure=request_failed)
+def abandon(command: AbandonPosition, delivery: Delivery) -> None:
+    run_stop(command=command, delivery=delivery)
 
 
 @executes(StopDeletedBot, on_failure=request_failed)

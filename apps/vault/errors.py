@@ -17,6 +17,25 @@ class KeyAlreadyConnected(Conflict):
     code = "key_already_connected"
 
 
+class KeyInUse(Conflict):
+    """Bots run with the key, have orders in the account or hold coins there: `details["bots"]`, each with amounts."""
+
+    code = "key_in_use"
+
+
+class KeyReportsPending(Conflict):
+    """Bots of the key have reported what is not read yet: whether they hold something is not known. A retry helps."""
+
+    code = "key_reports_pending"
+    retryable = True
+
+
+class AccountNotProved(Conflict):
+    """The new key is not proved to open the same exchange account. `details["bots"]` depend on that account."""
+
+    code = "account_not_proved"
+
+
 class TooManyKeys(Conflict):
     code = "too_many_keys"
 

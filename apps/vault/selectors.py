@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import QuerySet
 
 from apps.core.crypto import EncryptedSecret
@@ -65,6 +66,12 @@ def credential_open(*, credential_id: UUID, user_id: UUID, even_suspended: bool 
         # What another process met with is there at once; the row's state follows by a message.
         refuse_suspended_key(login.api_key)
     return OpenCredential(row.id, row.user_id, mode, login.api_key, login.api_secret)
+
+
+def credential_hold(*, credential_id: UUID) -> None:
+    """Keeps the key as it is until the end of the transaction: it is neither disconnected nor rotated meanwhile."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT FROM vault_credential WHERE id = %s FOR SHARE", [credential_id])
 
 
 def key_is_connected(digest: str) -> bool:

@@ -29,7 +29,7 @@ from apps.messages.orders import (
     BotOrderUnknown,
     OrderFacts,
 )
-from apps.messages.trading import BotTradeExecuted, BotTradeSkipped, TradeExecuted
+from apps.messages.trading import BotTradeExecuted, BotTradeSkipped, PositionAbandoned, TradeExecuted
 
 ORDER_EVENT_OF_STATE: dict[str, type[OrderFacts]] = {
     "planned": BotOrderPlanned,
@@ -177,6 +177,21 @@ class Story:
         if order_id is not None:
             fill["order_id"] = order_id
         return self.tell(BotTradeExecuted(**fill, run_id=self.run_id, strategy="sma_cross"))
+
+    def abandoned(self, *, volume: str = "0.01") -> Envelope:
+        return self.tell(
+            PositionAbandoned(
+                bot_id=self.bot_id,
+                user_id=self.user_id,
+                credential_id=self.credential_id,
+                release_id=uuid4(),
+                pair=self.pair,
+                base_asset="XBT",
+                volume=Decimal(volume),
+                reason="bot_deleted",
+                abandoned_at=self.now,
+            )
+        )
 
     def account_traded(self, side: Any, *, volume: str = "0.01", price: str = "10000", fee: str = "0.26") -> Envelope:
         return self.tell(TradeExecuted(**self._fill(side, volume, price, fee)))

@@ -4,7 +4,7 @@ from apps.bots.models.alerts import Alert
 from apps.bots.models.definitions import Bot, BotCommand, CommandKind, Interval
 from apps.bots.models.orders import BotOrder, OrderState, OrderStep
 from apps.bots.models.status import BotState, BotStatus, RunEvent
-from apps.bots.models.trades import AccountTrade, BotTrade, UserTrading
+from apps.bots.models.trades import AccountTrade, BotTrade, PositionRelease, UserTrading
 
 __all__ = [
     "AccountTrade",
@@ -19,6 +19,7 @@ __all__ = [
     "Interval",
     "OrderState",
     "OrderStep",
+    "PositionRelease",
     "RunEvent",
     "UserTrading",
 ]

@@ -50,7 +50,8 @@ class BotStatus(models.Model):
     """Status and position P&L of a bot. Amounts are in the quote asset, volumes in the base asset.
 
     `position_cost` is the cost of the held volume, fees included. `quote_flow` is the net inflow of the quote asset,
-    fees included. `realised_pnl` is after fees, at average cost. Each `..._seq` is the event that the fields come from.
+    fees included. `realised_pnl` is after fees, at average cost. `released_cost` is the cost of coins that were given
+    up. Each `..._seq` is the event that the fields come from.
     """
 
     bot_id: "models.UUIDField[UUID, UUID]" = models.UUIDField(primary_key=True)
@@ -84,6 +85,8 @@ class BotStatus(models.Model):
     quote_flow = money_field(default=0)
     realised_pnl = money_field(default=0)
     fees = money_field(default=0)
+    release_seq = models.BigIntegerField(default=0)
+    released_cost = money_field(default=0)
 
     class Meta:
         db_table = "bot_status"

@@ -43,6 +43,20 @@ class BotTrade(models.Model):
         ]
 
 
+class PositionRelease(models.Model):
+    """Coins that a bot gave up to its exchange account. `volume` is in the base asset."""
+
+    release_id: "models.UUIDField[UUID, UUID]" = models.UUIDField(primary_key=True)
+    bot_id: "models.UUIDField[UUID, UUID]" = models.UUIDField()
+    seq = models.BigIntegerField()
+    volume = money_field()
+    at = models.DateTimeField()
+
+    class Meta:
+        db_table = "bot_position_release"
+        constraints = [models.UniqueConstraint(fields=["bot_id", "seq"], name="bot_position_release_seq")]
+
+
 class AccountTrade(models.Model):
     """A fill on an exchange account, of a bot's order or any other."""
 

@@ -14,7 +14,7 @@ from apps.core.money import plain
 from apps.core.terms import Side
 from apps.events.store.selectors import chain_list, event_get, stream_page
 from apps.messages.base import Message
-from apps.messages.bots import BotError, BotStarted, BotStopped, StartBot, StopBot, TriggerTrade
+from apps.messages.bots import AbandonPosition, BotError, BotStarted, BotStopped, StartBot, StopBot, TriggerTrade
 from apps.messages.envelope import Envelope
 from apps.messages.orders import (
     ORDER_EVENTS,
@@ -29,7 +29,7 @@ from apps.messages.orders import (
     BotOrderUnknown,
     OrderFacts,
 )
-from apps.messages.trading import BotTradeExecuted, BotTradeSkipped, TradeExecuted
+from apps.messages.trading import BotTradeExecuted, BotTradeSkipped, PositionAbandoned, TradeExecuted
 
 _ORDER_EVENT_NAMES = frozenset(event.declaration.name for event in ORDER_EVENTS)
 
@@ -160,6 +160,10 @@ _TITLES: dict[type[Message], Callable[[Any], str]] = {
     BotTradeExecuted: _trade,
     BotTradeSkipped: lambda message: f"Held back from a {message.side}: {message.message}",
     TradeExecuted: _trade,
+    AbandonPosition: lambda _: "What the bot holds was given up to the account.",
+    PositionAbandoned: lambda message: (
+        f"{plain(message.volume)} {message.base_asset} stay in the account and belong to no bot."
+    ),
     BotOrderPlanned: _planned,
     BotOrderSent: lambda message: f"Sending the order {message.client_order_id}.",
     BotOrderOpened: lambda message: f"The exchange accepted the order as {message.exchange_order_id}.",

@@ -9,6 +9,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Max
 
+from apps.bots.adapters import key_hold
 from apps.bots.errors import AmountTooLarge, BotAlreadyRunning, BotNotRunning, BotStopping
 from apps.bots.models import Bot, BotCommand, BotState, CommandKind
 from apps.bots.models.definitions import LIFECYCLE
@@ -20,7 +21,7 @@ from apps.core.ids import new_id
 from apps.core.money import plain
 from apps.core.terms import Side
 from apps.events.store.publish import dispatch
-from apps.messages.bots import StartBot, StopBot, StopDeletedBot, TriggerTrade
+from apps.messages.bots import AbandonPosition, StartBot, StopBot, StopDeletedBot, TriggerTrade
 from apps.risk.errors import TradingHalted
 from apps.risk.gates import refuse_unmet_gates
 from apps.risk.live_trading import refuse_live_trading
@@ -55,6 +56,8 @@ def bot_start(*, bot_id: UUID, user_id: UUID, now: datetime, assurance: Assuranc
     config = bot.config
     refuse_unmet_gates(config.mode, act="Starting a live bot", assurance=assurance, now=now)
     _refuse_halted(bot)
+    # Before it is read: a key that is being disconnected is waited for.
+    key_hold(credential_id=config.credential_id)
     check_credential(credential_id=config.credential_id, user_id=user_id, mode=config.mode)
     check_still_listed(config.pair, mode=config.mode)
     now = _after_earlier_commands([bot.id], now)
@@ -228,15 +231,16 @@ def _dispatch_end(view: BotView, kind: CommandKind, *, now: datetime) -> BotComm
     return command
 
 
-def dispatch_deletion(view: BotView, *, now: datetime) -> BotCommand:
+def dispatch_deletion(view: BotView, *, now: datetime, abandon: bool) -> BotCommand:
     """Records and dispatches a StopDeletedBot. The bot's row must be locked.
 
     From then on the bot sends no order, and workers drop every start of it that is still in a queue or a dead-letter
-    queue.
+    queue. What it holds is given up to the account; `abandon` records that its owner said so.
     """
     bot_switch_off(bot_id=view.bot.id, deleted_at=now)
     now = _after_earlier_commands([view.bot.id], now)
-    command = _record(view, CommandKind.STOP, now=now, expires_after=DELETION_EXPIRES_AFTER)
+    arguments = {"abandon": True} if abandon else {}
+    command = _record(view, CommandKind.STOP, now=now, expires_after=DELETION_EXPIRES_AFTER, arguments=arguments)
     dispatch(
         StopDeletedBot(
             command_id=command.id,
@@ -246,6 +250,26 @@ def dispatch_deletion(view: BotView, *, now: datetime) -> BotCommand:
             requested_at=now,
             expires_at=command.expires_at,
             deleted_at=now,
+        ),
+        now=now,
+    )
+    return command
+
+
+def dispatch_abandonment(view: BotView, *, now: datetime) -> BotCommand:
+    """Records and dispatches that the bot gives up its coins, because its key goes. The bot's row must be locked."""
+    now = _after_earlier_commands([view.bot.id], now)
+    arguments = {"abandon": True}
+    command = _record(view, CommandKind.STOP, now=now, expires_after=DELETION_EXPIRES_AFTER, arguments=arguments)
+    dispatch(
+        AbandonPosition(
+            command_id=command.id,
+            bot_id=view.bot.id,
+            user_id=view.bot.user_id,
+            manner="stop",
+            requested_at=now,
+            expires_at=command.expires_at,
+            reason="key_disconnected",
         ),
         now=now,
     )

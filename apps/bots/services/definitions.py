@@ -8,11 +8,13 @@ from uuid import UUID
 from django.db import transaction
 
 from apps.bots.adapters import PairRules
-from apps.bots.errors import BotChangedMeanwhile, BotInUse, FieldIsImmutable
+from apps.bots.errors import BotChangedMeanwhile, BotHoldsPosition, BotInUse, BotReportsPending, FieldIsImmutable
 from apps.bots.models import Bot
 from apps.bots.rules import check_budget, check_credential, check_interval, check_pair, check_parameters
-from apps.bots.selectors.bots import bot_get, bot_get_for_update, bot_view, has_run
+from apps.bots.selectors.bots import BotView, bot_get, bot_get_for_update, bot_view, has_run
+from apps.bots.selectors.reports import bots_with_unread_reports
 from apps.bots.services.commands import dispatch_deletion
+from apps.core.money import plain
 from apps.core.terms import Mode
 from apps.risk.live_trading import refuse_live_trading
 
@@ -170,15 +172,38 @@ def _refuse_immutable(bot: Bot, changes: dict[str, Any]) -> None:
             )
 
 
+def _refuse_holding(view: BotView, *, now: datetime) -> None:
+    """Raises BotHoldsPosition, BotReportsPending."""
+    held = view.status.position_volume
+    if held > view.dust:
+        raise BotHoldsPosition(
+            f"The bot holds {plain(held)} {view.status.base_asset}. Flatten it first; or delete it with ?abandon=true, "
+            "and the coins stay in the account and belong to no bot.",
+            pair=view.bot.pair,
+            base_asset=view.status.base_asset,
+            volume=plain(held),
+            position_cost=plain(view.status.position_cost),
+            quote_asset=view.status.quote_asset,
+        )
+    if bots_with_unread_reports(bot_ids=[view.bot.id], now=now):
+        raise BotReportsPending("The bot's latest reports are still on their way. Try again in a moment.")
+
+
 @transaction.atomic
-def bot_delete(*, bot_id: UUID, user_id: UUID, now: datetime) -> None:
-    """Soft-deletes the bot; its trades and events stay. Raises BotNotFound, BotInUse."""
+def bot_delete(*, bot_id: UUID, user_id: UUID, now: datetime, abandon: bool = False) -> None:
+    """Soft-deletes the bot; its trades and events stay. With `abandon` the coins it holds are given up to the account.
+
+    What is below the market's smallest order is given up in any case: it cannot be sold. Raises BotNotFound, BotInUse,
+    BotHoldsPosition, BotReportsPending.
+    """
     bot = bot_get_for_update(bot_id=bot_id, user_id=user_id)
     view = bot_view(bot, now=now)
     if view.is_at_work:
         raise BotInUse(f"The bot is {view.state}. Stop it first.", state=view.state)
     if view.open_orders:
         raise BotInUse("Orders of the bot are open on the exchange. Stop it first.", open_orders=view.open_orders)
-    dispatch_deletion(view, now=now)
+    if not abandon:
+        _refuse_holding(view, now=now)
+    dispatch_deletion(view, now=now, abandon=abandon)
     bot.deleted_at = now
     bot.save(update_fields=["deleted_at"])

@@ -1,6 +1,6 @@
 """Changes of the read models by a batch of events, written with a constant number of statements."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -8,15 +8,18 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import Q
 
-from apps.bots.models import AccountTrade, BotState, BotStatus, BotTrade, RunEvent
+from apps.bots.models import AccountTrade, BotState, BotStatus, BotTrade, PositionRelease, RunEvent
 from apps.bots.position_pnl import Fill, PositionPnl, exactly
 from apps.bots.services.order_changes import OrderChanges
 from apps.core.terms import Side
 from apps.messages.bots import BotError
 from apps.messages.trading import BotTradeSkipped
 
-_PNL_FIELDS = ("trades", "position_volume", "position_cost", "quote_flow", "realised_pnl", "fees")
+_PNL_FIELDS = ("trades", "position_volume", "position_cost", "quote_flow", "realised_pnl", "fees", "released_cost")
 _STATUS_FIELDS = [each.attname for each in BotStatus._meta.concrete_fields if not each.primary_key]
+
+# What changes a bot's position.
+Move = BotTrade | PositionRelease
 
 # Ordered by id, so that two consumers that change the same users do not deadlock.
 _USERS = """
@@ -46,6 +49,7 @@ class BotChanges:
     skip: tuple[int, BotTradeSkipped] | None = None
     run_events: list[RunEvent] = field(default_factory=list)
     trades: list[BotTrade] = field(default_factory=list)
+    releases: list[PositionRelease] = field(default_factory=list)
     assets: tuple[str, str] | None = None
 
 
@@ -95,6 +99,9 @@ class ReadModelChanges:
         trades = [each for changes in self._bots.values() for each in changes.trades]
         if trades:
             BotTrade.objects.bulk_create(trades)
+        releases = [each for changes in self._bots.values() for each in changes.releases]
+        if releases:
+            PositionRelease.objects.bulk_create(releases)
         BotStatus.objects.bulk_create(
             statuses.values(), update_conflicts=True, unique_fields=["bot_id"], update_fields=_STATUS_FIELDS
         )
@@ -159,33 +166,44 @@ def _apply(status: BotStatus, changes: BotChanges) -> None:
         status.skip_at, status.skip_code, status.skip_message = skip.skipped_at, skip.code, skip.message
     if changes.assets is not None:
         status.base_asset, status.quote_asset = changes.assets
-    if changes.trades:
-        _apply_trades(status, sorted(changes.trades, key=lambda trade: trade.seq))
+    if changes.trades or changes.releases:
+        _apply_moves(status, _in_order(changes.trades, changes.releases))
 
 
-def _apply_trades(status: BotStatus, trades: list[BotTrade]) -> None:
+def _in_order(trades: Iterable[BotTrade], releases: Iterable[PositionRelease]) -> list[Move]:
+    return sorted([*trades, *releases], key=lambda move: move.seq)
+
+
+def _apply_moves(status: BotStatus, moves: list[Move]) -> None:
     """Updates the position P&L, and stores in each trade the position after it."""
-    if trades[0].seq > status.trade_seq:
-        pnl = _fold(PositionPnl(**{name: getattr(status, name) for name in _PNL_FIELDS}), trades)
+    if moves[0].seq > max(status.trade_seq, status.release_seq):
+        pnl = _fold(PositionPnl(**{name: getattr(status, name) for name in _PNL_FIELDS}), moves)
     else:
-        pnl = _recompute(status.bot_id, trades)
-    if trades[-1].seq > status.trade_seq:
-        status.trade_seq, status.last_trade_at = trades[-1].seq, trades[-1].executed_at
+        pnl = _recompute(status.bot_id, moves)
+    for move in moves:
+        if isinstance(move, PositionRelease):
+            status.release_seq = max(status.release_seq, move.seq)
+        elif move.seq > status.trade_seq:
+            status.trade_seq, status.last_trade_at = move.seq, move.executed_at
     for name in _PNL_FIELDS:
         setattr(status, name, getattr(pnl, name))
 
 
-def _recompute(bot_id: UUID, late: list[BotTrade]) -> PositionPnl:
-    """Recomputes the position P&L after a late trade: it depends on the execution order of the trades."""
+def _recompute(bot_id: UUID, late: list[Move]) -> PositionPnl:
+    """Recomputes the position P&L after a late move: it depends on the order of the moves."""
     known = list(BotTrade.objects.filter(bot_id=bot_id))
-    pnl = _fold(PositionPnl(), sorted([*known, *late], key=lambda trade: trade.seq))
+    released = PositionRelease.objects.filter(bot_id=bot_id)
+    pnl = _fold(PositionPnl(), sorted([*known, *released, *late], key=lambda move: move.seq))
     after = [trade for trade in known if trade.seq > late[0].seq]
     BotTrade.objects.bulk_update(after, ["realised_pnl", "position_volume", "position_cost"], batch_size=500)
     return pnl
 
 
-def _fold(pnl: PositionPnl, trades: list[BotTrade]) -> PositionPnl:
-    for trade in trades:
+def _fold(pnl: PositionPnl, moves: list[Move]) -> PositionPnl:
+    for trade in moves:
+        if isinstance(trade, PositionRelease):
+            pnl = pnl.without(trade.volume)
+            continue
         before, pnl = pnl, pnl.after(_fill_of(trade))
         with exactly():
             trade.realised_pnl = pnl.realised_pnl - before.realised_pnl

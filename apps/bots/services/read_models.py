@@ -9,17 +9,27 @@ from datetime import datetime
 from functools import singledispatch
 from typing import Any
 
-from apps.bots.models import AccountTrade, BotOrder, BotState, BotStatus, BotTrade, OrderStep, RunEvent, UserTrading
+from apps.bots.models import (
+    AccountTrade,
+    BotOrder,
+    BotState,
+    BotStatus,
+    BotTrade,
+    OrderStep,
+    PositionRelease,
+    RunEvent,
+    UserTrading,
+)
 from apps.bots.services.read_model_changes import BotChanges, ReadModelChanges
 from apps.messages.base import Message
 from apps.messages.bots import BotError, BotStarted, BotStopped
 from apps.messages.envelope import Envelope
 from apps.messages.orders import OrderFacts
-from apps.messages.trading import BotTradeExecuted, BotTradeSkipped, TradeExecuted
+from apps.messages.trading import BotTradeExecuted, BotTradeSkipped, PositionAbandoned, TradeExecuted
 from apps.messages.user import UserCreated
 
 # These tables are written by events only.
-MODELS = (RunEvent, BotStatus, BotTrade, BotOrder, OrderStep, AccountTrade, UserTrading)
+MODELS = (RunEvent, BotStatus, BotTrade, PositionRelease, BotOrder, OrderStep, AccountTrade, UserTrading)
 
 _STATE_AFTER = {
     "pause": BotState.PAUSED,
@@ -104,6 +114,19 @@ def _trade_executed(message: BotTradeExecuted, envelope: Envelope, changes: Read
 
 
 @_collect.register
+def _position_abandoned(message: PositionAbandoned, envelope: Envelope, changes: ReadModelChanges) -> None:
+    _bot(message, envelope, changes).releases.append(
+        PositionRelease(
+            release_id=message.release_id,
+            bot_id=message.bot_id,
+            seq=envelope.aggregate_seq,
+            volume=message.volume,
+            at=message.abandoned_at,
+        )
+    )
+
+
+@_collect.register
 def _account_trade_executed(message: TradeExecuted, _: Envelope, changes: ReadModelChanges) -> None:
     changes.account_trades.append(AccountTrade(**{name: getattr(message, name) for name in _ACCOUNT_TRADE_FIELDS}))
     user = changes.user(message.user_id)
@@ -123,7 +146,7 @@ def _user_created(message: UserCreated, _: Envelope, changes: ReadModelChanges) 
 
 
 def _bot(
-    message: BotStarted | BotStopped | BotError | BotTradeSkipped | BotTradeExecuted | OrderFacts,
+    message: BotStarted | BotStopped | BotError | BotTradeSkipped | BotTradeExecuted | PositionAbandoned | OrderFacts,
     envelope: Envelope,
     changes: ReadModelChanges,
 ) -> BotChanges:

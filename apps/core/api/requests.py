@@ -52,6 +52,16 @@ class QuerySerializer(RequestSerializer):
     where = "query"
 
 
+class AbandonQuerySerializer(QuerySerializer):
+    """Of deletions that would leave coins without a bot."""
+
+    abandon = serializers.BooleanField(
+        required=False,
+        default=False,
+        help_text="Give up the coins that are held: they stay in the exchange account and belong to no bot.",
+    )
+
+
 class EmptyBody(RequestSerializer):
     """Of calls that take none."""
 

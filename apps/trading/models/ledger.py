@@ -75,14 +75,45 @@ class LedgerAccount(models.TextChoices):
     POSITION = "position", "The base asset that the bot holds"
     MARKET = "market", "The counterparty"
     FEES = "fees", "What the exchange kept"
+    UNALLOCATED = "unallocated", "What is in the exchange account and belongs to no bot"
+
+
+class ReleaseReason(models.TextChoices):
+    BOT_DELETED = "bot_deleted"
+    KEY_DISCONNECTED = "key_disconnected"
+
+
+class Release(models.Model):
+    """Coins that a bot gave up to its exchange account. Nothing moves at the exchange. Append-only.
+
+    `command_id` is the command that gave them up; None where they came by an order that ended after it.
+    """
+
+    id: "models.UUIDField[UUID, UUID]" = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    bot_id: "models.UUIDField[UUID, UUID]" = models.UUIDField(db_index=True)
+    credential_id: "models.UUIDField[UUID, UUID]" = models.UUIDField()
+    command_id: "models.UUIDField[UUID | None, UUID | None]" = models.UUIDField(null=True)
+    pair = models.CharField(max_length=20)
+    base_asset = models.CharField(max_length=20)
+    volume = money_field()
+    reason = models.CharField(max_length=16, choices=ReleaseReason.choices)
+    released_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "trading_release"
+        constraints = [
+            models.CheckConstraint(condition=Q(volume__gt=0), name="trading_release_amount"),
+            models.CheckConstraint(condition=Q(reason__in=list(ReleaseReason)), name="trading_release_reason"),
+        ]
 
 
 class LedgerEntry(models.Model):
-    """One posting of a fill. The postings of a fill add up to zero in each asset; a constraint trigger enforces it."""
+    """One posting of a fill or of a release, whose postings add up to zero in each asset (a constraint trigger)."""
 
-    fill = models.ForeignKey(Fill, on_delete=models.PROTECT, related_name="postings")
+    fill = models.ForeignKey(Fill, on_delete=models.PROTECT, null=True, related_name="postings")
+    release = models.ForeignKey(Release, on_delete=models.PROTECT, null=True, related_name="postings")
     bot_id: "models.UUIDField[UUID, UUID]" = models.UUIDField()
-    account = models.CharField(max_length=8, choices=LedgerAccount.choices)
+    account = models.CharField(max_length=12, choices=LedgerAccount.choices)
     asset = models.CharField(max_length=20)
     amount = money_field()
     posted_at = models.DateTimeField()
@@ -92,6 +123,11 @@ class LedgerEntry(models.Model):
         indexes = [models.Index(fields=["bot_id", "account"], name="trading_ledger_by_bot")]
         constraints = [
             models.UniqueConstraint(fields=["fill", "account", "asset"], name="trading_ledger_posted_once"),
+            models.UniqueConstraint(fields=["release", "account", "asset"], name="trading_ledger_released_once"),
+            models.CheckConstraint(
+                condition=Q(fill=None, release__isnull=False) | Q(fill__isnull=False, release=None),
+                name="trading_ledger_of_one_cause",
+            ),
             models.CheckConstraint(condition=Q(account__in=list(LedgerAccount)), name="trading_ledger_account"),
             models.CheckConstraint(condition=~Q(amount=0), name="trading_ledger_amount"),
         ]

@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.core.api.requests import operation
+from apps.core.api.requests import AbandonQuerySerializer, operation
 from apps.core.api.schema import error_responses
 from apps.core.api.views import PagedTraderView, TraderView
 from apps.core.principal import principal_of
@@ -78,14 +78,19 @@ class KeyDetailView(TraderView):
         )
         return Response(KeyInfoSerializer(credential).data)
 
-    @operation(responses={204: None, **error_responses(401, 403, 404)})
+    @operation(query=AbandonQuerySerializer, responses={204: None, **error_responses(401, 403, 404, 409)})
     def delete(self, request: Request, key_id: UUID) -> Response:
-        """Disconnects the key and destroys its secret. Revoke it at the exchange, too."""
+        """Disconnects the key and destroys its secret. Revoke it at the exchange, too.
+
+        409 `key_in_use` while bots of the key run, have orders or hold coins. Stop or flatten them first, or give the
+        coins of stopped bots up with `abandon=true`.
+        """
         credential_disconnect(
             credential_id=key_id,
             user_id=principal_of(request).user_id,
             reason="Disconnected by its owner.",
             now=timezone.now(),
+            **self.query,
         )
         return Response(status=204)
 

@@ -1,5 +1,6 @@
 """Renames and disconnects keys, and reads the balances of their accounts."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -12,6 +13,8 @@ from apps.exchange.types import Balance
 from apps.messages.kraken import KrakenKeyDisconnected, KrakenKeyUpdated
 from apps.risk.models.halts import HaltLevel, HaltScope, HaltSource
 from apps.risk.services.halts import halt_set
+from apps.vault.errors import KeyInUse, KeyReportsPending
+from apps.vault.key_users import KeyUse, key_users
 from apps.vault.models import Credential
 from apps.vault.selectors import credential_open
 from apps.vault.services.key_info import INTERACTIVE, credential_lock, unique_or_taken
@@ -30,12 +33,21 @@ def credential_rename(*, credential_id: UUID, user_id: UUID, label: str, now: da
 
 
 @transaction.atomic
-def credential_disconnect(*, credential_id: UUID, user_id: UUID, reason: str, now: datetime) -> None:
+def credential_disconnect(
+    *, credential_id: UUID, user_id: UUID, reason: str, now: datetime, abandon: bool = False
+) -> None:
     """Disconnects a key permanently and deletes its encrypted secret. Its bots send no order from the commit on.
 
-    Raises NotFound.
+    Bots that hold coins bar it, unless their owner says `abandon`: without the key they cannot be sold, so the bots
+    give them up to the account. So they do with what is below the smallest order. Bots at work and orders that have not
+    ended bar it in any case. Raises NotFound, KeyInUse, KeyReportsPending.
     """
+    users = key_users()
+    users.lock(credential_id=credential_id)
     credential = credential_lock(credential_id=credential_id, user_id=user_id)
+    _refuse_in_use(users.uses(credential_id=credential_id, now=now), abandon=abandon)
+    if users.has_unread_reports(credential_id=credential_id, now=now):
+        raise KeyReportsPending("The latest reports of the key's bots are still on their way. Try again in a moment.")
     halt_set(
         scope=HaltScope.KEY,
         subject_id=credential_id,
@@ -47,11 +59,29 @@ def credential_disconnect(*, credential_id: UUID, user_id: UUID, reason: str, no
         set_by="vault",
         now=now,
     )
+    users.abandon(credential_id=credential_id, now=now)
     credential.state = Credential.State.DISCONNECTED
     credential.disconnected_at = now
     credential.ciphertext = credential.nonce = credential.wrapped_key = None
     credential.save(update_fields=["state", "disconnected_at", "ciphertext", "nonce", "wrapped_key"])
     publish(KrakenKeyDisconnected(credential_id=credential.id, user_id=user_id, reason=reason), now=now)
+
+
+def _refuse_in_use(uses: Sequence[KeyUse], *, abandon: bool) -> None:
+    bots = [use.as_details() for use in uses]
+    names = ", ".join(use.name for use in uses[:5])
+    if not all(use.only_holds for use in uses):
+        raise KeyInUse(
+            f"Bots trade with this key or have orders in its account ({names}). Stop them first, and wait until their "
+            "orders have ended.",
+            bots=bots,
+        )
+    if uses and not abandon:
+        raise KeyInUse(
+            f"Bots of this key hold coins ({names}). Flatten them first; or disconnect the key with ?abandon=true, and "
+            "the coins stay in the account and belong to no bot.",
+            bots=bots,
+        )
 
 
 def credential_balances(*, credential_id: UUID, user_id: UUID, now: datetime) -> list[Balance]:

@@ -6,7 +6,16 @@ from uuid import UUID
 from django.db import models
 
 from apps.bots.consumers import READ_MODELS
-from apps.bots.models import AccountTrade, BotOrder, BotStatus, BotTrade, OrderStep, RunEvent, UserTrading
+from apps.bots.models import (
+    AccountTrade,
+    BotOrder,
+    BotStatus,
+    BotTrade,
+    OrderStep,
+    PositionRelease,
+    RunEvent,
+    UserTrading,
+)
 from apps.events.consumers.delivery import deliver
 from apps.events.consumers.projections import projection
 from apps.events.models import InboxEntry
@@ -20,6 +29,7 @@ READ_MODEL_TABLES: list[type[models.Model]] = [
     BotTrade,
     BotOrder,
     OrderStep,
+    PositionRelease,
     AccountTrade,
     UserTrading,
 ]
@@ -58,6 +68,7 @@ ACTIONS = (
     "skip",
     "buy",
     "sell",
+    "abandon",
     "account",
     "user",
     "order",
@@ -92,6 +103,8 @@ def tell(actions: list[tuple[str, int]]) -> Story:
                 # One order a number, so that several steps of one order may follow each other.
                 step = {"order": "planned", "open order": "open", "end of order": "filled"}[action]
                 story.order(step, order_id=UUID(int=story.bot_id.int ^ number))
+            case "abandon":
+                story.abandoned(volume=f"0.{number:03d}")
             case "account":
                 story.account_traded("buy")
             case "user":

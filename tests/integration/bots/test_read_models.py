@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from apps.bots.consumers import ALERTS, READ_MODELS
 from apps.bots.models import Alert, BotStatus, BotTrade, UserTrading
-from apps.bots.position_pnl import Fill, PositionPnl, position_pnl_of
+from apps.bots.position_pnl import Fill, PositionPnl
 from apps.bots.services.read_model_changes import ReadModelChanges
 from apps.events.consumers.delivery import deliver, deliver_batch
 from apps.events.consumers.registry import load_consumers
 from apps.events.models import InboxEntry
 from apps.messages.bots import BotError, BotStarted, BotStopped
 from apps.messages.kraken import KrakenKeyTestFailed
-from apps.messages.trading import BotTradeExecuted, BotTradeSkipped
+from apps.messages.trading import BotTradeExecuted, BotTradeSkipped, PositionAbandoned
 from apps.messages.user import UserCreated
 from tests.factories.bots import START_OF_STORY, Story
 from tests.integration.bots.stories import ACTIONS, deliver_all, everything, tell
@@ -54,7 +54,7 @@ def test_any_order_of_arrival_ends_in_the_same_rows(story: Story, data: st.DataO
 )
 @given(story=stories)
 def test_the_rows_say_what_someone_would_who_read_the_story_aloud(story: Story) -> None:
-    state, run_id, error, skip, fills = "stopped", None, "", "", []
+    state, run_id, error, skip, pnl = "stopped", None, "", "", PositionPnl()
     for envelope in story.envelopes:
         match envelope.message():
             case BotStarted() as message:
@@ -67,7 +67,9 @@ def test_the_rows_say_what_someone_would_who_read_the_story_aloud(story: Story) 
             case BotTradeSkipped() as message:
                 skip = message.code
             case BotTradeExecuted() as message:
-                fills.append(Fill(message.side, message.volume, message.cost, message.fee))
+                pnl = pnl.after(Fill(message.side, message.volume, message.cost, message.fee))
+            case PositionAbandoned() as message:
+                pnl = pnl.without(message.volume)
 
     with transaction.atomic():
         deliver_all(story.envelopes)
@@ -75,7 +77,6 @@ def test_the_rows_say_what_someone_would_who_read_the_story_aloud(story: Story) 
         assert (status.state, status.error_code, status.skip_code) == (state, error, skip)
         if run_id is not None:
             assert status.run_id == run_id
-        pnl = position_pnl_of(fills)
         assert PositionPnl(**{name: getattr(status, name) for name in PositionPnl.__dataclass_fields__}) == pnl
         trades = BotTrade.objects.filter(bot_id=story.bot_id)
         assert sum(trade.realised_pnl for trade in trades) == pnl.realised_pnl

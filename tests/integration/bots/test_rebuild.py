@@ -41,6 +41,7 @@ def test_read_models_rebuilt_from_nothing_equal_those_kept_live() -> None:
                 ("crash", 1),
                 ("start", 2),
                 ("sell", 3),
+                ("abandon", 4),
                 ("order", 2),
                 ("open order", 2),
                 ("pause", 1),
@@ -62,7 +63,7 @@ def test_read_models_rebuilt_from_nothing_equal_those_kept_live() -> None:
 def test_a_replay_from_the_event_store_rebuilds_them() -> None:
     orders = [("order", 1), ("open order", 1), ("order", 2), ("end of order", 1)]
     story = tell(
-        [("user", 1), ("start", 1), *orders, ("buy", 5), ("sell", 2), ("account", 1), ("skip", 1), ("stop", 1)]
+        [("user", 1), ("start", 1), *orders, ("buy", 5), ("sell", 2), ("account", 1), ("skip", 1), ("abandon", 1)]
     )
     for told in story.envelopes:
         event_id = publish(told.message(), now=told.occurred_at, user_id=story.user_id)  # type: ignore[arg-type]

@@ -27,7 +27,7 @@ from apps.bots.services.definitions import (
     clone_check_market,
     new_bot_check_market,
 )
-from apps.core.api.requests import operation
+from apps.core.api.requests import AbandonQuerySerializer, operation
 from apps.core.api.schema import error_responses
 from apps.core.api.views import ApiView, PagedTraderView, TraderView
 from apps.core.principal import principal_of
@@ -101,10 +101,13 @@ class BotView(TraderView):
         )
         return _one(bot)
 
-    @operation(responses={204: None, **error_responses(401, 403, 404, 409)})
+    @operation(query=AbandonQuerySerializer, responses={204: None, **error_responses(401, 403, 404, 409)})
     def delete(self, request: Request, bot_id: UUID) -> Response:
-        """Delete a bot that is not at work. Its trades stay in the account's list."""
-        bot_delete(bot_id=bot_id, user_id=principal_of(request).user_id, now=timezone.now())
+        """Delete a bot that is not at work. Its trades stay in the account's list.
+
+        409 `bot_holds_position` where it holds coins: flatten it first, or give the coins up with `abandon=true`.
+        """
+        bot_delete(bot_id=bot_id, user_id=principal_of(request).user_id, now=timezone.now(), **self.query)
         return Response(status=204)
 
 

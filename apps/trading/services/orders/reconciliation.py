@@ -17,6 +17,7 @@ from apps.trading.services.context.live import LIVE_CONTEXT
 from apps.trading.services.context.run_lease import run_lease
 from apps.trading.services.orders.lifecycle import intent_poll_at, intents_recover
 from apps.trading.services.orders.placement import order_cancel, orders_sync
+from apps.trading.services.orders.releases import deleted_bot_release
 from apps.trading.services.orders.unknown_outcome import intent_resolve
 
 log = structlog.get_logger(__name__)
@@ -63,6 +64,8 @@ def run_reconcile(run: BotRun, *, context: ExecutionContext = LIVE_CONTEXT) -> i
             log.warning("reconciliation_delayed", run_id=str(run.id), code=error.code, reason=error.message)
             for intent in due:
                 intent_poll_at(intent_id=intent.id, next_check_at=context.clock() + pause)
+        if due:
+            deleted_bot_release(run, now=context.clock())
         return len(due)
 
 

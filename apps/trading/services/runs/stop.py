@@ -19,10 +19,11 @@ from apps.events.commands.delivery import CommandDropped, Delivery
 from apps.events.store.publish import publish
 from apps.events.store.selectors import command_execution_get
 from apps.exchange.types import RejectionKind
-from apps.messages.bots import BotStopped, StopBot, StopDeletedBot
+from apps.messages.bots import AbandonPosition, BotStopped, StopBot, StopDeletedBot
 from apps.risk.services.switches import switch_get_for_update
 from apps.strategies.base import OrderPlan
 from apps.trading.errors import BotBusy, FlattenIncomplete, FlattenRefused, LeaseLost
+from apps.trading.models.ledger import ReleaseReason
 from apps.trading.models.order_states import ACTIVE_STATES, IntentState
 from apps.trading.models.orders import OrderIntent
 from apps.trading.models.runs import LIVE_RUNS, BotRun, RunState
@@ -36,6 +37,7 @@ from apps.trading.services.orders.lifecycle import intent_mark_cancel_requested,
 from apps.trading.services.orders.placement import order_cancel, order_place, orders_sync
 from apps.trading.services.orders.positions import position_get
 from apps.trading.services.orders.receipts import stop_result
+from apps.trading.services.orders.releases import positions_release
 from apps.trading.services.orders.unknown_outcome import intent_resolve
 from apps.trading.services.runs.decisions import decided_order, exposure_of
 from apps.trading.services.runs.events import run_close, stopped_of
@@ -85,6 +87,7 @@ def _begin(command: StopBot, delivery: Delivery, *, now: datetime) -> tuple[BotR
     switch.save()
     run = _run_to_stop(command)
     if run is None:
+        _release(command, now=now)
         _announce_nothing_to_stop(command, delivery, now=now)
         return None, []
     if run.user_id != command.user_id:
@@ -232,6 +235,7 @@ def _end(
     now: datetime,
 ) -> None:
     run = run_get_for_update(lease)
+    _release(command, now=now)
     run_close(run, state=RunState.STOPPED, now=now)
     is_unsold = command.manner == "flatten" and trouble is not None
     left_volume = position_get(run).base_volume if is_unsold else ZERO
@@ -257,6 +261,25 @@ def _result(
         left_volume=left_volume,
         code=rule,
         message=trouble.message if trouble else "",
+    )
+
+
+def _release(command: StopBot, *, now: datetime) -> None:
+    """Gives up the coins of a bot that was deleted, or whose owner gives them up.
+
+    A deletion that was allowed because the bot was thought to hold nothing does the same: no coins stay with a bot that
+    nobody can command. Raises CommandDropped.
+    """
+    if isinstance(command, StopDeletedBot):
+        reason = ReleaseReason.BOT_DELETED
+    elif isinstance(command, AbandonPosition):
+        reason = ReleaseReason(command.reason)
+    else:
+        return
+    if BotRun.objects.filter(bot_id=command.bot_id).exclude(user_id=command.user_id).exists():
+        raise CommandDropped("the bot is another user's")
+    positions_release(
+        bot_id=command.bot_id, user_id=command.user_id, reason=reason, command_id=command.command_id, now=now
     )
 
 
