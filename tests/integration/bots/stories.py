@@ -103,10 +103,8 @@ def tell(actions: list[tuple[str, int]]) -> Story:
                 # One order a number, so that several steps of one order may follow each other.
                 step = {"order": "planned", "open order": "open", "end of order": "filled"}[action]
                 story.order(step, order_id=UUID(int=story.bot_id.int ^ number))
-            case "abandon":
-                story.abandoned(volume=f"0.{number:03d}")
-            case "account":
-                story.account_traded("buy")
+            case "abandon" | "account":
+                story.abandoned(volume=f"0.{number:03d}") if action == "abandon" else story.account_traded("buy")
             case "user":
                 if not any(envelope.event_type == "user.created" for envelope in story.envelopes):
                     story.tell(UserCreated(user_id=story.user_id, roles=("trader",), created_at=story.now))

@@ -16,6 +16,7 @@ from apps.trading.models.orders import OrderIntent, OrderKind
 from apps.trading.models.runs import BotRun, RunState
 from apps.trading.services.context.dependencies import Dependencies
 from apps.trading.services.orders.placement import order_cancel, order_place, order_update, orders_sync
+from apps.trading.services.orders.positions import position_ensure
 from apps.trading.services.orders.reconciliation import orders_reconcile
 from apps.trading.services.orders.unknown_outcome import intent_resolve
 from apps.trading.services.runs.start import run_start
@@ -173,6 +174,14 @@ def test_orders_of_earlier_runs_are_cancelled_on_their_own_account() -> None:
     late = BotRun.objects.create(**_facts_of(early.run, credential_id=uuid4(), state=RunState.RUNNING, stopped_at=None))
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE bots.trading_bot_run ENABLE TRIGGER trading_bot_run_keeps_its_account")
+    position_ensure(
+        bot_id=late.bot_id,
+        credential_id=late.credential_id,
+        pair=late.pair,
+        base_asset="XXBT",
+        quote_asset="ZUSD",
+        now=NOW,
+    )
     run_stop(
         command=(stop := stop_command(late, requested_at=NOW + timedelta(hours=1))),
         delivery=delivery_of(stop),
