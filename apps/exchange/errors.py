@@ -38,6 +38,20 @@ class NotSent(DependencyUnavailable):
     code = "exchange_request_not_sent"
 
 
+class OverBudget(NotSent):
+    """The call was not made: it would exceed the exchange's limit of calls, or the exchange asked for a pause.
+
+    A retry after `retry_after_seconds` may help.
+    """
+
+    code = "exchange_over_budget"
+    http_status = 429
+
+    def __init__(self, message: str, *, retry_after_seconds: int, **details: Any) -> None:
+        super().__init__(message, retry_after_seconds=retry_after_seconds, **details)
+        self.retry_after_seconds = retry_after_seconds
+
+
 class ExchangeRateLimited(TooManyRequests):
     code = "exchange_rate_limited"
 

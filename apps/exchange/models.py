@@ -21,6 +21,28 @@ class ExchangeNonce(models.Model):
         db_table = "exchange_nonce"
 
 
+class ExchangeBudget(models.Model):
+    """A counter of calls that the exchange keeps too: of a key, with an empty `scope`, or of a key on one pair.
+
+    `points` in millionths, times in microseconds since 1970 (`apps/exchange/limits.py`). `shares` are the
+    bots'. The exchange wants no call of the key before `blocked_until`.
+    """
+
+    key_digest = models.CharField(max_length=64)
+    scope = models.CharField(max_length=40, blank=True)
+    points = models.BigIntegerField()
+    counted_at = models.BigIntegerField()
+    shares: "models.JSONField[dict[str, list[int]], dict[str, list[int]]]" = models.JSONField(default=dict)
+    blocked_until = models.BigIntegerField(default=0)
+
+    class Meta:
+        db_table = "exchange_budget"
+        constraints = [
+            models.UniqueConstraint(fields=["key_digest", "scope"], name="exchange_budget_once"),
+            models.CheckConstraint(condition=models.Q(points__gte=0), name="exchange_budget_points"),
+        ]
+
+
 class ExchangeClock(models.Model):
     """Our clock minus that of a mode's exchange, as one host measured it last: between these bounds, in seconds."""
 

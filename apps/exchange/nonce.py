@@ -21,6 +21,9 @@ from apps.exchange.models import ExchangeNonce
 
 log = structlog.get_logger(__name__)
 
+TURN_WITHIN_SECONDS = 10.0
+TRY_EVERY_SECONDS = 0.01
+
 SUSPENDED = "This key failed its last test. Test it again, or connect another."
 LOCKED = "The exchange has locked the key for about 15 minutes after too many failed calls. It is not used until then."
 
@@ -46,18 +49,23 @@ def key_digest(api_key: str) -> str:
 
 
 @contextmanager
-def signing_turn(api_key: str, *, is_test: bool = False) -> Iterator[int]:
+def signing_turn(api_key: str, *, is_test: bool = False, is_urgent: bool = False) -> Iterator[int]:
     """Inside the block only the caller may sign with the key, once, with the given nonce: Unix time in ns, or above.
 
-    Waits for other callers up to PostgreSQL's lock_timeout. Raises NotSent where the lock or a nonce cannot be had,
+    Waits for other callers up to PostgreSQL's lock_timeout. An urgent call, which is a cancel, goes before all others
+    that wait: it waits for the call under way only. Raises NotSent where the lock or a nonce cannot be had,
     ExchangeCallInTransaction, and for a suspended key KeySuspended or KeyLocked; a test of the key does not heed that.
     """
     if connection.in_atomic_block:
         raise ExchangeCallInTransaction("An exchange must not be called inside a database transaction.")
     digest = key_digest(api_key)
     lock = int.from_bytes(bytes.fromhex(digest)[:8], "big", signed=True)
+    gate = int.from_bytes(bytes.fromhex(digest)[8:16], "big", signed=True)
     try:
-        _take(lock)
+        if is_urgent:
+            _take(lock)
+        else:
+            _take_behind_cancels(lock, gate)
         nonce, refused_code, refused_until = _allocate(digest)
         if refused_code and not is_test:
             _refuse_suspended(refused_until, now=datetime.now(UTC))
@@ -104,8 +112,9 @@ def _refuse_suspended(until: datetime | None, *, now: datetime) -> None:
 
 
 def nonce_forget(api_key: str) -> None:
-    """Deletes the nonce of a key that is not used again."""
+    """Deletes the nonce and the budget of a key that is not used again."""
     _execute("DELETE FROM exchange_nonce WHERE key_digest = %s", key_digest(api_key))
+    _execute("DELETE FROM exchange_budget WHERE key_digest = %s", key_digest(api_key))
 
 
 def _take(lock: int) -> None:
@@ -114,6 +123,33 @@ def _take(lock: int) -> None:
     except (DatabaseError, InterfaceError) as error:
         connection.close_if_unusable_or_obsolete()
         raise NotSent("Other calls with this key are still in progress.") from error
+
+
+def _take_behind_cancels(lock: int, gate: int) -> None:
+    """Waits at the gate, first come first served, and then until the key is free and no urgent call waits for it.
+
+    It tries and does not queue: a queued request would stand before cancels that come later. PostgreSQL grants no such
+    attempt while another session is queued.
+    """
+    give_up_at = time.monotonic() + TURN_WITHIN_SECONDS
+    try:
+        _take(gate)
+        while not _try(lock):
+            if time.monotonic() > give_up_at:
+                raise NotSent("Other calls with this key are still in progress.")
+            time.sleep(TRY_EVERY_SECONDS)
+    finally:
+        _release(gate)
+
+
+def _try(lock: int) -> bool:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_lock(%s)", [lock])
+            return bool(cursor.fetchone()[0])
+    except (DatabaseError, InterfaceError) as error:
+        connection.close_if_unusable_or_obsolete()
+        raise NotSent("The key's turn cannot be had: the database does not answer.") from error
 
 
 def _allocate(digest: str) -> tuple[int, str, datetime | None]:

@@ -108,8 +108,18 @@ class Exchange(MarketData, Protocol):
         """
         ...
 
-    def cancel(self, *, exchange_order_id: str | None = None, client_order_id: str | None = None) -> Cancellation:
-        """Cancels one order, by exactly one of the ids. Safe to repeat. Raises what reads raise."""
+    def cancel(
+        self,
+        *,
+        exchange_order_id: str | None = None,
+        client_order_id: str | None = None,
+        pair: str = "",
+        placed_at: datetime | None = None,
+    ) -> Cancellation:
+        """Cancels one order, by exactly one of the ids. Safe to repeat. Raises what reads raise.
+
+        `pair` and `placed_at` are those of the order: a cancel is charged to the pair by the order's age.
+        """
         ...
 
     def suspend_key(self, error: ExchangeRefused) -> None:

@@ -94,6 +94,7 @@ ROLES: dict[str, DatabaseRole] = {
                 ),
                 # The process that signs a request increments the nonce: none may be used twice with a key.
                 Grant("kraken", "exchange_nonce", WRITE),
+                Grant("kraken", "exchange_budget", WRITE),
                 Grant("kraken", "exchange_clock", WRITE),
                 # The list of pairs: whichever process finds it old refreshes it, for all.
                 Grant("kraken", "market_instrument", WRITE),

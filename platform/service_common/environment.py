@@ -129,6 +129,8 @@ class Environment(BaseSettings):
     # Bots. Live trading spends real money: an operator turns it on, for the services kraken and bot alike.
     live_trading: bool = False
     bot_tick_seconds: float = Field(5.0, gt=0)
+    # The tier of the accounts on Kraken: their limits of calls follow from it.
+    kraken_tier: Literal["starter", "intermediate", "pro"] = "starter"
 
     test_worker: str = ""
 

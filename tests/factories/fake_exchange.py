@@ -265,7 +265,14 @@ class FakeExchange(FakeAccount):
         return answer
 
     @hooked
-    def cancel(self, *, exchange_order_id: str | None = None, client_order_id: str | None = None) -> Cancellation:
+    def cancel(
+        self,
+        *,
+        exchange_order_id: str | None = None,
+        client_order_id: str | None = None,
+        pair: str = "",
+        placed_at: datetime | None = None,
+    ) -> Cancellation:
         self._read()
         if (exchange_order_id is None) is (client_order_id is None):
             raise ValueError("Give an exchange_order_id or a client_order_id.")

@@ -53,11 +53,13 @@ class KrakenClient(SpotClient):
         """A public call. Raises what `requests` raises."""
         return self._send("GET", path, params, auth=False)
 
-    def post_signed(self, path: str, params: dict[str, str], *, nonce: int) -> requests.Response:
-        """A private call. Raises what `requests` raises."""
+    def post_signed(
+        self, path: str, params: dict[str, str], *, nonce: int, read_seconds: float | None = None
+    ) -> requests.Response:
+        """A private call. Raises what `requests` raises. `read_seconds` bounds the wait between bytes of the answer."""
         self._nonce = nonce
         try:
-            return self._send("POST", path, params, auth=True)
+            return self._send("POST", path, params, auth=True, read_seconds=read_seconds)
         finally:
             self._nonce = None
 
@@ -87,8 +89,11 @@ class KrakenClient(SpotClient):
         nonce, self._nonce = self._nonce, None
         return str(nonce)
 
-    def _send(self, method: str, path: str, params: dict[str, str], *, auth: bool) -> requests.Response:
-        wait = (self._policy.connect_seconds, self._policy.read_seconds)
+    def _send(
+        self, method: str, path: str, params: dict[str, str], *, auth: bool, read_seconds: float | None = None
+    ) -> requests.Response:
+        longest = self._policy.read_seconds
+        wait = (self._policy.connect_seconds, longest if read_seconds is None else min(longest, read_seconds))
         try:
             # A copy: the SDK writes the nonce into the dictionary.
             answer: Any = self.request(method, path, dict(params), timeout=wait, auth=auth)  # type: ignore[arg-type]

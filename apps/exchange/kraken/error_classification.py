@@ -285,6 +285,11 @@ def is_passing(errors: tuple[str, ...]) -> bool:
     return known is not None and known.as_read in (_unavailable, _nonce_refused)
 
 
+def pause_asked_for(error: str) -> int | None:
+    """Seconds for which a throttled key may make no call. None for any other error."""
+    return _wait_seconds(error) if re.match(r"EService: ?Throttled", error) else None
+
+
 def is_gone(errors: tuple[str, ...]) -> bool:
     """Whether Kraken says, in either of its two ways, that it has no such order."""
     return any(re.match(r"EOrder:(?:Unknown|Invalid) order", error) for error in errors)

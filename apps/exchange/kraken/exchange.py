@@ -8,12 +8,15 @@ import structlog
 
 from apps.core.money import plain
 from apps.core.terms import Mode
+from apps.exchange.budget import Budget
 from apps.exchange.errors import ExchangeRefused, HistoryTooLong, IntervalNotOffered, OutcomeUnknown, UnknownPair
 from apps.exchange.instrument import Instrument
 from apps.exchange.kraken import error_classification, parsing
 from apps.exchange.kraken.client import CallPolicy
 from apps.exchange.kraken.parsing import reading
 from apps.exchange.kraken.transport import OnRefusedKey, Transport
+from apps.exchange.limits import Tier
+from apps.exchange.nonce import key_digest
 from apps.exchange.types import (
     Accepted,
     Balance,
@@ -57,6 +60,8 @@ class KrakenExchange:
         policy: CallPolicy | None = None,
         on_refused_key: OnRefusedKey | None = None,
         is_test: bool = False,
+        tier: Tier = Tier.UNLIMITED,
+        caller: str = "",
     ) -> None:
         self.mode: Mode = mode
         self._transport = Transport(
@@ -67,6 +72,7 @@ class KrakenExchange:
             policy=policy or CallPolicy(),
             on_refused_key=on_refused_key,
             is_test=is_test,
+            budget=Budget(key_digest(api_key), tier, caller),
         )
 
     def __repr__(self) -> str:
@@ -196,11 +202,19 @@ class KrakenExchange:
         text = description.get("order") if isinstance(description, Mapping) else ""
         return Accepted(txids[0], str(text or ""), envelope.warnings)
 
-    def cancel(self, *, exchange_order_id: str | None = None, client_order_id: str | None = None) -> Cancellation:
+    def cancel(
+        self,
+        *,
+        exchange_order_id: str | None = None,
+        client_order_id: str | None = None,
+        pair: str = "",
+        placed_at: datetime | None = None,
+    ) -> Cancellation:
         if (exchange_order_id is None) is (client_order_id is None):
             raise ValueError("Give an exchange_order_id or a client_order_id.")
         try:
-            result = self._transport.private("CancelOrder", **_given(txid=exchange_order_id, cl_ord_id=client_order_id))
+            ids = _given(txid=exchange_order_id, cl_ord_id=client_order_id)
+            result = self._transport.cancel("CancelOrder", of_pair=pair, placed_at=placed_at, **ids)
         except ExchangeRefused as refused:
             if error_classification.is_gone((refused.exchange_error,)):
                 return Cancellation(0)

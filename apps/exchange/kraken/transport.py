@@ -1,9 +1,11 @@
 """Sends calls and reads envelopes. Reads may be retried; a call that changes something is sent once."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import requests
@@ -13,7 +15,9 @@ from prometheus_client import Counter
 from urllib3.exceptions import NewConnectionError
 
 from apps.core.terms import Mode
+from apps.exchange.budget import Budget
 from apps.exchange.errors import (
+    ExchangeRateLimited,
     ExchangeRefused,
     ExchangeUnavailable,
     KeyInvalid,
@@ -28,8 +32,10 @@ from apps.exchange.kraken.error_classification import (
     UnreadableAnswer,
     error_of_read,
     is_passing,
+    pause_asked_for,
     read_envelope,
 )
+from apps.exchange.limits import Lane, lane_of
 from apps.exchange.nonce import key_suspend, signing_turn
 
 log = structlog.get_logger(__name__)
@@ -59,6 +65,8 @@ REPEATABLE = frozenset(
 # Called in the transaction that suspends a key which the exchange refused.
 OnRefusedKey = Callable[[ExchangeRefused], None]
 
+# A call keeps its key from all others: a cancel must not wait long for a read.
+LONGEST_READ_SECONDS = 5.0
 PAUSES_SECONDS = (0.2, 0.8, 2.0)
 
 # Kraken takes deadlines from 2 to 60 seconds ahead (REST, AddOrder). A placement gets LIFE from the moment of its turn,
@@ -78,6 +86,7 @@ class Transport:
         api_key: str,
         api_secret: str,
         policy: CallPolicy,
+        budget: Budget,
         on_refused_key: OnRefusedKey | None = None,
         is_test: bool = False,
     ) -> None:
@@ -86,24 +95,37 @@ class Transport:
         self._on_refused_key = on_refused_key
         self._is_test = is_test
         self._attempts = policy.attempts
+        self._budget = budget
         self._client = KrakenClient(
             url=url, api_key=api_key, api_secret=api_secret, policy=policy, is_internal=mode is Mode.PAPER
         )
 
     def public(self, method: str, **params: str) -> Any:
         """The result of a public call. Raises what the port documents for reads."""
-        return self._repeated(method, lambda: read_envelope(self._client.get(f"/0/public/{method}", params)))
+        return self._repeated(method, lambda: self._read(self._client.get(f"/0/public/{method}", params)))
 
     def private(self, method: str, **params: str) -> Any:
         """The result of a signed call that is not a placement. Raises what the port documents for reads."""
+        return self._signed(method, params)
 
+    def cancel(self, method: str, *, of_pair: str, placed_at: datetime | None, **params: str) -> Any:
+        """The result of a cancel. `of_pair` and `placed_at` are those of the order. Raises what `private` raises."""
+        return self._signed(method, params, pair=of_pair, placed_at=placed_at)
+
+    def _signed(self, method: str, params: dict[str, str], *, pair: str = "", placed_at: datetime | None = None) -> Any:
         def send() -> Envelope:
-            with signing_turn(self._api_key, is_test=self._is_test) as nonce:
-                envelope = read_envelope(self._client.post_signed(f"/0/private/{method}", params, nonce=nonce))
+            is_urgent = lane_of(method) is Lane.CANCEL
+            with signing_turn(self._api_key, is_test=self._is_test, is_urgent=is_urgent) as nonce:
+                self._budget.charge(method, pair=pair, placed_at=placed_at.timestamp() if placed_at else None)
+                envelope = self._read(
+                    self._client.post_signed(
+                        f"/0/private/{method}", params, nonce=nonce, read_seconds=LONGEST_READ_SECONDS
+                    )
+                )
                 self._suspend_if_refused(envelope)
                 return envelope
 
-        return self._repeated(method, send)
+        return self._repeated(method, send, pair=pair)
 
     def place(
         self, method: str, *, cl_ord_id: str, latest_deadline: datetime, **params: str
@@ -120,6 +142,7 @@ class Transport:
             if slack < timedelta(0):
                 self._count(method, "not_sent")
                 raise NotSent("The key was busy until the order was too old; nothing was sent.")
+            self._budget.charge(method, pair=params.get("pair", ""))
             params |= {"cl_ord_id": cl_ord_id, "deadline": wire_time(deadline)}
             try:
                 response = self._client.post_placement(
@@ -137,12 +160,14 @@ class Transport:
                 raise self._outcome_unknown(
                     method, cl_ord_id, deadline, f"It was interrupted ({type(error).__name__})."
                 ) from error
+            self._honour_pause(response)
             try:
                 envelope = read_envelope(response)
             except UnreadableAnswer as unreadable:
                 raise self._outcome_unknown(method, cl_ord_id, deadline, f"The answer was {unreadable}.") from None
             self._suspend_if_refused(envelope)
         self._count(method, "refused" if envelope.errors else "ok")
+        self._learn(envelope.errors, pair=params.get("pair", ""))
         return envelope, deadline
 
     @contextmanager
@@ -156,7 +181,7 @@ class Transport:
                 raise NotSent(f"{error.message} Nothing was sent.") from error
             yield nonce
 
-    def _repeated(self, method: str, send: Callable[[], Envelope]) -> Any:
+    def _repeated(self, method: str, send: Callable[[], Envelope], *, pair: str = "") -> Any:
         attempts = self._attempts if method in REPEATABLE else 1
         for attempt in range(attempts):
             is_last = attempt == attempts - 1
@@ -170,6 +195,7 @@ class Transport:
                 self._count(method, "refused" if envelope.errors else "ok")
                 if not envelope.errors:
                     return envelope.result
+                self._learn(envelope.errors, pair=pair)
                 if is_last or not is_passing(envelope.errors):
                     raise error_of_read(envelope.errors)
             time.sleep(PAUSES_SECONDS[min(attempt, len(PAUSES_SECONDS) - 1)])
@@ -197,6 +223,30 @@ class Transport:
             if is_new and self._on_refused_key is not None:
                 self._on_refused_key(error)
 
+    def _learn(self, errors: tuple[str, ...], *, pair: str) -> None:
+        """Takes over what the exchange says of its own counters."""
+        if not errors or not self._api_key:
+            return
+        if (seconds := pause_asked_for(errors[0])) is not None:
+            self._budget.block(seconds)
+        elif errors[0].startswith("EOrder:Rate limit exceeded") and pair:
+            self._budget.note_limited(pair=pair)
+        elif errors[0].startswith("EAPI:Rate limit exceeded"):
+            self._budget.note_limited()
+
+    def _read(self, response: requests.Response) -> Envelope:
+        """Raises ExchangeRateLimited where the exchange asks for a pause, UnreadableAnswer."""
+        if (seconds := self._honour_pause(response)) is not None:
+            raise ExchangeRateLimited("The exchange asks for a pause.", retry_after_seconds=seconds)
+        return read_envelope(response)
+
+    def _honour_pause(self, response: requests.Response) -> int | None:
+        """The seconds of a Retry-After header, during which the key makes no call."""
+        seconds = retry_after(response)
+        if seconds is not None and self._api_key:
+            self._budget.block(seconds)
+        return seconds
+
     def _outcome_unknown(self, method: str, cl_ord_id: str, deadline: datetime, why: str) -> OutcomeUnknown:
         self._count(method, "unknown")
         log.warning("placement_outcome_unknown", mode=self._mode, method=method, client_order_id=cl_ord_id, why=why)
@@ -211,6 +261,20 @@ class Transport:
 def utc_now() -> datetime:
     """The time of day, by which deadlines are set."""
     return datetime.now(UTC)
+
+
+def retry_after(response: requests.Response) -> int | None:
+    """The seconds of the header Retry-After (RFC 9110, 10.2.3) of a refusal. None where there is none."""
+    value = response.headers.get("Retry-After", "")
+    if response.status_code not in (429, 503) or not value:
+        return None
+    if value.isdigit():
+        return max(1, int(value))
+    try:
+        at = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(1, math.ceil((at - utc_now()).total_seconds()))
 
 
 def wire_time(moment: datetime) -> str:

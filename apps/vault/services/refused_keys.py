@@ -17,9 +17,14 @@ from apps.vault.services.key_info import failure_announce
 from apps.vault.services.verify import credential_set_suspended
 
 
-def exchange_of_credential(credential: OpenCredential, *, policy: CallPolicy | None = None) -> Exchange:
-    """The account of an opened key. Where the exchange refuses the key, `kraken.key.test.failed` is published."""
-    return exchange_for(credential, policy=policy, on_refused_key=partial(_announce, credential))
+def exchange_of_credential(
+    credential: OpenCredential, *, policy: CallPolicy | None = None, caller: str = ""
+) -> Exchange:
+    """The account of an opened key. Where the exchange refuses the key, `kraken.key.test.failed` is published.
+
+    `caller`: see `exchange_for`.
+    """
+    return exchange_for(credential, policy=policy, on_refused_key=partial(_announce, credential), caller=caller)
 
 
 def credential_note_refusal(message: KrakenKeyTestFailed, *, now: datetime) -> None:

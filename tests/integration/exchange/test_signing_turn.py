@@ -11,6 +11,7 @@ from django.db import connection, transaction
 from pytest_django import DjangoDbBlocker
 
 from apps.core.terms import Mode
+from apps.exchange import nonce
 from apps.exchange.errors import ExchangeCallInTransaction, NotSent
 from apps.exchange.kraken.client import CallPolicy
 from apps.exchange.kraken.exchange import KrakenExchange
@@ -159,7 +160,8 @@ def test_no_transaction_is_open_while_the_exchange_thinks(
     assert states == [("idle", True)]
 
 
-def test_a_key_that_stays_taken_means_not_sent(stub: ExchangeStub) -> None:
+def test_a_key_that_stays_taken_means_not_sent(stub: ExchangeStub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nonce, "TURN_WITHIN_SECONDS", 0.1)
     stub.reply("AddOrder", result({"txid": ["OA"]}))
     held, done = threading.Event(), threading.Event()
 
@@ -251,3 +253,62 @@ def test_every_service_that_signs_may_draw_nonces(role: str) -> None:
     finally:
         with connection.cursor() as cursor:
             cursor.execute("RESET ROLE")
+
+
+def test_a_cancel_waits_for_the_call_under_way_and_for_no_other() -> None:
+    order: list[str] = []
+    under_way, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with signing_turn(KEY):
+            under_way.set()
+            go_on.wait(10)
+        connection.close()
+
+    def wait(name: str, *, is_urgent: bool) -> None:
+        with signing_turn(KEY, is_urgent=is_urgent):
+            order.append(name)
+            time.sleep(0.05)
+        connection.close()
+
+    threads = [threading.Thread(target=hold)]
+    threads[0].start()
+    under_way.wait(5)
+    waiting = [("read", False), ("read", False), ("read", False), ("cancel", True)]
+    for name, is_urgent in waiting:
+        threads.append(threading.Thread(target=wait, args=(name,), kwargs={"is_urgent": is_urgent}))
+        threads[-1].start()
+        time.sleep(0.1)
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert order == ["cancel", "read", "read", "read"]
+    assert _locks_held() == 0
+
+
+def test_calls_that_are_not_urgent_come_in_their_order() -> None:
+    order: list[int] = []
+    under_way, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with signing_turn(KEY):
+            under_way.set()
+            go_on.wait(10)
+        connection.close()
+
+    def wait(number: int) -> None:
+        with signing_turn(KEY):
+            order.append(number)
+        connection.close()
+
+    threads = [threading.Thread(target=hold)]
+    threads[0].start()
+    under_way.wait(5)
+    for number in range(5):
+        threads.append(threading.Thread(target=wait, args=(number,)))
+        threads[-1].start()
+        time.sleep(0.1)
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert order == list(range(5))

@@ -8,7 +8,7 @@ import pytest
 
 from apps.core.terms import Side
 from apps.events.store.selectors import stream_list
-from apps.exchange.errors import ExchangeUnavailable, OutcomeUnknown
+from apps.exchange.errors import ExchangeUnavailable, OutcomeUnknown, OverBudget
 from apps.exchange.types import (
     ExchangeOrder,
     OrderRequest,
@@ -456,3 +456,14 @@ def test_a_settled_placement_forgets_the_last_skip(exchange: FakeExchange) -> No
     placement = order_place(lease=planned.lease, intent_id=planned.intent.id, deps=planned.deps)
     placement_apply(placement, side=Side.BUY, lease=planned.lease, deps=planned.deps)
     assert BotRun.objects.get().skip_reason == ""
+
+
+def test_over_the_budget_of_calls_nothing_is_placed_and_the_run_waits(exchange: FakeExchange) -> None:
+    planned = planned_order(exchange)
+    exchange.on("submit", before=raising(OverBudget("Wait 20 s.", retry_after_seconds=20)))
+    placement = order_place(lease=planned.lease, intent_id=planned.intent.id, deps=planned.deps)
+    placement_apply(placement, side=Side.BUY, lease=planned.lease, deps=planned.deps)
+    intent, run = only_intent(), BotRun.objects.get()
+    assert (intent.state, intent.state_code) == (IntentState.NOT_PLACED, "exchange_over_budget")
+    assert (run.state, run.next_tick_at, run.is_idle) == (RunState.RUNNING, NOW + timedelta(seconds=20), False)
+    assert exchange.submitted == []

@@ -8,6 +8,7 @@ from itertools import count
 import pytest
 
 from apps.core.terms import Mode
+from apps.exchange.budget import Budget
 from apps.exchange.kraken import transport
 from apps.exchange.kraken.client import CallPolicy
 from apps.exchange.kraken.exchange import KrakenExchange
@@ -27,13 +28,15 @@ def exchange(stub: ExchangeStub, monkeypatch: pytest.MonkeyPatch) -> KrakenExcha
     nonces = count(1_700_000_000_000_000_000)
 
     @contextmanager
-    def turn(api_key: str, *, is_test: bool = False) -> Iterator[int]:
+    def turn(api_key: str, **_: bool) -> Iterator[int]:
         assert api_key == KEY
         yield next(nonces)
 
     monkeypatch.setattr(transport, "signing_turn", turn)
     # Suspensions are kept in the database (tests/integration/trading/test_refused_key.py).
     monkeypatch.setattr(transport.Transport, "suspend_key", lambda self, error: None)
+    monkeypatch.setattr(Budget, "charge", lambda *_, **__: None)
+    monkeypatch.setattr(Budget, "block", lambda *_: None)
     monkeypatch.setattr(transport, "utc_now", lambda: NOW)
     monkeypatch.setattr(transport, "PAUSES_SECONDS", (0.0,))
     policy = CallPolicy(connect_seconds=0.5, read_seconds=0.5)

@@ -13,7 +13,7 @@ def exchange_of(run: BotRun) -> Exchange:
     credential = credential_open(credential_id=run.credential_id, user_id=run.user_id)
     if credential.mode != run.mode:
         raise WrongMode(f"A {run.mode} bot cannot trade with a {credential.mode} key.", mode=run.mode)
-    return exchange_of_credential(credential)
+    return exchange_of_credential(credential, caller=str(run.bot_id))
 
 
 LIVE_CONTEXT = ExecutionContext(open_exchange=exchange_of)

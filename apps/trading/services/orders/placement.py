@@ -10,7 +10,7 @@ import structlog
 
 from apps.core.errors import PlatformError
 from apps.core.terms import Side
-from apps.exchange.errors import HistoryTooLong, NotSent, OutcomeUnknown
+from apps.exchange.errors import HistoryTooLong, NotSent, OutcomeUnknown, OverBudget
 from apps.exchange.types import (
     Accepted,
     ExchangeOrder,
@@ -59,6 +59,7 @@ class Placement:
 
     intent: OrderIntent
     rejection: Rejected | None = None
+    over_budget: OverBudget | None = None
     unclassified: str = ""
 
 
@@ -86,7 +87,8 @@ def order_place(*, lease: RunLease, intent_id: UUID, deps: Dependencies) -> Plac
         intent = intent_end(intent_id=intent_id, state=state, code=answer.code, evidence=evidence, now=deps.clock())
         return Placement(intent, answer)
     unclassified = answer.message if isinstance(answer, OutcomeUnknown) and answer.is_alarming else ""
-    return Placement(OrderIntent.objects.get(id=intent_id), unclassified=unclassified)
+    over_budget = answer if isinstance(answer, OverBudget) else None
+    return Placement(OrderIntent.objects.get(id=intent_id), over_budget=over_budget, unclassified=unclassified)
 
 
 def _submit(intent: OrderIntent, deps: Dependencies) -> Submission | NotSent | OutcomeUnknown:
@@ -225,9 +227,9 @@ def order_cancel(intent: OrderIntent, *, deps: Dependencies) -> OrderIntent:
     account = deps.account_of(intent)
     intent = intent_mark_cancel_requested(intent_id=intent.id, now=deps.clock())
     if not intent.txid:
-        account.cancel(client_order_id=intent.cl_ord_id)
+        account.cancel(client_order_id=intent.cl_ord_id, pair=intent.pair, placed_at=intent.sent_at)
         return intent
-    account.cancel(exchange_order_id=intent.txid)
+    account.cancel(exchange_order_id=intent.txid, pair=intent.pair, placed_at=intent.sent_at)
     [intent] = orders_sync([intent], deps=deps)
     return intent
 

@@ -201,5 +201,5 @@ def orphans_cancel(*, bot_id: UUID, deps: Dependencies) -> list[ExchangeOrder]:
             exchange_order_id=order.exchange_order_id,
             client_order_id=order.client_order_id,
         )
-        deps.exchange.cancel(exchange_order_id=order.exchange_order_id)
+        deps.exchange.cancel(exchange_order_id=order.exchange_order_id, pair=order.pair, placed_at=order.opened_at)
     return orphans

@@ -103,5 +103,7 @@ def _refuse(result: Placement | RiskRejection | None) -> None:
         raise TradeRefused(result.message, rule=result.code)
     if isinstance(result, Placement) and result.rejection is not None:
         raise OrderRejected(result.rejection.message, rule=result.rejection.code)
+    if isinstance(result, Placement) and result.over_budget is not None:
+        raise result.over_budget
     if isinstance(result, Placement) and result.intent.state == IntentState.NOT_PLACED:
         raise NotSent("The exchange could not be reached; nothing was sent.")

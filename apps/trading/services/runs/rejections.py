@@ -47,6 +47,9 @@ def placement_apply(placement: Placement, *, side: Side, lease: RunLease, deps: 
         entries_hold(lease=lease, seconds=PAUSE_SECONDS[Kind.BUG], now=now)
         run_alert(lease=lease, code=UNCLASSIFIED, message=placement.unclassified, now=now)
         return
+    if placement.over_budget is not None:
+        _stop_calls(lease, seconds=placement.over_budget.retry_after_seconds, now=now)
+        return
     if rejection is None:
         _accepted(placement.intent, lease, now=now)
         return
