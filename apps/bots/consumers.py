@@ -11,7 +11,7 @@ from apps.messages.bots import BotError, BotStarted, BotStopped
 from apps.messages.envelope import Envelope
 from apps.messages.kraken import KrakenKeyTestFailed
 from apps.messages.orders import ORDER_EVENTS
-from apps.messages.trading import BotTradeExecuted, BotTradeSkipped, PositionAbandoned, TradeExecuted
+from apps.messages.trading import BotTradeExecuted, BotTradeLimited, BotTradeSkipped, PositionAbandoned, TradeExecuted
 from apps.messages.user import UserCreated
 
 READ_MODELS = reports.READ_MODELS
@@ -25,6 +25,7 @@ ALERTS = "kraken.alerts"
     BotTradeExecuted,
     BotTradeSkipped,
     PositionAbandoned,
+    BotTradeLimited,
     TradeExecuted,
     UserCreated,
     *ORDER_EVENTS,

@@ -94,3 +94,9 @@ class AmountTooLarge(Refused):
     """A requested trade would spend more than the bot's budget."""
 
     code = "amount_too_large"
+
+
+class InvalidLimits(Refused):
+    """The limits of a bot's orders are not valid; `details["limits"]` says which and why."""
+
+    code = "invalid_limits"

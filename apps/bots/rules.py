@@ -5,10 +5,20 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from pydantic import ValidationError
+
 from apps.bots.adapters import Credential, PairRules, credential_find, interval_check, is_delisted, pair_rules
-from apps.bots.errors import BudgetTooSmall, CredentialNotActive, UnknownCredential, UnknownPair, WrongMode
+from apps.bots.errors import (
+    BudgetTooSmall,
+    CredentialNotActive,
+    InvalidLimits,
+    UnknownCredential,
+    UnknownPair,
+    WrongMode,
+)
 from apps.core.money import plain
 from apps.core.terms import Mode
+from apps.messages.bots import RiskLimits
 from apps.strategies.base import Strategy
 from apps.strategies.registry import strategy_get
 
@@ -83,3 +93,14 @@ def check_budget(quote_budget: Decimal, *, rules: PairRules, parameters: Strateg
             minimum=plain(rules.cost_minimum),
             asset=asset,
         )
+
+
+def check_risk(before: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """The limits `before` with `changes`, every one filled in, as JSON. Raises InvalidLimits."""
+    try:
+        limits = RiskLimits.model_validate(before | changes)
+    except ValidationError as error:
+        problems = {".".join(map(str, item["loc"])): item["msg"] for item in error.errors()}
+        name, reason = next(iter(problems.items()))
+        raise InvalidLimits(f"risk: {name}: {reason}.", limits=problems) from None
+    return limits.model_dump(mode="json")

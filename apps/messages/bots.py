@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from apps.core.terms import Mode, Side
 from apps.messages.base import Command, Priority, Status, WakeUp
@@ -28,12 +28,49 @@ class BotConfig(BaseModel):
     version: int
 
 
+class RiskLimits(BaseModel):
+    """Limits of a bot's orders. Amounts are in the quote asset, fractions of a price or of the budget; null: no limit.
+
+    They hold back purchases. A sale is held back by `price_band_fraction` alone.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    price_band_fraction: Decimal = Field(
+        Decimal("0.1"), gt=0, le=1, description="How far the best price may be from the last close."
+    )
+    largest_order_quote: Decimal | None = Field(None, gt=0, description="What one purchase may cost.")
+    largest_position_quote: Decimal | None = Field(None, gt=0, description="What the position may be worth.")
+    orders_per_minute: int = Field(10, ge=1, le=1000, description="Purchases in 60 seconds.")
+    daily_loss_fraction: Decimal = Field(
+        Decimal("0.2"), gt=0, le=1, description="Loss since the UTC day began, as a fraction of the budget."
+    )
+    drawdown_fraction: Decimal = Field(
+        Decimal("0.5"), gt=0, le=1, description="Loss since the highest profit, as a fraction of the budget."
+    )
+    market_data_age_seconds: int = Field(10, ge=1, le=3600, description="How old a price may be.")
+
+
+class LimitedBotConfig(BotConfig):
+    """A bot's definition with the limits of its orders."""
+
+    risk: RiskLimits
+
+
 class StartBot(Command, name="bot.start", aggregate="bot", key="bot_id", journal=TRADING_EVENTS.name):
     bot_id: UUID
     user_id: UUID
     config: BotConfig
     requested_at: datetime
     expires_at: datetime
+
+
+class StartLimitedBot(
+    StartBot, name="bot.start", version=2, aggregate="bot", key="bot_id", journal=TRADING_EVENTS.name
+):
+    """The start of a bot whose definition has limits of its own. Version 1 means the default limits."""
+
+    config: LimitedBotConfig
 
 
 class StopBot(Command, name="bot.stop", aggregate="bot", key="bot_id", journal=TRADING_EVENTS.name):

@@ -70,6 +70,16 @@ class PositionAbandoned(Event, name="bot.position.abandoned", topic=TRADING_EVEN
     abandoned_at: datetime
 
 
+class BotTradeLimited(
+    BotTradeSkipped, name="bot.trade.skipped", version=2, topic=TRADING_EVENTS.name, aggregate="bot", key="bot_id"
+):
+    """A skipped trade with both figures of its rule, in `unit`: the limit, and what the trade would have been."""
+
+    limit: Decimal
+    actual: Decimal
+    unit: str
+
+
 class TradeExecuted(
     Event, name="trade.executed", topic=TRADING_EVENTS.name, aggregate="credential", key="credential_id"
 ):

@@ -4,7 +4,7 @@ Orders that take the market are immediate-or-cancel limit orders at a price slig
 possible cost of a purchase is known before it is sent, and a sudden price gap is not bought.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -12,7 +12,9 @@ from apps.core.terms import Side
 from apps.exchange.errors import OrderNotPlaceable
 from apps.exchange.instrument import Instrument
 from apps.exchange.types import OrderRequest, OrderType, Ticker
+from apps.messages.bots import RiskLimits
 from apps.strategies.base import OrderPlan
+from apps.trading.limits import Record, RiskRejection, broken_limit, largest_purchase, no_price
 from apps.trading.models.orders import OrderKind
 
 # How far beyond the best price an order may take, as a fraction of that price.
@@ -46,22 +48,33 @@ class SizedOrder:
     volume: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class RiskRejection:
-    """The rule that refused an order: `code` for programs, `message` for people."""
-
-    code: str
-    message: str
-
-
 def assess(
-    plan: OrderPlan, *, exposure: Exposure, instrument: Instrument, ticker: Ticker
+    plan: OrderPlan,
+    *,
+    exposure: Exposure,
+    instrument: Instrument,
+    ticker: Ticker,
+    limits: RiskLimits | None = None,
+    record: Record | None = None,
 ) -> SizedOrder | RiskRejection:
-    """The sized order that the plan asks for, or the first rule that it breaks."""
-    rejection = _rejection(plan, exposure)
+    """The sized order that the plan asks for, or the first rule that it breaks.
+
+    Without `limits` and `record` none of the bot's limits is asked, as for the sale of a position that is given up.
+    """
+    rejection = _rejection(plan, exposure) or no_price(plan.side, ticker)
+    if rejection is None and limits is not None and record is not None:
+        rejection = broken_limit(plan.side, limits=limits, record=record, ticker=ticker)
     if rejection is not None:
         return rejection
     price = _price(plan, instrument, ticker)
+    if plan.side is Side.BUY and limits is not None and record is not None:
+        is_all = plan.quote_amount is None
+        wanted = exposure.quote_available if plan.quote_amount is None else plan.quote_amount
+        allowed = largest_purchase(wanted, is_all=is_all, limits=limits, record=record, price=ticker.ask)
+        if isinstance(allowed, RiskRejection):
+            return allowed
+        if allowed < wanted:
+            plan = replace(plan, quote_amount=allowed)
     volume = _volume(plan, exposure, instrument, ticker, price)
     if isinstance(volume, RiskRejection):
         return volume

@@ -7,7 +7,16 @@ from django.utils import timezone
 from apps.events.commands.delivery import Delivery
 from apps.events.commands.registry import executes, on_wake_up
 from apps.events.store.publish import publish
-from apps.messages.bots import AbandonPosition, BotError, StartBot, StopBot, StopDeletedBot, TickBot, TriggerTrade
+from apps.messages.bots import (
+    AbandonPosition,
+    BotError,
+    StartBot,
+    StartLimitedBot,
+    StopBot,
+    StopDeletedBot,
+    TickBot,
+    TriggerTrade,
+)
 from apps.trading.services.runs.manual_trade import trade_complete, trade_result_failed, trade_trigger
 from apps.trading.services.runs.start import run_start
 from apps.trading.services.runs.stop import run_stop
@@ -24,6 +33,7 @@ def request_failed(command: StopBot | TriggerTrade, code: str, message: str, now
     _announce(command, code, message, now, is_final=False)
 
 
+@executes(StartLimitedBot, on_failure=start_failed)
 @executes(StartBot, on_failure=start_failed)
 def start(command: StartBot, delivery: Delivery) -> None:
     run_start(command=command, delivery=delivery)

@@ -8,7 +8,7 @@ from django.db.models import F, Q
 from apps.core.ids import new_id
 from apps.core.money import money_field
 from apps.core.terms import Mode
-from apps.messages.bots import BotConfig
+from apps.messages.bots import LimitedBotConfig, RiskLimits
 
 
 class Interval(models.IntegerChoices):
@@ -53,7 +53,9 @@ LIFECYCLE = [kind.value for kind in CommandKind if kind.is_lifecycle]
 
 
 class Bot(models.Model):
-    """Definition of a bot: key, pair, strategy and budget. `quote_budget` is in the pair's quote asset.
+    """Definition of a bot: key, pair, strategy, budget and limits. `quote_budget` is in the pair's quote asset.
+
+    `risk` has the fields of RiskLimits; the default limits where it is empty.
 
     A trigger refuses changes of owner and mode, and of key and pair once a start was asked for: orders, coins, budget
     and profit of a bot belong to one account and one market.
@@ -69,6 +71,7 @@ class Bot(models.Model):
     parameters = models.JSONField(default=dict)
     interval_minutes = models.PositiveIntegerField(choices=Interval.choices)
     quote_budget = money_field()
+    risk = models.JSONField(default=dict)
     version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
@@ -89,9 +92,10 @@ class Bot(models.Model):
         return self.name
 
     @property
-    def config(self) -> BotConfig:
-        """The definition in the form that a StartBot command carries."""
-        return BotConfig(
+    def config(self) -> LimitedBotConfig:
+        """The definition in the form that a StartLimitedBot command carries."""
+        return LimitedBotConfig(
+            risk=self.limits,
             name=self.name,
             mode=Mode(self.mode),
             credential_id=self.credential_id,
@@ -102,6 +106,10 @@ class Bot(models.Model):
             quote_budget=self.quote_budget,
             version=self.version,
         )
+
+    @property
+    def limits(self) -> RiskLimits:
+        return RiskLimits.model_validate(self.risk)
 
 
 class BotCommand(models.Model):

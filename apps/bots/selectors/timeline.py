@@ -14,7 +14,16 @@ from apps.core.money import plain
 from apps.core.terms import Side
 from apps.events.store.selectors import chain_list, event_get, stream_page
 from apps.messages.base import Message
-from apps.messages.bots import AbandonPosition, BotError, BotStarted, BotStopped, StartBot, StopBot, TriggerTrade
+from apps.messages.bots import (
+    AbandonPosition,
+    BotError,
+    BotStarted,
+    BotStopped,
+    StartBot,
+    StartLimitedBot,
+    StopBot,
+    TriggerTrade,
+)
 from apps.messages.envelope import Envelope
 from apps.messages.orders import (
     ORDER_EVENTS,
@@ -29,7 +38,7 @@ from apps.messages.orders import (
     BotOrderUnknown,
     OrderFacts,
 )
-from apps.messages.trading import BotTradeExecuted, BotTradeSkipped, PositionAbandoned, TradeExecuted
+from apps.messages.trading import BotTradeExecuted, BotTradeLimited, BotTradeSkipped, PositionAbandoned, TradeExecuted
 
 _ORDER_EVENT_NAMES = frozenset(event.declaration.name for event in ORDER_EVENTS)
 
@@ -152,6 +161,7 @@ def _resolved(message: BotOrderResolved) -> str:
 
 _TITLES: dict[type[Message], Callable[[Any], str]] = {
     StartBot: lambda message: f"A start was asked for (definition {message.config.version}).",
+    StartLimitedBot: lambda message: f"A start was asked for (definition {message.config.version}).",
     StopBot: lambda message: f"A {message.manner} was asked for.",
     TriggerTrade: _trigger,
     BotStarted: lambda message: f"Started with definition {message.config_version}.",
@@ -159,6 +169,7 @@ _TITLES: dict[type[Message], Callable[[Any], str]] = {
     BotError: lambda message: f"{'Ended with an error' if message.is_final else 'Trouble'}: {message.message}",
     BotTradeExecuted: _trade,
     BotTradeSkipped: lambda message: f"Held back from a {message.side}: {message.message}",
+    BotTradeLimited: lambda message: f"Held back from a {message.side}: {message.message}",
     TradeExecuted: _trade,
     AbandonPosition: lambda _: "What the bot holds was given up to the account.",
     PositionAbandoned: lambda message: (

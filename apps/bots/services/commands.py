@@ -21,7 +21,7 @@ from apps.core.ids import new_id
 from apps.core.money import plain
 from apps.core.terms import Side
 from apps.events.store.publish import dispatch
-from apps.messages.bots import AbandonPosition, StartBot, StopBot, StopDeletedBot, TriggerTrade
+from apps.messages.bots import AbandonPosition, StartLimitedBot, StopBot, StopDeletedBot, TriggerTrade
 from apps.risk.errors import TradingHalted
 from apps.risk.gates import refuse_unmet_gates
 from apps.risk.live_trading import refuse_live_trading
@@ -63,7 +63,7 @@ def bot_start(*, bot_id: UUID, user_id: UUID, now: datetime, assurance: Assuranc
     now = _after_earlier_commands([bot.id], now)
     command = _record(view, CommandKind.START, now=now, expires_after=LIFECYCLE_EXPIRES_AFTER)
     dispatch(
-        StartBot(
+        StartLimitedBot(
             command_id=command.id,
             bot_id=bot.id,
             user_id=user_id,

@@ -10,7 +10,7 @@ from django.db import transaction
 from apps.bots.adapters import PairRules
 from apps.bots.errors import BotChangedMeanwhile, BotHoldsPosition, BotInUse, BotReportsPending, FieldIsImmutable
 from apps.bots.models import Bot
-from apps.bots.rules import check_budget, check_credential, check_interval, check_pair, check_parameters
+from apps.bots.rules import check_budget, check_credential, check_interval, check_pair, check_parameters, check_risk
 from apps.bots.selectors.bots import BotView, bot_get, bot_get_for_update, bot_view, has_run
 from apps.bots.selectors.reports import bots_with_unread_reports
 from apps.bots.services.commands import dispatch_deletion
@@ -18,7 +18,7 @@ from apps.core.money import plain
 from apps.core.terms import Mode
 from apps.risk.live_trading import refuse_live_trading
 
-CHANGEABLE = ("name", "credential_id", "pair", "strategy", "parameters", "interval_minutes", "quote_budget")
+CHANGEABLE = ("name", "credential_id", "pair", "strategy", "parameters", "interval_minutes", "quote_budget", "risk")
 # Once a bot has run, its orders and coins are on this account and this market.
 FIXED_ONCE_RUN = ("credential_id", "pair")
 MAX_NAME = 80
@@ -36,11 +36,14 @@ def bot_create(
     quote_budget: Decimal,
     now: datetime,
     mode: Mode | None = None,
+    risk: dict[str, Any] | None = None,
 ) -> Bot:
     """Creates a bot, not running. `quote_budget` is in the pair's quote asset. `mode` defaults to the key's mode.
 
+    `risk` has limits that differ from the defaults (RiskLimits).
+
     Raises UnknownCredential, CredentialNotActive, WrongMode, UnknownPair, MarketDataUnavailable, UnknownStrategy,
-    InvalidParameters, BudgetTooSmall, LiveTradingDisabled.
+    InvalidParameters, BudgetTooSmall, InvalidLimits, LiveTradingDisabled.
     """
     credential = check_credential(credential_id=credential_id, user_id=user_id, mode=mode)
     refuse_live_trading(credential.mode)
@@ -57,6 +60,7 @@ def bot_create(
         parameters=checked.as_json(),
         interval_minutes=interval_minutes,
         quote_budget=quote_budget,
+        risk=check_risk({}, risk or {}),
         created_at=now,
         updated_at=now,
     )
@@ -83,7 +87,7 @@ def _cloned(bot_id: UUID, user_id: UUID, changes: dict[str, Any]) -> dict[str, A
     values["name"] = f"{bot.name[: MAX_NAME - 7]} (copy)"
     if changes.get("strategy", bot.strategy) != bot.strategy:
         values["parameters"] = {}
-    return values | changes
+    return values | changes | {"risk": check_risk(bot.risk, changes.get("risk", {}))}
 
 
 def bot_update(
@@ -120,6 +124,8 @@ def _change(
     if new["credential_id"] != bot.credential_id:
         check_credential(credential_id=new["credential_id"], user_id=bot.user_id, mode=bot.config.mode)
     check_budget(new["quote_budget"], rules=rules, parameters=checked)
+    if "risk" in changes:
+        new["risk"] = check_risk(bot.risk, changes["risk"])
     changed = [field for field in CHANGEABLE if new[field] != getattr(bot, field)]
     if changed:
         for field in changed:

@@ -6,7 +6,7 @@ from django.db.models import Q
 
 from apps.core.ids import new_id
 from apps.core.terms import Mode
-from apps.messages.bots import BotConfig
+from apps.messages.bots import LimitedBotConfig
 
 
 class RunState(models.TextChoices):
@@ -98,9 +98,9 @@ class BotRun(models.Model):
         ]
 
     @cached_property
-    def definition(self) -> BotConfig:
-        """The bot as it was when it was started."""
-        return BotConfig.model_validate(self.config)
+    def definition(self) -> LimitedBotConfig:
+        """The bot as it was when it was started; with the default limits where it had none of its own."""
+        return LimitedBotConfig.model_validate({"risk": {}} | self.config)
 
     @property
     def is_running(self) -> bool:

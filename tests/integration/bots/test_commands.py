@@ -26,7 +26,7 @@ from apps.events.consumers.delivery import deliver
 from apps.events.consumers.registry import load_consumers
 from apps.events.models import OutboxRow, StoredEvent
 from apps.events.store.selectors import event_get
-from apps.messages.bots import StartBot, StopBot, TriggerTrade
+from apps.messages.bots import StartLimitedBot, StopBot, TriggerTrade
 from apps.risk.models.switches import BotSwitch
 from tests.factories.bots import Story
 from tests.integration.bots.conftest import World
@@ -75,7 +75,7 @@ class TestStart:
     def test_records_the_command_and_dispatches_it_with_the_definition(self, bot: Bot) -> None:
         command = start(bot)
 
-        assert payload_of(command) == StartBot(
+        assert payload_of(command) == StartLimitedBot(
             command_id=command.id,
             bot_id=bot.id,
             user_id=bot.user_id,

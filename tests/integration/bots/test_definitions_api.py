@@ -296,3 +296,44 @@ class TestClone:
         assert (response.status_code, error["code"]) == (422, "field_is_immutable")
         assert error["details"] == {"field": "credential_id", "clone": f"/api/v1/bot/{bot.id}/clone"}
         assert trader.post(error["details"]["clone"], {}).status_code == 201
+
+
+class TestLimits:
+    def test_of_a_new_bot_are_the_defaults_but_for_those_given(self, world: World, trader: TraderClient) -> None:
+        body = definition(world, trader, risk={"largest_order_quote": "250", "orders_per_minute": 3})
+        created = trader.post("/api/v1/bot", body).json()
+        assert created["risk"] == {
+            "price_band_fraction": "0.1",
+            "largest_order_quote": "250",
+            "largest_position_quote": None,
+            "orders_per_minute": 3,
+            "daily_loss_fraction": "0.2",
+            "drawdown_fraction": "0.5",
+            "market_data_age_seconds": 10,
+        }
+        assert Bot.objects.get().config.risk.largest_order_quote == 250
+
+    def test_that_are_left_out_of_a_change_stay(self, world: World, trader: TraderClient) -> None:
+        bot_id = trader.post("/api/v1/bot", definition(world, trader, risk={"orders_per_minute": 3})).json()["id"]
+        changed = trader.patch(f"/api/v1/bot/{bot_id}", {"risk": {"price_band_fraction": "0.05"}}).json()
+        assert (changed["risk"]["orders_per_minute"], changed["risk"]["price_band_fraction"]) == (3, "0.05")
+        assert changed["version"] == 2
+
+    @pytest.mark.parametrize(
+        ("risk", "status", "code"),
+        [
+            ({"price_band_fraction": "0"}, 422, "invalid_limits"),
+            ({"price_band_fraction": "1.1"}, 422, "invalid_limits"),
+            ({"orders_per_minute": 0}, 422, "invalid_limits"),
+            ({"largest_order_quote": "-1"}, 422, "invalid_limits"),
+            ({"largest_oder_quote": "1"}, 400, "unknown_field"),
+            ({"daily_loss_fraction": None}, 400, "malformed"),
+            ([], 400, "malformed"),
+        ],
+    )
+    def test_that_make_no_sense_are_refused(
+        self, world: World, trader: TraderClient, risk: Any, status: int, code: str
+    ) -> None:
+        response = trader.post("/api/v1/bot", definition(world, trader, risk=risk))
+        assert (response.status_code, response.json()["error"]["code"]) == (status, code)
+        assert Bot.objects.count() == 0

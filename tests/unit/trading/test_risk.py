@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from apps.core.terms import Side
 from apps.exchange.types import Ticker
 from apps.strategies.base import OrderPlan
+from apps.trading.limits import RiskRejection
 from apps.trading.models.orders import OrderKind
-from apps.trading.risk import Exposure, RiskRejection, SizedOrder, assess
+from apps.trading.risk import Exposure, SizedOrder, assess
 from apps.trading.services.orders.positions import WORST_FEE_RATE, worst_cost
 from tests.factories.fake_account import XBTUSD
 from tests.factories.fake_exchange import FakeExchange

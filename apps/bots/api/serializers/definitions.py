@@ -24,6 +24,28 @@ class StrategyListSerializer(serializers.Serializer[Any]):
     results = StrategySerializer(many=True)
 
 
+class RiskLimitsSerializer(RequestSerializer):
+    """Limits of the bot's orders. One that is left out keeps its value; the default holds in a new bot."""
+
+    price_band_fraction = AmountField(
+        required=False, help_text="How far the best price may be from the last close, as a fraction of it: 0.1."
+    )
+    largest_order_quote = AmountField(
+        required=False, allow_null=True, help_text="What one purchase may cost, in the quote asset. Null: no limit."
+    )
+    largest_position_quote = AmountField(
+        required=False, allow_null=True, help_text="What the position may be worth, in the quote asset. Null: no limit."
+    )
+    orders_per_minute = serializers.IntegerField(required=False, help_text="Purchases in 60 seconds: 10.")
+    daily_loss_fraction = AmountField(
+        required=False, help_text="Loss since the UTC day began, as a fraction of the budget: 0.2."
+    )
+    drawdown_fraction = AmountField(
+        required=False, help_text="Loss since the highest profit, as a fraction of the budget: 0.5."
+    )
+    market_data_age_seconds = serializers.IntegerField(required=False, help_text="How old a price may be: 10.")
+
+
 class BotDefinitionSerializer(RequestSerializer):
     name = serializers.CharField(max_length=80, validators=[ONE_LINE])
     credential_id = serializers.UUIDField(help_text="The exchange key that the bot trades with; fixed once it has run.")
@@ -33,6 +55,7 @@ class BotDefinitionSerializer(RequestSerializer):
     parameters = ParametersField()
     interval_minutes = serializers.ChoiceField(choices=Interval.choices)
     quote_budget = AmountField(help_text="In the pair's quote asset.")
+    risk = RiskLimitsSerializer(required=False)
 
 
 class BotCreateSerializer(BotDefinitionSerializer):
@@ -63,4 +86,5 @@ class BotSerializer(BotDefinitionSerializer):
     def to_representation(self, view: BotView) -> dict[str, Any]:
         bot: Bot = view.bot
         fields = ("id", *BotDefinitionSerializer._declared_fields, "version", "created_at", "updated_at")
-        return super().to_representation({**{name: getattr(bot, name) for name in fields}, "state": view.state})
+        values = {name: getattr(bot, name) for name in fields}
+        return super().to_representation({**values, "risk": bot.limits, "state": view.state})

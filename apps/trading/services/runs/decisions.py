@@ -13,12 +13,13 @@ from apps.strategies.base import OrderPlan, Snapshot
 from apps.strategies.registry import strategy_get
 from apps.trading.errors import LeaseLost
 from apps.trading.ids import candle_step, decision_id
+from apps.trading.limits import RiskRejection
 from apps.trading.models.exits import DueExit
 from apps.trading.models.order_states import ACTIVE_STATES, DOUBTFUL_STATES
 from apps.trading.models.orders import OrderIntent, OrderKind
 from apps.trading.models.runs import BotRun
 from apps.trading.models.series import CandleSeries
-from apps.trading.risk import SLIPPAGE, Exposure, RiskRejection, SizedOrder, assess
+from apps.trading.risk import SLIPPAGE, Exposure, SizedOrder, assess
 from apps.trading.services.context.dependencies import Dependencies
 from apps.trading.services.context.run_lease import RunLease
 from apps.trading.services.orders.bars import order_bar_of
@@ -26,6 +27,7 @@ from apps.trading.services.orders.lifecycle import DecidedOrder, intent_plan
 from apps.trading.services.orders.placement import Placement, order_place
 from apps.trading.services.orders.positions import WORST_FEE_RATE, position_get
 from apps.trading.services.runs.events import trade_skipped
+from apps.trading.services.runs.record import record_of
 from apps.trading.services.runs.rejections import placement_apply
 
 
@@ -100,8 +102,23 @@ def order_sized(
         return RiskRejection(bar.code, bar.message)
     if rejection := _clock_rejection(plan, run, now=deps.clock()):
         return rejection
-    ticker = deps.market.ticker(run.pair).value
-    return assess(plan, exposure=exposure_of(run, now=deps.clock()), instrument=instrument, ticker=ticker)
+    ticker = deps.market.ticker(run.pair)
+    closed = deps.market.ohlc(run.pair, run.definition.interval_minutes).value.closed
+    record = record_of(
+        run,
+        price=ticker.value.bid,
+        price_as_of=ticker.as_of,
+        last=closed[-1] if closed else None,
+        now=deps.clock(),
+    )
+    return assess(
+        plan,
+        exposure=exposure_of(run, now=deps.clock()),
+        instrument=instrument,
+        ticker=ticker.value,
+        limits=run.definition.risk,
+        record=record,
+    )
 
 
 def _clock_rejection(plan: OrderPlan, run: BotRun, *, now: datetime) -> RiskRejection | None:

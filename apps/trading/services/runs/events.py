@@ -1,7 +1,7 @@
 """Events of a run other than its trades: trade skipped, trouble, failed, stopped."""
 
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
 from django.db import transaction
@@ -10,10 +10,10 @@ from apps.core.errors import PlatformError
 from apps.core.terms import Side
 from apps.events.store.publish import publish
 from apps.messages.bots import BotError, BotStopped
-from apps.messages.trading import BotTradeSkipped
+from apps.messages.trading import BotTradeLimited, BotTradeSkipped
+from apps.trading.limits import RiskRejection
 from apps.trading.models.exits import DueExit
 from apps.trading.models.runs import BotRun, RunState
-from apps.trading.risk import RiskRejection
 from apps.trading.selectors import orders_left
 from apps.trading.services.context.run_lease import RunLease, run_get_for_update
 from apps.trading.services.orders.allocations import budget_release
@@ -49,20 +49,27 @@ def trade_skipped(
     if is_new and is_alarming:
         _alert(run, code=rejection.code, message=rejection.message, now=now)
     if is_new or is_asked:
-        publish(
-            BotTradeSkipped(
-                bot_id=run.bot_id,
-                run_id=run.id,
-                user_id=run.user_id,
-                pair=run.pair,
-                side=side.value,
-                code=rejection.code,
-                message=rejection.message,
-                market_time=candle_at,
-                skipped_at=now,
-            ),
-            now=now,
-        )
+        publish(_skipped_of(run, side, rejection, candle_at, now), now=now)
+
+
+def _skipped_of(
+    run: BotRun, side: Side, rejection: RiskRejection, candle_at: datetime | None, now: datetime
+) -> BotTradeSkipped:
+    facts: dict[str, Any] = {
+        "bot_id": run.bot_id,
+        "run_id": run.id,
+        "user_id": run.user_id,
+        "pair": run.pair,
+        "side": side.value,
+        "code": rejection.code,
+        "message": rejection.message,
+        "market_time": candle_at,
+        "skipped_at": now,
+    }
+    figures = rejection.figures
+    if figures is None:
+        return BotTradeSkipped(**facts)
+    return BotTradeLimited(**facts, limit=figures.limit, actual=figures.actual, unit=figures.unit)
 
 
 @transaction.atomic

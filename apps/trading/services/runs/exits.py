@@ -16,9 +16,10 @@ from apps.exchange.instrument import Instrument
 from apps.exchange.types import RejectionKind
 from apps.strategies.base import OrderPlan
 from apps.trading.ids import candle_step, decision_id
+from apps.trading.limits import RiskRejection
 from apps.trading.models.exits import DueExit
 from apps.trading.models.runs import BotRun
-from apps.trading.risk import SLIPPAGE, RiskRejection
+from apps.trading.risk import SLIPPAGE
 from apps.trading.services.context.dependencies import Dependencies
 from apps.trading.services.context.run_lease import RunLease, run_get_for_update
 from apps.trading.services.orders.due_exits import exit_left

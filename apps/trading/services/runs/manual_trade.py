@@ -4,6 +4,7 @@ from datetime import datetime
 
 from django.db import transaction
 
+from apps.core.money import plain
 from apps.core.terms import Side
 from apps.events.commands.delivery import Delivery
 from apps.events.commands.executions import result_set
@@ -12,10 +13,10 @@ from apps.messages.bots import TriggerTrade
 from apps.risk.live_trading import LiveTradingDisabled, refuse_live_trading
 from apps.strategies.base import OrderPlan
 from apps.trading.errors import BotNotRunning, OrderBarred, OrderRejected, RunNotTrading, StrategyHolds, TradeRefused
+from apps.trading.limits import RiskRejection
 from apps.trading.models.order_states import IntentState
 from apps.trading.models.orders import OrderIntent
 from apps.trading.models.runs import BotRun, RunState
-from apps.trading.risk import RiskRejection
 from apps.trading.services.context.dependencies import Dependencies, ExecutionContext
 from apps.trading.services.context.live import LIVE_CONTEXT
 from apps.trading.services.context.run_lease import RunLease, run_lease_wait
@@ -100,10 +101,17 @@ def _trade(command: TriggerTrade, run: BotRun, lease: RunLease, deps: Dependenci
 
 def _refuse(result: Placement | RiskRejection | None) -> None:
     if isinstance(result, RiskRejection):
-        raise TradeRefused(result.message, rule=result.code)
+        raise TradeRefused(result.message, rule=result.code, **_figures(result))
     if isinstance(result, Placement) and result.rejection is not None:
         raise OrderRejected(result.rejection.message, rule=result.rejection.code)
     if isinstance(result, Placement) and result.over_budget is not None:
         raise result.over_budget
     if isinstance(result, Placement) and result.intent.state == IntentState.NOT_PLACED:
         raise NotSent("The exchange could not be reached; nothing was sent.")
+
+
+def _figures(rejection: RiskRejection) -> dict[str, str]:
+    figures = rejection.figures
+    if figures is None:
+        return {}
+    return {"limit": plain(figures.limit), "actual": plain(figures.actual), "unit": figures.unit}

@@ -7,10 +7,10 @@ import structlog
 from apps.core.money import plain
 from apps.core.terms import Side
 from apps.exchange.types import Rejected, RejectionKind
+from apps.trading.limits import RiskRejection
 from apps.trading.models.order_states import IntentState
 from apps.trading.models.orders import OrderIntent, OrderKind
 from apps.trading.models.runs import BotRun
-from apps.trading.risk import RiskRejection
 from apps.trading.services.context.dependencies import Dependencies
 from apps.trading.services.context.run_lease import RunLease
 from apps.trading.services.orders.placement import Placement

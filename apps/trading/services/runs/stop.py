@@ -23,11 +23,12 @@ from apps.messages.bots import AbandonPosition, BotStopped, StopBot, StopDeleted
 from apps.risk.services.switches import switch_get_for_update
 from apps.strategies.base import OrderPlan
 from apps.trading.errors import BotBusy, FlattenIncomplete, FlattenRefused, LeaseLost
+from apps.trading.limits import RiskRejection
 from apps.trading.models.ledger import ReleaseReason
 from apps.trading.models.order_states import ACTIVE_STATES, IntentState
 from apps.trading.models.orders import OrderIntent
 from apps.trading.models.runs import LIVE_RUNS, BotRun, RunState
-from apps.trading.risk import RiskRejection, assess
+from apps.trading.risk import assess
 from apps.trading.selectors import orders_left
 from apps.trading.services.context.dependencies import Accounts, Dependencies, ExecutionContext
 from apps.trading.services.context.live import LIVE_CONTEXT
