@@ -5,11 +5,13 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from apps.bots.models import AccountTrade, Bot
+from apps.bots.models import AccountTrade, Bot, BotOrder
 from apps.bots.selectors.bots import BotView, bot_views
 from apps.bots.selectors.reports import bots_with_unread_reports
 from apps.bots.services.commands import dispatch_abandonment
-from apps.vault.key_users import KeyUse
+from apps.vault.key_users import KeyUse, KnownIds
+
+FEW = 10
 
 
 class BotsOfKey:
@@ -32,9 +34,13 @@ class BotsOfKey:
             if view.status.position_volume:
                 dispatch_abandonment(view, now=now)
 
-    def trade_ids(self, *, credential_id: UUID, limit: int) -> list[str]:
+    def known_ids(self, *, credential_id: UUID) -> KnownIds:
         trades = AccountTrade.objects.filter(credential_id=credential_id).order_by("-executed_at")
-        return list(trades.values_list("exchange_trade_id", flat=True)[:limit])
+        orders = BotOrder.objects.filter(credential_id=credential_id).exclude(exchange_order_id="")
+        return KnownIds(
+            tuple(trades.values_list("exchange_trade_id", flat=True)[:FEW]),
+            tuple(orders.order_by("-planned_at").values_list("exchange_order_id", flat=True)[:FEW]),
+        )
 
 
 def _bots(credential_id: UUID) -> QuerySet[Bot]:

@@ -41,6 +41,14 @@ class KeyUse:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class KnownIds:
+    """The exchange's ids of a few orders and trades that were seen in an account, newest first."""
+
+    trade_ids: tuple[str, ...] = ()
+    exchange_order_ids: tuple[str, ...] = ()
+
+
 class KeyUsers(Protocol):
     """Called in the caller's transaction."""
 
@@ -60,8 +68,8 @@ class KeyUsers(Protocol):
         """Has every bot of the key give up what it holds."""
         ...
 
-    def trade_ids(self, *, credential_id: UUID, limit: int) -> list[str]:
-        """The newest trades that were made on the key's account, by the exchange's ids."""
+    def known_ids(self, *, credential_id: UUID) -> KnownIds:
+        """What is known of the key's account."""
         ...
 
 

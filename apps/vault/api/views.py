@@ -113,6 +113,11 @@ class KeyRotateView(ExchangeKeyView):
     def post(self, request: Request, key_id: UUID) -> Response:
         """Replaces a live key by a new one of the same exchange account, after testing it.
 
+        That it is the same account is proved by an order, trade or ledger entry that the old key saw. 409
+        `account_not_proved` where the new key does not know it, and where nothing is known while bots depend on the
+        key.
+
+
         It has the gates of connecting a live key: 403 `live_gate_unmet`.
         """
         caller = principal_of(request)

@@ -13,7 +13,8 @@ from apps.exchange.nonce import key_digest, key_suspend, nonce_forget
 from apps.messages.kraken import KrakenKeyUpdated
 from apps.risk.gates import refuse_unmet_gates
 from apps.vault.encryption import Login
-from apps.vault.errors import PaperKeyNotRotatable
+from apps.vault.errors import AccountNotProved, KeyReportsPending, PaperKeyNotRotatable
+from apps.vault.key_users import key_users
 from apps.vault.models import Credential
 from apps.vault.selectors import credential_get, credential_open
 from apps.vault.services.key_info import (
@@ -27,6 +28,7 @@ from apps.vault.services.key_info import (
     refuse_connected_key,
     unique_or_taken,
 )
+from apps.vault.services.same_account import same_account
 
 MAX_ERROR_LENGTH = 300
 
@@ -68,7 +70,9 @@ def credential_rotate(
     """Replaces a live key by a new, verified key of the same account. Bots use the new key from then on.
 
     No transaction: this calls an exchange. A new key that fails is refused, the failure is published, and the old key
-    stays. Raises as `credential_verify` does, and LiveGateUnmet, PaperKeyNotRotatable, KeyAlreadyConnected.
+    stays. So it does where the new key opens another account, and where it is not proved to open the same one while
+    bots of the key run, hold coins or have orders that have not ended. Raises as `credential_verify` does, and
+    LiveGateUnmet, PaperKeyNotRotatable, KeyAlreadyConnected, AccountNotProved, KeyReportsPending.
     """
     before = credential_get(credential_id=credential_id, user_id=user_id)
     if before.mode == Mode.PAPER:
@@ -78,6 +82,12 @@ def credential_rotate(
     login = Login(Mode.LIVE, api_key, api_secret)
     try:
         info = key_info_fetch(login)
+        is_same = _is_same_account(before, login)
+        if is_same is False:
+            raise AccountNotProved(
+                "The new key knows none of the orders and trades that were made with the old one: it opens another "
+                "exchange account. Connect it as a key of its own."
+            )
     except PlatformError as error:
         nonce_forget(api_key)
         if isinstance(error, FAILURES):
@@ -85,12 +95,34 @@ def credential_rotate(
                 failure_announce(error, user_id=user_id, credential_id=credential_id, mode=Mode.LIVE, now=now)
         raise
     with unique_or_taken():
+        key_users().lock(credential_id=credential_id)
         credential = credential_lock(credential_id=credential_id, user_id=user_id, digest=before.key_digest)
+        if is_same is None:
+            _refuse_unproved(credential_id, now=now)
         login_write(credential, login)
         changed = key_info_write(credential, info, now=now)
         credential.save()
         _announce_update(credential, ["key", *changed], now)
     return credential
+
+
+def _is_same_account(before: Credential, login: Login) -> bool | None:
+    is_usable = before.state == Credential.State.ACTIVE
+    old = credential_open(credential_id=before.id, user_id=before.user_id) if is_usable else None
+    return same_account(new=login, old=old, known=key_users().known_ids(credential_id=before.id))
+
+
+def _refuse_unproved(credential_id: UUID, *, now: datetime) -> None:
+    """Raises AccountNotProved, KeyReportsPending. The bots and the key are locked."""
+    uses = key_users().uses(credential_id=credential_id, now=now)
+    if uses:
+        raise AccountNotProved(
+            "It is not proved that the new key opens the same exchange account: no order, trade or ledger entry of the "
+            "old key's account is known. Stop or flatten the bots of this key first.",
+            bots=[use.as_details() for use in uses],
+        )
+    if key_users().has_unread_reports(credential_id=credential_id, now=now):
+        raise KeyReportsPending("The latest reports of the key's bots are still on their way. Try again in a moment.")
 
 
 @transaction.atomic

@@ -18,6 +18,9 @@ from apps.trading.models.order_states import IntentState
 from apps.trading.models.orders import OrderIntent
 from apps.trading.models.runs import RunState
 from apps.trading.services.runs.tick import TickOutcome, tick_run
+from apps.vault.key_users import KnownIds
+from apps.vault.selectors import credential_open
+from apps.vault.services.same_account import same_account
 from tests.integration.trading.conftest import DEPOSIT, paper_bot
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("paper_exchange")]
@@ -82,3 +85,22 @@ def test_a_bot_that_is_flattened_leaves_only_money_in_its_account() -> None:
     balances = exchange.balances()
     assert "XXBT" not in balances or balances["XXBT"].total == 0
     assert balances["ZUSD"].held == 0
+
+
+def test_two_keys_are_told_apart_by_what_each_has_seen() -> None:
+    """What a rotation asks before it trusts a new key."""
+    (run, _), (other_run, _) = paper_bot(), paper_bot()
+    ours, others = (
+        credential_open(credential_id=each.credential_id, user_id=each.user_id) for each in (run, other_run)
+    )
+    # Nothing was ordered yet: the deposits are in the ledgers.
+    assert same_account(new=ours, old=ours, known=KnownIds()) is True
+    assert same_account(new=others, old=ours, known=KnownIds()) is False
+
+    tick_run(run_id=run.id)
+    [intent] = OrderIntent.objects.filter(run=run)
+    trade_ids = tuple(Fill.objects.values_list("exchange_trade_id", flat=True))
+    for known in (KnownIds(trade_ids=trade_ids), KnownIds(exchange_order_ids=(intent.txid,)), KnownIds()):
+        assert same_account(new=ours, old=ours, known=known) is True
+        assert same_account(new=others, old=ours, known=known) is False
+    assert same_account(new=others, old=None, known=KnownIds()) is None
