@@ -11,7 +11,14 @@ from apps.messages.bots import BotError, BotStarted, BotStopped
 from apps.messages.envelope import Envelope
 from apps.messages.kraken import KrakenKeyTestFailed
 from apps.messages.orders import ORDER_EVENTS
-from apps.messages.trading import BotTradeExecuted, BotTradeLimited, BotTradeSkipped, PositionAbandoned, TradeExecuted
+from apps.messages.trading import (
+    BotTradeExecuted,
+    BotTradeLimited,
+    BotTradeSkipped,
+    PositionAbandoned,
+    PositionWrittenOff,
+    TradeExecuted,
+)
 from apps.messages.user import UserCreated
 
 READ_MODELS = reports.READ_MODELS
@@ -26,6 +33,7 @@ ALERTS = "kraken.alerts"
     BotTradeSkipped,
     PositionAbandoned,
     BotTradeLimited,
+    PositionWrittenOff,
     TradeExecuted,
     UserCreated,
     *ORDER_EVENTS,

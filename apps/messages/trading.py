@@ -80,6 +80,21 @@ class BotTradeLimited(
     unit: str
 
 
+class PositionWrittenOff(
+    Event, name="bot.position.written_off", topic=TRADING_EVENTS.name, aggregate="bot", key="bot_id"
+):
+    """The exchange has a lot or two less than the bot's position: they are written off. `volume` is in base."""
+
+    bot_id: UUID
+    user_id: UUID
+    credential_id: UUID
+    release_id: UUID
+    pair: str
+    base_asset: str
+    volume: Decimal
+    written_off_at: datetime
+
+
 class TradeExecuted(
     Event, name="trade.executed", topic=TRADING_EVENTS.name, aggregate="credential", key="credential_id"
 ):

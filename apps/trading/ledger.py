@@ -38,3 +38,11 @@ def postings_of_release(*, volume: Decimal, base_asset: str) -> list[Posting]:
         Posting(LedgerAccount.POSITION, base_asset, -volume),
         Posting(LedgerAccount.UNALLOCATED, base_asset, volume),
     ]
+
+
+def postings_of_write_off(*, volume: Decimal, base_asset: str) -> list[Posting]:
+    """A write-off moves base that the exchange does not have from the bot's position to dust."""
+    return [
+        Posting(LedgerAccount.POSITION, base_asset, -volume),
+        Posting(LedgerAccount.DUST, base_asset, volume),
+    ]

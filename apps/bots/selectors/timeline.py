@@ -38,7 +38,14 @@ from apps.messages.orders import (
     BotOrderUnknown,
     OrderFacts,
 )
-from apps.messages.trading import BotTradeExecuted, BotTradeLimited, BotTradeSkipped, PositionAbandoned, TradeExecuted
+from apps.messages.trading import (
+    BotTradeExecuted,
+    BotTradeLimited,
+    BotTradeSkipped,
+    PositionAbandoned,
+    PositionWrittenOff,
+    TradeExecuted,
+)
 
 _ORDER_EVENT_NAMES = frozenset(event.declaration.name for event in ORDER_EVENTS)
 
@@ -174,6 +181,9 @@ _TITLES: dict[type[Message], Callable[[Any], str]] = {
     AbandonPosition: lambda _: "What the bot holds was given up to the account.",
     PositionAbandoned: lambda message: (
         f"{plain(message.volume)} {message.base_asset} stay in the account and belong to no bot."
+    ),
+    PositionWrittenOff: lambda message: (
+        f"{plain(message.volume)} {message.base_asset} that the exchange does not have were written off."
     ),
     BotOrderPlanned: _planned,
     BotOrderSent: lambda message: f"Sending the order {message.client_order_id}.",

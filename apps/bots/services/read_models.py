@@ -25,7 +25,13 @@ from apps.messages.base import Message
 from apps.messages.bots import BotError, BotStarted, BotStopped
 from apps.messages.envelope import Envelope
 from apps.messages.orders import OrderFacts
-from apps.messages.trading import BotTradeExecuted, BotTradeSkipped, PositionAbandoned, TradeExecuted
+from apps.messages.trading import (
+    BotTradeExecuted,
+    BotTradeSkipped,
+    PositionAbandoned,
+    PositionWrittenOff,
+    TradeExecuted,
+)
 from apps.messages.user import UserCreated
 
 # These tables are written by events only.
@@ -127,6 +133,19 @@ def _position_abandoned(message: PositionAbandoned, envelope: Envelope, changes:
 
 
 @_collect.register
+def _position_written_off(message: PositionWrittenOff, envelope: Envelope, changes: ReadModelChanges) -> None:
+    _bot(message, envelope, changes).releases.append(
+        PositionRelease(
+            release_id=message.release_id,
+            bot_id=message.bot_id,
+            seq=envelope.aggregate_seq,
+            volume=message.volume,
+            at=message.written_off_at,
+        )
+    )
+
+
+@_collect.register
 def _account_trade_executed(message: TradeExecuted, _: Envelope, changes: ReadModelChanges) -> None:
     changes.account_trades.append(AccountTrade(**{name: getattr(message, name) for name in _ACCOUNT_TRADE_FIELDS}))
     user = changes.user(message.user_id)
@@ -146,7 +165,14 @@ def _user_created(message: UserCreated, _: Envelope, changes: ReadModelChanges) 
 
 
 def _bot(
-    message: BotStarted | BotStopped | BotError | BotTradeSkipped | BotTradeExecuted | PositionAbandoned | OrderFacts,
+    message: BotStarted
+    | BotStopped
+    | BotError
+    | BotTradeSkipped
+    | BotTradeExecuted
+    | PositionAbandoned
+    | PositionWrittenOff
+    | OrderFacts,
     envelope: Envelope,
     changes: ReadModelChanges,
 ) -> BotChanges:

@@ -1,3 +1,4 @@
+from decimal import Decimal
 from uuid import UUID
 
 from django.db import models
@@ -14,7 +15,8 @@ class Position(models.Model):
     Updated with every fill. The coins of one account are never sold on another.
 
     `quote_spent` is purchases less sales, fees included: negative after a profit. `base_reserved` and `quote_reserved`
-    are what active orders may still take.
+    are what active orders may still take. `base_missing` is what the exchange lacked when it refused a sale; the coming
+    ones leave it out.
     """
 
     bot_id: "models.UUIDField[UUID, UUID]" = models.UUIDField()
@@ -26,6 +28,7 @@ class Position(models.Model):
     quote_spent = money_field(default=ZERO)
     quote_fees = money_field(default=ZERO)
     base_reserved = money_field(default=ZERO)
+    base_missing = money_field(default=ZERO)
     quote_reserved = money_field(default=ZERO)
     updated_at = models.DateTimeField()
 
@@ -35,11 +38,18 @@ class Position(models.Model):
             models.UniqueConstraint(fields=["bot_id", "credential_id", "pair"], name="trading_position_one_a_bot"),
             models.CheckConstraint(condition=Q(base_volume__gte=0), name="trading_position_never_short"),
             models.CheckConstraint(condition=Q(quote_fees__gte=0), name="trading_position_fees"),
+            models.CheckConstraint(condition=Q(base_missing__gte=0), name="trading_position_missing"),
             models.CheckConstraint(
                 condition=Q(base_reserved__gte=0, quote_reserved__gte=0, base_reserved__lte=F("base_volume")),
                 name="trading_position_reserved_is_covered",
             ),
         ]
+
+    @property
+    def base_available(self) -> Decimal:
+        """What can be sold now; may be negative."""
+        available: Decimal = self.base_volume - self.base_reserved - self.base_missing
+        return available
 
 
 class Fill(models.Model):
@@ -76,11 +86,13 @@ class LedgerAccount(models.TextChoices):
     MARKET = "market", "The counterparty"
     FEES = "fees", "What the exchange kept"
     UNALLOCATED = "unallocated", "What is in the exchange account and belongs to no bot"
+    DUST = "dust", "Lots that the bot bought and the exchange does not have"
 
 
 class ReleaseReason(models.TextChoices):
     BOT_DELETED = "bot_deleted"
     KEY_DISCONNECTED = "key_disconnected"
+    MISSING = "missing", "The exchange had a lot or two less"
 
 
 class Release(models.Model):

@@ -90,6 +90,8 @@ def _compare(run: BotRun, deps: Dependencies) -> Comparison | None:
         _tell(run, _suspect(run, found.differences, now=deps.clock()), now=deps.clock())
     else:
         _lift(run, now=deps.clock())
+        # What sales found missing is there again.
+        Position.objects.filter(credential_id=run.credential_id, base_missing__gt=0).update(base_missing=ZERO)
     return found
 
 

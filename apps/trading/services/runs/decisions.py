@@ -142,7 +142,7 @@ def exposure_of(run: BotRun, *, now: datetime) -> Exposure:
     active = list(OrderIntent.objects.filter(bot_id=run.bot_id, state__in=ACTIVE_STATES).values_list("side", "state"))
     return Exposure(
         quote_available=run.definition.quote_budget - position.quote_spent - position.quote_reserved,
-        base_available=position.base_volume - position.base_reserved,
+        base_available=position.base_available,
         has_doubtful_order=any(state in DOUBTFUL_STATES for _, state in active),
         active_sides=frozenset(side for side, _ in active),
         entries_held=run.entries_held_until is not None and now < run.entries_held_until,

@@ -121,8 +121,7 @@ def _is_time(due: DueExit, *, now: datetime) -> bool:
 def _wanted(due: DueExit, run: BotRun) -> Decimal | None:
     """What to sell now. More than the bot holds is everything: a manual sale may have taken its part."""
     left = exit_left(due)
-    position = position_get(run)
-    available = position.base_volume - position.base_reserved
+    available = position_get(run).base_available
     return None if left is None or left >= available else left
 
 
@@ -144,7 +143,9 @@ def _after(placement: Placement, due: DueExit, instrument: Instrument, lease: Ru
         _close(due, lease, because=rejection.code)
         return
     if rejection is not None:
-        is_final = rejection.kind is RejectionKind.FINAL
+        # With fewer coins to sell the next attempt is another order than the one that was refused.
+        is_smaller = position_get(placement.intent.run).base_available < placement.intent.volume
+        is_final = rejection.kind is RejectionKind.FINAL and not is_smaller
         seconds = _pause_seconds(due.attempts, is_final=is_final)
         _wait(due, lease, until=now + timedelta(seconds=max(seconds, rejection.retry_after_seconds or 0)), now=now)
         return

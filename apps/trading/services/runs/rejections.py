@@ -14,6 +14,7 @@ from apps.trading.models.runs import BotRun
 from apps.trading.services.context.dependencies import Dependencies
 from apps.trading.services.context.run_lease import RunLease
 from apps.trading.services.orders.placement import Placement
+from apps.trading.services.orders.shortages import is_shortage, shortage_note
 from apps.trading.services.runs.events import run_alert, run_fail, trade_skipped
 from apps.trading.services.runs.failures import lacks_permission
 
@@ -65,6 +66,8 @@ def placement_apply(placement: Placement, *, side: Side, lease: RunLease, deps: 
     entries_hold(
         lease=lease, seconds=PAUSE_SECONDS[rejection.kind], at_least=rejection.retry_after_seconds or 0, now=now
     )
+    if is_shortage(rejection, side):
+        shortage_note(placement.intent.run, deps=deps)
     if rejection.kind is Kind.KEY_LOCKED:
         _stop_calls(lease, seconds=rejection.retry_after_seconds or LONGEST_PAUSE_SECONDS, now=now)
     trade_skipped(

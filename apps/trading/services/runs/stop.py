@@ -39,6 +39,7 @@ from apps.trading.services.orders.placement import order_cancel, order_place, or
 from apps.trading.services.orders.positions import position_get
 from apps.trading.services.orders.receipts import stop_result
 from apps.trading.services.orders.releases import positions_release
+from apps.trading.services.orders.shortages import INSUFFICIENT_FUNDS, is_shortage, shortage_note
 from apps.trading.services.orders.unknown_outcome import intent_resolve
 from apps.trading.services.runs.decisions import decided_order, exposure_of
 from apps.trading.services.runs.events import run_close, stopped_of
@@ -198,7 +199,7 @@ def _sell_all(run: BotRun, lease: RunLease, deps: Dependencies) -> None:
             instrument=instrument,
             ticker=deps.market.ticker(run.pair).value,
         )
-        _refuse_again(run)
+        _refuse_again(run, volume=ZERO if isinstance(sized, RiskRejection) else sized.volume)
         if isinstance(sized, RiskRejection):
             if sized.code in ("nothing_to_sell", "below_minimum"):
                 return
@@ -209,18 +210,25 @@ def _sell_all(run: BotRun, lease: RunLease, deps: Dependencies) -> None:
             raise FlattenIncomplete("The position changed while it was being sold.", rule="position_changed")
         placement = order_place(lease=lease, intent_id=intent.id, deps=deps)
         if placement.rejection is not None:
-            _refuse_again(run)
+            if is_shortage(placement.rejection, Side.SELL) and shortage_note(run, deps=deps):
+                continue
+            _refuse_again(run, volume=intent.volume)
             raise FlattenIncomplete(placement.rejection.message, rule=placement.rejection.code)
         if placement.intent.is_active or placement.intent.state == IntentState.NOT_PLACED:
             raise FlattenIncomplete("It is not known yet what became of the sale.", rule="outcome_unknown")
     raise FlattenIncomplete("The market takes too little at once.", rule="thin_market")
 
 
-def _refuse_again(run: BotRun) -> None:
-    """Raises FlattenRefused where the exchange has refused a sale of this stop and would refuse it again."""
+def _refuse_again(run: BotRun, *, volume: Decimal) -> None:
+    """Raises FlattenRefused where the exchange has refused a sale of this stop and would refuse it again.
+
+    One that was refused for want of coins says nothing of a smaller one, of `volume`.
+    """
     refused = OrderIntent.objects.filter(command_id=run.stop_command_id, state=IntentState.REJECTED)
     for intent in refused.order_by("-planned_at"):
         answer = intent.evidence[-1]
+        if intent.state_code == INSUFFICIENT_FUNDS and volume < intent.volume:
+            continue
         if answer.get("kind") not in PASSING_REFUSALS:
             raise FlattenRefused(str(answer.get("message", "The exchange refused the sale.")), rule=intent.state_code)
 
