@@ -14,7 +14,7 @@ from apps.bots.errors import AmountTooLarge, BotAlreadyRunning, BotNotRunning, B
 from apps.bots.models import Bot, BotCommand, BotState, CommandKind
 from apps.bots.models.definitions import LIFECYCLE
 from apps.bots.rules import check_credential, check_still_listed
-from apps.bots.selectors.bots import BotView, bot_get_for_update, bot_list, bot_view
+from apps.bots.selectors.bots import BotView, bot_get_for_update, bot_list, bot_view, bot_views
 from apps.core.assurance import NONE, Assurance
 from apps.core.errors import Malformed
 from apps.core.ids import new_id
@@ -102,16 +102,20 @@ def bot_stop_all(*, user_id: UUID, manner: Manner, now: datetime) -> list[BotCom
     From the commit on no bot of the user sends a new order, but for the sales of a flatten.
     """
     kind = CommandKind(manner)
-    commands = []
-    user_hold(user_id)
     # Rows are locked in id order, so that two concurrent calls do not deadlock.
     bots = list(bot_list(user_id=user_id).select_for_update().order_by("id"))
     now = _after_earlier_commands([bot.id for bot in bots], now)
+    views = [
+        view
+        for view in bot_views(bots, now=now)
+        if view.state != BotState.STOPPED and _refusal_to_end(view, kind) is None
+    ]
+    commands = _record_ends(views, kind, now=now)
+    # Held for as short as can be: the user's orders that are to be sent wait for it.
+    user_hold(user_id)
     stop_request_all(bot_ids=[bot.id for bot in bots], requested_at=now)
-    for bot in bots:
-        view = bot_view(bot, now=now)
-        if view.state != BotState.STOPPED and _refusal_to_end(view, kind) is None:
-            commands.append(_dispatch_end(view, kind, now=now))
+    for command in commands:
+        _dispatch_stop(command, now=now)
     return commands
 
 
@@ -216,19 +220,24 @@ def _refusal_to_end(view: BotView, kind: CommandKind) -> BotNotRunning | BotStop
 def _dispatch_end(view: BotView, kind: CommandKind, *, now: datetime) -> BotCommand:
     """Records and dispatches a StopBot. The bot's row must be locked, and its switch be set."""
     command = _record(view, kind, now=now, expires_after=LIFECYCLE_EXPIRES_AFTER)
+    _dispatch_stop(command, now=now)
+    return command
+
+
+def _dispatch_stop(command: BotCommand, *, now: datetime) -> None:
+    kind = command.kind
     manner: Manner = "pause" if kind == CommandKind.PAUSE else "stop" if kind == CommandKind.STOP else "flatten"
     dispatch(
         StopBot(
             command_id=command.id,
-            bot_id=view.bot.id,
-            user_id=view.bot.user_id,
+            bot_id=command.bot_id,
+            user_id=command.user_id,
             manner=manner,
             requested_at=now,
             expires_at=command.expires_at,
         ),
         now=now,
     )
-    return command
 
 
 def dispatch_deletion(view: BotView, *, now: datetime, abandon: bool) -> BotCommand:
@@ -286,15 +295,7 @@ def _record(
 ) -> BotCommand:
     """Inserts the command. A lifecycle command closes the previous one, and supersedes it if it is in progress."""
     bot: Bot = view.bot
-    command = BotCommand(
-        id=new_id(),
-        bot=bot,
-        user_id=bot.user_id,
-        kind=kind,
-        arguments=arguments or {},
-        requested_at=now,
-        expires_at=now + expires_after,
-    )
+    command = _new_command(view, kind, now=now, expires_after=expires_after, arguments=arguments)
     if kind.is_lifecycle:
         # The foreign key to the new row is checked at commit; the unique constraint on open commands, immediately.
         BotCommand.objects.filter(bot=bot, kind__in=LIFECYCLE, closed_at=None).update(
@@ -302,3 +303,36 @@ def _record(
         )
     command.save(force_insert=True)
     return command
+
+
+def _record_ends(views: Sequence[BotView], kind: CommandKind, *, now: datetime) -> list[BotCommand]:
+    """As `_record`, with a constant number of statements for any number of bots."""
+    commands = [_new_command(view, kind, now=now, expires_after=LIFECYCLE_EXPIRES_AFTER) for view in views]
+    superseded = []
+    for view, command in zip(views, commands, strict=True):
+        if view.latest is not None and view.is_in_progress:
+            view.latest.closed_at, view.latest.superseded_by = now, command
+            superseded.append(view.latest)
+    BotCommand.objects.bulk_update(superseded, ["closed_at", "superseded_by"])
+    open_commands = BotCommand.objects.filter(bot__in=[view.bot for view in views], kind__in=LIFECYCLE, closed_at=None)
+    open_commands.update(closed_at=now)
+    return BotCommand.objects.bulk_create(commands)
+
+
+def _new_command(
+    view: BotView,
+    kind: CommandKind,
+    *,
+    now: datetime,
+    expires_after: timedelta,
+    arguments: dict[str, Any] | None = None,
+) -> BotCommand:
+    return BotCommand(
+        id=new_id(),
+        bot=view.bot,
+        user_id=view.bot.user_id,
+        kind=kind,
+        arguments=arguments or {},
+        requested_at=now,
+        expires_at=now + expires_after,
+    )
