@@ -28,6 +28,15 @@ class WrongAccount(Refused):
     code = "wrong_account"
 
 
+class ForeignOrders(Refused):
+    """Orders with the bot's mark are open that this database does not know and did not lose in a restore.
+
+    Another installation trades with a copy of the database and the same key. `details["orders"]` has the orders.
+    """
+
+    code = "foreign_orders_with_our_mark"
+
+
 class TradeRefused(Refused):
     """A risk rule rejected a trade that was asked for; `details["rule"]` names the rule."""
 

@@ -22,6 +22,7 @@ class Restore:
     restore_id: UUID
     lineage: str
     restored_to: datetime
+    recorded_at: datetime
 
 
 def lineage_current() -> str:
@@ -44,4 +45,9 @@ def last_restore() -> Restore | None:
     if row is None:
         return None
     event = json.loads(bytes(row[0]))
-    return Restore(UUID(event["restore_id"]), event["lineage"], datetime.fromisoformat(event["restored_to"]))
+    return Restore(
+        UUID(event["restore_id"]),
+        event["lineage"],
+        datetime.fromisoformat(event["restored_to"]),
+        datetime.fromisoformat(event["recorded_at"]),
+    )

@@ -6,7 +6,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.utils import timezone
 
+from apps.audit.restores import restore_record
 from apps.core.context import message_context
 from apps.core.errors import PlatformError
 from apps.core.ids import new_id
@@ -15,14 +17,17 @@ from apps.events.commands.delivery import CommandDropped, ExecutionLost
 from apps.events.store.selectors import command_execution_get, stream_list
 from apps.exchange.errors import ExchangeUnavailable, UnknownPair
 from apps.exchange.types import OrderRequest, OrderType
-from apps.messages.bots import BotStarted
+from apps.messages.bots import BotStarted, StartBot
 from apps.risk.models.switches import BotSwitch
 from apps.strategies.base import InvalidParameters, UnknownStrategy
+from apps.trading.errors import ForeignOrders
 from apps.trading.ids import new_client_order_id
+from apps.trading.models.histories import ReconciledHistory
 from apps.trading.models.ledger import Position
 from apps.trading.models.runs import BotRun, RunState
 from apps.trading.services.runs.schedule import runs_take_due
 from apps.trading.services.runs.start import run_start
+from tests.factories.fake_exchange import FakeExchange
 from tests.factories.trading import NOW, context_of, delivery_of, fake_exchange, running_bot, start_command
 
 pytestmark = pytest.mark.django_db
@@ -140,9 +145,9 @@ def test_what_the_bot_held_after_its_last_run_it_holds_in_the_next() -> None:
     assert Position.objects.get().base_volume == Decimal("0.5")
 
 
-def test_an_open_order_with_the_bots_mark_that_nobody_knows_is_cancelled() -> None:
-    """Only a database that was set back leaves such."""
-    exchange, command = fake_exchange(), start_command()
+def with_orders_of(command: StartBot) -> FakeExchange:
+    """An account in which an order of the bot is open that the database does not know, and one of another bot."""
+    exchange = fake_exchange()
     for owner in (command.bot_id, uuid4()):
         exchange.submit(
             OrderRequest(
@@ -155,5 +160,38 @@ def test_an_open_order_with_the_bots_mark_that_nobody_knows_is_cancelled() -> No
                 deadline=NOW,
             )
         )
+    return exchange
+
+
+def test_orders_with_the_bots_mark_that_nobody_knows_are_another_installations_and_bar_the_start() -> None:
+    """A copy of the database with the same keys, such as a staging system, must not cancel production's orders."""
+    command = start_command()
+    exchange = with_orders_of(command)
+    with pytest.raises(ForeignOrders, match="Nothing was cancelled") as refusal:
+        run_start(command=command, delivery=delivery_of(command), context=context_of(exchange))
+
+    assert not refusal.value.retryable
+    [told] = refusal.value.details["orders"]
+    assert told["exchange_order_id"] == exchange.placed[0].exchange_order_id
+    assert [order.status.value for order in exchange.placed] == ["open", "open"]
+    assert BotRun.objects.count() == 0
+
+
+def test_those_of_the_time_that_a_recorded_restore_lost_are_cancelled() -> None:
+    command = start_command()
+    exchange = with_orders_of(command)
+    ReconciledHistory.objects.all().delete()
+    restore_record(restored_to=NOW - timedelta(minutes=1), reason="test", operator="ops", file=None, now=timezone.now())
     run_start(command=command, delivery=delivery_of(command), context=context_of(exchange))
     assert [order.status.value for order in exchange.placed] == ["canceled", "open"]
+
+
+def test_those_placed_after_the_restore_was_recorded_are_another_installations() -> None:
+    command = start_command()
+    exchange = with_orders_of(command)
+    ReconciledHistory.objects.all().delete()
+    lost = {"restored_to": NOW - timedelta(hours=2), "now": NOW - timedelta(hours=1)}
+    restore_record(reason="test", operator="ops", file=None, **lost)
+    with pytest.raises(ForeignOrders):
+        run_start(command=command, delivery=delivery_of(command), context=context_of(exchange))
+    assert [order.status.value for order in exchange.placed] == ["open", "open"]

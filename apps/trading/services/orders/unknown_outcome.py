@@ -19,6 +19,7 @@ import structlog
 from apps.core.due import is_due
 from apps.exchange.errors import HistoryTooLong
 from apps.exchange.types import ExchangeOrder
+from apps.trading.errors import ForeignOrders
 from apps.trading.ids import is_ours
 from apps.trading.models.order_states import IntentState
 from apps.trading.models.orders import OrderIntent
@@ -184,16 +185,32 @@ def _unattributed(intent: OrderIntent, deps: Dependencies) -> list[str]:
     return other_orders + other_trades
 
 
-def orphans_cancel(*, bot_id: UUID, deps: Dependencies) -> list[ExchangeOrder]:
+@dataclass(frozen=True, slots=True)
+class LostTime:
+    """The time that a recorded restore lost: from the moment that the database was restored to until its record."""
+
+    since: datetime
+    until: datetime
+
+    def may_have(self, order: ExchangeOrder) -> bool:
+        """Whether the order may have been placed in that time, as far as clocks agree."""
+        return order.opened_at is not None and self.since - CLOCK_SKEW <= order.opened_at <= self.until + CLOCK_SKEW
+
+
+def orphans_cancel(*, bot_id: UUID, deps: Dependencies, lost: LostTime | None) -> list[ExchangeOrder]:
     """Cancels open orders that carry the bot's code and that no intent knows, and returns them.
 
-    Only a restore of the database leaves such orders. No tick and no reconciliation would see them. Raises what the
-    exchange's reads raise.
+    Only those of the time that a recorded restore lost: no tick and no reconciliation would see them. Any other such
+    order is another installation's, that trades with a copy of this database. Cancelling it would do harm there, and
+    two installations must not trade for one bot: nothing is cancelled. Raises ForeignOrders, and what the exchange's
+    reads raise.
     """
     marked = [order for order in deps.exchange.open_orders() if is_ours(order.client_order_id or "", bot_id=bot_id)]
     ids = [order.client_order_id or "" for order in marked]
     known = set(OrderIntent.objects.filter(cl_ord_id__in=ids).values_list("cl_ord_id", flat=True))
     orphans = [order for order in marked if order.client_order_id not in known]
+    if foreign := [order for order in orphans if lost is None or not lost.may_have(order)]:
+        raise _foreign_orders(bot_id, foreign)
     for order in orphans:
         log.error(
             "orphan_order_cancelled",
@@ -203,3 +220,22 @@ def orphans_cancel(*, bot_id: UUID, deps: Dependencies) -> list[ExchangeOrder]:
         )
         deps.exchange.cancel(exchange_order_id=order.exchange_order_id, pair=order.pair, placed_at=order.opened_at)
     return orphans
+
+
+def _foreign_orders(bot_id: UUID, orders: list[ExchangeOrder]) -> ForeignOrders:
+    names = ", ".join(order.exchange_order_id for order in orders[:10])
+    log.error("foreign_orders_with_our_mark", bot_id=str(bot_id), exchange_order_ids=names)
+    return ForeignOrders(
+        f"Orders with this bot's mark are open on the exchange that the platform did not place: {names}. Another "
+        "installation may trade for this bot with a copy of the database and the same key. Nothing was cancelled. Stop "
+        "that installation, cancel these orders on the exchange, then start the bot again.",
+        bot_id=str(bot_id),
+        orders=[
+            {
+                "exchange_order_id": order.exchange_order_id,
+                "client_order_id": order.client_order_id,
+                "opened_at": order.opened_at.isoformat() if order.opened_at else None,
+            }
+            for order in orders[:10]
+        ],
+    )

@@ -27,7 +27,7 @@ from apps.trading.services.context.live import LIVE_CONTEXT
 from apps.trading.services.context.run_lease import RunLease, run_lease
 from apps.trading.services.orders.lifecycle import intents_recover
 from apps.trading.services.orders.placement import order_cancel, orders_sync
-from apps.trading.services.orders.unknown_outcome import CLOCK_SKEW, intent_resolve, orphans_cancel
+from apps.trading.services.orders.unknown_outcome import CLOCK_SKEW, LostTime, intent_resolve, orphans_cancel
 from apps.trading.services.runs.events import run_fail
 
 log = structlog.get_logger(__name__)
@@ -35,17 +35,17 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The database's current history. `restored_to` is None where no restore to it was recorded."""
+    """The database's current history. `lost` is None where no restore to it was recorded."""
 
     lineage: str
     restore_id: UUID | None
-    restored_to: datetime | None
+    lost: LostTime | None
 
 
 def history_current() -> History:
     now, last = lineage_current(), last_restore()
-    is_this = last is not None and last.lineage == now
-    return History(now, last.restore_id if last else None, last.restored_to if last and is_this else None)
+    lost = LostTime(last.restored_to, last.recorded_at) if last is not None and last.lineage == now else None
+    return History(now, last.restore_id if last else None, lost)
 
 
 def history_is_reconciled(*, now: datetime) -> bool:
@@ -74,12 +74,12 @@ def history_reconcile(*, context: ExecutionContext = LIVE_CONTEXT) -> str:
     if history_is_reconciled(now=context.clock()):
         return ""
     current = history_current()
-    if current.restored_to is None:
+    if current.lost is None:
         return (
             "The database was restored or taken over by another server: bots wait. Record to which moment: "
             "`manage.py record_restore`."
         )
-    waiting = [str(run.bot_id) for run in _runs() if not _compare(run, current.restored_to, context)]
+    waiting = [str(run.bot_id) for run in _runs() if not _compare(run, current.lost, context)]
     if waiting:
         return f"After a restore, bots wait until these were compared with the exchange: {', '.join(waiting[:5])}."
     _mark_reconciled(current, now=context.clock())
@@ -98,7 +98,7 @@ def _runs() -> list[BotRun]:
     return list(BotRun.objects.filter(wanted).distinct().order_by("started_at"))
 
 
-def _compare(run: BotRun, restored_to: datetime, context: ExecutionContext) -> bool:
+def _compare(run: BotRun, lost: LostTime, context: ExecutionContext) -> bool:
     """Whether this run is compared. A retryable failure leaves it for the next round."""
     with (
         message_context(correlation_id=run.correlation_id, causation_id=run.started_event_id),
@@ -107,7 +107,7 @@ def _compare(run: BotRun, restored_to: datetime, context: ExecutionContext) -> b
         if lease is None:
             return False
         try:
-            _compare_orders(run, lease, context.deps(run), restored_to)
+            _compare_orders(run, lease, context.deps(run), lost)
         except LeaseLost:
             return False
         except PlatformError as error:
@@ -118,9 +118,9 @@ def _compare(run: BotRun, restored_to: datetime, context: ExecutionContext) -> b
     return True
 
 
-def _compare_orders(run: BotRun, lease: RunLease, deps: Dependencies, restored_to: datetime) -> None:
+def _compare_orders(run: BotRun, lease: RunLease, deps: Dependencies, lost: LostTime) -> None:
     intents_recover(lease=lease, now=deps.clock())
-    orphans_cancel(bot_id=run.bot_id, deps=deps)
+    orphans_cancel(bot_id=run.bot_id, deps=deps, lost=lost)
     for intent in OrderIntent.objects.filter(run=run, state__in=ACTIVE_STATES).order_by("planned_at"):
         lease.renew(now=deps.clock())
         if intent.state == IntentState.UNKNOWN:
@@ -130,9 +130,9 @@ def _compare_orders(run: BotRun, lease: RunLease, deps: Dependencies, restored_t
                 if each.is_resting and each.cancel_requested_at is not None:
                     order_cancel(each, deps=deps)
     # After the cancels: orders that were filled before them are among the closed orders.
-    lost = [order for order in _unknown_orders(run, deps, restored_to) if order.executed_volume]
-    if lost:
-        names = ", ".join(order.exchange_order_id for order in lost[:10])
+    filled = [order for order in _unknown_orders(run, deps, lost.since) if order.executed_volume]
+    if filled:
+        names = ", ".join(order.exchange_order_id for order in filled[:10])
         message = (
             f"Orders of the time that the database lost were filled: {names}. The bot's position is not what the "
             "platform knows. Settle it on the exchange, then start a new bot."

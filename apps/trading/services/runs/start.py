@@ -28,7 +28,7 @@ from apps.trading.services.context.live import LIVE_CONTEXT
 from apps.trading.services.orders.allocations import account_hold, budget_allocate
 from apps.trading.services.orders.positions import position_ensure
 from apps.trading.services.orders.unknown_outcome import orphans_cancel
-from apps.trading.services.runs.histories import refuse_unreconciled
+from apps.trading.services.runs.histories import history_current, refuse_unreconciled
 
 log = structlog.get_logger(__name__)
 
@@ -40,8 +40,9 @@ def run_start(*, command: StartBot, delivery: Delivery, context: ExecutionContex
     """Begins a run. Its row, `bot.started` and the completion of the command are one transaction.
 
     Raises CommandDropped where the bot runs already, was stopped since or was deleted, UnknownStrategy,
-    InvalidParameters, UnknownPair, WrongAccount, LiveTradingDisabled, HistoryNotReconciled, BudgetExceedsAccount, what
-    opening the credential raises, and AccountChangedMeanwhile, where a later attempt may help.
+    InvalidParameters, UnknownPair, WrongAccount, ForeignOrders, LiveTradingDisabled, HistoryNotReconciled,
+    BudgetExceedsAccount, what opening the credential raises, and AccountChangedMeanwhile, where a later attempt may
+    help.
     """
     _refuse_unwanted(command)
     refuse_live_trading(command.config.mode)
@@ -50,7 +51,7 @@ def run_start(*, command: StartBot, delivery: Delivery, context: ExecutionContex
     strategy_get(run.definition.strategy).read(run.definition.parameters)
     deps = context.deps(run)
     instrument = deps.market.instrument(run.definition.pair).value
-    orphans_cancel(bot_id=run.bot_id, deps=deps)
+    orphans_cancel(bot_id=run.bot_id, deps=deps, lost=history_current().lost)
     for _ in range(BALANCE_READS):
         changes = account_changes(run.credential_id)
         balances = deps.exchange.balances()
