@@ -90,6 +90,10 @@ class Budget:
         for scope, limit, points, kept in charges:
             counter = known.get(scope, Counter()).charged(points, limit=limit, kept=kept, caller=caller, now=now)
             if isinstance(counter, int):
+                if (counted := known.get(scope)) is not None and counted.is_ahead_of(now):
+                    # A refused call stores nothing: without this the counter would not decay until the clock, which was
+                    # set back, has come to where it was.
+                    self._write(scope, counted.decayed(limit, now))
                 raise self._over(lane, counter, "The exchange's limit of calls is nearly reached")
             after.append((scope, counter))
         for scope, counter in after:

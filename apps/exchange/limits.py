@@ -132,6 +132,15 @@ class Counter:
             shares[caller] = own.plus(points)
         return Counter(total.plus(points), shares)
 
+    def is_ahead_of(self, now: int) -> bool:
+        """Whether it was counted before the clock was set back."""
+        return any(count.at > now for count in (self.total, *self.shares.values()))
+
+    def decayed(self, limit: Limit, now: int) -> "Counter":
+        return Counter(
+            self.total.decayed(limit, now), {name: each.decayed(limit, now) for name, each in self.shares.items()}
+        )
+
     def filled(self, limit: Limit, now: int) -> "Counter":
         """After the exchange said that its own counter is full."""
         total = self.total.decayed(limit, now)

@@ -176,3 +176,19 @@ def test_a_pause_from_before_the_clock_was_set_back_does_not_last(stub: Exchange
     Budget(key_digest(KEY), Tier.STARTER).block(900)
     clock.now -= 7200
     account(stub).balances()
+
+
+@pytest.mark.parametrize("seconds", [60, 3600, 86_400])
+def test_a_clock_set_back_delays_no_call(stub: ExchangeStub, clock: StoppedClock, seconds: int) -> None:
+    """A full counter decays from then on by the new time, and does not wait for the clock to come to where it was."""
+    for _ in range(15):
+        account(stub).open_orders()
+    clock.now -= seconds
+    with pytest.raises(OverBudget):
+        account(stub).open_orders()
+    clock.now += 2
+    with pytest.raises(OverBudget):
+        account(stub).open_orders()
+    clock.now += 2
+    account(stub).open_orders()
+    assert len(stub.received) == 16

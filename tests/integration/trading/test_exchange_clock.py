@@ -7,9 +7,11 @@ import pytest
 from django.utils import timezone
 
 from apps.core.terms import Mode
+from apps.events.store.selectors import stream_list
 from apps.exchange.clock import KEPT, Offset, offset_beyond_limit, offset_measure, offset_of, offset_record
 from apps.exchange.errors import ExchangeUnavailable
 from apps.exchange.models import ExchangeClock
+from apps.messages.trading import BotTradeLimited
 from apps.trading.clock_watch import AHEAD, ClockWatch
 from apps.trading.models.order_states import IntentState
 from apps.trading.models.orders import OrderIntent
@@ -154,6 +156,12 @@ class TestPurchases:
         assert OrderIntent.objects.count() == 0
         run.refresh_from_db()
         assert run.skip_reason == "buy:clock_skew"
+        [told] = [
+            message
+            for event in stream_list(aggregate_type="bot", aggregate_id=run.bot_id)
+            if isinstance(message := event.message(), BotTradeLimited)
+        ]
+        assert (told.code, told.limit, told.actual, told.unit) == ("clock_skew", Decimal(3), Decimal("3.2"), "seconds")
 
     @pytest.mark.parametrize("offset", [Offset(2.8, 3.2), Offset(-3.2, -2.9), Offset(-0.5, 0.5)])
     def test_up_to_three_seconds_they_go_on(self, offset: Offset) -> None:

@@ -13,7 +13,7 @@ from apps.strategies.base import OrderPlan, Snapshot
 from apps.strategies.registry import strategy_get
 from apps.trading.errors import LeaseLost
 from apps.trading.ids import candle_step, decision_id
-from apps.trading.limits import RiskRejection
+from apps.trading.limits import Figures, RiskRejection
 from apps.trading.models.exits import DueExit
 from apps.trading.models.order_states import ACTIVE_STATES, DOUBTFUL_STATES
 from apps.trading.models.orders import OrderIntent, OrderKind
@@ -133,6 +133,7 @@ def _clock_rejection(plan: OrderPlan, run: BotRun, *, now: datetime) -> RiskReje
         "clock_skew",
         f"The platform's clock is {abs(offset.estimate):.1f} s {side} the exchange's; up to {LIMIT_SECONDS:g} s are "
         "allowed for a purchase. The operator must synchronise it.",
+        Figures(limit=Decimal(str(LIMIT_SECONDS)), actual=Decimal(f"{abs(offset.estimate):.1f}"), unit="seconds"),
     )
 
 
