@@ -7,7 +7,15 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from apps.bots.adapters import Credential, PairRules, credential_find, interval_check, is_delisted, pair_rules
+from apps.bots.adapters import (
+    Credential,
+    PairRules,
+    credential_find,
+    interval_check,
+    is_delisted,
+    pair_rules,
+    pair_rules_kept,
+)
 from apps.bots.errors import (
     BudgetTooSmall,
     CredentialNotActive,
@@ -18,7 +26,8 @@ from apps.bots.errors import (
 )
 from apps.core.money import plain
 from apps.core.terms import Mode
-from apps.messages.bots import RiskLimits
+from apps.messages.bots import BotConfig, RiskLimits
+from apps.risk.caps import refuse_budget_above_cap
 from apps.strategies.base import Strategy
 from apps.strategies.registry import strategy_get
 
@@ -104,3 +113,17 @@ def check_risk(before: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any
         name, reason = next(iter(problems.items()))
         raise InvalidLimits(f"risk: {name}: {reason}.", limits=problems) from None
     return limits.model_dump(mode="json")
+
+
+def check_caps(config: BotConfig, *, bot_id: UUID, user_id: UUID, now: datetime) -> None:
+    """Before a start. Raises CapExceeded for a live bot whose budget is above its cap."""
+    rules = pair_rules_kept(pair=config.pair, mode=config.mode)
+    if rules is not None:
+        refuse_budget_above_cap(
+            config.mode,
+            user_id=user_id,
+            bot_id=bot_id,
+            asset=rules.quote_asset,
+            quote_budget=config.quote_budget,
+            now=now,
+        )

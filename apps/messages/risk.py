@@ -1,6 +1,7 @@
 """Events about what may trade: halts of bots, keys, users and the platform."""
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Literal
 from uuid import UUID
 
@@ -39,3 +40,16 @@ class HaltLifted(Event, name="risk.halt.lifted", topic=TRADING_EVENTS.name, aggr
     lifted_by: str
     because: str
     lifted_at: datetime
+
+
+class CapsChanged(Event, name="risk.caps.changed", topic=TRADING_EVENTS.name, aggregate="user", key="user_id"):
+    """A user changed the caps on live trading in one quote asset: of all bots, or of one. Amounts in that asset."""
+
+    user_id: UUID
+    bot_id: UUID | None = None
+    asset: str
+    largest_order: Decimal
+    largest_position: Decimal
+    largest_budget: Decimal
+    is_raised: bool
+    changed_at: datetime

@@ -8,6 +8,7 @@ silently ignored costs money. A secret may also be a file of the variable's lowe
 import difflib
 import os
 import sys
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -128,6 +129,12 @@ class Environment(BaseSettings):
 
     # Bots. Live trading spends real money: an operator turns it on, for the services kraken and bot alike.
     live_trading: bool = False
+    # Caps of a live bot for users who set none, in quote assets worth about a dollar, and the part that holds in the
+    # first seven days.
+    live_cap_order: Decimal = Field(Decimal(1000), ge=0)
+    live_cap_position: Decimal = Field(Decimal(5000), ge=0)
+    live_cap_budget: Decimal = Field(Decimal(5000), ge=0)
+    live_cap_first_days: Decimal = Field(Decimal("0.1"), ge=0, le=1)
     bot_tick_seconds: float = Field(5.0, gt=0)
     # The tier of the accounts on Kraken: their limits of calls follow from it.
     kraken_tier: Literal["starter", "intermediate", "pro"] = "starter"

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.bots.api.views import commands, definitions, halts, orders, status
+from apps.bots.api.views import caps, commands, definitions, halts, orders, status
 
 urlpatterns = [
     path("bot/strategies", definitions.StrategyListView.as_view()),
@@ -26,6 +26,7 @@ urlpatterns = [
     path("bot/<uuid:bot_id>/trades", status.BotTradeListView.as_view()),
     path("bot/<uuid:bot_id>/performance", status.BotPerformanceView.as_view()),
     path("trading/portfolio", status.PortfolioView.as_view()),
+    path("trading/caps", caps.CapsView.as_view()),
     path("trading/halts", halts.HaltListView.as_view()),
     path("trading/halts/<uuid:halt_id>", halts.HaltView.as_view()),
     path("trading/orders", orders.OrderListView.as_view()),

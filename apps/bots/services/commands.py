@@ -13,8 +13,8 @@ from apps.bots.adapters import key_hold
 from apps.bots.errors import AmountTooLarge, BotAlreadyRunning, BotNotRunning, BotStopping
 from apps.bots.models import Bot, BotCommand, BotState, CommandKind
 from apps.bots.models.definitions import LIFECYCLE
-from apps.bots.rules import check_credential, check_still_listed
-from apps.bots.selectors.bots import BotView, bot_get_for_update, bot_list, bot_view, bot_views
+from apps.bots.rules import check_caps, check_credential, check_still_listed
+from apps.bots.selectors.bots import BotView, bot_get, bot_get_for_update, bot_list, bot_view, bot_views
 from apps.core.assurance import NONE, Assurance
 from apps.core.errors import Malformed
 from apps.core.ids import new_id
@@ -37,13 +37,21 @@ LIFECYCLE_EXPIRES_AFTER = timedelta(hours=24)
 DELETION_EXPIRES_AFTER = timedelta(days=3650)
 TRADE_EXPIRES_AFTER = timedelta(minutes=15)
 
+STARTING = "Starting a live bot"
+
+
+def bot_check_gates(*, bot_id: UUID, user_id: UUID, assurance: Assurance, now: datetime) -> None:
+    """The gates of bot_start, before an exchange is asked about the start. Raises BotNotFound, LiveGateUnmet."""
+    mode = bot_get(bot_id=bot_id, user_id=user_id).config.mode
+    refuse_unmet_gates(mode, act=STARTING, assurance=assurance, now=now)
+
 
 @transaction.atomic
 def bot_start(*, bot_id: UUID, user_id: UUID, now: datetime, assurance: Assurance = NONE) -> BotCommand:
     """Requests a run of the current definition.
 
     Raises BotNotFound, BotAlreadyRunning, BotStopping, UnknownCredential, CredentialNotActive, WrongMode, UnknownPair,
-    LiveGateUnmet, TradingHalted.
+    LiveGateUnmet, CapExceeded, TradingHalted.
     """
     bot = bot_get_for_update(bot_id=bot_id, user_id=user_id)
     view = bot_view(bot, now=now)
@@ -54,12 +62,13 @@ def bot_start(*, bot_id: UUID, user_id: UUID, now: datetime, assurance: Assuranc
     if view.state == BotState.STOPPING:
         raise BotStopping("Bot is being stopped. Start it once it has stopped.", bot_id=str(bot.id))
     config = bot.config
-    refuse_unmet_gates(config.mode, act="Starting a live bot", assurance=assurance, now=now)
+    refuse_unmet_gates(config.mode, act=STARTING, assurance=assurance, now=now)
     _refuse_halted(bot)
     # Before it is read: a key that is being disconnected is waited for.
     key_hold(credential_id=config.credential_id)
     check_credential(credential_id=config.credential_id, user_id=user_id, mode=config.mode)
     check_still_listed(config.pair, mode=config.mode)
+    check_caps(config, bot_id=bot.id, user_id=user_id, now=now)
     now = _after_earlier_commands([bot.id], now)
     command = _record(view, CommandKind.START, now=now, expires_after=LIFECYCLE_EXPIRES_AFTER)
     dispatch(

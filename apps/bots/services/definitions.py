@@ -16,6 +16,7 @@ from apps.bots.selectors.reports import bots_with_unread_reports
 from apps.bots.services.commands import dispatch_deletion
 from apps.core.money import plain
 from apps.core.terms import Mode
+from apps.risk.caps import refuse_budget_above_cap
 from apps.risk.live_trading import refuse_live_trading
 
 CHANGEABLE = ("name", "credential_id", "pair", "strategy", "parameters", "interval_minutes", "quote_budget", "risk")
@@ -43,13 +44,16 @@ def bot_create(
     `risk` has limits that differ from the defaults (RiskLimits).
 
     Raises UnknownCredential, CredentialNotActive, WrongMode, UnknownPair, MarketDataUnavailable, UnknownStrategy,
-    InvalidParameters, BudgetTooSmall, InvalidLimits, LiveTradingDisabled.
+    InvalidParameters, BudgetTooSmall, InvalidLimits, LiveTradingDisabled, CapExceeded.
     """
     credential = check_credential(credential_id=credential_id, user_id=user_id, mode=mode)
     refuse_live_trading(credential.mode)
     rules = check_pair(pair, mode=credential.mode, now=now)
     checked = check_parameters(strategy, parameters)
     check_budget(quote_budget, rules=rules, parameters=checked)
+    refuse_budget_above_cap(
+        credential.mode, user_id=user_id, bot_id=None, asset=rules.quote_asset, quote_budget=quote_budget, now=now
+    )
     return Bot.objects.create(
         user_id=user_id,
         name=name,
@@ -126,6 +130,15 @@ def _change(
     check_budget(new["quote_budget"], rules=rules, parameters=checked)
     if "risk" in changes:
         new["risk"] = check_risk(bot.risk, changes["risk"])
+    if new["quote_budget"] > bot.quote_budget:
+        refuse_budget_above_cap(
+            bot.mode,
+            user_id=bot.user_id,
+            bot_id=bot.id,
+            asset=rules.quote_asset,
+            quote_budget=new["quote_budget"],
+            now=now,
+        )
     changed = [field for field in CHANGEABLE if new[field] != getattr(bot, field)]
     if changed:
         for field in changed:

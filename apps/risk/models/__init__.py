@@ -1,4 +1,5 @@
 from apps.risk.models.accounts import Account, AccountAsset, AccountMovement, Allocation
+from apps.risk.models.caps import Cap, LiveBeginning
 from apps.risk.models.halts import Halt, HaltLevel, HaltScope, HaltSource
 from apps.risk.models.live_switch import LiveSwitch
 from apps.risk.models.switches import BotSwitch
@@ -9,9 +10,11 @@ __all__ = [
     "AccountMovement",
     "Allocation",
     "BotSwitch",
+    "Cap",
     "Halt",
     "HaltLevel",
     "HaltScope",
     "HaltSource",
+    "LiveBeginning",
     "LiveSwitch",
 ]

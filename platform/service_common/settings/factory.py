@@ -1,6 +1,8 @@
 """One function that puts the concerns together for a service."""
 
 import sys
+from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,16 @@ MIDDLEWARE = [
     "django_structlog.middlewares.RequestMiddleware",
     "django.middleware.common.CommonMiddleware",
 ]
+
+
+@dataclass(frozen=True)
+class LiveCaps:
+    """The installation's caps on live trading (apps/risk/caps.py)."""
+
+    largest_order: Decimal
+    largest_position: Decimal
+    largest_budget: Decimal
+    first_days_fraction: Decimal
 
 
 def service_settings(
@@ -73,6 +85,9 @@ def service_settings(
                 }
             ],
             "LIVE_TRADING": env.live_trading,
+            "LIVE_CAPS": LiveCaps(
+                env.live_cap_order, env.live_cap_position, env.live_cap_budget, env.live_cap_first_days
+            ),
             "MARKET_DATA": env.market_data,
             "MARKET_CANDLE_SECONDS": env.market_candle_seconds,
             "MARKET_START_CANDLE": env.market_start_candle,

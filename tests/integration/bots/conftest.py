@@ -69,6 +69,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     world.pairs = {("paper", "XBTUSD"): xbt, ("live", "XBTUSD"): xbt}
     monkeypatch.setattr(rules, "credential_find", world.credential_find)
     monkeypatch.setattr(rules, "pair_rules", world.pair_rules)
+    monkeypatch.setattr(rules, "pair_rules_kept", world.pair_rules_kept)
     monkeypatch.setattr(rules, "interval_check", world.interval_check)
     monkeypatch.setattr(rules, "is_delisted", world.is_delisted)
     monkeypatch.setattr(performance, "pair_rules_kept", world.pair_rules_kept)

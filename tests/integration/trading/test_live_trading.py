@@ -52,7 +52,7 @@ def exchange(monkeypatch: pytest.MonkeyPatch) -> FakeExchange:
     exchange = fake_exchange()
     key = OpenCredential(uuid4(), uuid4(), Mode.LIVE, "key", "secret")
     monkeypatch.setattr(live, "credential_open", lambda **_: key)
-    monkeypatch.setattr(live, "exchange_of_credential", lambda _: exchange)
+    monkeypatch.setattr(live, "exchange_of_credential", lambda *_, **__: exchange)
     return exchange
 
 

@@ -23,7 +23,15 @@ from apps.bots.api.views.base import accepted, accepted_all
 from apps.bots.models import BotCommand
 from apps.bots.selectors.command_receipts import command_receipt_get, command_receipt_list, command_receipts_of
 from apps.bots.services.budgets import bot_check_budget
-from apps.bots.services.commands import bot_flatten, bot_pause, bot_start, bot_stop, bot_stop_all, bot_trigger_trade
+from apps.bots.services.commands import (
+    bot_check_gates,
+    bot_flatten,
+    bot_pause,
+    bot_start,
+    bot_stop,
+    bot_stop_all,
+    bot_trigger_trade,
+)
 from apps.bots.services.definitions import bot_check_market
 from apps.core.api.requests import operation
 from apps.core.api.schema import error_responses
@@ -46,8 +54,10 @@ class _StartView(_CommandView):
 
     def check_before(self, request: Request, **kwargs: Any) -> None:
         bot_id = kwargs.get("bot_id") or self.body["bot_id"]
-        bot_check_market(bot_id=bot_id, user_id=principal_of(request).user_id, changes={}, now=timezone.now())
-        bot_check_budget(bot_id=bot_id, user_id=principal_of(request).user_id, now=timezone.now())
+        caller = principal_of(request)
+        bot_check_gates(bot_id=bot_id, user_id=caller.user_id, assurance=caller.assurance, now=timezone.now())
+        bot_check_market(bot_id=bot_id, user_id=caller.user_id, changes={}, now=timezone.now())
+        bot_check_budget(bot_id=bot_id, user_id=caller.user_id, now=timezone.now())
 
 
 @extend_schema(tags=["Bot commands"])

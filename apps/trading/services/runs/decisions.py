@@ -8,6 +8,7 @@ from apps.core.terms import Mode, Side
 from apps.exchange.clock import LIMIT_SECONDS, offset_beyond_limit
 from apps.exchange.instrument import Instrument
 from apps.exchange.types import Candle
+from apps.risk.caps import entry_breach
 from apps.risk.live_trading import DISABLED, LiveTradingDisabled, is_live_trading_refused
 from apps.strategies.base import OrderPlan, Snapshot
 from apps.strategies.registry import strategy_get
@@ -111,7 +112,7 @@ def order_sized(
         last=closed[-1] if closed else None,
         now=deps.clock(),
     )
-    return assess(
+    sized = assess(
         plan,
         exposure=exposure_of(run, now=deps.clock()),
         instrument=instrument,
@@ -119,6 +120,27 @@ def order_sized(
         limits=run.definition.risk,
         record=record,
     )
+    if isinstance(sized, RiskRejection) or plan.side is not Side.BUY:
+        return sized
+    return _cap_rejection(sized, run, instrument, now=deps.clock()) or sized
+
+
+def _cap_rejection(order: SizedOrder, run: BotRun, instrument: Instrument, *, now: datetime) -> RiskRejection | None:
+    """The cap on live trading that a purchase would break, at its highest price."""
+    position = position_get(run)
+    breach = entry_breach(
+        run.mode,
+        user_id=run.user_id,
+        bot_id=run.bot_id,
+        asset=instrument.quote,
+        cost=order.price * order.volume,
+        position_value=position.base_volume * order.price + position.quote_reserved,
+        quote_budget=run.definition.quote_budget,
+        now=now,
+    )
+    if breach is None:
+        return None
+    return RiskRejection(breach.code, breach.message, Figures(breach.limit, breach.actual, breach.asset))
 
 
 def _clock_rejection(plan: OrderPlan, run: BotRun, *, now: datetime) -> RiskRejection | None:

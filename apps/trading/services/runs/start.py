@@ -10,15 +10,18 @@ import structlog
 from django.db import transaction
 
 from apps.core.context import current_context
+from apps.core.terms import Mode
 from apps.events.commands.delivery import CommandDropped, Delivery
 from apps.events.store.publish import publish
 from apps.exchange.instrument import Instrument
 from apps.exchange.types import Balance
 from apps.messages.bots import BotStarted, StartBot
+from apps.risk.caps import refuse_budget_above_cap
 from apps.risk.errors import AccountChangedMeanwhile
 from apps.risk.live_trading import refuse_live_trading
 from apps.risk.models.switches import BotSwitch
 from apps.risk.services.accounts import account_changes
+from apps.risk.services.caps import live_beginning_record
 from apps.risk.services.switches import switch_get_for_update
 from apps.strategies.registry import strategy_get
 from apps.trading.errors import WrongAccount
@@ -75,6 +78,16 @@ def _begin(
     switch_get_for_update(command.bot_id)
     _refuse_unwanted(command)
     run.pair = instrument.altname
+    refuse_budget_above_cap(
+        run.mode,
+        user_id=run.user_id,
+        bot_id=run.bot_id,
+        asset=instrument.quote,
+        quote_budget=run.definition.quote_budget,
+        now=now,
+    )
+    if run.mode != Mode.PAPER:
+        live_beginning_record(user_id=run.user_id, now=now)
     _refuse_another_account(run)
     account = account_hold(run)
     if account.changes != read.changes:
