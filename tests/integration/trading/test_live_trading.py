@@ -25,6 +25,7 @@ from apps.trading.models.orders import OrderIntent, OrderKind
 from apps.trading.models.runs import BotRun, RunState
 from apps.trading.services.context import live
 from apps.trading.services.orders.placement import order_place
+from apps.trading.services.runs import record
 from apps.trading.services.runs.stop import run_stop
 from apps.trading.services.runs.tick import TickOutcome, tick_run
 from apps.vault.selectors import OpenCredential
@@ -50,6 +51,8 @@ BUYS_EVERY_CANDLE = {"strategy": "dca", "parameters": {"quote_amount": "50"}}
 def exchange(monkeypatch: pytest.MonkeyPatch) -> FakeExchange:
     """Whatever a live bot's key opens, it is this."""
     exchange = fake_exchange()
+    # A live bot buys on fresh candles only, and these are of a time of their own.
+    monkeypatch.setattr(record, "_age_seconds", lambda *_, **__: Decimal(0))
     key = OpenCredential(uuid4(), uuid4(), Mode.LIVE, "key", "secret")
     monkeypatch.setattr(live, "credential_open", lambda **_: key)
     monkeypatch.setattr(live, "exchange_of_credential", lambda *_, **__: exchange)
