@@ -19,6 +19,7 @@ MAY_CHANGE: Final[dict[Role, frozenset[str]]] = {
             "risk.add_halt",
             "risk.change_halt",
             "risk.change_liveswitch",
+            "trading.change_ordertoresolve",
         }
     ),
     Role.AUDITOR: frozenset(),

@@ -114,6 +114,23 @@ class TriggerTrade(
     expires_at: datetime
 
 
+class ResolveOrder(Command, name="bot.resolve_order", aggregate="bot", key="bot_id", journal=TRADING_EVENTS.name):
+    """A person's entry about an order whose evidence contradicts itself; `command_id` is the entry's id.
+
+    `placed_as` is the exchange's id of the order; empty: it was never placed. The exchange is asked before the entry is
+    applied.
+    """
+
+    bot_id: UUID
+    user_id: UUID
+    order_id: UUID
+    placed_as: str = ""
+    operator: str
+    because: str
+    requested_at: datetime
+    expires_at: datetime
+
+
 class BotStarted(Status, name="bot.started", aggregate="bot", key="bot_id", journal=TRADING_EVENTS.name):
     bot_id: UUID
     user_id: UUID

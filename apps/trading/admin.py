@@ -3,6 +3,7 @@
 from django.contrib import admin
 
 from apps.core.admin import ReadOnlyAdmin
+from apps.trading import resolutions_admin  # noqa: F401  (registers its pages)
 from apps.trading.models.exits import DueExit
 from apps.trading.models.ledger import Fill, LedgerEntry, Position, Release
 from apps.trading.models.orders import OrderIntent

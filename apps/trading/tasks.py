@@ -10,6 +10,7 @@ from apps.events.store.publish import publish
 from apps.messages.bots import (
     AbandonPosition,
     BotError,
+    ResolveOrder,
     StartBot,
     StartLimitedBot,
     StopBot,
@@ -17,6 +18,7 @@ from apps.messages.bots import (
     TickBot,
     TriggerTrade,
 )
+from apps.trading.services.orders.manual_resolution import resolution_carry_out, resolution_refuse
 from apps.trading.services.runs.manual_trade import trade_complete, trade_result_failed, trade_trigger
 from apps.trading.services.runs.start import run_start
 from apps.trading.services.runs.stop import run_stop
@@ -60,6 +62,17 @@ def trade_failed(command: TriggerTrade, code: str, message: str, now: datetime) 
 def trigger_trade(command: TriggerTrade, delivery: Delivery) -> None:
     trade_trigger(command=command)
     trade_complete(command=command, delivery=delivery, now=timezone.now())
+
+
+def resolution_failed(command: ResolveOrder, code: str, message: str, now: datetime) -> None:
+    """Stores why a person's entry about an order was not applied."""
+    resolution_refuse(resolution_id=command.command_id, code=code, message=message, details={}, now=now)
+
+
+@executes(ResolveOrder, on_failure=resolution_failed)
+def resolve_order(command: ResolveOrder, delivery: Delivery) -> None:
+    resolution_carry_out(resolution_id=command.command_id)
+    delivery.complete(now=timezone.now())
 
 
 @on_wake_up(TickBot)

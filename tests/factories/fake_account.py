@@ -95,6 +95,10 @@ class FakeAccount:
             self._orders[exchange_order_id], status=status, reason=reason, closed_at=self._tick()
         )
 
+    def show(self, order: ExchangeOrder) -> None:
+        """The account has this order, whoever placed it."""
+        self._orders[order.exchange_order_id] = order
+
     def hide(self, exchange_order_id: str) -> None:
         """The order is not shown in any answer until `reveal`."""
         self.hidden.add(exchange_order_id)

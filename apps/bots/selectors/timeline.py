@@ -19,6 +19,7 @@ from apps.messages.bots import (
     BotError,
     BotStarted,
     BotStopped,
+    ResolveOrder,
     StartBot,
     StartLimitedBot,
     StopBot,
@@ -118,7 +119,8 @@ def _payload_shown(envelope: Envelope) -> dict[str, Any]:
     payload: dict[str, Any] = json.loads(envelope.payload)
     if envelope.event_type in _ORDER_EVENT_NAMES:
         payload["evidence"] = evidence_shown(payload["evidence"])
-        payload.pop("operator", None)
+    # Which of the staff it was is for the staff.
+    payload.pop("operator", None)
     return payload
 
 
@@ -161,6 +163,11 @@ def _ended(message: BotOrderEnded) -> str:
     return f"The order ended as {message.state}{why}; {_filled_so_far(message)}."
 
 
+def _stated(message: ResolveOrder) -> str:
+    outcome = f"placed as {message.placed_as}" if message.placed_as else "never placed"
+    return f"An operator states that an order was {outcome}."
+
+
 def _resolved(message: BotOrderResolved) -> str:
     by = "An operator" if message.operator else "The exchange's records"
     return f"{by} settled what became of the order: it is {message.state}."
@@ -171,6 +178,7 @@ _TITLES: dict[type[Message], Callable[[Any], str]] = {
     StartLimitedBot: lambda message: f"A start was asked for (definition {message.config.version}).",
     StopBot: lambda message: f"A {message.manner} was asked for.",
     TriggerTrade: _trigger,
+    ResolveOrder: _stated,
     BotStarted: lambda message: f"Started with definition {message.config_version}.",
     BotStopped: _stopped,
     BotError: lambda message: f"{'Ended with an error' if message.is_final else 'Trouble'}: {message.message}",

@@ -86,10 +86,10 @@ TRANSITIONS: Mapping[IntentState, Mapping[IntentState, str]] = {
         S.REJECTED: "a late refusal",
     },
     S.FILLED: {},
-    S.CANCELED: {},
-    S.EXPIRED: {},
+    S.CANCELED: {S.NEEDS_HUMAN: "a second person corrects its resolution"},
+    S.EXPIRED: {S.NEEDS_HUMAN: "a second person corrects its resolution"},
     S.REJECTED: {},
-    S.NOT_PLACED: {},
+    S.NOT_PLACED: {S.NEEDS_HUMAN: "a second person corrects its resolution"},
 }
 
 # Whether the exchange has the order is not certain: no purchase is made meanwhile.
@@ -98,7 +98,8 @@ DOUBTFUL_STATES = [S.SENDING.value, S.UNKNOWN.value, S.NEEDS_HUMAN.value]
 RESTING_STATES = [S.OPEN.value, S.PARTIAL.value]
 # Not ended: these hold a reservation, and a bot has at most one a side.
 ACTIVE_STATES = [S.PLANNED.value, *DOUBTFUL_STATES, *RESTING_STATES]
-TERMINAL_STATES = [state.value for state in S if not TRANSITIONS[state]]
+# Ended. Only the correction of a manual resolution leads out of one.
+TERMINAL_STATES = [state.value for state in S if state.value not in ACTIVE_STATES]
 
 # For the constraints of the table: states that cannot carry fills, and states of orders that may never have been sent.
 UNFILLED_STATES = [S.PLANNED.value, S.REJECTED.value, S.NOT_PLACED.value]
@@ -126,7 +127,7 @@ def as_mermaid() -> str:
     lines = ["stateDiagram-v2", f"    [*] --> {INITIAL_STATE.value}: decided"]
     for state, following in TRANSITIONS.items():
         lines += [f"    {state.value} --> {new.value}: {event}" for new, event in following.items()]
-        if not following:
+        if state.value in TERMINAL_STATES:
             lines.append(f"    {state.value} --> [*]")
     return "\n".join(lines)
 

@@ -25,7 +25,7 @@ def intent() -> OrderIntent:
 
 def columns_of(state: IntentState) -> dict[str, Any]:
     """What the constraints of the table ask of an order in this state."""
-    columns: dict[str, Any] = {"state": state, "evidence": [{"because": "test"}]}
+    columns: dict[str, Any] = {"state": state, "evidence": [{"because": "test"}], "ended_at": None}
     if state not in NEVER_SENT:
         columns |= {"sent_at": NOW, "deadline": NOW + timedelta(seconds=5)}
     if state in RESTING_STATES or state == IntentState.FILLED:

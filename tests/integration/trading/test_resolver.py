@@ -4,7 +4,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import call_command
 
 from apps.core.terms import Side
 from apps.events.store.selectors import stream_list
@@ -16,7 +16,6 @@ from apps.trading.models.ledger import Fill, Position
 from apps.trading.models.order_states import IntentState
 from apps.trading.models.orders import OrderIntent, OrderKind
 from apps.trading.services.orders.lifecycle import intent_mark_cancel_requested
-from apps.trading.services.orders.manual_resolution import order_resolve
 from apps.trading.services.orders.placement import order_place
 from apps.trading.services.orders.reconciliation import orders_reconcile
 from tests.factories.fake_exchange import FakeExchange, SubmitFault, raising
@@ -196,53 +195,6 @@ class TestStrangers:
         assert (intent.state, intent.state_code) == (IntentState.NEEDS_HUMAN, "history_too_long")
 
 
-class TestJudgement:
-    @pytest.fixture
-    def doubt(self) -> Doubt:
-        doubt = Doubt(SubmitFault.LOST_BEFORE)
-        doubt.stranger(client_order_id="")
-        doubt.pass_until(301)
-        return doubt
-
-    def judge(self, *verdict: str) -> None:
-        call_command(
-            "resolve_order", only_intent().cl_ord_id, *verdict, "--operator=kim", "--because=the account's own pages"
-        )
-
-    def test_a_person_may_say_that_it_was_never_placed(self, doubt: Doubt) -> None:
-        self.judge("--not-placed")
-        intent = only_intent()
-        assert (intent.state, intent.evidence[-1]["operator"]) == (IntentState.NOT_PLACED, "kim")
-        assert Position.objects.get().quote_reserved == 0
-
-    def test_a_person_may_name_the_order_and_its_terms_must_still_fit(self, doubt: Doubt) -> None:
-        order_resolve(
-            client_order_id=only_intent().cl_ord_id,
-            exchange_order_id=doubt.exchange.placed[0].exchange_order_id,
-            operator="kim",
-            because="the account's own pages",
-            now=doubt.clock(),
-        )
-        assert only_intent().state == IntentState.OPEN
-        doubt.clock.sleep(60)
-        orders_reconcile(context=doubt.context)
-        assert (only_intent().state, Fill.objects.count()) == (IntentState.NEEDS_HUMAN, 0)
-
-    def test_an_order_that_is_not_in_doubt_is_not_for_a_person_to_judge(self) -> None:
-        Doubt(SubmitFault.LOST_AFTER).pass_until(1)
-        with pytest.raises(CommandError, match="filled"):
-            self.judge("--not-placed")
-
-
 def test_one_round_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
     call_command("run_reconciler", "--once")
     assert capsys.readouterr().out == "0 orders looked at.\n"
-
-
-def test_the_old_name_of_the_command_works_and_says_the_new_one(capsys: pytest.CaptureFixture[str]) -> None:
-    doubt = Doubt(SubmitFault.LOST_BEFORE)
-    doubt.stranger(client_order_id="")
-    doubt.pass_until(301)
-    call_command("judge_order", only_intent().cl_ord_id, "--not-placed", "--operator=kim", "--because=looked")
-    assert "now called resolve_order" in capsys.readouterr().err
-    assert only_intent().state == IntentState.NOT_PLACED

@@ -1,14 +1,13 @@
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils import timezone
 
 from apps.core.errors import PlatformError
-from apps.trading.services.orders.manual_resolution import order_resolve
+from apps.trading.services.orders.manual_resolution import Operator, order_resolve
 
 
 class Command(BaseCommand):
-    help = "Manual resolution of an order in state needs_human: placed under an exchange order id, or never placed."
+    help = "Manual resolution of an order: placed under an exchange order id, or never placed. Asks the exchange first."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("client_order_id")
@@ -27,9 +26,8 @@ class Command(BaseCommand):
             intent = order_resolve(
                 client_order_id=options["client_order_id"],
                 exchange_order_id=options["placed_as"],
-                operator=options["operator"],
+                operator=Operator(id=f"name:{options['operator'].strip().casefold()}", name=options["operator"]),
                 because=options["because"],
-                now=timezone.now(),
             )
         except PlatformError as error:
             raise CommandError(error.message) from error

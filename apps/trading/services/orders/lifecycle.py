@@ -1,5 +1,6 @@
 """The life of an order, one transaction a step. Every answer of the exchange is stored with it as evidence."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -135,7 +136,14 @@ def intent_mark_sending(*, lease: RunLease, intent_id: UUID, now: datetime) -> O
 
 
 @transaction.atomic
-def intent_accepted(*, intent_id: UUID, exchange_order_id: str, source: str, now: datetime) -> OrderIntent:
+def intent_accepted(
+    *,
+    intent_id: UUID,
+    exchange_order_id: str,
+    source: str,
+    now: datetime,
+    evidence: Mapping[str, Any] | None = None,
+) -> OrderIntent:
     """The exchange named its id for the order: it is placed.
 
     Raises ContradictoryEvidence where the order has another exchange order id, or has ended without being placed.
@@ -152,7 +160,7 @@ def intent_accepted(*, intent_id: UUID, exchange_order_id: str, source: str, now
     intent.txid = exchange_order_id
     intent.move_to(IntentState.OPEN)
     intent.next_check_at = now
-    _add_evidence(intent, now, source=source, txid=exchange_order_id)
+    _add_evidence(intent, now, source=source, txid=exchange_order_id, **(evidence or {}))
     order_save(intent, now=now)
     return intent
 
@@ -238,6 +246,29 @@ def intent_needs_human(*, intent_id: UUID, code: str, evidence: dict[str, Any], 
         now=now,
     )
     log.error("order_marked_needs_human", client_order_id=intent.cl_ord_id, code=code)
+    return intent
+
+
+@transaction.atomic
+def intent_reopen(*, intent_id: UUID, evidence: dict[str, Any], now: datetime) -> OrderIntent:
+    """Takes back the manual resolution of an order without fills, for a second person's entry in the same transaction.
+
+    The order is active again and reserves what it may take. Raises IllegalTransition, IntegrityError where another
+    order of the bot has taken its place.
+    """
+    run, position, intent = _locked_with_run_and_position(intent_id)
+    if intent.state != IntentState.NEEDS_HUMAN:
+        intent.move_to(IntentState.NEEDS_HUMAN)
+    intent.txid = ""
+    intent.state_code = "resolution_corrected"
+    intent.ended_at = None
+    intent.next_check_at = None
+    _add_evidence(intent, now, code="resolution_corrected", **evidence)
+    reservation_set(position, intent, now=now)
+    position.save()
+    account = account_hold(run)
+    order_save(intent, now=now)
+    position_follow(account, run, position)
     return intent
 
 
