@@ -61,7 +61,7 @@ def elsewhere(planned: Planned) -> tuple[FakeExchange, Dependencies]:
 
 def moved(run: BotRun, *, requested_at_minutes: int = 10, **config: object) -> StartBot:
     """A start of the same bot with something else in its definition."""
-    facts = {**run.definition.model_dump(), **config}
+    facts = {**run.definition.model_dump(exclude={"risk"}), **config}
     command = start_command(bot_id=run.bot_id, requested_at=NOW + timedelta(minutes=requested_at_minutes), **facts)
     return command.model_copy(update={"user_id": run.user_id})
 

@@ -19,6 +19,7 @@ from apps.trading.models.runs import BotRun, RunState
 from apps.trading.services.context import live
 from apps.vault.selectors import OpenCredential
 from tests.factories.bots import BotFactory
+from tests.factories.exchange import use_fake_exchange
 from tests.factories.fake_exchange import FakeExchange
 from tests.factories.trading import fake_exchange, start_command
 
@@ -30,8 +31,9 @@ def exchange(monkeypatch: pytest.MonkeyPatch) -> FakeExchange:
     exchange = fake_exchange()
     key = OpenCredential(uuid4(), uuid4(), Mode.PAPER, "key", "secret")
     monkeypatch.setattr(live, "credential_open", lambda **_: key)
-    monkeypatch.setattr(live, "exchange_of_credential", lambda _: exchange)
-    return exchange
+    monkeypatch.setattr(live, "exchange_of_credential", lambda _, **__: exchange)
+    # The market is read without the key.
+    return use_fake_exchange(monkeypatch, exchange)
 
 
 def deletion(bot_id: UUID, *, at: datetime, user_id: UUID | None = None) -> StopDeletedBot:

@@ -38,7 +38,7 @@ def test_a_started_bot_runs_and_says_so_and_the_command_is_done() -> None:
     run = run_start(command=command, delivery=delivery_of(command), context=context_of(fake_exchange()))
 
     assert BotRun.objects.get() == run
-    assert (run.state, run.definition, run.pair) == (RunState.RUNNING, command.config, "XBTUSD")
+    assert (run.state, run.config, run.pair) == (RunState.RUNNING, command.config.model_dump(mode="json"), "XBTUSD")
     [event] = stream_list(aggregate_type="bot", aggregate_id=command.bot_id)
     message = event.message()
     assert isinstance(message, BotStarted)
