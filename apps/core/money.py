@@ -7,6 +7,8 @@ from django.db import models
 
 MAX_DIGITS = 30
 DECIMAL_PLACES = 10
+# Nobody means more than a million million of any quote asset; figures beyond it are mistakes.
+LARGEST_QUOTE = Decimal(10) ** 12
 
 
 def money_field(**options: Any) -> "models.DecimalField[Any, Any]":

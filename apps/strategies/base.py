@@ -1,5 +1,6 @@
 """Base of strategies: a model of the parameters with one decision, from a market snapshot to order plans."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,11 +8,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from apps.core.errors import Refused
-from apps.core.money import DECIMAL_PLACES, MAX_DIGITS
+from apps.core.money import DECIMAL_PLACES, LARGEST_QUOTE, MAX_DIGITS
 from apps.core.terms import Side
 from apps.exchange.types import Candle
 
@@ -20,7 +21,20 @@ MAX_WINDOW = 700
 
 # Parameter types: a number of candles, and an amount in the pair's quote asset
 Window = Annotated[int, Field(le=MAX_WINDOW)]
-QuoteAmount = Annotated[Decimal, Field(gt=0, max_digits=MAX_DIGITS, decimal_places=DECIMAL_PLACES)]
+
+
+def _exact(value: Any) -> Any:
+    """An amount as a decimal string or an integer. A float is not exact, and a boolean no amount."""
+    if isinstance(value, bool | float):
+        raise ValueError("write the amount as a decimal string")
+    return value
+
+
+QuoteAmount = Annotated[
+    Decimal,
+    BeforeValidator(_exact),
+    Field(strict=False, gt=0, le=LARGEST_QUOTE, max_digits=MAX_DIGITS, decimal_places=DECIMAL_PLACES),
+]
 
 
 class UnknownStrategy(Refused):
@@ -91,7 +105,8 @@ class Strategy(BaseModel, ABC):
     docstring is the description that traders read.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Strict: JSON's true is not taken for 1, nor 5.0 for 5.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     strategy: ClassVar[str]
     title: ClassVar[str]
@@ -121,7 +136,7 @@ class Strategy(BaseModel, ABC):
         try:
             return cls.model_validate(parameters)
         except ValidationError as error:
-            problems = {_place(item): item["msg"].removeprefix("Value error, ") for item in error.errors()}
+            problems = {_place(item): _reason(item) for item in error.errors()}
             name, reason = next(iter(problems.items()))
             raise InvalidParameters(
                 f"{cls.title}: {name}: {reason}.", strategy=cls.strategy, parameters=problems
@@ -132,9 +147,16 @@ class Strategy(BaseModel, ABC):
         return self.model_dump(mode="json")
 
 
+# How pydantic writes a bound of an amount.
+_DECIMAL = re.compile(r"Decimal\('([^']*)'\)")
+
 # The declared classes by name; apps.strategies.registry imports the files that declare them.
 declared: dict[str, type[Strategy]] = {}
 
 
 def _place(item: ErrorDetails) -> str:
     return ".".join(map(str, item["loc"])) or "parameters"
+
+
+def _reason(item: ErrorDetails) -> str:
+    return _DECIMAL.sub(r"\1", item["msg"].removeprefix("Value error, "))

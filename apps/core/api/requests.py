@@ -9,6 +9,7 @@ from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, 
 from rest_framework import serializers
 from rest_framework.request import Request
 
+from apps.core.api.json_types import refuse_wrong_types
 from apps.core.errors import Malformed
 
 # Longer names are cut in answers.
@@ -31,7 +32,8 @@ class RequestSerializer(serializers.Serializer[Any]):
     """Base of every serializer of a body or a query string: unknown names are refused at every depth.
 
     `read_only` in the context are names that the answer has and the call cannot change; `also_known` are names that
-    something else reads. Validation raises UnknownField.
+    something else reads. Values of a body have the JSON type that the document states; a query string is text.
+    Validation raises UnknownField, WrongType.
     """
 
     where: ClassVar[Literal["body", "query"]] = "body"
@@ -39,6 +41,8 @@ class RequestSerializer(serializers.Serializer[Any]):
     def run_validation(self, data: Any = serializers.empty) -> Any:
         if self.root is self:
             _refuse_unknown(self, data, path="", root=self)
+            if self.where == "body":
+                refuse_wrong_types(self, data)
         return super().run_validation(data)
 
     def refuse_unknown(self) -> None:
@@ -87,7 +91,7 @@ class Operation:
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """The valid fields of the query string and of the body. Names come before values.
 
-        Raises UnknownField, DRF's ValidationError and ParseError, all of which become a 400.
+        Raises UnknownField, WrongType, DRF's ValidationError and ParseError, all of which become a 400.
         """
         # Which names only the answer has is asked for where one is unknown.
         context = {"read_only": lambda: {name for answer in self.answers for name in _names_of(answer)}}

@@ -7,6 +7,7 @@ from apps.bots.models import CommandKind
 from apps.bots.selectors.command_receipts import CommandReceipt, CommandReceiptState
 from apps.core.api.fields import OBJECT, AmountField
 from apps.core.api.requests import RequestSerializer
+from apps.core.money import LARGEST_QUOTE
 from apps.core.terms import Side
 
 
@@ -14,7 +15,9 @@ class TriggerTradeSerializer(RequestSerializer):
     side = serializers.ChoiceField(
         choices=Side.choices, required=False, default=None, help_text="Left out: as the strategy decides."
     )
-    quote_amount = AmountField(required=False, default=None, help_text="In the quote asset; left out: all there is.")
+    quote_amount = AmountField(
+        required=False, default=None, max_value=LARGEST_QUOTE, help_text="In the quote asset; left out: all there is."
+    )
 
     def validate_quote_amount(self, value: Any) -> Any:
         if value is not None and value <= 0:

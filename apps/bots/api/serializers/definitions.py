@@ -6,6 +6,7 @@ from apps.bots.models import Bot, BotState, Interval
 from apps.bots.selectors.bots import BotView
 from apps.core.api.fields import NAME, OBJECT, ONE_LINE, AmountField, ParametersField
 from apps.core.api.requests import RequestSerializer
+from apps.core.money import LARGEST_QUOTE
 from apps.core.terms import Mode
 
 
@@ -31,10 +32,16 @@ class RiskLimitsSerializer(RequestSerializer):
         required=False, help_text="How far the best price may be from the last close, as a fraction of it: 0.1."
     )
     largest_order_quote = AmountField(
-        required=False, allow_null=True, help_text="What one purchase may cost, in the quote asset. Null: no limit."
+        required=False,
+        allow_null=True,
+        max_value=LARGEST_QUOTE,
+        help_text="What one purchase may cost, in the quote asset. Null: no limit.",
     )
     largest_position_quote = AmountField(
-        required=False, allow_null=True, help_text="What the position may be worth, in the quote asset. Null: no limit."
+        required=False,
+        allow_null=True,
+        max_value=LARGEST_QUOTE,
+        help_text="What the position may be worth, in the quote asset. Null: no limit.",
     )
     orders_per_minute = serializers.IntegerField(required=False, help_text="Purchases in 60 seconds: 10.")
     daily_loss_fraction = AmountField(
@@ -54,7 +61,7 @@ class BotDefinitionSerializer(RequestSerializer):
     strategy = serializers.CharField(max_length=60, validators=[NAME])
     parameters = ParametersField()
     interval_minutes = serializers.ChoiceField(choices=Interval.choices)
-    quote_budget = AmountField(help_text="In the pair's quote asset.")
+    quote_budget = AmountField(max_value=LARGEST_QUOTE, help_text="In the pair's quote asset.")
     risk = RiskLimitsSerializer(required=False)
 
 
