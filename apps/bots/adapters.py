@@ -17,8 +17,10 @@ from apps.exchange.types import Balance
 from apps.market.errors import MarketDataUnavailable
 from apps.market.selectors import instrument_find, instrument_get, instrument_list, ohlc_get, ticker_get, ticker_kept
 from apps.vault.models import Credential as StoredCredential
+from apps.vault.permissions import missing_permissions
 from apps.vault.selectors import credential_get, credential_hold, credential_owner
 from apps.vault.services.keys import credential_balances
+from apps.vault.services.recheck import credential_check_before_start
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Credential:
     id: UUID
     mode: Mode
     is_active: bool
+    missing_rights: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,17 @@ def credential_find(*, credential_id: UUID, user_id: UUID) -> Credential | None:
         found = credential_get(credential_id=credential_id, user_id=user_id)
     except NotFound:
         return None
-    return Credential(id=found.id, mode=Mode(found.mode), is_active=_is_active(found))
+    return Credential(
+        id=found.id,
+        mode=Mode(found.mode),
+        is_active=_is_active(found),
+        missing_rights=tuple(missing_permissions(found.permissions)),
+    )
+
+
+def credential_recheck(*, credential_id: UUID, user_id: UUID, now: datetime) -> None:
+    """Before a start: asks the exchange about the key again, where its last answer is too old. Not in a transaction."""
+    credential_check_before_start(credential_id=credential_id, user_id=user_id, now=now)
 
 
 def _is_active(found: StoredCredential) -> bool:

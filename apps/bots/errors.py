@@ -78,6 +78,12 @@ class CredentialNotActive(Refused):
     code = "credential_not_active"
 
 
+class KeyLacksRights(Refused):
+    """The exchange key lacks rights that bots need; `details["rights"]` names them."""
+
+    code = "key_lacks_rights"
+
+
 class WrongMode(Refused):
     """The modes of bot and key differ. A paper bot must never reach a live exchange."""
 

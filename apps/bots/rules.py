@@ -20,6 +20,7 @@ from apps.bots.errors import (
     BudgetTooSmall,
     CredentialNotActive,
     InvalidLimits,
+    KeyLacksRights,
     UnknownCredential,
     UnknownPair,
     WrongMode,
@@ -126,4 +127,15 @@ def check_caps(config: BotConfig, *, bot_id: UUID, user_id: UUID, now: datetime)
             asset=rules.quote_asset,
             quote_budget=config.quote_budget,
             now=now,
+        )
+
+
+def check_rights(credential: Credential) -> None:
+    """Before a start. Raises KeyLacksRights."""
+    if credential.missing_rights:
+        names = ", ".join(credential.missing_rights)
+        raise KeyLacksRights(
+            f"The exchange key lacks rights that bots need: {names}. Add them at the exchange, then test the key.",
+            credential_id=str(credential.id),
+            rights=list(credential.missing_rights),
         )

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
+from apps.core.errors import PlatformError
 from apps.core.terms import Mode
-from apps.exchange.errors import ExchangeRefused
 from apps.exchange.instrument import Instrument
 from apps.exchange.types import (
     Balance,
@@ -122,7 +122,7 @@ class Exchange(MarketData, Protocol):
         """
         ...
 
-    def suspend_key(self, error: ExchangeRefused) -> None:
+    def suspend_key(self, error: PlatformError) -> None:
         """Takes the key out of use in every process, until it passes a test: the error proves that it is of no use.
 
         A key that the exchange refuses is suspended without this.

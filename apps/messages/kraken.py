@@ -50,3 +50,17 @@ class KrakenKeyTestFailed(
     code: str
     message: str
     failed_at: datetime
+
+
+class KrakenKeyChecked(
+    Status, name="kraken.key.checked", aggregate="credential", key="credential_id", journal=KRAKEN_EVENTS.name
+):
+    """What the exchange said of a key at its daily check."""
+
+    credential_id: UUID
+    user_id: UUID
+    permissions: tuple[str, ...]
+    ip_allowlist: tuple[str, ...]
+    nonce_window: int
+    expires_at: datetime | None = None
+    checked_at: datetime

@@ -90,6 +90,7 @@ ROLES: dict[str, DatabaseRole] = {
                         "wrapped_key",
                         "key_id",
                         "state",
+                        "tested_at",
                     ),
                 ),
                 # The process that signs a request increments the nonce: none may be used twice with a key.

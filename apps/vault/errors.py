@@ -53,6 +53,12 @@ class KeyMayWithdraw(Refused):
     code = "key_may_withdraw"
 
 
+class KeyExpired(Refused):
+    """The key's own end has passed. `details["expired_at"]` is when."""
+
+    code = "key_expired"
+
+
 class KeyPermissionsUnknown(Refused):
     """The exchange does not report the key's permissions, so it cannot be ruled out that the key may withdraw."""
 

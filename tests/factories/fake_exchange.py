@@ -11,8 +11,9 @@ from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
 from django.db import connection
 
+from apps.core.errors import PlatformError
 from apps.core.terms import Mode
-from apps.exchange.errors import ExchangeRefused, NotSent, OutcomeUnknown
+from apps.exchange.errors import NotSent, OutcomeUnknown
 from apps.exchange.instrument import Instrument
 from apps.exchange.types import (
     ZERO,
@@ -101,7 +102,7 @@ class FakeExchange(FakeAccount):
         self.next_submits: deque[SubmitFault | Rejected] = deque()
         self.submitted: list[OrderRequest] = []
         self.calls: list[str] = []
-        self.suspended_for: list[ExchangeRefused] = []
+        self.suspended_for: list[PlatformError] = []
         self._read_failures: deque[Exception] = deque()
         self._before: defaultdict[str, list[Hook]] = defaultdict(list)
         self._after: defaultdict[str, list[Hook]] = defaultdict(list)
@@ -287,7 +288,7 @@ class FakeExchange(FakeAccount):
             self.end(order.exchange_order_id, reason="User requested")
         return Cancellation(len(found))
 
-    def suspend_key(self, error: ExchangeRefused) -> None:
+    def suspend_key(self, error: PlatformError) -> None:
         self.suspended_for.append(error)
 
     @hooked

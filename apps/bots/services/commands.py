@@ -9,11 +9,11 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Max
 
-from apps.bots.adapters import key_hold
+from apps.bots.adapters import credential_recheck, key_hold
 from apps.bots.errors import AmountTooLarge, BotAlreadyRunning, BotNotRunning, BotStopping
 from apps.bots.models import Bot, BotCommand, BotState, CommandKind
 from apps.bots.models.definitions import LIFECYCLE
-from apps.bots.rules import check_caps, check_credential, check_still_listed
+from apps.bots.rules import check_caps, check_credential, check_rights, check_still_listed
 from apps.bots.selectors.bots import BotView, bot_get, bot_get_for_update, bot_list, bot_view, bot_views
 from apps.core.assurance import NONE, Assurance
 from apps.core.errors import Malformed
@@ -41,9 +41,13 @@ STARTING = "Starting a live bot"
 
 
 def bot_check_gates(*, bot_id: UUID, user_id: UUID, assurance: Assurance, now: datetime) -> None:
-    """The gates of bot_start, before an exchange is asked about the start. Raises BotNotFound, LiveGateUnmet."""
-    mode = bot_get(bot_id=bot_id, user_id=user_id).config.mode
-    refuse_unmet_gates(mode, act=STARTING, assurance=assurance, now=now)
+    """The gates of bot_start, then the key, before anything else is asked of the exchange. Not in a transaction.
+
+    Raises BotNotFound, LiveGateUnmet, and what a test of the key raises.
+    """
+    config = bot_get(bot_id=bot_id, user_id=user_id).config
+    refuse_unmet_gates(config.mode, act=STARTING, assurance=assurance, now=now)
+    credential_recheck(credential_id=config.credential_id, user_id=user_id, now=now)
 
 
 @transaction.atomic
@@ -51,7 +55,7 @@ def bot_start(*, bot_id: UUID, user_id: UUID, now: datetime, assurance: Assuranc
     """Requests a run of the current definition.
 
     Raises BotNotFound, BotAlreadyRunning, BotStopping, UnknownCredential, CredentialNotActive, WrongMode, UnknownPair,
-    LiveGateUnmet, CapExceeded, TradingHalted.
+    LiveGateUnmet, KeyLacksRights, CapExceeded, TradingHalted.
     """
     bot = bot_get_for_update(bot_id=bot_id, user_id=user_id)
     view = bot_view(bot, now=now)
@@ -66,7 +70,7 @@ def bot_start(*, bot_id: UUID, user_id: UUID, now: datetime, assurance: Assuranc
     _refuse_halted(bot)
     # Before it is read: a key that is being disconnected is waited for.
     key_hold(credential_id=config.credential_id)
-    check_credential(credential_id=config.credential_id, user_id=user_id, mode=config.mode)
+    check_rights(check_credential(credential_id=config.credential_id, user_id=user_id, mode=config.mode))
     check_still_listed(config.pair, mode=config.mode)
     check_caps(config, bot_id=bot.id, user_id=user_id, now=now)
     now = _after_earlier_commands([bot.id], now)

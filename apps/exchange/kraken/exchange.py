@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from apps.core.errors import PlatformError
 from apps.core.money import plain
 from apps.core.terms import Mode
 from apps.exchange.budget import Budget
@@ -222,7 +223,7 @@ class KrakenExchange:
         with reading("a cancellation"):
             return Cancellation(int(result["count"]))
 
-    def suspend_key(self, error: ExchangeRefused) -> None:
+    def suspend_key(self, error: PlatformError) -> None:
         self._transport.suspend_key(error)
 
     # --- inside

@@ -14,11 +14,11 @@ from django.db import transaction
 from prometheus_client import Counter
 from urllib3.exceptions import NewConnectionError
 
+from apps.core.errors import PlatformError
 from apps.core.terms import Mode
 from apps.exchange.budget import Budget
 from apps.exchange.errors import (
     ExchangeRateLimited,
-    ExchangeRefused,
     ExchangeUnavailable,
     KeyInvalid,
     KeyLocked,
@@ -63,7 +63,7 @@ REPEATABLE = frozenset(
     }
 )
 # Called in the transaction that suspends a key which the exchange refused.
-OnRefusedKey = Callable[[ExchangeRefused], None]
+OnRefusedKey = Callable[[PlatformError], None]
 
 # A call keeps its key from all others: a cancel must not wait long for a read.
 LONGEST_READ_SECONDS = 5.0
@@ -212,7 +212,7 @@ class Transport:
             # The answer itself must reach the caller; the next call is refused as well.
             log.exception("exchange_key_not_suspended", mode=self._mode, code=error.code)
 
-    def suspend_key(self, error: ExchangeRefused) -> None:
+    def suspend_key(self, error: PlatformError) -> None:
         """No process makes a call with the key any more: while it is locked, or until it passes a test."""
         log.error("exchange_key_refused", mode=self._mode, code=error.code)
         now = utc_now()

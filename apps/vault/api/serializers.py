@@ -5,6 +5,7 @@ import binascii
 from typing import Any
 
 from django.core.validators import RegexValidator
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
@@ -93,6 +94,8 @@ class KeyInfoSerializer(serializers.ModelSerializer[Credential]):
             ip_allowlist=credential.ip_allowlist,
             nonce_window=credential.nonce_window,
             mode=credential.mode,
+            expires_at=credential.expires_at,
+            now=timezone.now(),
         )
 
 

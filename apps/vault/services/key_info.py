@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from apps.core.errors import NotFound, PlatformError
 from apps.core.terms import Mode
@@ -21,22 +22,31 @@ from apps.vault.encryption import Login, login_encrypt
 from apps.vault.errors import (
     KeyAlreadyConnected,
     KeyChangedMeanwhile,
+    KeyExpired,
     KeyMayWithdraw,
     KeyPermissionsUnknown,
     LabelTaken,
 )
 from apps.vault.models import Credential
-from apps.vault.permissions import refuse_dangerous_permissions
+from apps.vault.permissions import refuse_dangerous_permissions, refuse_expired
 from apps.vault.selectors import key_is_connected
 
 # A user waits for the response.
 INTERACTIVE = CallPolicy(connect_seconds=2.0, read_seconds=5.0, attempts=2)
 
 # A verification that ends with one of these has failed, and that is published. A timeout or rate limit proves nothing.
-FAILURES = (ExchangeRefused, KeyMayWithdraw, KeyPermissionsUnknown)
+FAILURES = (ExchangeRefused, KeyMayWithdraw, KeyPermissionsUnknown, KeyExpired)
 
 # The fault is in the key itself: the key is suspended until it passes a verification.
-KEY_FAULTS = (KeyInvalid, KeyLocked, KeyLacksPermission, NonceRefused, KeyMayWithdraw, KeyPermissionsUnknown)
+KEY_FAULTS = (
+    KeyInvalid,
+    KeyLocked,
+    KeyLacksPermission,
+    NonceRefused,
+    KeyMayWithdraw,
+    KeyPermissionsUnknown,
+    KeyExpired,
+)
 
 _CONNECTED = "This key is connected already. A key serves one program."
 _TAKEN: dict[str, PlatformError] = {
@@ -53,9 +63,15 @@ def key_info_fetch(login: AnyLogin) -> KeyInfo:
     Raises one of FAILURES for a key that is refused, and what reads of an exchange raise.
     """
     info = exchange_for(login, policy=INTERACTIVE, is_test=True).key_info()
-    refuse_dangerous_permissions(info)
+    refuse_bad_key(info, now=timezone.now())
     key_restore(login.api_key)
     return info
+
+
+def refuse_bad_key(info: KeyInfo, *, now: datetime) -> None:
+    """What the key's own info forbids. Raises KeyMayWithdraw, KeyPermissionsUnknown, KeyExpired."""
+    refuse_dangerous_permissions(info)
+    refuse_expired(info, now=now)
 
 
 def key_info_write(credential: Credential, info: KeyInfo, *, now: datetime) -> list[str]:

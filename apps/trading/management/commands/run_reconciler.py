@@ -2,10 +2,12 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from apps.events.process.threads import WorkerThreads
 from apps.events.process.worker_command import Worker, WorkerCommand
 from apps.trading.reconciler import Reconciler
 from apps.trading.services.orders.reconciliation import orders_reconcile
 from apps.trading.services.runs.histories import history_reconcile
+from apps.vault.services.recheck import KeyChecker
 
 
 class Command(WorkerCommand):
@@ -24,4 +26,4 @@ class Command(WorkerCommand):
         super().handle(**options)
 
     def worker(self, options: dict[str, Any]) -> Worker:
-        return Reconciler()
+        return WorkerThreads({"orders": Reconciler, "key-checks": KeyChecker})
