@@ -75,9 +75,10 @@ class AccountAsset(models.Model):
 
 
 class AccountMovement(models.Model):
-    """A movement on the account that no order of the platform made: deposit, withdrawal, a foreign trade. Append-only.
+    """A movement on the account that no order of the platform made: deposit, withdrawal, a foreign trade.
 
-    `amount` is the change of the balance, fee included. `entry_id` is the exchange's ledger id.
+    `amount` is the change of the balance, fee included. `entry_id` is the exchange's ledger id. One of kind
+    `accepted` is a difference that an operator accepted, whose name and reason are in `because`.
     """
 
     id: "models.UUIDField[UUID, UUID]" = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -86,6 +87,7 @@ class AccountMovement(models.Model):
     kind = models.CharField(max_length=40)
     asset = models.CharField(max_length=20)
     amount = money_field()
+    because = models.CharField(max_length=500, blank=True)
     moved_at = models.DateTimeField()
     recorded_at = models.DateTimeField()
 

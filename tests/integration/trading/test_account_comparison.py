@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.bots.consumers import ALERTS
@@ -35,6 +35,7 @@ from apps.trading.services.orders.account_comparison import (
     GRACE,
     account_compare,
 )
+from apps.trading.services.orders.balance_acceptance import NoDrift, balances_accept
 from apps.trading.services.orders.placement import order_place
 from apps.trading.services.runs.stop import run_stop
 from apps.trading.services.runs.tick import tick_run
@@ -339,6 +340,38 @@ class TestDrift:
 
 
 @pytest.mark.django_db
+class TestAcceptance:
+    def test_a_difference_that_an_operator_accepts_ends_the_halt(
+        self, run: BotRun, exchange: FakeExchange, context: ExecutionContext, clock: SteppingClock
+    ) -> None:
+        account_compare(run.credential_id, context=context)
+        exchange.totals["ZUSD"] -= 7
+        compare_twice(run, context, clock)
+        said = balances_accept(
+            credential_id=run.credential_id, operator="Ada", because="A fee of the bank.", context=context
+        )
+        assert len(said) == 1
+        assert not Halt.objects.filter(lifted_at=None).exists()
+        movement = AccountMovement.objects.get()
+        assert (movement.kind, movement.amount, movement.because) == ("accepted", -7, "Ada: A fee of the bank.")
+        assert isinstance(told(run)[-1], AccountDriftResolved)
+
+    def test_coins_of_a_bot_that_are_not_there_cannot_be_accepted_away(
+        self, run: BotRun, exchange: FakeExchange, context: ExecutionContext, clock: SteppingClock
+    ) -> None:
+        account_compare(run.credential_id, context=context)
+        exchange.totals["XXBT"] -= Decimal("0.01")
+        compare_twice(run, context, clock)
+        balances_accept(credential_id=run.credential_id, operator="Ada", because="They are gone.", context=context)
+        assert Halt.objects.filter(lifted_at=None, code="account_drift").exists()
+
+    def test_without_a_drift_there_is_nothing_to_accept(self, run: BotRun, context: ExecutionContext) -> None:
+        with pytest.raises(NoDrift):
+            balances_accept(credential_id=run.credential_id, operator="Ada", because="", context=context)
+        assert not AccountMovement.objects.exists()
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize(
     "error", [ExchangeUnavailable("It does not answer."), KeyInvalid("The exchange does not know this key.")]
 )
@@ -397,3 +430,21 @@ class TestOnThePaperExchange:
         assert comparison is not None
         assert comparison.differences == ()
         assert [movement.amount for movement in AccountMovement.objects.all()] == [500]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_bot_services_role_allocates_books_and_compares(
+    exchange: FakeExchange, context: ExecutionContext, clock: SteppingClock
+) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET ROLE bot_service")
+    try:
+        run = running_bot(context)
+        tick_run(run_id=run.id, context=context)
+        account_compare(run.credential_id, context=context)
+        exchange.totals["XXBT"] -= Decimal("0.01")
+        compare_twice(run, context, clock)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("RESET ROLE")
+    assert len(told(run)) == 1

@@ -97,7 +97,7 @@ def _compare(run: BotRun, deps: Dependencies) -> Comparison | None:
 
 def _look(run: BotRun, deps: Dependencies) -> Comparison | None:
     """Reads the balances and compares them. None where something moved meanwhile."""
-    if _in_flight(run.credential_id).exists():
+    if in_flight(run.credential_id).exists():
         return None
     seen = Account.objects.filter(credential_id=run.credential_id).values_list("changes", flat=True).first() or 0
     balances = deps.exchange.balances()
@@ -107,7 +107,8 @@ def _look(run: BotRun, deps: Dependencies) -> Comparison | None:
     return _take(run, balances, seen, now=deps.clock())
 
 
-def _in_flight(credential_id: UUID) -> QuerySet[OrderIntent]:
+def in_flight(credential_id: UUID) -> QuerySet[OrderIntent]:
+    """Orders of the key of which it is not known whether the exchange has them."""
     states = [IntentState.PLANNED.value, *DOUBTFUL_STATES]
     return OrderIntent.objects.filter(credential_id=credential_id, state__in=states)
 
@@ -116,7 +117,7 @@ def _in_flight(credential_id: UUID) -> QuerySet[OrderIntent]:
 def _take(run: BotRun, balances: Mapping[str, Balance], seen: int, *, now: datetime) -> Comparison | None:
     """Compares each asset that bots have or use, and takes over the balances that are what they must be."""
     account = account_hold(run)
-    if account.changes != seen or _in_flight(run.credential_id).exists():
+    if account.changes != seen or in_flight(run.credential_id).exists():
         return None
     if account.compared_at is None:
         for position in Position.objects.filter(credential_id=run.credential_id):
