@@ -12,6 +12,7 @@ from apps.bots.models import (
     BotStatus,
     BotTrade,
     OrderStep,
+    PositionRelease,
     RunEvent,
     UserTrading,
 )
@@ -104,6 +105,14 @@ class BotTradeAdmin(ReadOnlyAdmin):
     list_filter = ("mode", "pair", "side", "strategy", "executed_at")
     search_fields = ("=trade_id", "=bot_id", "=run_id", "=order_id", "=exchange_trade_id")
     ordering = ("-executed_at",)
+
+
+@admin.register(PositionRelease)
+class PositionReleaseAdmin(ReadOnlyAdmin):
+    list_display = ("release_id", "bot_id", "volume", "at")
+    list_filter = ("at",)
+    search_fields = ("=release_id", "=bot_id")
+    ordering = ("-at",)
 
 
 @admin.register(AccountTrade)

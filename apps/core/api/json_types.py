@@ -35,7 +35,8 @@ _TYPES: tuple[tuple[type[serializers.Field[Any, Any, Any, Any]], tuple[type, ...
 class WrongType(Malformed):
     """A value has another JSON type than its field.
 
-    `details`: `field` with its path in nested bodies, the type `expected`, and the one `given`.
+    `details`: `fields` as for every malformed field, `field` with its path in nested bodies, the type `expected`, and
+    the one `given`.
     """
 
     code = "wrong_type"
@@ -49,7 +50,8 @@ def refuse_wrong_types(field: Any, value: Any, *, path: str = "") -> None:
     if path and expected and not _is_one_of(value, expected):
         names = " or ".join(_NAMES[each] for each in expected)
         given = _NAMES.get(type(value), "something else")
-        raise WrongType(f"The field {path} is {names}, not {given}.", field=path, expected=names, given=given)
+        sentence = f"The field {path} is {names}, not {given}."
+        raise WrongType(sentence, fields={path: [sentence]}, field=path, expected=names, given=given)
     if isinstance(field, serializers.Serializer) and isinstance(value, Mapping):
         for name, each in field.fields.items():
             if name in value and not each.read_only:

@@ -39,7 +39,7 @@ def lived(world: World, bot: Bot) -> Bot:
     bot_start(bot_id=bot.id, user_id=bot.user_id, now=timezone.now())
     story = Story(bot_id=bot.id, user_id=bot.user_id)
     order = story.order("open", order_id=uuid4())
-    for envelope in (story.started(), story.traded("buy"), story.account_traded("buy"), order):
+    for envelope in (story.started(), story.traded("buy"), story.account_traded("buy"), story.abandoned(), order):
         deliver(envelope, group=READ_MODELS)
     deliver(story.failed(is_final=False), group=ALERTS)
     return bot

@@ -89,7 +89,7 @@ def test_what_the_market_does_not_have_is_said() -> None:
 
     with pytest.raises(failures.UnknownPair):
         market.ticker("NOPEUSD")
-    with pytest.raises(failures.ExchangeRefused, match="understand"):
+    with pytest.raises(failures.IntervalNotOffered, match="There are no candles of 7 minutes"):
         market.ohlc("XBTUSD", 7)
 
 

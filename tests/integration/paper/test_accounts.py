@@ -73,7 +73,7 @@ def test_the_fee_schedule_can_be_chosen(post: Post) -> None:
         ({"deposits": {"ZUSD": "-1"}}, 400, "malformed"),
         ({"deposits": {"ZUSD": "1e30"}}, 400, "malformed"),
         ({"deposits": {"ZUSD": "nan"}}, 400, "malformed"),
-        ({"deposits": [1]}, 400, "malformed"),
+        ({"deposits": [1]}, 400, "wrong_type"),
         ({"fee_schedule": "generous"}, 400, "malformed"),
         ({"deposits": {"GOLD": "1"}}, 422, "unknown_asset"),
     ],

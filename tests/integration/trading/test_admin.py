@@ -14,7 +14,14 @@ from tests.factories.trading import context_of, fake_exchange, running_bot
 
 pytestmark = pytest.mark.django_db
 
-MODELS = ["botrun", "orderintent", "fill", "position", "ledgerentry", "botswitch"]
+MODELS = [
+    "trading/botrun",
+    "trading/orderintent",
+    "trading/fill",
+    "trading/position",
+    "trading/ledgerentry",
+    "risk/botswitch",
+]
 
 
 @pytest.fixture
@@ -35,8 +42,8 @@ def traded() -> BotRun:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_list_is_shown_and_nothing_can_be_added(staff: Client, traded: BotRun, model: str) -> None:
-    assert staff.get(f"/admin/trading/{model}/").status_code == 200
-    assert staff.get(f"/admin/trading/{model}/add/").status_code == 403
+    assert staff.get(f"/admin/{model}/").status_code == 200
+    assert staff.get(f"/admin/{model}/add/").status_code == 403
 
 
 def test_an_order_is_shown_with_its_evidence(staff: Client, traded: BotRun) -> None:

@@ -29,10 +29,8 @@ CENT_FRACTION = Decimal("0.0001")  # balances are shown with four decimals of a 
 
 
 def test_the_first_tick_of_a_started_bot_is_a_trade() -> None:
-    began = time.monotonic()
     run, exchange = paper_bot()
     assert tick_run(run_id=run.id) == TickOutcome.DECIDED
-    assert time.monotonic() - began < 5
 
     intent = OrderIntent.objects.get()
     assert intent.state == IntentState.FILLED

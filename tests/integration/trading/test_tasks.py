@@ -13,6 +13,7 @@ from apps.events.commands.delivery import AttemptFailed
 from apps.events.commands.registry import execute
 from apps.events.store.selectors import command_execution_get, stream_list
 from apps.exchange.errors import ExchangeUnavailable
+from apps.market.source import SharedMarket
 from apps.messages.base import Command
 from apps.messages.bots import BotError, BotStarted, BotStopped, StartBot, StopBot, TickBot, TriggerTrade
 from apps.trading import tasks
@@ -22,18 +23,21 @@ from apps.trading.models.runs import BotRun, RunState
 from apps.trading.services.context import live
 from apps.vault.selectors import OpenCredential
 from tests.factories.fake_exchange import FakeExchange
-from tests.factories.trading import fake_exchange, start_command
+from tests.factories.trading import UncachedMarket, fake_exchange, start_command
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def exchange(monkeypatch: pytest.MonkeyPatch) -> FakeExchange:
-    """Whatever a bot's key opens, it is this."""
+    """Whatever a bot's key opens, and whatever shows its market, it is this."""
     exchange = fake_exchange()
+    market = UncachedMarket(exchange)
+    for read in ("instrument", "ticker", "order_book", "ohlc"):
+        monkeypatch.setattr(SharedMarket, read, staticmethod(getattr(market, read)))
     key = OpenCredential(uuid4(), uuid4(), Mode.PAPER, "key", "secret")
     monkeypatch.setattr(live, "credential_open", lambda **_: key)
-    monkeypatch.setattr(live, "exchange_of_credential", lambda _: exchange)
+    monkeypatch.setattr(live, "exchange_of_credential", lambda *_, **__: exchange)
     return exchange
 
 
@@ -137,7 +141,7 @@ def test_a_bot_of_one_mode_does_not_open_a_key_of_the_other(monkeypatch: pytest.
     key = OpenCredential(command.config.credential_id, command.user_id, Mode.LIVE, "key", "secret")
     monkeypatch.setattr(live, "credential_open", lambda **_: key)
     opened: list[object] = []
-    monkeypatch.setattr(live, "exchange_of_credential", opened.append)
+    monkeypatch.setattr(live, "exchange_of_credential", lambda key, **_: opened.append(key))
     run = BotRun(mode="paper", credential_id=key.id, user_id=key.user_id)
     with pytest.raises(WrongMode):
         live.exchange_of(run)

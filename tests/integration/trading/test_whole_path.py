@@ -1,7 +1,6 @@
 """From a command in the outbox to a fill and back to a stop, with every process and broker in between."""
 
 import sys
-import time
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -13,6 +12,7 @@ from apps.events.store.publish import dispatch
 from apps.events.store.selectors import command_execution_get, stream_list
 from apps.messages.base import Message
 from apps.messages.bots import BotStarted, BotStopped, StopBot
+from apps.messages.orders import BotOrderOpened, BotOrderPlanned, BotOrderSent
 from apps.messages.trading import BotTradeExecuted
 from apps.trading.models.ledger import Fill
 from apps.trading.models.orders import OrderIntent
@@ -49,16 +49,15 @@ def story(bot_id: UUID) -> list[Message]:
 
 def test_from_the_command_to_the_fill_and_back(bot_service: Processes, rabbitmq: RabbitMQ) -> None:
     command = start_now()
-    began = time.monotonic()
     with transaction.atomic():
         dispatch(command, now=timezone.now())
 
     eventually(Fill.objects.exists, seconds=START_TO_TRADE_SECONDS, what=f"a trade\n{bot_service.logs()}")
-    assert time.monotonic() - began < START_TO_TRADE_SECONDS
     run = BotRun.objects.get(bot_id=command.bot_id)
     messages = story(command.bot_id)[1:]
     assert isinstance(messages[0], BotStarted)
-    assert isinstance(messages[1], BotTradeExecuted)
+    assert [type(each) for each in messages[1:4]] == [BotOrderPlanned, BotOrderSent, BotOrderOpened]
+    assert any(isinstance(each, BotTradeExecuted) for each in messages)
 
     stop = StopBot(
         command_id=uuid4(),
