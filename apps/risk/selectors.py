@@ -1,5 +1,6 @@
 """Reads of halts, switches and allocations."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -85,3 +86,9 @@ def allocated(credential_id: UUID, asset: str, *, except_bot: UUID | None = None
     cash = allocations.filter(quote_asset=asset).aggregate(sum=Sum("quote_amount"))["sum"]
     coins = allocations.filter(base_asset=asset).aggregate(sum=Sum("base_amount"))["sum"]
     return (cash or ZERO) + (coins or ZERO)
+
+
+def bots_with_budget(bot_ids: Collection[UUID]) -> set[UUID]:
+    """Those of the bots that have a budget allocated, as a bot has from its start to its stop."""
+    found = Allocation.objects.filter(bot_id__in=bot_ids, quote_budget__isnull=False)
+    return set(found.values_list("bot_id", flat=True))

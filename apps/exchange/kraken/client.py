@@ -14,7 +14,7 @@ from kraken.spot import SpotClient
 
 from apps.exchange.addresses import LOOPBACK
 from apps.exchange.errors import UnsafeExchangeUrl
-from apps.exchange.kraken.late_connections import LateConnectionAdapter
+from apps.exchange.kraken.late_connections import LateConnectionAdapter, leaving_within
 
 _SDK_URL = SpotClient.URL
 
@@ -44,7 +44,6 @@ class KrakenClient(SpotClient):
         self._policy = policy
         self._nonce: int | None = None
         self._used_at = 0.0
-        self._leave_by: float | None = None
         super().__init__(key=api_key, secret=api_secret, url=url, use_custom_exceptions=False)
         if url != self.URL or SpotClient.URL != _SDK_URL:
             raise UnsafeExchangeUrl("The SDK does not keep to the address that it was given.")
@@ -71,17 +70,10 @@ class KrakenClient(SpotClient):
         Opens a new connection unless the last one was used within MAX_IDLE_SECONDS. Where connecting takes longer than
         `leave_within`, it raises what a failed connect raises: no byte of the request was written.
         """
-        self._leave_by = monotonic() + leave_within
-        try:
+        with leaving_within(leave_within):
             if monotonic() - self._used_at > MAX_IDLE_SECONDS:
                 self._SpotClient__create_new_session()
             return self.post_signed(path, params, nonce=nonce)
-        finally:
-            self._leave_by = None
-
-    def is_too_late(self) -> bool:
-        """Whether the request at hand may no longer leave."""
-        return self._leave_by is not None and monotonic() > self._leave_by
 
     def get_nonce(self) -> str:
         """Called by the SDK when it signs. The SDK's own nonces are neither unique nor increasing."""
@@ -112,6 +104,6 @@ class KrakenClient(SpotClient):
         session.max_redirects = 0
         # Proxies of the environment are not used between the platform's own processes.
         session.trust_env = self._asks_proxies
-        adapter = LateConnectionAdapter(self.is_too_late)
+        adapter = LateConnectionAdapter()
         session.mount("https://", adapter)
         session.mount("http://", adapter)

@@ -4,7 +4,10 @@ To resolve a name, to connect and to agree on TLS may take seconds. An order who
 sent, and that it was not sent must be certain: the connection is refused before a byte of the request is written.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from time import monotonic
 from typing import Any
 
 from requests.adapters import HTTPAdapter
@@ -12,42 +15,59 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyM
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import NewConnectionError
 
+# A context variable, not a callback: an adapter that knew its client would keep both, with their open connections,
+# until the next garbage collection.
+_leave_by: ContextVar[float | None] = ContextVar("leave_by", default=None)
+
+
+@contextmanager
+def leaving_within(seconds: float) -> Iterator[None]:
+    """In the block a connection that took longer than this since the block began fails as if it was not made."""
+    token = _leave_by.set(monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _leave_by.reset(token)
+
+
+def _refuse_late(connection: HTTPConnection) -> None:
+    leave_by = _leave_by.get()
+    if leave_by is not None and monotonic() > leave_by:
+        raise NewConnectionError(connection, "connecting took too long for the request to be sent")
+
+
+class _Plain(HTTPConnection):
+    def connect(self) -> None:
+        super().connect()
+        _refuse_late(self)
+
+
+class _Secure(HTTPSConnection):
+    def connect(self) -> None:
+        super().connect()
+        _refuse_late(self)
+
+
+class _PlainPool(HTTPConnectionPool):
+    ConnectionCls = _Plain
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = _Secure
+
+
+_POOLS: dict[str, Any] = {"http": _PlainPool, "https": _SecurePool}
+
 
 class LateConnectionAdapter(HTTPAdapter):
-    """Adapter of `requests`. `is_too_late` is asked after each connect; if so, the connect fails."""
-
-    def __init__(self, is_too_late: Callable[[], bool]) -> None:
-        self._pools = _pools(is_too_late)
-        super().__init__()
+    """Adapter of `requests` whose connections keep to `leaving_within`."""
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
         manager: PoolManager = self.poolmanager
-        manager.pool_classes_by_scheme = self._pools
+        manager.pool_classes_by_scheme = _POOLS
 
     def proxy_manager_for(self, *args: Any, **options: Any) -> ProxyManager:
         manager: ProxyManager = super().proxy_manager_for(*args, **options)
-        manager.pool_classes_by_scheme = self._pools
+        manager.pool_classes_by_scheme = _POOLS
         return manager
-
-
-def _pools(is_too_late: Callable[[], bool]) -> dict[str, Any]:
-    class Plain(HTTPConnection):
-        def connect(self) -> None:
-            super().connect()
-            if is_too_late():
-                raise NewConnectionError(self, "connecting took too long for the request to be sent")
-
-    class Secure(HTTPSConnection):
-        def connect(self) -> None:
-            super().connect()
-            if is_too_late():
-                raise NewConnectionError(self, "connecting took too long for the request to be sent")
-
-    class PlainPool(HTTPConnectionPool):
-        ConnectionCls = Plain
-
-    class SecurePool(HTTPSConnectionPool):
-        ConnectionCls = Secure
-
-    return {"http": PlainPool, "https": SecurePool}

@@ -10,7 +10,7 @@ from apps.bots.services import budgets
 from apps.exchange.errors import ExchangeUnavailable
 from apps.exchange.types import Balance
 from apps.risk.models.accounts import Account, Allocation
-from tests.factories.bots import TraderClient
+from tests.factories.bots import BotFactory, TraderClient
 from tests.integration.bots.conftest import World
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("kraken_service.urls")]
@@ -51,6 +51,21 @@ class TestStart:
             "unallocated": "500",
         }
         assert not BotCommand.objects.exists()
+
+    def test_a_start_that_waits_for_its_worker_counts(self, trader: TraderClient, bot: Bot) -> None:
+        other = BotFactory.create(user_id=bot.user_id, credential_id=bot.credential_id, quote_budget=Decimal(9_500))
+        assert trader.post(f"/api/v1/bot/{other.id}/start").status_code == 202
+
+        error = trader.post(f"/api/v1/bot/{bot.id}/start").json()["error"]
+
+        assert (error["code"], error["details"]["allocated"]) == ("budget_exceeds_account", "9500")
+
+    def test_a_start_that_a_stop_superseded_counts_no_more(self, trader: TraderClient, bot: Bot) -> None:
+        other = BotFactory.create(user_id=bot.user_id, credential_id=bot.credential_id, quote_budget=Decimal(9_500))
+        trader.post(f"/api/v1/bot/{other.id}/start")
+        trader.post(f"/api/v1/bot/{other.id}/stop")
+
+        assert trader.post(f"/api/v1/bot/{bot.id}/start").status_code == 202
 
     def test_by_body_it_is_refused_as_well(self, trader: TraderClient, bot: Bot) -> None:
         allocate(bot, 9_500)

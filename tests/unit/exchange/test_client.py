@@ -1,11 +1,16 @@
 """What we rely on in the SDK, and what we changed of it."""
 
+import gc
+from weakref import ref
+
 import pytest
 import requests
 from kraken.spot import Market, SpotClient
 
+from apps.core.terms import Mode
 from apps.exchange.errors import UnsafeExchangeUrl
 from apps.exchange.kraken.client import CallPolicy, KrakenClient
+from apps.exchange.kraken.exchange import KrakenExchange
 from tests.factories.exchange_stub import KEY, SECRET, ExchangeStub, result
 
 
@@ -45,6 +50,20 @@ def test_a_nonce_signs_one_request(stub: ExchangeStub) -> None:
     assert stub.received[0].params == {"asset": "ZUSD", "nonce": "7"}
     with pytest.raises(AssertionError, match="signing turn"):
         client.get_nonce()
+
+
+def test_an_exchange_that_is_let_go_closes_its_connections_at_once(stub: ExchangeStub) -> None:
+    stub.reply("Time", result({"unixtime": 1}))
+    exchange = KrakenExchange(mode=Mode.PAPER, url=stub.url, api_key=KEY, api_secret=SECRET)
+    exchange.server_time()
+    client = ref(exchange._transport._client)
+
+    gc.disable()
+    try:
+        del exchange
+        assert client() is None
+    finally:
+        gc.enable()
 
 
 def test_a_proxy_in_the_environment_is_not_asked_for_loopback(

@@ -9,7 +9,7 @@ from urllib3.connection import HTTPConnection
 
 from apps.core.terms import Mode, Side
 from apps.exchange.errors import NotSent, OutcomeUnknown
-from apps.exchange.kraken import client
+from apps.exchange.kraken import late_connections
 from apps.exchange.kraken.client import CallPolicy
 from apps.exchange.kraken.exchange import KrakenExchange
 from apps.exchange.kraken.transport import wire_time
@@ -90,7 +90,7 @@ def test_an_order_whose_connection_took_too_long_is_not_sent(
     """The connection stands, and not a byte of the request goes over it."""
     stub.reply("AddOrder", PLACED)
     passed = 0.0
-    monkeypatch.setattr(client, "monotonic", lambda: passed)
+    monkeypatch.setattr(late_connections, "monotonic", lambda: passed)
     connect = HTTPConnection.connect
 
     def slowly(self: HTTPConnection) -> None:
@@ -112,7 +112,7 @@ def test_an_order_whose_connection_took_less_is_sent(
 ) -> None:
     stub.reply("AddOrder", PLACED)
     times = iter([0.0, 0.0, 1.9])
-    monkeypatch.setattr(client, "monotonic", lambda: next(times, 1.9))
+    monkeypatch.setattr(late_connections, "monotonic", lambda: next(times, 1.9))
 
     assert isinstance(exchange.submit(OrderRequestFactory.create()), Accepted)
     assert len(stub.received) == 1
