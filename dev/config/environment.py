@@ -26,6 +26,9 @@ WEB_WORKERS_VARIABLE = "MUCKARD_WEB_WORKERS"
 STARTER_VARIABLES = (
     gateway.VARIABLES | {WEB_WORKERS_VARIABLE} | {variable(name) for name in SERVER_PORTS | METRICS_PORTS}
 )
+# A process's project follows from its service. One that the caller's shell names would take its place in Celery, and a
+# worker would look for its secrets where another service has them.
+_NOT_INHERITED = STARTER_VARIABLES | {"DJANGO_SETTINGS_MODULE"}
 # What the paper exchange replays where MARKET_DATA names nothing and this file is there; else it makes up a market.
 RECORDED_MARKET = ROOT.parent / "shared" / "data" / "kraken" / "XBTUSD_60_2018-2021.csv"
 _TYPED = ROOT / "platform" / "service_common" / "environment.py"
@@ -88,8 +91,8 @@ def market_data(environ: Mapping[str, str]) -> str:
 
 
 def for_processes(profile: Profile, environ: Mapping[str, str]) -> dict[str, str]:
-    """The whole environment of a process: the caller's, less what is for the starter only, and the contract."""
-    kept = {name: value for name, value in environ.items() if name not in STARTER_VARIABLES}
+    """The whole environment of a process: the caller's, less what it may not inherit, and the contract."""
+    kept = {name: value for name, value in environ.items() if name not in _NOT_INHERITED}
     return kept | contract(profile, environ) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'platform'}", "PYTHONUNBUFFERED": "1"}
 
 

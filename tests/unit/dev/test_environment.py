@@ -61,6 +61,12 @@ def test_processes_get_the_contract_and_nothing_that_they_would_refuse(profile: 
     assert given["MUCKARD_GATEWAY_PORT"] == "8080"
 
 
+def test_the_project_that_a_shell_names_is_not_that_of_the_processes(profile: Profile) -> None:
+    given = environment.for_processes(profile, {"DJANGO_SETTINGS_MODULE": "staff_site.settings"})
+
+    assert "DJANGO_SETTINGS_MODULE" not in given
+
+
 def test_an_address_is_shown_without_its_log_in() -> None:
     assert environment.where("amqp://muckard:secret@127.0.0.1:15672/muckard") == "127.0.0.1:15672"
     assert environment.where("a.example:9092,b.example:9092") == "a.example:9092,b.example:9092"
