@@ -30,6 +30,7 @@ from apps.market.models import MarketInstrument
 from apps.market.selectors import ticker_get
 from apps.market.services import instruments_store
 from apps.vault.models import Credential as StoredKey
+from apps.vault.permissions import NEEDED
 from tests.factories.exchange import use_fake_exchange
 from tests.factories.fake_account import XBTUSD
 from tests.factories.fake_exchange import FakeExchange
@@ -61,6 +62,7 @@ def store_key(user_id: UUID, *, state: str = "active", mode: str = "paper") -> U
         key_id="test",
         key_digest=uuid4().hex,
         key_hint="abcd",
+        permissions=list(NEEDED),
         created_at=now,
         tested_at=now,
         disconnected_at=now if is_gone else None,
