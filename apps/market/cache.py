@@ -223,7 +223,7 @@ def is_silent(mode: Mode) -> bool:
 
 
 def note_silence(mode: Mode, silence: Exception | None = None) -> None:
-    """Nobody calls the exchange for PAUSE_SECONDS, or for as long as it asked for."""
+    """No process calls the exchange for PAUSE_SECONDS, or for as long as it asked for."""
     seconds = PAUSE_SECONDS
     if isinstance(silence, ExchangeRateLimited):
         seconds = max(seconds, silence.retry_after_seconds)

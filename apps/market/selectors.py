@@ -52,18 +52,27 @@ def instrument_find(*, pair: str, mode: Mode) -> Instrument | None:
     return row.as_instrument() if row else None
 
 
-def instrument_get(*, pair: str, mode: Mode, now: datetime) -> Instrument:
-    """By altname, code or symbol. Raises UnknownPair, MarketDataUnavailable."""
-    instruments_ensure(mode=mode, now=now)
+def instrument_listed(*, pair: str, mode: Mode, now: datetime) -> Snapshot[Instrument]:
+    """By altname, code or symbol, with the age of the list. Raises UnknownPair, MarketDataUnavailable."""
+    listed = instruments_ensure(mode=mode, now=now)
     instrument = instrument_find(pair=pair, mode=mode)
     if instrument is None:
         raise UnknownPair(f"The exchange does not list {pair}.", pair=pair)
-    return instrument
+    return Snapshot(instrument, listed.as_of, listed.is_stale)
 
 
-def ticker_get(*, pair: str, mode: Mode, now: datetime, not_before: datetime | None = None) -> Snapshot[Ticker]:
-    """Raises UnknownPair, MarketDataUnavailable. `not_before`: see `Shelf.get`."""
-    name = instrument_get(pair=pair, mode=mode, now=now).altname
+def instrument_get(*, pair: str, mode: Mode, now: datetime) -> Instrument:
+    """By altname, code or symbol. Raises UnknownPair, MarketDataUnavailable."""
+    return instrument_listed(pair=pair, mode=mode, now=now).value
+
+
+def ticker_get(*, pair: str, mode: Mode, now: datetime) -> Snapshot[Ticker]:
+    """Raises UnknownPair, MarketDataUnavailable."""
+    return ticker_of(instrument_get(pair=pair, mode=mode, now=now).altname, mode=mode, now=now)
+
+
+def ticker_of(name: str, *, mode: Mode, now: datetime, not_before: datetime | None = None) -> Snapshot[Ticker]:
+    """Of a listed pair's altname. Raises MarketDataUnavailable. `not_before`: see `Shelf.get`."""
     return _TICKERS.get(mode, name, lambda: _market(mode).ticker(name), now=now, not_before=not_before)
 
 
@@ -72,20 +81,26 @@ def ticker_kept(*, pair: str, mode: Mode) -> Snapshot[Ticker] | None:
     return _TICKERS.last(mode, pair)
 
 
-def order_book_get(*, pair: str, mode: Mode, now: datetime, not_before: datetime | None = None) -> Snapshot[OrderBook]:
-    """Up to 100 levels per side. Raises UnknownPair, MarketDataUnavailable. `not_before`: see `Shelf.get`."""
-    name = instrument_get(pair=pair, mode=mode, now=now).altname
+def order_book_get(*, pair: str, mode: Mode, now: datetime) -> Snapshot[OrderBook]:
+    """Up to 100 levels per side. Raises UnknownPair, MarketDataUnavailable."""
+    return order_book_of(instrument_get(pair=pair, mode=mode, now=now).altname, mode=mode, now=now)
+
+
+def order_book_of(name: str, *, mode: Mode, now: datetime, not_before: datetime | None = None) -> Snapshot[OrderBook]:
+    """Of a listed pair's altname. Raises MarketDataUnavailable. `not_before`: see `Shelf.get`."""
     return _BOOKS.get(mode, name, lambda: _market(mode).order_book(name, DEPTH), now=now, not_before=not_before)
 
 
-def ohlc_get(
-    *, pair: str, interval_minutes: int, mode: Mode, now: datetime, not_before: datetime | None = None
-) -> Snapshot[Ohlc]:
-    """Up to 720 closed candles, and the forming one. `not_before`: see `Shelf.get`.
-
-    Raises UnknownPair, IntervalNotOffered, MarketDataUnavailable.
-    """
+def ohlc_get(*, pair: str, interval_minutes: int, mode: Mode, now: datetime) -> Snapshot[Ohlc]:
+    """Up to 720 closed candles, and the forming one. Raises UnknownPair, IntervalNotOffered, MarketDataUnavailable."""
     name = instrument_get(pair=pair, mode=mode, now=now).altname
+    return ohlc_of(name, interval_minutes=interval_minutes, mode=mode, now=now)
+
+
+def ohlc_of(
+    name: str, *, interval_minutes: int, mode: Mode, now: datetime, not_before: datetime | None = None
+) -> Snapshot[Ohlc]:
+    """Of a listed pair's altname. Raises IntervalNotOffered, MarketDataUnavailable. `not_before`: see `Shelf.get`."""
     place = f"{name}:{interval_minutes}"
     return _CANDLES.get(mode, place, lambda: _market(mode).ohlc(name, interval_minutes), now=now, not_before=not_before)
 

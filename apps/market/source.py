@@ -6,13 +6,11 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from apps.core.terms import Mode
-from apps.exchange.errors import UnknownPair
 from apps.exchange.instrument import Instrument
 from apps.exchange.types import Ohlc, OrderBook, Ticker
 from apps.market import selectors
 from apps.market.cache import Snapshot, in_memory
 from apps.market.errors import MarketDataUnavailable
-from apps.market.services import instruments_ensure
 
 # An order is sized with a price that the exchange was asked for at most this long ago.
 PRICE_MAX_AGE = timedelta(seconds=1)
@@ -52,33 +50,34 @@ class SharedMarket:
     clock: Callable[[], datetime]
 
     def instrument(self, pair: str) -> Snapshot[Instrument]:
-        place = f"instrument:{self.mode}:{pair}"
-        return in_memory(place, lambda: self._instrument(pair), seconds=_INSTRUMENT_IN_MEMORY_SECONDS)
+        listed = self._listed(pair)
+        if self.clock() - listed.as_of > INSTRUMENT_MAX_AGE:
+            raise MarketDataUnavailable("The exchange does not answer, and its list of pairs is too old.")
+        return listed
 
     def ticker(self, pair: str) -> Snapshot[Ticker]:
         now = self.clock()
-        return selectors.ticker_get(pair=pair, mode=self.mode, now=now, not_before=now - PRICE_MAX_AGE)
+        return selectors.ticker_of(self._name(pair), mode=self.mode, now=now, not_before=now - PRICE_MAX_AGE)
 
     def order_book(self, pair: str) -> Snapshot[OrderBook]:
         now = self.clock()
-        return selectors.order_book_get(pair=pair, mode=self.mode, now=now, not_before=now - PRICE_MAX_AGE)
+        return selectors.order_book_of(self._name(pair), mode=self.mode, now=now, not_before=now - PRICE_MAX_AGE)
 
     def ohlc(self, pair: str, interval_minutes: int, *, not_before: datetime | None = None) -> Snapshot[Ohlc]:
         now = self.clock()
-        return selectors.ohlc_get(
-            pair=pair,
+        return selectors.ohlc_of(
+            self._name(pair),
             interval_minutes=interval_minutes,
             mode=self.mode,
             now=now,
             not_before=not_before or now - PRICE_MAX_AGE,
         )
 
-    def _instrument(self, pair: str) -> Snapshot[Instrument]:
-        now = self.clock()
-        listed = instruments_ensure(mode=self.mode, now=now)
-        if now - listed.as_of > INSTRUMENT_MAX_AGE:
-            raise MarketDataUnavailable("The exchange does not answer, and its list of pairs is too old.")
-        instrument = selectors.instrument_find(pair=pair, mode=self.mode)
-        if instrument is None:
-            raise UnknownPair(f"The exchange does not list {pair}.", pair=pair)
-        return Snapshot(instrument, listed.as_of, listed.is_stale)
+    def _name(self, pair: str) -> str:
+        return self._listed(pair).value.altname
+
+    def _listed(self, pair: str) -> Snapshot[Instrument]:
+        def read() -> Snapshot[Instrument]:
+            return selectors.instrument_listed(pair=pair, mode=self.mode, now=self.clock())
+
+        return in_memory(f"instrument:{self.mode}:{pair}", read, seconds=_INSTRUMENT_IN_MEMORY_SECONDS)

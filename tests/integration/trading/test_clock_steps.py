@@ -14,6 +14,7 @@ from apps.trading.selectors import LOOK_AT_MOST_AFTER, keys_to_reconcile
 from apps.trading.services.context.run_lease import LEASE, lease_take
 from apps.trading.services.orders.lifecycle import LATEST_DEADLINE
 from apps.trading.services.orders.placement import POLL_OLD, POLL_YOUNG, order_place, resting_intents
+from apps.trading.services.orders.positions import position_get
 from apps.trading.services.orders.reconciliation import (
     PAUSE_AFTER_FAILURE,
     PAUSE_AFTER_REFUSAL,
@@ -77,8 +78,8 @@ class TestTicks:
         take(NOW - back)
 
         run.refresh_from_db()
-        assert exposure_of(run, now=NOW - back + timedelta(seconds=59)).entries_held
-        assert not exposure_of(run, now=NOW - back + timedelta(seconds=60)).entries_held
+        assert exposure_of(run, position_get(run), now=NOW - back + timedelta(seconds=59)).entries_held
+        assert not exposure_of(run, position_get(run), now=NOW - back + timedelta(seconds=60)).entries_held
 
     def test_a_trouble_that_lasts_is_told_after_its_thirty_seconds(self) -> None:
         run = running_bot(context_of(fake_exchange()))

@@ -27,6 +27,7 @@ from apps.trading.models.runs import BotRun, RunState
 from apps.trading.services.context.run_lease import lease_take
 from apps.trading.services.orders.lifecycle import DecidedOrder, intent_accepted, intent_end, intent_plan
 from apps.trading.services.orders.placement import order_place, order_update, orders_sync, resting_intents
+from apps.trading.services.orders.positions import position_get
 from apps.trading.services.runs.decisions import exposure_of
 from apps.trading.services.runs.rejections import placement_apply
 from apps.trading.services.runs.tick import TickOutcome, tick_run
@@ -312,7 +313,7 @@ class TestRestingOrders:
         assert intent.state == IntentState.FILLED
 
     def test_one_order_a_side_is_all_that_a_bot_has(self, exchange: FakeExchange, resting: Planned) -> None:
-        assert exposure_of(resting.run, now=NOW).active_sides == {"buy"}
+        assert exposure_of(resting.run, position_get(resting.run), now=NOW).active_sides == {"buy"}
 
     def test_an_order_with_other_terms_than_ours_is_for_a_person(
         self, exchange: FakeExchange, resting: Planned

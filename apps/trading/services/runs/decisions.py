@@ -16,6 +16,7 @@ from apps.trading.errors import LeaseLost
 from apps.trading.ids import candle_step, decision_id
 from apps.trading.limits import Figures, RiskRejection
 from apps.trading.models.exits import DueExit
+from apps.trading.models.ledger import Position
 from apps.trading.models.order_states import ACTIVE_STATES, DOUBTFUL_STATES
 from apps.trading.models.orders import OrderIntent, OrderKind
 from apps.trading.models.runs import BotRun
@@ -43,7 +44,7 @@ def closed_candles(run: BotRun, deps: Dependencies) -> tuple[Candle, ...]:
 
 
 def _last_seen_at(run: BotRun) -> datetime | None:
-    """When the watcher first saw the last closed candle: what was asked for since then has it. None: ask anew."""
+    """When the watcher first saw the last closed candle: what was asked for since then has it. None: ask again."""
     kept = CandleSeries.objects.filter(mode=run.mode, pair=run.pair, interval_minutes=run.interval_minutes).first()
     return None if kept is None or kept.is_failing else kept.seen_at
 
@@ -105,8 +106,10 @@ def order_sized(
         return rejection
     ticker = deps.market.ticker(run.pair)
     closed = deps.market.ohlc(run.pair, run.definition.interval_minutes).value.closed
+    position = position_get(run)
     record = record_of(
         run,
+        position,
         price=ticker.value.bid,
         price_as_of=ticker.as_of,
         last=closed[-1] if closed else None,
@@ -114,7 +117,7 @@ def order_sized(
     )
     sized = assess(
         plan,
-        exposure=exposure_of(run, now=deps.clock()),
+        exposure=exposure_of(run, position, now=deps.clock()),
         instrument=instrument,
         ticker=ticker.value,
         limits=run.definition.risk,
@@ -122,12 +125,13 @@ def order_sized(
     )
     if isinstance(sized, RiskRejection) or plan.side is not Side.BUY:
         return sized
-    return _cap_rejection(sized, run, instrument, now=deps.clock()) or sized
+    return _cap_rejection(sized, run, position, instrument, now=deps.clock()) or sized
 
 
-def _cap_rejection(order: SizedOrder, run: BotRun, instrument: Instrument, *, now: datetime) -> RiskRejection | None:
+def _cap_rejection(
+    order: SizedOrder, run: BotRun, position: Position, instrument: Instrument, *, now: datetime
+) -> RiskRejection | None:
     """The cap on live trading that a purchase would break, at its highest price."""
-    position = position_get(run)
     breach = entry_breach(
         run.mode,
         user_id=run.user_id,
@@ -159,9 +163,8 @@ def _clock_rejection(plan: OrderPlan, run: BotRun, *, now: datetime) -> RiskReje
     )
 
 
-def exposure_of(run: BotRun, *, now: datetime) -> Exposure:
+def exposure_of(run: BotRun, position: Position, *, now: datetime) -> Exposure:
     """What the bot may still commit. Open and doubtful orders count with all that they may take."""
-    position = position_get(run)
     active = list(OrderIntent.objects.filter(bot_id=run.bot_id, state__in=ACTIVE_STATES).values_list("side", "state"))
     return Exposure(
         quote_available=run.definition.quote_budget - position.quote_spent - position.quote_reserved,

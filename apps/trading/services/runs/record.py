@@ -9,15 +9,16 @@ from apps.core.terms import Mode, Side
 from apps.exchange.types import Candle
 from apps.trading.limits import Record
 from apps.trading.models.equity import ProfitMark
+from apps.trading.models.ledger import Position
 from apps.trading.models.order_states import IntentState
 from apps.trading.models.orders import OrderIntent
 from apps.trading.models.runs import BotRun
-from apps.trading.services.orders.positions import position_get
 
 
-def record_of(run: BotRun, *, price: Decimal, price_as_of: datetime, last: Candle | None, now: datetime) -> Record:
+def record_of(
+    run: BotRun, position: Position, *, price: Decimal, price_as_of: datetime, last: Candle | None, now: datetime
+) -> Record:
     """The record at this price of the base asset, in quote. `last` is the last closed candle."""
-    position = position_get(run)
     profit = position.base_volume * price - position.quote_spent
     mark = profit_mark(run, profit=profit, now=now)
     buying = OrderIntent.objects.filter(bot_id=run.bot_id, side=Side.BUY).exclude(state=IntentState.NOT_PLACED)

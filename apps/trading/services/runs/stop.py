@@ -18,7 +18,7 @@ from apps.core.terms import Side
 from apps.events.commands.delivery import CommandDropped, Delivery
 from apps.events.store.publish import publish
 from apps.events.store.selectors import command_execution_get
-from apps.exchange.types import RejectionKind
+from apps.exchange.types import ZERO, RejectionKind
 from apps.messages.bots import AbandonPosition, BotStopped, StopBot, StopDeletedBot
 from apps.risk.services.switches import switch_get_for_update
 from apps.strategies.base import OrderPlan
@@ -53,8 +53,6 @@ REASON_OF = {"pause": "Paused.", "stop": "Stopped.", "flatten": "Sold and stoppe
 PROOF_WITHIN = timedelta(seconds=12)
 LOOK_EVERY_SECONDS = 0.5
 FLATTEN_ROUNDS = 5
-
-ZERO = Decimal(0)
 
 # Refusals of a sale that a later attempt may get past.
 PASSING_REFUSALS = frozenset({RejectionKind.BACK_OFF.value, RejectionKind.MARKET_CLOSED.value})
@@ -195,7 +193,7 @@ def _sell_all(run: BotRun, lease: RunLease, deps: Dependencies) -> None:
         plan = OrderPlan(side=Side.SELL, reason="the bot is to hold nothing", level=number)
         sized = assess(
             plan,
-            exposure=exposure_of(run, now=deps.clock()),
+            exposure=exposure_of(run, position_get(run), now=deps.clock()),
             instrument=instrument,
             ticker=deps.market.ticker(run.pair).value,
         )
@@ -276,8 +274,8 @@ def _result(
 def _release(command: StopBot, *, now: datetime) -> None:
     """Gives up the coins of a bot that was deleted, or whose owner gives them up.
 
-    A deletion that was allowed because the bot was thought to hold nothing does the same: no coins stay with a bot that
-    nobody can command. Raises CommandDropped.
+    A deletion that was allowed because the bot was thought to hold nothing does the same: no coins stay with a bot
+    that takes no command. Raises CommandDropped.
     """
     if isinstance(command, StopDeletedBot):
         reason = ReleaseReason.BOT_DELETED
