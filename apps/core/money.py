@@ -7,7 +7,7 @@ from django.db import models
 
 MAX_DIGITS = 30
 DECIMAL_PLACES = 10
-# Nobody means more than a million million of any quote asset; figures beyond it are mistakes.
+# Upper bound of an amount in any quote asset: a larger one is taken for a mistake.
 LARGEST_QUOTE = Decimal(10) ** 12
 
 

@@ -1,6 +1,6 @@
 """The budget of calls of a key, stored so that all processes and restarts share it.
 
-A call is charged in the key's signing turn, before it is sent: nobody else changes the counters then, and a process
+A call is charged in the key's signing turn, before it is sent: no other process changes the counters then, and one
 that dies has charged what it may have sent.
 """
 

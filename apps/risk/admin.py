@@ -13,7 +13,7 @@ from apps.risk.services.live_switch import live_switch_ensure, live_switch_set
 
 
 class LiveSwitchForm(forms.ModelForm):  # type: ignore[type-arg]
-    """The reason is asked for anew at every change."""
+    """Every change needs its own reason."""
 
     is_on = forms.BooleanField(
         required=False,

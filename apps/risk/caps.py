@@ -15,11 +15,11 @@ from django.conf import settings
 from apps.core.errors import Refused
 from apps.core.money import plain
 from apps.core.terms import Mode
+from apps.exchange.types import ZERO
 from apps.risk.models.caps import Cap, LiveBeginning
 
 DEFAULT_ASSETS = frozenset({"USD", "EUR", "GBP", "CHF", "CAD", "AUD", "USDT", "USDC", "DAI", "USDG", "PYUSD", "EURC"})
 FIRST_DAYS = timedelta(days=7)
-_ZERO = Decimal(0)
 
 
 class CapExceeded(Refused):
@@ -61,7 +61,7 @@ def asset_name(code: str) -> str:
 def caps_default(asset: str) -> Caps:
     """The installation's, for a user who has set none."""
     if asset_name(asset) not in DEFAULT_ASSETS:
-        return Caps(_ZERO, _ZERO, _ZERO)
+        return Caps(ZERO, ZERO, ZERO)
     limits = settings.LIVE_CAPS
     return Caps(limits.largest_order, limits.largest_position, limits.largest_budget)
 

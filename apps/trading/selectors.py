@@ -51,6 +51,11 @@ def runs_to_reconcile(*, credential_id: UUID, now: datetime, limit: int = 100) -
     return list(BotRun.objects.filter(id__in=list(run_ids)))
 
 
+def latest_run_of_key(credential_id: UUID) -> BotRun | None:
+    """The run of the key that began last, ended or not."""
+    return BotRun.objects.filter(credential_id=credential_id).order_by("-started_at").first()
+
+
 def accounts_to_compare(*, now: datetime) -> list[UUID]:
     """Credentials whose balances are due to be compared, the one that has waited longest first.
 

@@ -32,8 +32,8 @@ class StepUp:
 def step_up(*, user_id: UUID, session_id: UUID, otp: str, now: datetime) -> StepUp:
     """A new access token for the same session. The proof is in this token alone: a refreshed one has none.
 
-    Recovery codes are not taken: they replace a lost authenticator at log-in, and whoever has lost it sets up another
-    before real money moves. Raises StepUpNeedsMfa, OtpInvalid.
+    Recovery codes are not taken: they replace a lost authenticator at log-in, and a user without one
+    sets up another before real money moves. Raises StepUpNeedsMfa, OtpInvalid.
     """
     if not mfa_is_enabled(user_id=user_id):
         raise StepUpNeedsMfa()

@@ -40,7 +40,7 @@ class BotView:
 
     @property
     def unclear_orders(self) -> list[BotOrder]:
-        """Orders of which nobody knows what became of them; the bot makes no purchase meanwhile."""
+        """Orders of unknown outcome; the bot makes no purchase meanwhile."""
         return [order for order in self.orders if order.state in UNCLEAR_STATES]
 
     @property

@@ -1,5 +1,7 @@
 """Creates alerts from events."""
 
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from apps.bots.models import Alert
@@ -8,28 +10,28 @@ from apps.messages.accounts import AccountDrift, AccountDriftResolved
 from apps.messages.bots import BotError
 from apps.messages.kraken import KrakenKeyTestFailed
 
+Severity = Alert.Severity
+
 
 def key_test_failed(message: KrakenKeyTestFailed, *, event_id: UUID) -> None:
-    Alert.objects.create(
-        id=event_id,
-        user_id=message.user_id,
-        kind=message.declaration.name,
-        severity=Alert.Severity.CRITICAL,
+    _create(
+        message,
+        event_id,
+        severity=Severity.CRITICAL,
         code=message.code,
-        message=message.message,
+        text=message.message,
         credential_id=message.credential_id,
         occurred_at=message.failed_at,
     )
 
 
 def bot_failed(message: BotError, *, event_id: UUID) -> None:
-    Alert.objects.create(
-        id=event_id,
-        user_id=message.user_id,
-        kind=message.declaration.name,
-        severity=Alert.Severity.CRITICAL if message.is_final else Alert.Severity.WARNING,
+    _create(
+        message,
+        event_id,
+        severity=Severity.CRITICAL if message.is_final else Severity.WARNING,
         code=message.code,
-        message=message.message,
+        text=message.message,
         bot_id=message.bot_id,
         occurred_at=message.failed_at,
     )
@@ -37,13 +39,12 @@ def bot_failed(message: BotError, *, event_id: UUID) -> None:
 
 def account_drifted(message: AccountDrift, *, event_id: UUID) -> None:
     what = "its bots hold" if message.code == "uncovered" else "by what is booked there must be"
-    Alert.objects.create(
-        id=event_id,
-        user_id=message.user_id,
-        kind=message.declaration.name,
-        severity=Alert.Severity.CRITICAL,
+    _create(
+        message,
+        event_id,
+        severity=Severity.CRITICAL,
         code=message.code,
-        message=f"The account shows {plain(message.found)} {message.asset}, and {what} {plain(message.expected)}. "
+        text=f"The account shows {plain(message.found)} {message.asset}, and {what} {plain(message.expected)}. "
         "Its bots buy nothing until that is settled.",
         credential_id=message.credential_id,
         occurred_at=message.found_at,
@@ -51,13 +52,34 @@ def account_drifted(message: AccountDrift, *, event_id: UUID) -> None:
 
 
 def account_drift_resolved(message: AccountDriftResolved, *, event_id: UUID) -> None:
+    _create(
+        message,
+        event_id,
+        severity=Severity.WARNING,
+        code="resolved",
+        text=f"The account's {message.asset} is again what is booked: {plain(message.balance)}.",
+        credential_id=message.credential_id,
+        occurred_at=message.resolved_at,
+    )
+
+
+def _create(
+    message: KrakenKeyTestFailed | BotError | AccountDrift | AccountDriftResolved,
+    event_id: UUID,
+    *,
+    severity: Alert.Severity,
+    code: str,
+    text: str,
+    occurred_at: datetime,
+    **about: Any,
+) -> None:
     Alert.objects.create(
         id=event_id,
         user_id=message.user_id,
         kind=message.declaration.name,
-        severity=Alert.Severity.WARNING,
-        code="resolved",
-        message=f"The account's {message.asset} is again what is booked: {plain(message.balance)}.",
-        credential_id=message.credential_id,
-        occurred_at=message.resolved_at,
+        severity=severity,
+        code=code,
+        message=text,
+        occurred_at=occurred_at,
+        **about,
     )

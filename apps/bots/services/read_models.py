@@ -121,28 +121,12 @@ def _trade_executed(message: BotTradeExecuted, envelope: Envelope, changes: Read
 
 @_collect.register
 def _position_abandoned(message: PositionAbandoned, envelope: Envelope, changes: ReadModelChanges) -> None:
-    _bot(message, envelope, changes).releases.append(
-        PositionRelease(
-            release_id=message.release_id,
-            bot_id=message.bot_id,
-            seq=envelope.aggregate_seq,
-            volume=message.volume,
-            at=message.abandoned_at,
-        )
-    )
+    _add_release(message, envelope, changes, at=message.abandoned_at)
 
 
 @_collect.register
 def _position_written_off(message: PositionWrittenOff, envelope: Envelope, changes: ReadModelChanges) -> None:
-    _bot(message, envelope, changes).releases.append(
-        PositionRelease(
-            release_id=message.release_id,
-            bot_id=message.bot_id,
-            seq=envelope.aggregate_seq,
-            volume=message.volume,
-            at=message.written_off_at,
-        )
-    )
+    _add_release(message, envelope, changes, at=message.written_off_at)
 
 
 @_collect.register
@@ -177,6 +161,20 @@ def _bot(
     changes: ReadModelChanges,
 ) -> BotChanges:
     return changes.bot(message.bot_id, user_id=message.user_id, seq=envelope.aggregate_seq)
+
+
+def _add_release(
+    message: PositionAbandoned | PositionWrittenOff, envelope: Envelope, changes: ReadModelChanges, *, at: datetime
+) -> None:
+    _bot(message, envelope, changes).releases.append(
+        PositionRelease(
+            release_id=message.release_id,
+            bot_id=message.bot_id,
+            seq=envelope.aggregate_seq,
+            volume=message.volume,
+            at=at,
+        )
+    )
 
 
 def _add_run_event(

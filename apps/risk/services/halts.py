@@ -5,6 +5,7 @@ from uuid import UUID
 
 import structlog
 from django.db import transaction
+from django.db.models import QuerySet
 
 from apps.events.store.publish import publish
 from apps.messages.risk import HaltLifted, HaltSet
@@ -38,9 +39,7 @@ def halt_set(
     """
     subject_id = _subject(scope, subject_id)
     hold_alone(scope, subject_id)
-    before = Halt.objects.filter(
-        scope=scope, subject_id=subject_id, source=source, code=code, lifted_at=None
-    ).first()  # fmt: skip
+    before = _in_force(scope, subject_id, source, code).first()
     if before is not None and (before.level, before.reason) == (level, reason):
         return before
     if before is not None:
@@ -88,9 +87,7 @@ def halt_lift(
 ) -> Halt | None:
     """Lifts the halt of one cause on a subject, if it is in force. Other causes' halts stay."""
     subject_id = _subject(scope, subject_id)
-    found = Halt.objects.select_for_update().filter(
-        scope=scope, subject_id=subject_id, source=source, code=code, lifted_at=None
-    ).first()  # fmt: skip
+    found = _in_force(scope, subject_id, source, code).select_for_update().first()
     if found is not None:
         _lift(found, lifted_by=lifted_by, because=because, now=now)
     return found
@@ -103,6 +100,11 @@ def halt_lift_by_id(*, halt_id: UUID, lifted_by: str, because: str, now: datetim
     if found is not None and found.is_in_force:
         _lift(found, lifted_by=lifted_by, because=because, now=now)
     return found
+
+
+def _in_force(scope: HaltScope, subject_id: UUID, source: HaltSource, code: str) -> QuerySet[Halt]:
+    """The halt of one cause, at most one."""
+    return Halt.objects.filter(scope=scope, subject_id=subject_id, source=source, code=code, lifted_at=None)
 
 
 def _subject(scope: HaltScope, subject_id: UUID | None) -> UUID:

@@ -179,7 +179,7 @@ class OrderIntent(models.Model):
 
         `announce` is called with the stored columns of ANNOUNCED_COLUMNS, empty for a new row, in the transaction that
         writes the row. The stored row is read under its lock, so that an object which was loaded before another
-        worker's change cannot undo it. Raises TypeError for a change of such a column that nobody announces: services
+        worker's change cannot undo it. Raises TypeError for a change of such a column that is not announced: services
         save with `order_save`.
         """
         written = options.get("update_fields")

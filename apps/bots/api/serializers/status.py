@@ -47,7 +47,7 @@ class StatusSerializer(serializers.Serializer[Any]):
     )
     unclear_orders = UnclearOrderSerializer(
         many=True,
-        help_text="Of these nobody knows what became of them: the answer was lost (`unknown`), or an operator has to "
+        help_text="The outcome of these is not known: the answer was lost (`unknown`), or an operator has to "
         "look (`needs_human`). The bot makes no purchase meanwhile.",
     )
     command = serializers.SerializerMethodField(help_text="The command in progress.")

@@ -27,13 +27,13 @@ from apps.risk.comparison import Difference, difference_of, tolerance
 from apps.risk.models.accounts import Account, AccountAsset, Allocation
 from apps.risk.models.halts import HaltLevel, HaltScope, HaltSource
 from apps.risk.selectors import allocated
-from apps.risk.services.accounts import account_open
+from apps.risk.services.accounts import account_changes, account_open
 from apps.risk.services.halts import halt_lift, halt_set
 from apps.trading.models.ledger import Position
 from apps.trading.models.order_states import DOUBTFUL_STATES, RESTING_STATES, IntentState
 from apps.trading.models.orders import OrderIntent
 from apps.trading.models.runs import LIVE_RUNS, BotRun
-from apps.trading.selectors import COMPARE_AT_MOST_AFTER
+from apps.trading.selectors import COMPARE_AT_MOST_AFTER, latest_run_of_key
 from apps.trading.services.context.dependencies import Dependencies, ExecutionContext
 from apps.trading.services.context.live import LIVE_CONTEXT
 from apps.trading.services.orders.account_differences import differences_explain
@@ -66,7 +66,7 @@ def account_compare(credential_id: UUID, *, context: ExecutionContext = LIVE_CON
 
     Sets when the account is compared next. No expected failure is raised.
     """
-    run = BotRun.objects.filter(credential_id=credential_id).order_by("-started_at").first()
+    run = latest_run_of_key(credential_id)
     if run is None:
         return None
     with message_context(correlation_id=run.correlation_id, causation_id=run.started_event_id):
@@ -99,7 +99,7 @@ def _look(run: BotRun, deps: Dependencies) -> Comparison | None:
     """Reads the balances and compares them. None where something moved meanwhile."""
     if in_flight(run.credential_id).exists():
         return None
-    seen = Account.objects.filter(credential_id=run.credential_id).values_list("changes", flat=True).first() or 0
+    seen = account_changes(run.credential_id)
     balances = deps.exchange.balances()
     # What was executed before the balances were read is booked now, which counts as a change of the account.
     resting = OrderIntent.objects.filter(credential_id=run.credential_id, state__in=RESTING_STATES)

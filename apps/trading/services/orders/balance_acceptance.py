@@ -12,7 +12,7 @@ from apps.exchange.types import ZERO
 from apps.risk.errors import AccountChangedMeanwhile
 from apps.risk.models.accounts import AccountMovement
 from apps.risk.services.accounts import account_changes
-from apps.trading.models.runs import BotRun
+from apps.trading.selectors import latest_run_of_key
 from apps.trading.services.context.dependencies import ExecutionContext
 from apps.trading.services.context.live import LIVE_CONTEXT
 from apps.trading.services.orders.account_comparison import account_compare, in_flight
@@ -38,7 +38,7 @@ def balances_accept(
     NotFound, NoDrift, AccountChangedMeanwhile while orders are in flight or booked, and what the exchange's reads
     raise.
     """
-    run = BotRun.objects.filter(credential_id=credential_id).order_by("-started_at").first()
+    run = latest_run_of_key(credential_id)
     if run is None:
         raise NotFound("No bot has run with this key.")
     with message_context(correlation_id=run.correlation_id, causation_id=run.started_event_id):

@@ -16,13 +16,14 @@ from apps.exchange.types import ExchangeOrder, ExchangeTrade, OrderStatus
 from apps.messages.trading import BotTradeExecuted, TradeExecuted
 from apps.trading.errors import ContradictoryEvidence, UnbookableFill
 from apps.trading.ledger import postings_of
-from apps.trading.models.ledger import Fill, LedgerEntry, Position
+from apps.trading.models.ledger import Fill, Position
 from apps.trading.models.order_states import IntentState
 from apps.trading.models.orders import OrderIntent
 from apps.trading.models.runs import BotRun
 from apps.trading.services.orders.allocations import account_hold, position_follow
 from apps.trading.services.orders.announcements import announce_later, order_as_stored, order_save
 from apps.trading.services.orders.positions import position_get_for_update, reservation_set
+from apps.trading.services.orders.postings import postings_store
 
 ENDS = {
     OrderStatus.CLOSED: IntentState.FILLED,
@@ -128,24 +129,15 @@ def _record_fill(intent: OrderIntent, position: Position, trade: ExchangeTrade, 
         executed_at=trade.executed_at,
         recorded_at=now,
     )
-    LedgerEntry.objects.bulk_create(
-        LedgerEntry(
-            fill=fill,
-            bot_id=intent.bot_id,
-            account=posting.account,
-            asset=posting.asset,
-            amount=posting.amount,
-            posted_at=now,
-        )
-        for posting in postings_of(
-            side=intent.side,
-            volume=trade.volume,
-            cost=trade.cost,
-            fee=trade.fee,
-            base_asset=position.base_asset,
-            quote_asset=position.quote_asset,
-        )
+    postings = postings_of(
+        side=intent.side,
+        volume=trade.volume,
+        cost=trade.cost,
+        fee=trade.fee,
+        base_asset=position.base_asset,
+        quote_asset=position.quote_asset,
     )
+    postings_store(postings, cause=fill, now=now)
     intent.filled_volume += trade.volume
     intent.filled_cost += trade.cost
     intent.filled_fee += trade.fee

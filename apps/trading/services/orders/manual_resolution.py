@@ -95,13 +95,7 @@ def order_resolve(
     try:
         return resolution_apply(resolution, context=context)
     except PlatformError as error:
-        resolution_refuse(
-            resolution_id=resolution.id,
-            code=error.code,
-            message=error.message,
-            details=error.details,
-            now=context.clock(),
-        )
+        _refuse(resolution, error, now=context.clock())
         raise
 
 
@@ -187,13 +181,7 @@ def resolution_carry_out(*, resolution_id: UUID, context: ExecutionContext = LIV
     except PlatformError as error:
         if error.retryable:
             raise
-        resolution_refuse(
-            resolution_id=resolution_id,
-            code=error.code,
-            message=error.message,
-            details=error.details,
-            now=context.clock(),
-        )
+        _refuse(resolution, error, now=context.clock())
     resolution.refresh_from_db()
     return resolution
 
@@ -262,6 +250,12 @@ def _apply(resolution_id: UUID, found: Mapping[str, Any], *, now: datetime) -> O
         is_correction=resolution.corrects is not None,
     )
     return order
+
+
+def _refuse(resolution: OrderResolution, error: PlatformError, *, now: datetime) -> None:
+    resolution_refuse(
+        resolution_id=resolution.id, code=error.code, message=error.message, details=error.details, now=now
+    )
 
 
 @transaction.atomic

@@ -15,10 +15,9 @@ from django.db.models import Q
 from apps.core.money import plain
 from apps.core.terms import Side
 from apps.events.commands.executions import result_set, results_for_update
+from apps.exchange.types import ZERO
 from apps.trading.models.order_states import ACTIVE_STATES, RESTING_STATES, IntentState
 from apps.trading.models.orders import OrderIntent
-
-ZERO = Decimal(0)
 
 _SENTENCES = {
     "filled": "The order was filled.",

@@ -11,10 +11,10 @@ from apps.core.money import plain
 from apps.events.store.publish import publish
 from apps.messages.trading import PositionAbandoned
 from apps.risk.models.switches import BotSwitch
-from apps.trading.ledger import postings_of_release
-from apps.trading.models.ledger import LedgerEntry, Position, Release, ReleaseReason
+from apps.trading.models.ledger import Position, Release, ReleaseReason
 from apps.trading.models.runs import BotRun
 from apps.trading.services.orders.allocations import account_hold, position_follow
+from apps.trading.services.orders.postings import release_book
 
 log = structlog.get_logger(__name__)
 
@@ -48,29 +48,8 @@ def deleted_bot_release(run: BotRun, *, now: datetime) -> None:
 
 
 def _release(position: Position, *, reason: ReleaseReason, command_id: UUID | None, now: datetime) -> Release:
-    release = Release.objects.create(
-        bot_id=position.bot_id,
-        credential_id=position.credential_id,
-        command_id=command_id,
-        pair=position.pair,
-        base_asset=position.base_asset,
-        volume=position.base_volume - position.base_reserved,
-        reason=reason,
-        released_at=now,
-    )
-    LedgerEntry.objects.bulk_create(
-        LedgerEntry(
-            release=release,
-            bot_id=position.bot_id,
-            account=posting.account,
-            asset=posting.asset,
-            amount=posting.amount,
-            posted_at=now,
-        )
-        for posting in postings_of_release(volume=release.volume, base_asset=release.base_asset)
-    )
-    position.base_volume -= release.volume
-    position.updated_at = now
+    volume = position.base_volume - position.base_reserved
+    release = release_book(position, volume=volume, reason=reason, command_id=command_id, now=now)
     position.save()
     runs = BotRun.objects.filter(bot_id=position.bot_id, credential_id=position.credential_id, pair=position.pair)
     if run := runs.order_by("-started_at").first():

@@ -16,12 +16,12 @@ from apps.core.terms import Side
 from apps.events.store.publish import publish
 from apps.exchange.types import ZERO, Balance, Rejected
 from apps.messages.trading import PositionWrittenOff
-from apps.trading.ledger import postings_of_write_off
-from apps.trading.models.ledger import LedgerEntry, Position, Release, ReleaseReason
+from apps.trading.models.ledger import Position, ReleaseReason
 from apps.trading.models.runs import BotRun
 from apps.trading.services.context.dependencies import Dependencies
 from apps.trading.services.orders.allocations import account_hold, position_follow
 from apps.trading.services.orders.positions import position_get, position_get_for_update
+from apps.trading.services.orders.postings import release_book
 
 log = structlog.get_logger(__name__)
 
@@ -68,29 +68,8 @@ def _note(run: BotRun, *, free: Decimal, write_off_up_to: Decimal, now: datetime
 
 def _write_off(run: BotRun, position: Position, volume: Decimal, *, now: datetime) -> None:
     account = account_hold(run)
-    release = Release.objects.create(
-        bot_id=position.bot_id,
-        credential_id=position.credential_id,
-        pair=position.pair,
-        base_asset=position.base_asset,
-        volume=volume,
-        reason=ReleaseReason.MISSING,
-        released_at=now,
-    )
-    LedgerEntry.objects.bulk_create(
-        LedgerEntry(
-            release=release,
-            bot_id=position.bot_id,
-            account=posting.account,
-            asset=posting.asset,
-            amount=posting.amount,
-            posted_at=now,
-        )
-        for posting in postings_of_write_off(volume=volume, base_asset=position.base_asset)
-    )
-    position.base_volume -= volume
+    release = release_book(position, volume=volume, reason=ReleaseReason.MISSING, now=now)
     position.base_missing = ZERO
-    position.updated_at = now
     position.save()
     # The account's comparison takes the exchange's figure over: what is booked of the account stays as it is.
     position_follow(account, run, position)
