@@ -16,6 +16,7 @@ pytest_plugins = [
     "tests.support.consumers",
     "tests.support.dispatching",
     "tests.support.kafka",
+    "tests.support.market",
     "tests.support.platform",
     "tests.support.rabbitmq",
 ]

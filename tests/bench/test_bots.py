@@ -6,7 +6,6 @@ Nothing is asserted about time: the machine is shared. That every bot decides is
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -17,12 +16,10 @@ import pytest
 from django.db import connections
 from django.db.models import Model
 from django.utils import timezone
-from pytest_django import Settings
 
 from apps.core.ids import new_id
 from apps.core.terms import Mode
 from apps.exchange.types import ServerStatus
-from apps.market.cache import forget_all
 from apps.trading.candle_watcher import CandleWatcher
 from apps.trading.models.ledger import Position
 from apps.trading.models.runs import BotRun
@@ -47,14 +44,11 @@ PUBLIC = ("ohlc", "ticker", "instruments", "instrument", "order_book", "server_s
 
 
 @pytest.fixture
-def exchange(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Iterator[FakeExchange]:
-    settings.CACHES = {"default": {**settings.CACHES["default"], "KEY_PREFIX": f"bench-{uuid4().hex}"}}
-    forget_all()
+def exchange(monkeypatch: pytest.MonkeyPatch, market_of_its_own: None) -> FakeExchange:
     fake = FakeExchange()
     # A falling market: a crossover strategy without a position has nothing to do.
     fake.set_candles(candles([Decimal(40_000 - number) for number in range(CANDLES)]))
-    yield use_fake_exchange(monkeypatch, fake)
-    forget_all()
+    return use_fake_exchange(monkeypatch, fake)
 
 
 def bots(number: int, exchange: FakeExchange) -> list[UUID]:

@@ -18,6 +18,11 @@ from tests.factories.bots import BotFactory, TraderClient
 from tests.factories.live import live_trading
 
 
+@pytest.fixture(autouse=True)
+def _market(market_of_its_own: None) -> None:
+    """No test sees market data that another one has cached."""
+
+
 @dataclass
 class World:
     """Fake of `apps.bots.adapters`: keys by owner, and the pairs of each mode's exchange."""

@@ -1,16 +1,13 @@
 """An empty cache, a fake exchange, and a trader's client."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import uuid4
 
 import pytest
-from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from apps.exchange.types import Candle
-from apps.market import cache as market_cache
 from tests.factories.exchange import use_fake_exchange
 from tests.factories.fake_account import XBTUSD
 from tests.factories.fake_exchange import FakeExchange
@@ -36,11 +33,8 @@ def candle(hour: int, close: str) -> Candle:
 
 
 @pytest.fixture(autouse=True)
-def _cache_of_its_own(settings: Settings) -> Iterator[None]:
-    settings.CACHES = {"default": {**settings.CACHES["default"], "KEY_PREFIX": f"test-{uuid4().hex}"}}
-    market_cache.forget_all()
-    yield
-    market_cache.forget_all()
+def _market(market_of_its_own: None) -> None:
+    """No test sees market data that another one has cached."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The real paper exchange over HTTP, a wire to it that can be cut, and bots with real keys on it."""
+"""The real paper exchange over HTTP, a wire to it that can be cut, bots with real keys on it; and one in memory."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -16,12 +16,13 @@ import apps.trading.tasks  # noqa: F401  (registers what runs commands, as Celer
 from apps.core.terms import Mode
 from apps.events.commands.registry import execute
 from apps.exchange.port import Exchange
-from apps.market.cache import forget_all
 from apps.messages.bots import StartBot
 from apps.trading.models.runs import BotRun
+from apps.trading.services.context.dependencies import ExecutionContext
 from apps.trading.services.context.live import exchange_of
 from apps.vault.services.connect import credential_connect
-from tests.factories.trading import bot_config
+from tests.factories.fake_exchange import FakeExchange
+from tests.factories.trading import SteppingClock, bot_config, context_of, fake_exchange
 from tests.factories.wire import Wire
 from tests.support.workers.processes import Processes
 
@@ -30,12 +31,8 @@ DEPOSIT = Decimal(10_000)
 
 
 @pytest.fixture(autouse=True)
-def _market_of_its_own(settings: Settings) -> Iterator[None]:
+def _market(market_of_its_own: None) -> None:
     """No test sees market data that another one has cached."""
-    settings.CACHES = {"default": {**settings.CACHES["default"], "KEY_PREFIX": f"test-{uuid4().hex}"}}
-    forget_all()
-    yield
-    forget_all()
 
 
 @pytest.fixture
@@ -83,3 +80,20 @@ def paper_bot(**config: Any) -> tuple[BotRun, Exchange]:
     assert execute(command) == "done"
     run = BotRun.objects.get(bot_id=command.bot_id)
     return run, exchange_of(run)
+
+
+@pytest.fixture
+def exchange() -> FakeExchange:
+    """An account on an exchange in memory, whose market rises. A file of tests may have one of its own."""
+    return fake_exchange()
+
+
+@pytest.fixture
+def clock() -> SteppingClock:
+    return SteppingClock()
+
+
+@pytest.fixture
+def context(exchange: FakeExchange, clock: SteppingClock) -> ExecutionContext:
+    """Runs on that exchange, by that clock."""
+    return context_of(exchange, clock)

@@ -44,9 +44,7 @@ from tests.factories.fake_exchange import FakeExchange, SubmitFault, raising
 from tests.factories.trading import (
     Planned,
     SteppingClock,
-    context_of,
     delivery_of,
-    fake_exchange,
     planned_order,
     running_bot,
     stop_command,
@@ -54,21 +52,6 @@ from tests.factories.trading import (
 from tests.integration.trading.conftest import paper_bot
 
 load_consumers()
-
-
-@pytest.fixture
-def exchange() -> FakeExchange:
-    return fake_exchange()
-
-
-@pytest.fixture
-def clock() -> SteppingClock:
-    return SteppingClock()
-
-
-@pytest.fixture
-def context(exchange: FakeExchange, clock: SteppingClock) -> ExecutionContext:
-    return context_of(exchange, clock)
 
 
 @pytest.fixture

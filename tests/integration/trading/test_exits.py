@@ -27,9 +27,7 @@ from tests.factories.trading import (
     PAIR,
     SteppingClock,
     add_candle,
-    context_of,
     delivery_of,
-    fake_exchange,
     running_bot,
     stop_command,
     trigger_command,
@@ -39,21 +37,6 @@ from tests.integration.trading.test_ticks import story
 pytestmark = pytest.mark.django_db
 
 Submit = Callable[[OrderRequest], Submission]
-
-
-@pytest.fixture
-def exchange() -> FakeExchange:
-    return fake_exchange()
-
-
-@pytest.fixture
-def clock() -> SteppingClock:
-    return SteppingClock()
-
-
-@pytest.fixture
-def context(exchange: FakeExchange, clock: SteppingClock) -> ExecutionContext:
-    return context_of(exchange, clock)
 
 
 @pytest.fixture

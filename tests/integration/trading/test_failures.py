@@ -33,8 +33,6 @@ from tests.factories.trading import (
     NOW,
     SteppingClock,
     add_candle,
-    context_of,
-    fake_exchange,
     only_intent,
     planned_order,
     running_bot,
@@ -101,21 +99,6 @@ PASSING = [
     "ETrade:User Locked",
     "words without a letter before them",
 ]
-
-
-@pytest.fixture
-def exchange() -> FakeExchange:
-    return fake_exchange()
-
-
-@pytest.fixture
-def clock() -> SteppingClock:
-    return SteppingClock()
-
-
-@pytest.fixture
-def context(exchange: FakeExchange, clock: SteppingClock) -> ExecutionContext:
-    return context_of(exchange, clock)
 
 
 def answering(text: str) -> Callable[[OrderRequest], Submission]:

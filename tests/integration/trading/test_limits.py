@@ -23,8 +23,6 @@ from tests.factories.trading import (
     NOW,
     SteppingClock,
     add_candle,
-    context_of,
-    fake_exchange,
     running_bot,
     trigger_command,
 )
@@ -33,21 +31,6 @@ from tests.integration.trading.test_ticks import story
 pytestmark = pytest.mark.django_db
 
 EVERY_CANDLE = {"strategy": "dca", "parameters": {"every_candles": 1, "quote_amount": "50"}}
-
-
-@pytest.fixture
-def exchange() -> FakeExchange:
-    return fake_exchange()
-
-
-@pytest.fixture
-def clock() -> SteppingClock:
-    return SteppingClock()
-
-
-@pytest.fixture
-def context(exchange: FakeExchange, clock: SteppingClock) -> ExecutionContext:
-    return context_of(exchange, clock)
 
 
 def limited(run: BotRun, **limits: Any) -> BotRun:

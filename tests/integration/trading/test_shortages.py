@@ -23,9 +23,7 @@ from tests.factories.fake_exchange import FakeExchange
 from tests.factories.trading import (
     SteppingClock,
     add_candle,
-    context_of,
     delivery_of,
-    fake_exchange,
     running_bot,
     stop_command,
 )
@@ -34,21 +32,6 @@ pytestmark = pytest.mark.django_db
 load_consumers()
 
 LOT = Decimal("0.00000001")
-
-
-@pytest.fixture
-def exchange() -> FakeExchange:
-    return fake_exchange()
-
-
-@pytest.fixture
-def clock() -> SteppingClock:
-    return SteppingClock()
-
-
-@pytest.fixture
-def context(exchange: FakeExchange, clock: SteppingClock) -> ExecutionContext:
-    return context_of(exchange, clock)
 
 
 @pytest.fixture

@@ -40,21 +40,6 @@ def story(run: BotRun) -> list[Message]:
     return [message for message in told if not isinstance(message, OrderFacts)]
 
 
-@pytest.fixture
-def exchange() -> FakeExchange:
-    return fake_exchange()
-
-
-@pytest.fixture
-def clock() -> SteppingClock:
-    return SteppingClock()
-
-
-@pytest.fixture
-def context(exchange: FakeExchange, clock: SteppingClock) -> ExecutionContext:
-    return context_of(exchange, clock)
-
-
 def test_the_first_tick_buys_where_the_signal_stands(exchange: FakeExchange, context: ExecutionContext) -> None:
     run = running_bot(context)
     assert tick_run(run_id=run.id, context=context) == TickOutcome.DECIDED

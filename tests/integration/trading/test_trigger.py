@@ -24,7 +24,6 @@ from tests.factories.trading import (
     FALLING,
     NOW,
     SteppingClock,
-    context_of,
     fake_exchange,
     only_intent,
     running_bot,
@@ -37,16 +36,6 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def exchange() -> FakeExchange:
     return fake_exchange(FALLING)
-
-
-@pytest.fixture
-def clock() -> SteppingClock:
-    return SteppingClock()
-
-
-@pytest.fixture
-def context(exchange: FakeExchange, clock: SteppingClock) -> ExecutionContext:
-    return context_of(exchange, clock)
 
 
 @pytest.fixture
