@@ -1,0 +1,1 @@
+"""The traders' pages: a client of the public API, and of nothing else."""

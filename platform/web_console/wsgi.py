@@ -1,0 +1,6 @@
+import os
+
+from service_common import wsgi
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "web_console.settings"
+application = wsgi.application()
