@@ -12,6 +12,11 @@ from apps.events.process.progress import Backlog
 MAILBOX_REFUSED = "SMTPRecipientsRefused"
 
 
+def mail_waiting(*, now: datetime) -> int:
+    """How many mails wait to be sent, due or not."""
+    return OutgoingMail.objects.filter(sent_at=None, created_at__gt=now - GIVEN_UP_AFTER).count()
+
+
 def mail_backlog(*, now: datetime) -> Backlog:
     """Counts due mail, and mail that waits for a retry after a mail server failure with no success since.
 

@@ -3,22 +3,32 @@
 from collections.abc import Iterable
 from typing import Final
 
-from apps.core.principal import Role
+from apps.core.identity.principal import Role
 
 EVERYTHING: Final = "*"
 
 # Change permissions by role, as "app.action_model" or EVERYTHING. Every staff role can view the whole site.
 MAY_CHANGE: Final[dict[Role, frozenset[str]]] = {
     Role.ADMIN: frozenset({EVERYTHING}),
-    Role.SUPPORT: frozenset({"accounts.change_user", "accounts.change_usersession"}),
+    Role.SUPPORT: frozenset(
+        {
+            "accounts.change_user",
+            "accounts.change_usersession",
+            "accounts.add_mfaremoval",
+            "accounts.change_securitynotice",
+            "core.change_machinekey",
+        }
+    ),
     Role.OPERATOR: frozenset(
         {
+            "accounts.change_securitynotice",
             "events.change_deadletter",
             "events.change_parkedkey",
             "events.change_outboxrow",
             "risk.add_halt",
             "risk.change_halt",
             "risk.change_liveswitch",
+            "risk.change_account",
             "trading.change_ordertoresolve",
         }
     ),

@@ -3,9 +3,9 @@
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import F, FilteredRelation, Q, QuerySet
 
-from apps.accounts.models import User, UserSession
+from apps.accounts.models import EmailChange, Passkey, User, UserSession
 from apps.core.errors import NotFound
 
 
@@ -17,7 +17,23 @@ def user_get(*, user_id: UUID) -> User:
     return user
 
 
-def user_list(*, email: str = "", role: str = "", is_active: bool | None = None) -> QuerySet[User]:
+def own_account(*, user_id: UUID, session_id: UUID | None, now: datetime) -> User | None:
+    """The caller's account, in one statement with the change of address that waits, as `new_email`, `requested_at` and
+    `confirm_expires_at` (None without one). None if the account is disabled, or the session has ended; a machine key
+    has no session.
+    """
+    waits = Q(email_changes__state=EmailChange.State.PENDING, email_changes__confirm_expires_at__gt=now)
+    account = User.objects.filter(pk=user_id, is_active=True)
+    if session_id is not None:
+        account = account.filter(sessions__pk=session_id, sessions__revoked_at=None, sessions__expires_at__gt=now)
+    return (
+        account.alias(waiting=FilteredRelation("email_changes", condition=waits))
+        .annotate(**{name: F(f"waiting__{name}") for name in ("new_email", "requested_at", "confirm_expires_at")})
+        .first()
+    )
+
+
+def user_list(*, email: str | None = None, role: str | None = None, is_active: bool | None = None) -> QuerySet[User]:
     """Accounts for staff; `email` is any part of an address."""
     users = User.objects.all()
     if email:
@@ -38,3 +54,15 @@ def session_is_live(*, session_id: UUID, user_id: UUID, now: datetime) -> bool:
     return UserSession.objects.filter(
         pk=session_id, user_id=user_id, user__is_active=True, revoked_at=None, expires_at__gt=now
     ).exists()
+
+
+def passkey_list(*, user_id: UUID) -> QuerySet[Passkey]:
+    return Passkey.objects.filter(user_id=user_id).order_by("-created_at")
+
+
+def passkey_get(*, user_id: UUID, passkey_id: UUID) -> Passkey:
+    """Raises NotFound."""
+    passkey = passkey_list(user_id=user_id).filter(pk=passkey_id).first()
+    if passkey is None:
+        raise NotFound("You have no such passkey.")
+    return passkey

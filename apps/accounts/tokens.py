@@ -1,30 +1,30 @@
 """Signs access and refresh tokens (ES256), and verifies refresh tokens.
 
-Every service verifies access tokens with the public key (apps.core.principal). Only the user service accepts refresh
-tokens: it has the sessions.
+Every service verifies access tokens with the public key (apps.core.identity.principal). Only the user service
+accepts refresh tokens: it has the sessions.
 """
 
-import base64
 import hashlib
-import json
+import hmac
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import lru_cache
 from typing import Any
 from uuid import UUID, uuid4
 
 import jwt
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 from django.conf import settings
+from django.utils.encoding import force_bytes
 from rest_framework_simplejwt.backends import TokenBackend
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from apps.accounts.errors import RefreshRefused
-from apps.core.principal import EMAIL_VERIFIED_CLAIM, MFA_CLAIM, STEPPED_UP_CLAIM
-
-_COORDINATE_BYTES = 32
+from apps.accounts.signing_keys import signing_pem
+from apps.core.identity.access_tokens import VerifyingBackend
+from apps.core.identity.jwk import jwk, key_id, public_key_of
+from apps.core.identity.principal import EMAIL_VERIFIED_CLAIM, MFA_CLAIM, STEPPED_UP_CLAIM
+from apps.core.identity.verification_keys import verifying_keys
 
 
 @dataclass(frozen=True, repr=False)
@@ -58,22 +58,18 @@ class Holder:
 @dataclass(frozen=True)
 class RefreshClaims:
     session_id: UUID
-    token_digest: bytes
+    token_id: str
+
+    @property
+    def token_digest(self) -> bytes:
+        return digest_of(self.token_id)
 
 
-class _SigningBackend(TokenBackend):
-    """Adds the key id (`kid`) to the header, by which a verifier with several keys selects one."""
+class _SigningBackend(VerifyingBackend):
+    """Adds the key id (`kid`) to the header, by which a verifier selects the key."""
 
-    def __init__(self, signing_key: str, verifying_key: str) -> None:
-        options = settings.SIMPLE_JWT
-        super().__init__(
-            options["ALGORITHM"],
-            signing_key,
-            verifying_key,
-            options["AUDIENCE"],
-            options["ISSUER"],
-            leeway=options["LEEWAY"],
-        )
+    def __init__(self, signing_key: str) -> None:
+        super().__init__(signing_key)
         self.key_id = key_id(public_key_of(signing_key))
 
     def encode(self, payload: dict[str, Any]) -> str:
@@ -85,14 +81,14 @@ class SignedAccessToken(AccessToken):
     """simplejwt's AccessToken, with a key id."""
 
     def get_token_backend(self) -> TokenBackend:
-        return _backend(settings.SIMPLE_JWT["SIGNING_KEY"], settings.SIMPLE_JWT["VERIFYING_KEY"])
+        return _backend(signing_pem())
 
 
 class SignedRefreshToken(RefreshToken):
     """simplejwt's RefreshToken, with a key id."""
 
     def get_token_backend(self) -> TokenBackend:
-        return _backend(settings.SIMPLE_JWT["SIGNING_KEY"], settings.SIMPLE_JWT["VERIFYING_KEY"])
+        return _backend(signing_pem())
 
 
 def new_token_id() -> str:
@@ -102,6 +98,15 @@ def new_token_id() -> str:
 def digest_of(secret: str) -> bytes:
     """SHA-256, the stored form of a random secret."""
     return hashlib.sha256(secret.encode()).digest()
+
+
+def successor_id(*, session_id: UUID, token_id: str) -> str:
+    """The id of the refresh token that follows a token of that id: always the same, and secret like a random one.
+
+    So a repeated exchange can be answered alike, and nothing but digests is stored.
+    """
+    text = f"refresh token after {session_id} {token_id}"
+    return hmac.new(force_bytes(settings.SECRET_KEY), text.encode(), hashlib.sha256).hexdigest()
 
 
 def mint(*, holder: Holder, refresh_id: str, refresh_expires_at: datetime, now: datetime) -> TokenPair:
@@ -136,46 +141,16 @@ def read_refresh(token: str) -> RefreshClaims:
     """Verifies a refresh token and returns its claims. Raises RefreshRefused if forged, expired or of another type."""
     try:
         claims = SignedRefreshToken(token)  # type: ignore[arg-type]  # simplejwt's annotation; it decodes text
-        return RefreshClaims(session_id=UUID(claims["sid"]), token_digest=digest_of(claims["jti"]))
+        return RefreshClaims(session_id=UUID(claims["sid"]), token_id=str(claims["jti"]))
     except (TokenError, KeyError, ValueError, AttributeError):
         raise RefreshRefused() from None
 
 
 def public_jwks() -> dict[str, list[dict[str, str]]]:
-    """The public key as a JSON Web Key Set (RFC 7517)."""
-    key = _public_key(settings.SIMPLE_JWT["VERIFYING_KEY"])
-    return {"keys": [{**_members(key), "use": "sig", "alg": settings.SIMPLE_JWT["ALGORITHM"], "kid": key_id(key)}]}
+    """The public keys as a JSON Web Key Set (RFC 7517): those of tokens that live, and the one that will sign next."""
+    return {"keys": [jwk(key) for _, key in sorted(verifying_keys().items())]}
 
 
-def key_id(key: EllipticCurvePublicKey) -> str:
-    """The key's JWK thumbprint (RFC 7638)."""
-    canonical = json.dumps(_members(key), sort_keys=True, separators=(",", ":"))
-    return _base64url(hashlib.sha256(canonical.encode()).digest())
-
-
-def public_key_of(private_pem: str) -> EllipticCurvePublicKey:
-    key = load_pem_private_key(private_pem.encode(), password=None).public_key()
-    assert isinstance(key, EllipticCurvePublicKey)
-    return key
-
-
-@cache
-def _backend(signing_key: str, verifying_key: str) -> _SigningBackend:
-    return _SigningBackend(signing_key, verifying_key)
-
-
-@cache
-def _public_key(pem: str) -> EllipticCurvePublicKey:
-    key = load_pem_public_key(pem.encode())
-    assert isinstance(key, EllipticCurvePublicKey)
-    return key
-
-
-def _members(key: EllipticCurvePublicKey) -> dict[str, str]:
-    numbers = key.public_numbers()
-    x, y = (_base64url(number.to_bytes(_COORDINATE_BYTES)) for number in (numbers.x, numbers.y))
-    return {"crv": "P-256", "kty": "EC", "x": x, "y": y}
-
-
-def _base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+@lru_cache(maxsize=8)
+def _backend(signing_key: str) -> _SigningBackend:
+    return _SigningBackend(signing_key)

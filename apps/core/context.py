@@ -11,6 +11,7 @@ from uuid import UUID
 import structlog
 
 from apps.core.ids import new_id
+from apps.core.tracing import current_traceparent
 
 _TRACEPARENT = re.compile(r"^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$")
 
@@ -39,24 +40,37 @@ def is_traceparent(text: str) -> bool:
     return bool(_TRACEPARENT.match(text))
 
 
+def trace_id_of(traceparent: str) -> str:
+    """The id that all spans of the trace share, in hexadecimal."""
+    return traceparent.split("-")[1]
+
+
 def current_context() -> MessageContext:
     """The context of the current request or message; without one, a new context that starts a chain."""
-    return _current.get() or MessageContext(correlation_id=new_id(), causation_id=None, traceparent=new_traceparent())
+    return _current.get() or MessageContext(
+        correlation_id=new_id(), causation_id=None, traceparent=current_traceparent() or new_traceparent()
+    )
 
 
 @contextmanager
 def message_context(
     *, correlation_id: UUID, causation_id: UUID | None = None, traceparent: str = ""
 ) -> Iterator[MessageContext]:
-    """Sets the context of the block: every message published inside inherits these ids."""
+    """Sets the context of the block: every message published inside inherits these ids, and every log line has them.
+
+    While traces are on, the current span takes the place of `traceparent`: it is of the same trace.
+    """
+    given = traceparent if is_traceparent(traceparent) else ""
     context = MessageContext(
         correlation_id=correlation_id,
         causation_id=causation_id,
-        traceparent=traceparent if is_traceparent(traceparent) else new_traceparent(),
+        traceparent=current_traceparent() or given or new_traceparent(),
     )
     token = _current.set(context)
     try:
-        with structlog.contextvars.bound_contextvars(correlation_id=str(correlation_id)):
+        with structlog.contextvars.bound_contextvars(
+            correlation_id=str(correlation_id), trace_id=trace_id_of(context.traceparent)
+        ):
             yield context
     finally:
         _current.reset(token)

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import Q
 
+# How far the clocks of machines that set and read such a time may be apart.
 CLOCKS_DIFFER = timedelta(seconds=10)
 
 

@@ -57,6 +57,15 @@ class Refused(PlatformError):
     http_status = 422
 
 
+class FieldIsImmutable(Refused):
+    """The field exists, and it cannot be changed: never, by this call, or not any more.
+
+    `details`: the `field`, and `how` to come to another value, where there is a way.
+    """
+
+    code = "field_is_immutable"
+
+
 class TooManyRequests(PlatformError):
     """Rate limit. Retry after `retry_after_seconds`."""
 

@@ -12,7 +12,15 @@ from typing import Any, Literal, get_args
 FILE = Path(__file__).with_name("processes.toml")
 
 Kind = Literal["web", "command", "worker", "flower", "gateway"]
+Server = Literal["gunicorn", "uvicorn"]
 Replicas = Literal["one", "standby", "many"]
+
+
+# It keeps idle connections for longer than the gateway does, logs errors alone, and ends what is open after 3 s.
+UVICORN = (
+    "--log-level", "warning", "--no-access-log", "--no-server-header", "--lifespan", "on", "--loop", "asyncio",
+    "--http", "h11", "--backlog", "2048", "--timeout-keep-alive", "75", "--timeout-graceful-shutdown", "3",
+)  # fmt: skip
 
 
 class InvalidProcessTable(Exception):
@@ -30,13 +38,17 @@ class Process:
     does: str
     service: str = ""
     project: str = ""
+    server: Server = "gunicorn"
     role: str = ""
     port: int = 0
     metrics_port: int = 0
     threads: int = 0
+    follows_cores: bool = False
     queues: tuple[str, ...] = ()
     concurrency: int = 0
     arguments: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
     stop_signal: str = "TERM"
     stop_seconds: int = 15
 
@@ -54,8 +66,10 @@ class Process:
         """The program and its arguments. A process with a port of its own listens on `address`:`port`; `witness` is the
         witness file of the audit log."""
         match self.kind:
+            case "web" if self.server == "uvicorn":
+                return ["uvicorn", f"{self.project}.asgi:application", "--host", address, "--port", str(port), *UVICORN]
             case "web":
-                options = ["--bind", f"{address}:{port}", "--threads", str(self.threads)]
+                options = ["--bind", f"{address}:{port}"]
                 config = "python:service_common.gunicorn_config"
                 return ["gunicorn", "--config", config, f"{self.project}.wsgi:application", *options]
             case "command":
@@ -65,7 +79,9 @@ class Process:
                 node = ["-n", f"{self.name}@%h", "-Q", ",".join(self.queues), "-c", str(self.concurrency)]
                 return ["python", "-m", "service_common.celery_worker", *node]
             case "flower":
-                return ["celery", "-A", "celery_app", "flower", f"--address={address}", f"--port={port}"]
+                # Below this path the gateway has it.
+                where = [f"--address={address}", f"--port={port}", "--url-prefix=flower"]
+                return ["celery", "-A", "celery_app", "flower", *where]
             case "gateway":
                 raise InvalidProcessTable("The gateway's command depends on where its configuration is.")
 
@@ -102,8 +118,11 @@ def _process(name: str, fields: dict[str, Any]) -> Process:
         process = Process(name=name, **given)
     except TypeError as error:
         raise InvalidProcessTable(f"{name}: {error}.") from None
-    if process.kind not in get_args(Kind) or process.replicas not in get_args(Replicas):
-        raise InvalidProcessTable(f"{name}: kind={process.kind!r} or replicas={process.replicas!r} is unknown.")
+    for field, known in (("kind", Kind), ("replicas", Replicas), ("server", Server)):
+        if (value := getattr(process, field)) not in get_args(known):
+            raise InvalidProcessTable(f"{name}: {field}={value!r} is unknown.")
+    if unknown := set(process.needs) - {"postgres", "redis", "rabbitmq", "kafka", "services", "paper", "internet"}:
+        raise InvalidProcessTable(f"{name}: needs {', '.join(sorted(unknown))}, which is nothing that is known.")
     if process.has_heartbeat and not process.metrics_port:
         raise InvalidProcessTable(f"{name}: a process without metrics_port cannot be watched.")
     return process

@@ -4,6 +4,8 @@ import re
 from collections.abc import MutableMapping
 from typing import Any
 
+from django.http import HttpRequest
+
 MASK = "***"
 
 _SECRET_NAME = re.compile(
@@ -16,9 +18,17 @@ _SECRET_TEXT = re.compile(
 )
 
 
+_MACHINE_KEY = re.compile(r"\bmk_[0-9A-Za-z]{16,}")
+
+
 def mask_text(text: str) -> str:
-    """Returns the text with passwords in URLs, bearer tokens and `name=value` secrets masked."""
-    return _SECRET_TEXT.sub(lambda match: match["lead"] + MASK, text)
+    """Returns the text with passwords in URLs, bearer tokens, machine keys and `name=value` secrets masked."""
+    return _MACHINE_KEY.sub(MASK, _SECRET_TEXT.sub(lambda match: match["lead"] + MASK, text))
+
+
+def request_line(request: HttpRequest) -> str:
+    """Method and path. What stands in a query string may be a token, so no line has it."""
+    return mask_text(f"{request.method} {request.path}")
 
 
 def mask_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -28,6 +38,9 @@ def mask_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) ->
             continue
         if _SECRET_NAME.search(key):
             event[key] = MASK
+        elif isinstance(value, HttpRequest):
+            # Django's own lines hold the request, which shows its query string.
+            event[key] = request_line(value)
         elif isinstance(value, str):
             event[key] = mask_text(value)
     return event

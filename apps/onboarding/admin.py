@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 
-from apps.core.admin import ReadOnlyAdmin, ReadOnlyInline
+from apps.core.admin import LargeTableAdmin, ReadOnlyInline
 from apps.onboarding.models import Onboarding, OnboardingStep
 
 
@@ -12,9 +12,8 @@ class OnboardingStepInline(ReadOnlyInline):
 
 
 @admin.register(Onboarding)
-class OnboardingAdmin(ReadOnlyAdmin):
+class OnboardingAdmin(LargeTableAdmin):
     list_display = ("user_id", "started_at", "completed_at")
-    list_filter = ("completed_at",)
-    search_fields = ("=user_id",)
-    ordering = ("-started_at",)
+    list_filter = (("completed_at", admin.EmptyFieldListFilter),)
+    search_help_text = "A whole id, or an e-mail address"
     inlines = (OnboardingStepInline,)

@@ -12,6 +12,7 @@ class Onboarding(models.Model):
 
     class Meta:
         db_table = "onboarding"
+        verbose_name_plural = "onboarding"
 
 
 class OnboardingStep(models.Model):

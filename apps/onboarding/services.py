@@ -7,7 +7,7 @@ from uuid import UUID
 from django.db import transaction
 
 from apps.events.store.publish import publish
-from apps.messages.user import OnboardingCompleted
+from apps.messages.user import OnboardingCompleted, OnboardingStepCompleted
 from apps.onboarding import step_checks
 from apps.onboarding.errors import NotConnected, NotStarted, OnboardingAlreadyCompleted, StepOutOfOrder, TermsOutdated
 from apps.onboarding.models import Onboarding, OnboardingStep
@@ -32,11 +32,18 @@ def step_complete(*, user_id: UUID, name: OnboardingStep.Name, answer: Answer, n
     OnboardingStep.objects.update_or_create(
         onboarding=onboarding, name=name, defaults={"answer": kept, "completed_at": now}
     )
+    terms_version = TERMS_VERSION if name is Name.TERMS else None
+    publish(OnboardingStepCompleted(user_id=user_id, step=name.value, terms_version=terms_version), now=now)
     if OnboardingStep.objects.filter(onboarding=onboarding).count() == len(ORDER):
         onboarding.completed_at = now
         onboarding.save(update_fields=["completed_at"])
         publish(OnboardingCompleted(user_id=user_id, completed_at=now), now=now)
     return onboarding_get(user_id=user_id)
+
+
+def onboarding_erase(user_id: UUID) -> None:
+    """Deletes a user's onboarding with every answer."""
+    Onboarding.objects.filter(pk=user_id).delete()
 
 
 def _locked(user_id: UUID, now: datetime) -> Onboarding:

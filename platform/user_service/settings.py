@@ -7,7 +7,7 @@ globals().update(
     service_settings(
         service="user",
         project="user_service",
-        apps=["apps.accounts", "apps.onboarding"],
+        apps=["apps.accounts", "apps.onboarding", "apps.analytics"],
         **account_settings("user", signs_tokens=True),
     )
 )

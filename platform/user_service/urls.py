@@ -1,9 +1,9 @@
 from django.urls import include, path
 
 from apps.accounts.api.views.keys import PublicKeysView
-from service_common.urls import common_urls, handler400, handler404, handler500
+from service_common.urls import common_urls, handler400, handler403, handler404, handler500
 
-__all__ = ["handler400", "handler404", "handler500", "urlpatterns"]
+__all__ = ["handler400", "handler403", "handler404", "handler500", "urlpatterns"]
 
 urlpatterns = [
     *common_urls(),

@@ -8,7 +8,7 @@ from rest_framework_simplejwt.exceptions import InvalidToken
 from rest_framework_simplejwt.tokens import Token
 
 from apps.accounts import selectors
-from apps.core.principal import PrincipalAuthentication
+from apps.core.identity.principal import PrincipalAuthentication
 
 
 class LiveSessionAuthentication(PrincipalAuthentication):

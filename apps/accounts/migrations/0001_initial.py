@@ -6,8 +6,8 @@ import django.db.models.functions.text
 from django.conf import settings
 from django.db import migrations, models
 
+import apps.core.identity.principal
 import apps.core.ids
-import apps.core.principal
 
 
 class Migration(migrations.Migration):
@@ -34,11 +34,26 @@ class Migration(migrations.Migration):
                     django.contrib.postgres.fields.ArrayField(
                         base_field=models.CharField(
                             choices=[
-                                (apps.core.principal.Role["TRADER"], apps.core.principal.Role["TRADER"]),
-                                (apps.core.principal.Role["SUPPORT"], apps.core.principal.Role["SUPPORT"]),
-                                (apps.core.principal.Role["AUDITOR"], apps.core.principal.Role["AUDITOR"]),
-                                (apps.core.principal.Role["OPERATOR"], apps.core.principal.Role["OPERATOR"]),
-                                (apps.core.principal.Role["ADMIN"], apps.core.principal.Role["ADMIN"]),
+                                (
+                                    apps.core.identity.principal.Role["TRADER"],
+                                    apps.core.identity.principal.Role["TRADER"],
+                                ),
+                                (
+                                    apps.core.identity.principal.Role["SUPPORT"],
+                                    apps.core.identity.principal.Role["SUPPORT"],
+                                ),
+                                (
+                                    apps.core.identity.principal.Role["AUDITOR"],
+                                    apps.core.identity.principal.Role["AUDITOR"],
+                                ),
+                                (
+                                    apps.core.identity.principal.Role["OPERATOR"],
+                                    apps.core.identity.principal.Role["OPERATOR"],
+                                ),
+                                (
+                                    apps.core.identity.principal.Role["ADMIN"],
+                                    apps.core.identity.principal.Role["ADMIN"],
+                                ),
                             ],
                             max_length=20,
                         ),

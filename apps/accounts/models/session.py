@@ -17,6 +17,7 @@ class UserSession(models.Model):
     class Method(models.TextChoices):
         PASSWORD = "password"  # noqa: S105  (a name)
         PASSWORD_AND_OTP = "password_and_otp"  # noqa: S105  (a name)
+        PASSKEY = "passkey"
 
     class Ending(models.TextChoices):
         LOGGED_OUT = "logged_out", "Logged out"
@@ -24,6 +25,10 @@ class UserSession(models.Model):
         ENDED_BY_STAFF = "ended_by_staff", "Ended by staff"
         TOKEN_REPLAYED = "token_replayed", "A refresh token was used twice"
         PASSWORD_CHANGED = "password_changed", "The password was changed"
+        ACCOUNT_CLOSED = "account_closed", "The account was closed"
+        MFA_ENABLED = "mfa_enabled", "Two-factor log-in was switched on"
+        EMAIL_REVERTED = "email_reverted", "A change of the e-mail address was taken back"
+        SESSION_LIMIT = "session_limit", "Another session was opened, and the account had as many as it may"
         ACCESS_CHANGED = "access_changed", "Roles were changed, or the account was disabled"
 
     id: "models.UUIDField[UUID, UUID]" = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -31,6 +36,8 @@ class UserSession(models.Model):
     token_digest = models.BinaryField(max_length=32)
     previous_digest = models.BinaryField(max_length=32, null=True)
     rotated_at = models.DateTimeField(null=True)
+    # Digest of the Idempotency-Key of the request that exchanged the previous token.
+    rotated_by = models.BinaryField(max_length=32, null=True)
     method = models.CharField(max_length=20, choices=Method)
     created_at = models.DateTimeField()
     last_used_at = models.DateTimeField()

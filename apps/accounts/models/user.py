@@ -9,10 +9,10 @@ from django.db import models
 from django.db.models.functions import Lower
 
 from apps.accounts.permissions import roles_allow
+from apps.core.identity.principal import ACCOUNT_ROLES, Role
 from apps.core.ids import new_id
-from apps.core.principal import Role
 
-STAFF_ROLES = frozenset(Role) - {Role.TRADER}
+STAFF_ROLES = frozenset(ACCOUNT_ROLES) - {Role.TRADER}
 
 
 class UserManager(BaseUserManager["User"]):
@@ -28,7 +28,7 @@ class User(AbstractBaseUser):
     email_verified_at = models.DateTimeField(null=True, blank=True)
     name = models.CharField(max_length=120, blank=True)
     time_zone = models.CharField(max_length=64, default="UTC")
-    roles = ArrayField(models.CharField(max_length=20, choices=[(role, role) for role in Role]), default=list)
+    roles = ArrayField(models.CharField(max_length=20, choices=[(role, role) for role in ACCOUNT_ROLES]), default=list)
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField()
 
@@ -42,7 +42,7 @@ class User(AbstractBaseUser):
         constraints = [
             models.CheckConstraint(condition=models.Q(email=Lower("email")), name="user_account_email_is_lower_case"),
             models.CheckConstraint(
-                condition=models.Q(roles__contained_by=[str(role) for role in Role]),
+                condition=models.Q(roles__contained_by=[str(role) for role in ACCOUNT_ROLES]),
                 name="user_account_roles_are_known",
             ),
         ]
@@ -51,6 +51,11 @@ class User(AbstractBaseUser):
     def is_staff(self) -> bool:
         """Whether the account may log in to the staff site."""
         return not STAFF_ROLES.isdisjoint(self.roles)
+
+    @property
+    def is_unproven(self) -> bool:
+        """Whether somebody else may own the address. Staff are no strangers: other staff gave them the role."""
+        return self.email_verified_at is None and not self.is_staff
 
     def has_perm(self, perm: str, obj: Any = None) -> bool:
         return self.is_active and roles_allow(self.roles, perm)

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from django.db import transaction
 
-from apps.accounts.models import OneTimeToken, User
-from apps.accounts.services.one_time_tokens import token_redeem
+from apps.accounts.errors import EmailNotVerified
+from apps.accounts.models import User
 from apps.events.store.publish import publish
 from apps.messages.user import UserUpdated
 
@@ -22,6 +22,12 @@ def profile_update(*, user_id: UUID, changes: dict[str, str], now: datetime) -> 
     return user
 
 
+def email_require_verified(user: User) -> None:
+    """Raises EmailNotVerified. For settings that would keep the address's owner out, or outlast a new password."""
+    if user.email_verified_at is None:
+        raise EmailNotVerified()
+
+
 def user_apply(user: User, changes: Mapping[str, object]) -> tuple[str, ...]:
     """Saves the fields that differ. Returns their names, sorted."""
     changed = tuple(sorted(name for name, value in changes.items() if getattr(user, name) != value))
@@ -30,12 +36,3 @@ def user_apply(user: User, changes: Mapping[str, object]) -> tuple[str, ...]:
     if changed:
         user.save(update_fields=changed)
     return changed
-
-
-@transaction.atomic
-def email_verify(*, token: str, now: datetime) -> None:
-    """Marks the e-mail address as verified. Raises TokenNotValid."""
-    user = token_redeem(token=token, purpose=OneTimeToken.Purpose.VERIFY_EMAIL, now=now)
-    if user.email_verified_at is None:
-        user_apply(user, {"email_verified_at": now})
-        publish(UserUpdated(user_id=user.id, changed=("email_verified_at",)), now=now)

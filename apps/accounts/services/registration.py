@@ -8,10 +8,11 @@ from django.contrib.auth.hashers import make_password
 from django.db import IntegrityError, transaction
 
 from apps.accounts.models import OutgoingMail, User
+from apps.accounts.services.address_reservation import is_reserved_for_another
 from apps.accounts.services.mail import mail_queue
 from apps.accounts.services.passwords import password_require_strong
+from apps.core.identity.principal import Role
 from apps.core.ids import new_id
-from apps.core.principal import Role
 from apps.events.store.publish import publish
 from apps.messages.user import UserCreated
 
@@ -38,7 +39,7 @@ def user_register(*, email: str, password: str, name: str, now: datetime) -> Reg
     password_require_strong(password, user=user)
     user.password = make_password(password)
     with transaction.atomic():
-        if _insert(user):
+        if _insert(user, now):
             publish(UserCreated(user_id=user.id, roles=tuple(user.roles), created_at=now), now=now)
             mail_queue(kind=OutgoingMail.Kind.VERIFY_EMAIL, email=email, now=now)
         else:
@@ -46,11 +47,14 @@ def user_register(*, email: str, password: str, name: str, now: datetime) -> Reg
     return Registration(user.id, email, name, user.time_zone, user.roles, now)
 
 
-def _insert(user: User) -> bool:
-    """Returns False if the address is taken. The unique constraint decides between concurrent requests."""
+def _insert(user: User, now: datetime) -> bool:
+    """Returns False if the address is taken or reserved. The unique constraint decides between concurrent requests."""
     try:
         with transaction.atomic():
             user.save(force_insert=True)
+            if is_reserved_for_another(user, now=now):
+                transaction.set_rollback(True)
+                return False
     except IntegrityError:
         if not User.objects.filter(email=user.email).exists():
             raise

@@ -7,15 +7,17 @@ from uuid import UUID
 from django.contrib.auth.hashers import make_password
 from django.db import transaction
 
-from apps.accounts.errors import NotOnYourself, RoleNotYours
-from apps.accounts.models import User, UserSession
+from apps.accounts.errors import AccountIsClosed, EmailTaken, NotOnYourself, RoleNotYours
+from apps.accounts.models import AccountClosure, User, UserSession
+from apps.accounts.services.address_reservation import is_reserved_for_another
 from apps.accounts.services.passwords import password_require_strong
 from apps.accounts.services.profile import user_apply
 from apps.accounts.services.sessions import sessions_end_all
 from apps.core.errors import NotFound
+from apps.core.identity.principal import Role
 from apps.core.ids import new_id
-from apps.core.principal import Role
 from apps.events.store.publish import publish
+from apps.messages.security import UserPasswordChanged
 from apps.messages.user import UserCreated, UserDisabled, UserEnabled, UserUpdated
 
 ADMIN_ONLY = frozenset({"roles", "is_active"})
@@ -34,6 +36,8 @@ def user_update_by_staff(
     user = User.objects.select_for_update().filter(pk=user_id).first()
     if user is None:
         raise NotFound("There is no such account.")
+    if AccountClosure.objects.filter(pk=user_id).exists():
+        raise AccountIsClosed()
     if Role.ADMIN not in staff_roles and user.is_staff and user.id != staff_id:
         raise RoleNotYours("Only an admin may change an account of staff.")
     if "roles" in changes:
@@ -51,7 +55,7 @@ def user_update_by_staff(
 def staff_create(*, email: str, password: str, role: Role, name: str, now: datetime) -> tuple[User, bool]:
     """Creates a staff account, or gives an existing account the role and the password. `email` is normalised.
 
-    Returns the account and whether it is new. Raises PasswordTooWeak.
+    Returns the account and whether it is new. Raises PasswordTooWeak, EmailTaken.
     """
     user = User.objects.select_for_update().filter(email=email).first()
     if user is None:
@@ -59,10 +63,14 @@ def staff_create(*, email: str, password: str, role: Role, name: str, now: datet
         password_require_strong(password, user=user)
         user.password = make_password(password)
         user.save(force_insert=True)
+        if is_reserved_for_another(user, now=now):
+            raise EmailTaken()
         publish(UserCreated(user_id=user.id, roles=tuple(user.roles), created_at=now), now=now)
         return user, True
 
     changes: dict[str, Any] = {"roles": sorted({*user.roles, role.value}), "is_active": True}
+    if user.email_verified_at is None:
+        changes["email_verified_at"] = now  # the person who runs the command vouches for the address
     if not user.check_password(password):
         password_require_strong(password, user=user)
         changes["password"] = make_password(password)
@@ -70,6 +78,8 @@ def staff_create(*, email: str, password: str, role: Role, name: str, now: datet
     if changed:
         sessions_end_all(user_id=user.id, ending=UserSession.Ending.ACCESS_CHANGED, now=now)
         _announce(user, changed, now=now)
+    if "password" in changed:
+        publish(UserPasswordChanged(user_id=user.id, how="set_by_staff"), now=now)
     return user, False
 
 

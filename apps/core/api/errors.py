@@ -111,3 +111,15 @@ def server_error(request: HttpRequest) -> JsonResponse:
 def bad_request(request: HttpRequest, exception: Exception) -> JsonResponse:  # noqa: ARG001
     body = error_body("malformed", "The request cannot be understood.", request_id=request_id_of(request))
     return JsonResponse(body, status=400)
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> JsonResponse:  # noqa: ARG001
+    body = error_body("forbidden", "You may not do this.", request_id=request_id_of(request))
+    return JsonResponse(body, status=403)
+
+
+def csrf_failed(request: HttpRequest, reason: str = "") -> JsonResponse:
+    """Of a form that was sent from elsewhere, or after its cookie had ended. Django's reason names no secret."""
+    message = "The form was not accepted: it is old, or it was sent from another address. Load the page again."
+    body = error_body("csrf_failed", message, request_id=request_id_of(request), details={"reason": reason})
+    return JsonResponse(body, status=403)

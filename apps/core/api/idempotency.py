@@ -6,8 +6,9 @@ import json
 import math
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
@@ -18,6 +19,8 @@ from rest_framework.response import Response
 from rest_framework.utils.encoders import JSONEncoder
 
 from apps.core.errors import Conflict, Malformed, PlatformError
+from apps.core.expiry import delete_batch
+from apps.core.identity.client_info import client_info_of
 from apps.core.models import IdempotencyRecord
 
 HEADER = "Idempotency-Key"
@@ -25,6 +28,8 @@ REPLAYED = "Idempotency-Replayed"
 _WELL_FORMED = re.compile(r"^[\x21-\x7e]{1,128}$")
 _KEPT_HEADERS = ("Location",)
 
+# A key is remembered at least this long.
+KEPT = timedelta(days=1)
 # A record without a response after this long belongs to a process that died.
 ABANDONED_AFTER = timedelta(seconds=60)
 
@@ -33,6 +38,10 @@ class IdempotencyKeyReused(Conflict):
     """The key was used before, for a different request."""
 
     code = "idempotency_key_reused"
+
+
+def key_reused() -> IdempotencyKeyReused:
+    return IdempotencyKeyReused(f"This {HEADER} was used for another request. Use a new one.")
 
 
 class RequestInProgress(Conflict):
@@ -72,7 +81,7 @@ class IdempotentMutations:
             handler = getattr(self, handler_name, None)
             if handler is not None:
                 once = self._once_around_io if self.idempotency_around_io else self._once
-                wrapped = once if request.headers.get(HEADER) else self._checked
+                wrapped = once if HEADER in request.headers else self._checked
                 setattr(self, handler_name, wrapped(handler))
         return super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
 
@@ -85,7 +94,7 @@ class IdempotentMutations:
 
     def _once(self, handler: Callable[..., Response]) -> Callable[..., Response]:
         def handle(request: Request, *args: Any, **kwargs: Any) -> Response:
-            key = _key_of(request)
+            key = idempotency_key_of(request)
             failure: PlatformError | None = None
             try:
                 self.check_before(request, **kwargs)
@@ -105,7 +114,7 @@ class IdempotentMutations:
 
     def _once_around_io(self, handler: Callable[..., Response]) -> Callable[..., Response]:
         def handle(request: Request, *args: Any, **kwargs: Any) -> Response:
-            record, is_mine = _record(request, _key_of(request))
+            record, is_mine = _record(request, idempotency_key_of(request))
             if not is_mine and record.status is not None:
                 return _replay(record, request)
             if not is_mine:
@@ -123,7 +132,18 @@ class IdempotentMutations:
         return handle
 
 
-def _key_of(request: Request) -> str:
+def idempotency_purge(*, now: datetime) -> int:
+    """Deletes a batch of records older than KEPT, of every service. Returns how many."""
+    return delete_batch(IdempotencyRecord.objects.filter(created_at__lt=now - KEPT))
+
+
+def idempotency_erase(*, user_id: UUID) -> None:
+    """Deletes the answers that a user got."""
+    IdempotencyRecord.objects.filter(scope=str(user_id)).delete()
+
+
+def idempotency_key_of(request: Request) -> str:
+    """The key of a request that has one. Raises Malformed."""
     key: str = request.headers[HEADER]
     if not _WELL_FORMED.match(key):
         raise Malformed(f"{HEADER} must be 1 to 128 printable characters.")
@@ -161,8 +181,12 @@ def _take_over(record: IdempotencyRecord, request: Request) -> None:
 
 
 def _scope(request: Request) -> str:
-    user_id = getattr(request.user, "user_id", None)
-    return str(user_id) if user_id else f"anonymous:{request.META.get('REMOTE_ADDR', '')}"
+    if user_id := getattr(request.user, "user_id", None):
+        return str(user_id)
+    # Strangers behind one address are told apart as far as they can be.
+    client = client_info_of(request._request)
+    program = hashlib.sha256(client.user_agent.encode()).hexdigest()[:16]
+    return f"anonymous:{client.address or ''}:{program}"
 
 
 def _fingerprint(request: Request) -> bytes:
@@ -175,7 +199,7 @@ def _fingerprint(request: Request) -> bytes:
 
 def _refuse_another_request(record: IdempotencyRecord, request: Request) -> None:
     if bytes(record.fingerprint) != _fingerprint(request):
-        raise IdempotencyKeyReused(f"This {HEADER} was used for another request. Use a new one.")
+        raise key_reused()
 
 
 def _replay(record: IdempotencyRecord, request: Request) -> Response:

@@ -1,16 +1,19 @@
 """What a call takes: its body and its query string, declared once. Names that are not declared are refused."""
 
 import difflib
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import Any, ClassVar, Literal, TypeVar, cast
 
+from django.http import QueryDict
 from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 
 from apps.core.api.json_types import refuse_wrong_types
-from apps.core.errors import Malformed
+from apps.core.errors import FieldIsImmutable, Malformed
 
 # Longer names are cut in answers.
 LONGEST_NAME = 60
@@ -19,10 +22,10 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
 class UnknownField(Malformed):
-    """The request names a field or a query parameter that the call does not know, or that it cannot change.
+    """The request names a field or a query parameter that the call does not know, or that is only in its answer.
 
     `details`: `field` as it was sent, with its path in nested bodies; `nearest` known name, null where the field cannot
-    be changed or the call takes none; `known` names at that place; `in` is "body" or "query".
+    be set or the call takes none; `known` names at that place; `in` is "body" or "query".
     """
 
     code = "unknown_field"
@@ -31,12 +34,15 @@ class UnknownField(Malformed):
 class RequestSerializer(serializers.Serializer[Any]):
     """Base of every serializer of a body or a query string: unknown names are refused at every depth.
 
-    `read_only` in the context are names that the answer has and the call cannot change; `also_known` are names that
-    something else reads. Values of a body have the JSON type that the document states; a query string is text.
-    Validation raises UnknownField, WrongType.
+    `read_only` in the context are names that the answer has and the call cannot change; `immutable`, of a call that
+    changes what there is, says how to come to another value of some of them; `also_known` are names that something else
+    reads. Values of a body have the JSON type that the document states; a query string is text.
+    Validation raises UnknownField, FieldIsImmutable, WrongType.
     """
 
     where: ClassVar[Literal["body", "query"]] = "body"
+    # What JSON Schema says of the object besides its fields, for the document; `validate` holds it.
+    also_documented: ClassVar[Mapping[str, Any]] = {}
 
     def run_validation(self, data: Any = serializers.empty) -> Any:
         if self.root is self:
@@ -46,7 +52,7 @@ class RequestSerializer(serializers.Serializer[Any]):
         return super().run_validation(data)
 
     def refuse_unknown(self) -> None:
-        """Looks at the names alone. Raises UnknownField."""
+        """Looks at the names alone. Raises UnknownField, FieldIsImmutable."""
         _refuse_unknown(self, self.initial_data, path="", root=self)
 
 
@@ -54,6 +60,30 @@ class QuerySerializer(RequestSerializer):
     """Base of every serializer of a query string."""
 
     where = "query"
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        """Raises Malformed too, for a parameter that is there twice or is a number in another spelling."""
+        if isinstance(data, QueryDict):
+            data = _single_values(data)
+        for name, field in self.fields.items():
+            if isinstance(field, serializers.IntegerField) and not _NUMBER.fullmatch(str(data.get(name, "0"))):
+                raise _malformed_parameter(name, "This is not a whole number.")
+        return super().run_validation(data)
+
+
+_NUMBER = re.compile(r"-?[0-9]{1,20}")
+
+
+def _single_values(query: QueryDict) -> dict[str, str]:
+    """As a dictionary: of a QueryDict, DRF takes an empty value for one that is not there."""
+    for name, values in query.lists():
+        if len(values) > 1:
+            raise _malformed_parameter(_shown(name), "This parameter is given more than once.")
+    return {name: str(query[name]) for name in query}
+
+
+def _malformed_parameter(name: str, sentence: str) -> Malformed:
+    return Malformed(f"{name}: {sentence}", fields={name: [sentence]})
 
 
 class AbandonQuerySerializer(QuerySerializer):
@@ -85,25 +115,38 @@ class Operation:
     query: type[QuerySerializer] = EmptyQuery
     is_partial: bool = False
     answers: tuple[Any, ...] = ()
+    immutable: Mapping[str, str] = dataclass_field(default_factory=dict)
+    gives_location: bool = False
 
     def read(
         self, request: Request, *, body: type[RequestSerializer], page_parameters: Collection[str]
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """The valid fields of the query string and of the body. Names come before values.
 
-        Raises UnknownField, WrongType, DRF's ValidationError and ParseError, all of which become a 400.
+        Raises FieldIsImmutable (422), and UnknownField, WrongType, DRF's ValidationError and ParseError, which all
+        become a 400.
         """
         # Which names only the answer has is asked for where one is unknown.
-        context = {"read_only": lambda: {name for answer in self.answers for name in _names_of(answer)}}
+        context: dict[str, Any] = {
+            "read_only": lambda: {name for answer in self.answers for name in _names_of(answer)} | set(self.immutable)
+        }
+        if request.method == "PATCH":
+            context["immutable"] = self.immutable
+        # Most reads take nothing and are sent nothing: there is nothing to look at.
         read = (
-            self.query(data=request.query_params, context={"also_known": page_parameters}),
-            body(data=request.data, partial=self.is_partial, context=context),
+            self.query(data=request.query_params, context={"also_known": page_parameters})
+            if self.query is not EmptyQuery or request.query_params
+            else None,
+            body(data=request.data, partial=self.is_partial, context=context)
+            if body is not EmptyBody or _has_body(request)
+            else None,
         )
-        for each in read:
+        for each in filter(None, read):
             each.refuse_unknown()
-        for each in read:
+        for each in filter(None, read):
             each.is_valid(raise_exception=True)
-        return read[0].validated_data, read[1].validated_data
+        query, sent = (each.validated_data if each is not None else {} for each in read)
+        return query, sent
 
 
 def operation(
@@ -113,19 +156,24 @@ def operation(
     partial: bool = False,
     responses: dict[int, Any],
     parameters: Sequence[OpenApiParameter] = (),
+    location: bool = False,
+    immutable: Mapping[str, str] | None = None,
+    media_type: str = "",
     **described: Any,
 ) -> Callable[[Handler], Handler]:
     """Declares what a handler of an ApiView takes, for the view and for the OpenAPI document alike.
 
-    With `partial` every field of the body may be left out. `parameters` are those that something else reads, for the
-    document; `described` is what extend_schema takes besides.
+    With `partial` every field of the body may be left out. A PATCH refuses the fields that only its answer has as
+    immutable; `immutable` says of some, and of others that are known, how to come to another value. `parameters` are
+    those that something else reads, for the document; `location` says that the answer has that header; `media_type` is
+    that of a good answer which is not JSON; `described` is what extend_schema takes besides.
     """
     answers = tuple(answer for status, answer in responses.items() if 200 <= status < 300)
-    declared = Operation(body or EmptyBody, query or EmptyQuery, partial, answers)
+    declared = Operation(body or EmptyBody, query or EmptyQuery, partial, answers, immutable or {}, location)
     document = extend_schema(
         request=body(partial=True) if partial and isinstance(body, type) else body,
         parameters=[*([query] if query else []), *parameters],
-        responses=responses,
+        responses={(each, media_type) if media_type and each < 300 else each: responses[each] for each in responses},
         **described,
     )
 
@@ -135,6 +183,12 @@ def operation(
         return documented
 
     return declare
+
+
+def _has_body(request: Request) -> bool:
+    """As DRF sees it: a length, or a body of unknown length."""
+    meta = request.META
+    return meta.get("CONTENT_LENGTH") not in (None, "", "0") or "HTTP_TRANSFER_ENCODING" in meta
 
 
 _DECLARED = "declared_operation"
@@ -175,7 +229,7 @@ def _is_writable(field: Any) -> bool:
 
 def _unknown(
     name: str, *, known: Collection[str], field: serializers.Serializer[Any], path: str, root: RequestSerializer
-) -> UnknownField:
+) -> UnknownField | FieldIsImmutable:
     name = _shown(name)
     noun = "field" if root.where == "body" else "query parameter"
     close = difflib.get_close_matches(name, sorted(known), n=1)
@@ -183,6 +237,9 @@ def _unknown(
     answered = root.context.get("read_only", tuple)() if field is root else ()
     if name in field.fields or name in answered:
         nearest, sentence = [], f"The {noun} {path}{name} cannot be changed by this call. Leave it out."
+        if (immutable := root.context.get("immutable")) is not None:
+            how = immutable.get(name, "") if field is root else ""
+            return FieldIsImmutable(f"{sentence} {how}".strip(), field=f"{path}{name}", **({"how": how} if how else {}))
     elif close:
         sentence = f"There is no {noun} {path}{name}. Did you mean {path}{close[0]}?"
     elif known:

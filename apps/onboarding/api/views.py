@@ -7,7 +7,9 @@ from apps.core.api.idempotency import IdempotentMutations
 from apps.core.api.requests import Operation, RequestSerializer, operation
 from apps.core.api.schema import error_responses
 from apps.core.api.views import ApiView
-from apps.core.principal import principal_of
+from apps.core.identity.access import USERS
+from apps.core.identity.principal import principal_of
+from apps.core.quotas import Scope
 from apps.onboarding import selectors, services
 from apps.onboarding.api.serializers import STEP_SERIALIZERS, AnyStep, OnboardingStateSerializer
 from apps.onboarding.errors import NoSuchStep
@@ -16,6 +18,8 @@ from apps.onboarding.models import OnboardingStep
 
 @extend_schema(tags=["Onboarding"])
 class OnboardingView(ApiView):
+    access = USERS
+
     @operation(responses={200: OnboardingStateSerializer, **error_responses(401)})
     def get(self, request: Request) -> Response:
         """Where you stand on the way to your first bot."""
@@ -25,6 +29,9 @@ class OnboardingView(ApiView):
 
 @extend_schema(tags=["Onboarding"])
 class OnboardingStepView(IdempotentMutations, ApiView):
+    changes = Scope.ACCOUNT
+    access = USERS
+
     def body_serializer(self, declared: Operation) -> type[RequestSerializer]:
         return STEP_SERIALIZERS[_step_named(self.kwargs["step"])]
 

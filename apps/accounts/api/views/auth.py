@@ -6,19 +6,22 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.accounts.api import serializers, throttles
-from apps.accounts.api.views.base import OpenView, session_of, tokens_response
-from apps.accounts.client_info import client_info_of
+from apps.accounts.api.views.base import LogInView, OpenView, caller_or_nobody, session_of, tokens_response
 from apps.accounts.models import UserSession
+from apps.accounts.services.email_change import email_change_confirm, email_change_revert
+from apps.accounts.services.email_verification import email_verification_resend, email_verify
 from apps.accounts.services.login import user_log_in
 from apps.accounts.services.passwords import password_forgot, password_reset
-from apps.accounts.services.profile import email_verify
 from apps.accounts.services.registration import user_register
 from apps.accounts.services.sessions import session_end, session_log_out, session_refresh
-from apps.core.api.idempotency import IdempotentMutations
+from apps.core.api.idempotency import HEADER, REPLAYED, IdempotentMutations, idempotency_key_of
 from apps.core.api.requests import operation
 from apps.core.api.schema import error_responses
+from apps.core.identity.client_info import client_info_of
+from apps.core.identity.principal import principal_of
 
 NOTHING = OpenApiResponse(description="Done; no body.")
+NEW_ACCOUNT = "The address is yours. A mail with a code is on its way: set a password with it, then log in."
 ASKED = "If there is an account with this address, a mail is on its way."
 
 
@@ -45,16 +48,18 @@ class UserLogInView(OpenView):
 
     @operation(
         body=serializers.LoginSerializer,
-        responses={200: serializers.TokenPairSerializer, **error_responses(401, 429)},
+        responses={200: serializers.LogInSerializer, **error_responses(401, 429)},
     )
     def post(self, request: Request) -> Response:
         """Log in.
 
-        401 `invalid_credentials`, or `otp_required` where the account has two-factor log-in on. After five failures the
-        account is locked for 15 minutes (429 `too_many_attempts`), whatever the password.
+        401 `invalid_credentials`, or `otp_required` where the account has two-factor log-in on. After five failures at
+        an account, your network is locked out of it for 15 minutes (429 `too_many_attempts`), whatever the password.
+        After 100 failures in an hour every unknown device is. Send the `device_token` of an earlier log-in: then other
+        people's failures do not count for you.
         """
-        pair = user_log_in(**self.body, client=client_info_of(request._request), now=timezone.now())
-        return tokens_response(serializers.TokenPairSerializer(pair).data)
+        log_in = user_log_in(**self.body, client=client_info_of(request._request), now=timezone.now())
+        return tokens_response(serializers.LogInSerializer(log_in).data)
 
 
 @extend_schema(tags=["Log-in"])
@@ -66,15 +71,22 @@ class TokenRefreshView(OpenView):
         responses={200: serializers.TokenPairSerializer, **error_responses(401, 409, 429)},
     )
     def post(self, request: Request) -> Response:
-        """Exchange a refresh token for the next pair. It works once.
+        """Exchange a refresh token for the next pair.
 
-        A token that comes back after it was exchanged ends its whole session (401). Of two requests at once one wins,
-        the other gets 409 `refresh_superseded`.
+        Repeated within 30 seconds, or later with the same `Idempotency-Key`, the exchange is answered with the same
+        next refresh token and `Idempotency-Replayed: true`, as long as that one has not been exchanged itself. A token
+        that comes back in any other way ends its whole session (401).
         """
-        arrived_at = timezone.now()
-        token = self.body["refresh"]
-        pair = session_refresh(token=token, client=client_info_of(request._request), now=arrived_at)
-        return tokens_response(serializers.TokenPairSerializer(pair).data)
+        refreshed = session_refresh(
+            token=self.body["refresh"],
+            client=client_info_of(request._request),
+            now=timezone.now(),
+            idempotency_key=idempotency_key_of(request) if request.headers.get(HEADER) else "",
+        )
+        response = tokens_response(serializers.TokenPairSerializer(refreshed.pair).data)
+        if refreshed.is_repeated:
+            response[REPLAYED] = "true"
+        return response
 
 
 @extend_schema(tags=["Log-in"])
@@ -115,8 +127,13 @@ class PasswordResetView(IdempotentMutations, OpenView):
 
     @operation(body=serializers.PasswordResetSerializer, responses={204: NOTHING, **error_responses(409, 422, 429)})
     def post(self, request: Request) -> Response:
-        """Set a new password with the code from the mail. Ends every session."""
-        password_reset(token=self.body["token"], new_password=self.body["password"], now=timezone.now())
+        """Set a new password with the code from the mail. Ends every session, and lifts every lock of the account."""
+        password_reset(
+            token=self.body["token"],
+            new_password=self.body["password"],
+            client=client_info_of(request._request),
+            now=timezone.now(),
+        )
         return Response(status=204)
 
 
@@ -124,8 +141,58 @@ class PasswordResetView(IdempotentMutations, OpenView):
 class EmailVerifyView(IdempotentMutations, OpenView):
     throttle_classes = (throttles.MailedTokenThrottle,)
 
+    @operation(
+        body=serializers.EmailVerifySerializer,
+        responses={200: serializers.AcceptedSerializer, 204: NOTHING, **error_responses(409, 422, 429)},
+    )
+    def post(self, request: Request) -> Response:
+        """Confirm an e-mail address with the code from the mail.
+
+        With the password of the registration, or with an access token of the account: 204. The next token has
+        `email_verified`: log in or refresh. With the code alone: 200. The address may have been registered by somebody
+        else, so it gets a new account without anything that was set up before, and a mail brings a code for its
+        password.
+        """
+        is_as_registered = email_verify(
+            token=self.body["token"],
+            password=self.body.get("password"),
+            caller_id=caller_or_nobody(request),
+            now=timezone.now(),
+        )
+        return Response(status=204) if is_as_registered else Response({"message": NEW_ACCOUNT})
+
+
+@extend_schema(tags=["Log-in"])
+class EmailResendView(IdempotentMutations, LogInView):
+    throttle_classes = (throttles.MailedTokenThrottle,)
+
+    @operation(responses={202: serializers.AcceptedSerializer, **error_responses(401, 409, 429)})
+    def post(self, request: Request) -> Response:
+        """Ask for a new code to confirm your e-mail address. It replaces the earlier one."""
+        email_verification_resend(user_id=principal_of(request).user_id, now=timezone.now())
+        return Response({"message": "If the address is not confirmed yet, a mail is on its way."}, status=202)
+
+
+@extend_schema(tags=["Log-in"])
+class EmailChangeConfirmView(IdempotentMutations, OpenView):
+    throttle_classes = (throttles.MailedTokenThrottle,)
+
     @operation(body=serializers.MailedTokenSerializer, responses={204: NOTHING, **error_responses(409, 422, 429)})
     def post(self, request: Request) -> Response:
-        """Confirm an e-mail address with the code from the mail."""
-        email_verify(**self.body, now=timezone.now())
+        """Make a change of the e-mail address, with the code that was mailed to the new one."""
+        email_change_confirm(**self.body, now=timezone.now())
+        return Response(status=204)
+
+
+@extend_schema(tags=["Log-in"])
+class EmailChangeRevertView(IdempotentMutations, OpenView):
+    throttle_classes = (throttles.MailedTokenThrottle,)
+
+    @operation(body=serializers.MailedTokenSerializer, responses={204: NOTHING, **error_responses(409, 422, 429)})
+    def post(self, request: Request) -> Response:
+        """Take a change of the e-mail address back, with the code that was mailed to the old one.
+
+        Ends every session and makes the password void; a mail brings a code for a new one.
+        """
+        email_change_revert(**self.body, now=timezone.now())
         return Response(status=204)

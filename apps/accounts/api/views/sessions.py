@@ -10,18 +10,18 @@ from rest_framework.response import Response
 from apps.accounts import selectors
 from apps.accounts.api import serializers
 from apps.accounts.api.pagination import SessionPagination
-from apps.accounts.api.views.base import AccountView
+from apps.accounts.api.views.base import LogInView
 from apps.accounts.models import UserSession
 from apps.accounts.services.sessions import session_end
 from apps.core.api.idempotency import IdempotentMutations
 from apps.core.api.requests import operation
 from apps.core.api.schema import error_responses
 from apps.core.api.views import PagedView
-from apps.core.principal import principal_of
+from apps.core.identity.principal import principal_of
 
 
 @extend_schema(tags=["Sessions"])
-class SessionListView(PagedView, AccountView):
+class SessionListView(PagedView, LogInView):
     pagination_class = SessionPagination
 
     @operation(responses={200: serializers.SessionSerializer(many=True), **error_responses(401)})
@@ -36,7 +36,7 @@ class SessionListView(PagedView, AccountView):
 
 
 @extend_schema(tags=["Sessions"])
-class SessionEndView(IdempotentMutations, AccountView):
+class SessionEndView(IdempotentMutations, LogInView):
     @operation(
         responses={204: OpenApiResponse(description="Ended; no body."), **error_responses(401, 404, 409)},
     )

@@ -9,10 +9,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from apps.accounts.addresses import normalize_email
-from apps.accounts.errors import PasswordTooWeak
+from apps.accounts.errors import EmailTaken, PasswordTooWeak
 from apps.accounts.models import STAFF_ROLES
 from apps.accounts.services.staff import staff_create
-from apps.core.principal import Role
+from apps.core.identity.principal import Role
 
 PASSWORD_VARIABLE = "STAFF_PASSWORD"  # noqa: S105  (a name)
 
@@ -33,7 +33,7 @@ class Command(BaseCommand):
             user, is_new = staff_create(
                 email=normalize_email(email), password=_password(), role=Role(role), name=name, now=timezone.now()
             )
-        except (ValueError, PasswordTooWeak) as error:
+        except (ValueError, EmailTaken, PasswordTooWeak) as error:
             raise CommandError(str(error)) from None
         self.stdout.write(f"{user.email} {'is new' if is_new else 'was there already'}, with {', '.join(user.roles)}.")
 
