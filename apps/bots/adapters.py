@@ -1,8 +1,9 @@
 """Adapters to the vault and to market data: what bots need of them, as types of their own."""
 
 import contextlib
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
@@ -10,17 +11,30 @@ from django.utils import timezone
 
 from apps.core.errors import NotFound
 from apps.core.terms import Mode
-from apps.exchange.errors import UnknownPair
+from apps.exchange.errors import IntervalNotOffered, UnknownPair
 from apps.exchange.instrument import Instrument
 from apps.exchange.nonce import key_is_suspended
 from apps.exchange.types import Balance
 from apps.market.errors import MarketDataUnavailable
-from apps.market.selectors import instrument_find, instrument_get, instrument_list, ohlc_get, ticker_get, ticker_kept
+from apps.market.selectors import (
+    instrument_get,
+    instrument_kept,
+    instrument_list,
+    instruments_keep,
+    ohlc_get,
+    ohlc_is_kept,
+    ticker_get,
+    ticker_kept,
+)
 from apps.vault.models import Credential as StoredCredential
 from apps.vault.permissions import missing_permissions
-from apps.vault.selectors import credential_get, credential_hold, credential_owner
+from apps.vault.selectors import credential_get, credential_hold, credential_list, credential_owner
+from apps.vault.services.closure import credential_close, credentials_erase
 from apps.vault.services.keys import credential_balances
 from apps.vault.services.recheck import credential_check_before_start
+
+# Between the exchange's clock and this machine's.
+_CLOCKS_DIFFER = timedelta(seconds=30)
 
 
 @dataclass(frozen=True)
@@ -29,6 +43,13 @@ class Credential:
     mode: Mode
     is_active: bool
     missing_rights: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ConnectedKey:
+    id: UUID
+    label: str
+    mode: Mode
 
 
 @dataclass(frozen=True)
@@ -64,6 +85,11 @@ def credential_find(*, credential_id: UUID, user_id: UUID) -> Credential | None:
     )
 
 
+def keys_connected(*, user_id: UUID) -> list[ConnectedKey]:
+    """The user's connected exchange keys, live ones whose state is not active included."""
+    return [ConnectedKey(key.id, key.label, Mode(key.mode)) for key in credential_list(user_id=user_id)]
+
+
 def credential_recheck(*, credential_id: UUID, user_id: UUID, now: datetime) -> None:
     """Before a start: asks the exchange about the key again, where its last answer is too old. Not in a transaction."""
     credential_check_before_start(credential_id=credential_id, user_id=user_id, now=now)
@@ -95,7 +121,7 @@ def key_hold(*, credential_id: UUID) -> None:
 
 def pair_rules_kept(*, pair: str, mode: Mode) -> PairRules | None:
     """The pair's rules from the stored instruments. No I/O beyond the database: allowed inside a transaction."""
-    instrument = instrument_find(pair=pair, mode=mode)
+    instrument = instrument_kept(pair=pair, mode=mode)
     return _rules_of(instrument) if instrument else None
 
 
@@ -117,6 +143,8 @@ def interval_check(*, pair: str, interval_minutes: int, mode: Mode, now: datetim
 
     Raises UnknownPair of apps.exchange if the pair is not listed.
     """
+    if ohlc_is_kept(pair=pair, interval_minutes=interval_minutes, mode=mode):
+        return
     with contextlib.suppress(MarketDataUnavailable):
         ohlc_get(pair=pair, interval_minutes=interval_minutes, mode=mode, now=now)
 
@@ -136,17 +164,40 @@ def last_price(*, pair: str, mode: Mode, now: datetime) -> LastPrice | None:
     return LastPrice(price=ticker.value.last, as_of=ticker.as_of)
 
 
+def closes_by_clock(
+    *, pair: str, interval_minutes: int, mode: Mode, now: datetime
+) -> Iterator[tuple[datetime, Decimal]]:
+    """The market's closed candles as (close of the interval, price), where market time is the clock's.
+
+    None where it is not, as in a replay, and where the exchange does not answer or has no such interval. May call the
+    exchange.
+    """
+    try:
+        ohlc = ohlc_get(pair=pair, interval_minutes=interval_minutes, mode=mode, now=now).value
+    except (UnknownPair, IntervalNotOffered, MarketDataUnavailable):
+        return
+    interval = timedelta(minutes=interval_minutes)
+    if ohlc.closed and abs(now - ohlc.closed[-1].opened_at - interval) <= interval + _CLOCKS_DIFFER:
+        for candle in ohlc.closed:
+            yield candle.opened_at + interval, candle.close
+
+
 def is_dust(volume: Decimal, *, pair: str, mode: Mode, otherwise_at: Decimal) -> bool:
     """Whether a held volume is below the smallest order, so that it cannot be sold now. Does not call the exchange.
 
     By the last price known here, or at the price `otherwise_at`.
     """
-    instrument = instrument_find(pair=pair, mode=mode)
+    instrument = instrument_kept(pair=pair, mode=mode)
     if instrument is None or volume <= 0:
         return False
     ticker = ticker_kept(pair=instrument.altname, mode=mode)
     price = ticker.value.bid if ticker else otherwise_at
     return volume < instrument.smallest_order(price)
+
+
+def keep_pairs_in_memory(markets: Collection[tuple[Mode, str]]) -> None:
+    """Before `is_dust` of several pairs: one query for all of them."""
+    instruments_keep(markets)
 
 
 def _rules_of(instrument: Instrument) -> PairRules:
@@ -157,3 +208,18 @@ def _rules_of(instrument: Instrument) -> PairRules:
         order_minimum=instrument.order_minimum,
         cost_minimum=instrument.cost_minimum,
     )
+
+
+def keys_of_user(*, user_id: UUID) -> list[UUID]:
+    """The user's keys that are not disconnected, by id."""
+    return sorted(credential_list(user_id=user_id).values_list("id", flat=True))
+
+
+def key_close(*, credential_id: UUID, user_id: UUID, now: datetime) -> None:
+    """Disconnects a key of an account that is being closed, and destroys its secret."""
+    credential_close(credential_id=credential_id, user_id=user_id, now=now)
+
+
+def keys_erase(*, user_id: UUID) -> None:
+    """Removes what is personal of the user's disconnected keys."""
+    credentials_erase(user_id=user_id)

@@ -16,11 +16,30 @@ from apps.bots.models import (
     RunEvent,
     UserTrading,
 )
-from apps.core.admin import ReadOnlyAdmin
+from apps.core.admin import LargeTableAdmin
+from apps.core.staff.large_lists import Since, one_of
+from apps.core.staff.references import Related
+from apps.core.terms import Mode
+from apps.strategies.registry import all_strategies
+
+BY_MODE = one_of("mode", lambda: Mode.values)
+BY_STRATEGY = one_of("strategy", lambda: [each.strategy for each in all_strategies()])
+ID_OR_ADDRESS = "A whole id, or its owner's e-mail address"
+# Lists of other domains that belong to a bot, by its id.
+OF_A_BOT = (
+    Related("Runs", "trading.botrun"),
+    Related("Orders", "trading.orderintent"),
+    Related("Fills", "trading.fill"),
+    Related("Ledger", "trading.ledgerentry"),
+    Related("Commands", "bots.botcommand"),
+    Related("Reports", "bots.runevent"),
+    Related("Halts", "risk.halt"),
+    Related("Events", "events.storedevent"),
+)
 
 
 @admin.register(Bot)
-class BotAdmin(ReadOnlyAdmin):
+class BotAdmin(LargeTableAdmin):
     list_display = (
         "name",
         "user_id",
@@ -32,106 +51,93 @@ class BotAdmin(ReadOnlyAdmin):
         "created_at",
         "deleted_at",
     )
-    list_filter = ("mode", "strategy", "pair", ("deleted_at", admin.EmptyFieldListFilter))
-    search_fields = ("=id", "=user_id", "name")
-    ordering = ("-id",)
+    list_filter = (Since, "mode", BY_STRATEGY, ("deleted_at", admin.EmptyFieldListFilter))
+    search_keys = ("pk", "user_id")
+    search_help_text = ID_OR_ADDRESS
+    related = (Related("Status", "bots.botstatus"), *OF_A_BOT)
 
 
 @admin.register(BotCommand)
-class BotCommandAdmin(ReadOnlyAdmin):
-    list_display = ("id", "kind", "bot", "user_id", "requested_at", "expires_at", "closed_at", "superseded_by_id")
-    list_filter = ("kind", "requested_at", ("closed_at", admin.EmptyFieldListFilter))
-    list_select_related = ("bot",)
-    search_fields = ("=id", "=bot__id", "=user_id")
-    ordering = ("-id",)
+class BotCommandAdmin(LargeTableAdmin):
+    list_display = ("id", "kind", "bot_id", "user_id", "requested_at", "expires_at", "closed_at", "superseded_by_id")
+    list_filter = (Since, "kind", ("closed_at", admin.EmptyFieldListFilter))
+    search_keys = ("pk", "bot_id")
+    related = (Related("Execution", "events.commandexecution"), Related("Orders", "trading.orderintent"))
 
 
 @admin.register(BotStatus)
-class BotStatusAdmin(ReadOnlyAdmin):
+class BotStatusAdmin(LargeTableAdmin):
     list_display = ("bot_id", "user_id", "state", "since", "trades", "realised_pnl", "quote_asset", "error_code")
     list_filter = ("state",)
-    search_fields = ("=bot_id", "=user_id", "=run_id")
+    search_keys = ("pk", "user_id")
+    search_help_text = ID_OR_ADDRESS
+    related = OF_A_BOT
 
 
 @admin.register(RunEvent)
-class RunEventAdmin(ReadOnlyAdmin):
+class RunEventAdmin(LargeTableAdmin):
     list_display = ("event_id", "bot_id", "seq", "state", "run_id", "reason", "at")
-    list_filter = ("state", "at")
-    search_fields = ("=bot_id", "=run_id", "=command_id")
-    ordering = ("-event_id",)
+    list_filter = (Since, "state")
+    search_keys = ("pk", "bot_id")
+    related = (Related("Event", "events.storedevent"),)
 
 
 @admin.register(BotOrder)
-class BotOrderAdmin(ReadOnlyAdmin):
-    list_display = (
-        "order_id",
-        "client_order_id",
-        "user_id",
-        "mode",
-        "pair",
-        "side",
-        "volume",
-        "price",
-        "state",
-        "planned_at",
+class BotOrderAdmin(LargeTableAdmin):
+    list_display = ("order_id", "client_order_id", "user_id", "mode", "pair", "side", "volume", "price", "state",
+                    "planned_at")  # fmt: skip
+    list_filter = (Since, "state", BY_MODE, "side")
+    search_keys = ("pk", "bot_id", "user_id")
+    search_help_text = ID_OR_ADDRESS
+    related = (
+        Related("Order of the bot service", "trading.orderintent"),
+        Related("Steps", "bots.orderstep"),
+        Related("Trades", "bots.bottrade"),
     )
-    list_filter = ("state", "mode", "pair", "side", "planned_at")
-    search_fields = ("=order_id", "=bot_id", "=run_id", "=user_id", "=client_order_id", "=exchange_order_id")
-    ordering = ("-planned_at",)
 
 
 @admin.register(OrderStep)
-class OrderStepAdmin(ReadOnlyAdmin):
+class OrderStepAdmin(LargeTableAdmin):
     list_display = ("event_id", "order_id", "seq", "kind", "state", "code", "at")
-    list_filter = ("kind", "state", "at")
-    search_fields = ("=order_id", "=event_id")
-    ordering = ("-event_id",)
+    list_filter = (Since, "state")
+    search_keys = ("pk", "order_id")
+    related = (Related("Event", "events.storedevent"),)
 
 
 @admin.register(BotTrade)
-class BotTradeAdmin(ReadOnlyAdmin):
-    list_display = (
-        "trade_id",
-        "bot_id",
-        "mode",
-        "pair",
-        "side",
-        "volume",
-        "price",
-        "fee",
-        "realised_pnl",
-        "executed_at",
-    )
-    list_filter = ("mode", "pair", "side", "strategy", "executed_at")
-    search_fields = ("=trade_id", "=bot_id", "=run_id", "=order_id", "=exchange_trade_id")
-    ordering = ("-executed_at",)
+class BotTradeAdmin(LargeTableAdmin):
+    list_display = ("trade_id", "bot_id", "mode", "pair", "side", "volume", "price", "fee", "realised_pnl",
+                    "executed_at")  # fmt: skip
+    list_filter = (Since, BY_MODE, "side", BY_STRATEGY)
+    search_keys = ("pk", "bot_id", "order_id")
+    related = (Related("Fill", "trading.fill"), Related("Steps of the order", "bots.orderstep", "order_id"))
 
 
 @admin.register(PositionRelease)
-class PositionReleaseAdmin(ReadOnlyAdmin):
+class PositionReleaseAdmin(LargeTableAdmin):
     list_display = ("release_id", "bot_id", "volume", "at")
-    list_filter = ("at",)
-    search_fields = ("=release_id", "=bot_id")
-    ordering = ("-at",)
+    list_filter = (Since,)
+    search_keys = ("pk", "bot_id")
 
 
 @admin.register(AccountTrade)
-class AccountTradeAdmin(ReadOnlyAdmin):
+class AccountTradeAdmin(LargeTableAdmin):
     list_display = ("trade_id", "user_id", "mode", "pair", "side", "volume", "price", "fee", "bot_id", "executed_at")
-    list_filter = ("mode", "pair", "side", "executed_at")
-    search_fields = ("=trade_id", "=user_id", "=credential_id", "=bot_id", "=order_id", "=exchange_trade_id")
-    ordering = ("-executed_at",)
+    list_filter = (Since, BY_MODE, "side")
+    search_keys = ("pk", "user_id")
+    search_help_text = ID_OR_ADDRESS
+    related = (Related("Fill", "trading.fill"),)
 
 
 @admin.register(UserTrading)
-class UserTradingAdmin(ReadOnlyAdmin):
+class UserTradingAdmin(LargeTableAdmin):
     list_display = ("user_id", "registered_at", "trades", "last_trade_at")
-    search_fields = ("=user_id",)
+    search_help_text = ID_OR_ADDRESS
 
 
 @admin.register(Alert)
-class AlertAdmin(ReadOnlyAdmin):
+class AlertAdmin(LargeTableAdmin):
     list_display = ("id", "severity", "kind", "code", "user_id", "bot_id", "occurred_at")
-    list_filter = ("severity", "kind", "occurred_at")
-    search_fields = ("=id", "=user_id", "=bot_id", "=credential_id")
-    ordering = ("-id",)
+    list_filter = (Since, "severity")
+    search_keys = ("pk", "user_id")
+    search_help_text = ID_OR_ADDRESS

@@ -1,6 +1,6 @@
 """Expected failures of defining and commanding bots."""
 
-from apps.core.errors import Conflict, NotFound, Refused
+from apps.core.errors import Conflict, NotFound, Refused, TooManyRequests
 
 
 class BotNotFound(NotFound):
@@ -13,6 +13,12 @@ class CommandNotFound(NotFound):
 
 class OrderNotFound(NotFound):
     code = "order_not_found"
+
+
+class TooManyBots(Conflict):
+    """The user has as many bots as the platform allows. `details` has `bots` and `limit`."""
+
+    code = "too_many_bots"
 
 
 class BotAlreadyRunning(Conflict):
@@ -58,12 +64,6 @@ class BotChangedMeanwhile(Conflict):
     code = "bot_changed_meanwhile"
 
 
-class FieldIsImmutable(Refused):
-    """The field is fixed for good, or since the bot's first start. `details["clone"]` is the way to another value."""
-
-    code = "field_is_immutable"
-
-
 class UnknownPair(Refused):
     code = "unknown_pair"
 
@@ -106,3 +106,9 @@ class InvalidLimits(Refused):
     """The limits of a bot's orders are not valid; `details["limits"]` says which and why."""
 
     code = "invalid_limits"
+
+
+class TooManyStreams(TooManyRequests):
+    """The user has as many open streams as one may have. `details.limit` says how many."""
+
+    code = "too_many_streams"

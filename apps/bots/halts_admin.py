@@ -74,8 +74,8 @@ class HaltAdmin(ModelAdmin):
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return HaltSetForm.Meta.fields if obj is None else (*self._SHOWN, "lifted_because")
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        return () if obj is None else self._SHOWN
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return () if obj is None else (*self._SHOWN, *self.with_links(self._SHOWN))
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> Any:
         return super().get_form(request, obj, change, form=HaltSetForm if obj is None else HaltLiftForm, **options)

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import requests
 
-from apps.core import service_token
 from apps.core.money import plain
+from apps.core.service_calls import service_call
 from apps.core.terms import Mode
 from apps.exchange.addresses import exchange_url
 from apps.exchange.errors import AccountNotOpened, ExchangeUnavailable
@@ -35,18 +35,9 @@ def paper_account_open(*, owner_id: UUID, label: str, deposits: Mapping[str, Dec
         "label": label,
         "deposits": {asset: plain(amount) for asset, amount in deposits.items()},
     }
-    headers = {"Authorization": f"Bearer {service_token.mint(audience='paper')}"}
+    url = f"{exchange_url(Mode.PAPER).rstrip('/')}/paper/accounts"
     try:
-        with requests.Session() as session:
-            # Proxies of the environment are not used between the platform's own processes.
-            session.trust_env = False
-            response = session.post(
-                f"{exchange_url(Mode.PAPER).rstrip('/')}/paper/accounts",
-                json=body,
-                headers=headers,
-                timeout=TIMEOUT_SECONDS,
-                allow_redirects=False,
-            )
+        response = service_call("POST", url, audience="paper", timeout=TIMEOUT_SECONDS, body=body)
     except requests.RequestException as error:
         raise ExchangeUnavailable(f"The paper exchange does not answer ({type(error).__name__}).") from error
     return _account(response)

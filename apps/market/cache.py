@@ -6,17 +6,17 @@ of all processes asks the exchange for an entry at a time; with Redis down, one 
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from django.core.cache import cache
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 
+from apps.core.memory import Memory
 from apps.core.terms import Mode
 from apps.exchange.errors import ExchangeRateLimited, ExchangeUnavailable
 from apps.market.errors import MarketDataUnavailable
@@ -29,10 +29,12 @@ PAUSE_SECONDS = 2
 # Expiry of the lock of the reader that calls the exchange. Other readers get cached data meanwhile, or wait that long.
 ASKING_SECONDS = 5
 LOOK_EVERY_SECONDS = 0.02
-# Between the machines of one platform
-CLOCKS_DIFFER = timedelta(seconds=2)
+# How far the time of a value may be ahead of this machine's: another one may have read it. Beyond it the clock was set
+# back.
+AHEAD_AT_MOST = timedelta(seconds=2)
 # Entries in process memory. One with 720 candles takes about 1 MB.
 ENTRIES_IN_MEMORY = 200
+SMALL_ENTRIES_IN_MEMORY = 10_000
 
 # No response, or rate limited. Any other error is a response.
 SILENCE = (ExchangeUnavailable, ExchangeRateLimited)
@@ -47,34 +49,21 @@ class Snapshot(Generic[Value]):
     is_stale: bool = False
 
 
-class _Memory:
-    """Entries of this process, read already, and the locks of its readers. The entry used longest ago is dropped."""
+class _Readers:
+    """The locks of this process's readers, and which exchanges do not answer it."""
 
     def __init__(self) -> None:
-        self._entries: OrderedDict[str, tuple[float, Snapshot[Any]]] = OrderedDict()
         self._asking: dict[str, threading.Lock] = {}
         self._silent_until: dict[Mode, float] = {}
         self._lock = threading.Lock()
 
-    def get(self, place: str, *, seconds: float = KEPT.total_seconds()) -> Snapshot[Any] | None:
-        with self._lock:
-            kept_at, snapshot = self._entries.get(place, (0.0, None))
-            if snapshot is None or time.monotonic() - kept_at > seconds:
-                return None
-            self._entries.move_to_end(place)
-            return snapshot
-
-    def put(self, place: str, snapshot: Snapshot[Any]) -> None:
-        with self._lock:
-            self._entries[place] = (time.monotonic(), snapshot)
-            self._entries.move_to_end(place)
-            while len(self._entries) > ENTRIES_IN_MEMORY:
-                dropped, _ = self._entries.popitem(last=False)
-                self._asking.pop(dropped, None)
-
     def asking(self, place: str) -> threading.Lock:
         with self._lock:
             return self._asking.setdefault(place, threading.Lock())
+
+    def forget(self, place: str) -> None:
+        with self._lock:
+            self._asking.pop(place, None)
 
     def is_silent(self, mode: Mode) -> bool:
         return self._silent_until.get(mode, 0.0) > time.monotonic()
@@ -82,13 +71,15 @@ class _Memory:
     def note_silence(self, mode: Mode, seconds: float) -> None:
         self._silent_until[mode] = time.monotonic() + seconds
 
-    def clear(self) -> None:
-        with self._lock:
-            self._entries.clear()
-            self._silent_until.clear()
+    def clear_silence(self) -> None:
+        self._silent_until.clear()
 
 
-_memory = _Memory()
+_readers = _Readers()
+# Entries of Redis that this process has parsed
+_memory: Memory[str] = Memory(ENTRIES_IN_MEMORY, dropped=_readers.forget)
+# What selectors made of them, and rows of the database
+_small: Memory[str] = Memory(SMALL_ENTRIES_IN_MEMORY)
 
 
 @checked(frozen=True)
@@ -164,19 +155,19 @@ class Shelf(Generic[Value]):
 
     def _fresh(self, place: str, now: datetime, not_before: datetime | None) -> Snapshot[Value] | None:
         # From memory first: a value in Redis is read and parsed only where it may be newer.
-        known: Snapshot[Value] | None = _memory.get(place)
+        known: Snapshot[Value] | None = _memory.get(place, seconds=KEPT.total_seconds())
         if known is None or not self._is_fresh(known, now, not_before):
             known = self._read(place)
         return known if known is not None and self._is_fresh(known, now, not_before) else None
 
     def _is_fresh(self, snapshot: Snapshot[Value], now: datetime, not_before: datetime | None) -> bool:
-        if snapshot.as_of > now + CLOCKS_DIFFER:  # the clock was set back since
+        if snapshot.as_of > now + AHEAD_AT_MOST:  # the clock was set back since
             return False
         return now - snapshot.as_of < self.fresh if not_before is None else snapshot.as_of >= not_before
 
     def _read(self, place: str) -> Snapshot[Value] | None:
         """The newer one of the values in Redis and in memory."""
-        known: Snapshot[Value] | None = _memory.get(place)
+        known: Snapshot[Value] | None = _memory.get(place, seconds=KEPT.total_seconds())
         text = cache.get(place)
         if not isinstance(text, str):
             return known
@@ -199,7 +190,7 @@ class Shelf(Generic[Value]):
 @contextmanager
 def _turn(place: str, *, wait: bool) -> Iterator[bool]:
     """One reader of this process at a time; others `wait` up to ASKING_SECONDS. False for one without a turn."""
-    lock = _memory.asking(place)
+    lock = _readers.asking(place)
     is_ours = lock.acquire(timeout=ASKING_SECONDS if wait else 0)
     try:
         yield is_ours
@@ -208,18 +199,23 @@ def _turn(place: str, *, wait: bool) -> Iterator[bool]:
             lock.release()
 
 
-def in_memory(place: str, read: Callable[[], Snapshot[Value]], *, seconds: float) -> Snapshot[Value]:
-    """The value of this process if it was read within `seconds`, else the one that `read` returns."""
-    known: Snapshot[Value] | None = _memory.get(place, seconds=seconds)
-    if known is None:
-        known = read()
-        _memory.put(place, known)
-    return known
+def in_memory(place: str, read: Callable[[], Value], *, seconds: float) -> Value:
+    """The value of this process if it was read within `seconds`, else the one that `read` returns. None is not kept."""
+    return _small.remembered(place, read, seconds=seconds)
+
+
+def remember(place: str, value: object) -> None:
+    """Keeps a value as `in_memory` does."""
+    _small.put(place, value)
+
+
+def is_in_memory(place: str, *, seconds: float) -> bool:
+    return _small.get(place, seconds=seconds) is not None
 
 
 def is_silent(mode: Mode) -> bool:
     """Whether a request to the exchange failed a moment ago, or the exchange asked for a pause that lasts."""
-    return _memory.is_silent(mode) or bool(cache.get(_silent(mode)))
+    return _readers.is_silent(mode) or bool(cache.get(_silent(mode)))
 
 
 def note_silence(mode: Mode, silence: Exception | None = None) -> None:
@@ -227,13 +223,15 @@ def note_silence(mode: Mode, silence: Exception | None = None) -> None:
     seconds = PAUSE_SECONDS
     if isinstance(silence, ExchangeRateLimited):
         seconds = max(seconds, silence.retry_after_seconds)
-    _memory.note_silence(mode, seconds)
+    _readers.note_silence(mode, seconds)
     cache.set(_silent(mode), 1, timeout=seconds)
 
 
 def forget_all() -> None:
     """Clears the cache of this process."""
     _memory.clear()
+    _small.clear()
+    _readers.clear_silence()
 
 
 def _silent(mode: Mode) -> str:

@@ -4,6 +4,7 @@
 cached value is not fresh. Do not call them inside a transaction.
 """
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -16,10 +17,10 @@ from apps.exchange.factory import market_data_for
 from apps.exchange.instrument import Instrument
 from apps.exchange.port import MarketData
 from apps.exchange.types import Ohlc, OrderBook, ServerStatus, Ticker
-from apps.market.cache import Shelf, Snapshot
+from apps.market.cache import Shelf, Snapshot, in_memory, is_in_memory, remember
 from apps.market.errors import MarketDataUnavailable
 from apps.market.models import MarketInstrument
-from apps.market.services import QUICK, instruments_ensure
+from apps.market.services import FRESH, QUICK, instruments_ensure
 
 # Kraken's candle intervals in minutes.
 INTERVALS = (1, 5, 15, 30, 60, 240, 1440, 10080, 21600)
@@ -31,6 +32,8 @@ _BOOKS = Shelf("book", TypeAdapter(OrderBook), fresh=timedelta(seconds=1))
 _STATUS = Shelf("status", TypeAdapter(ServerStatus), fresh=timedelta(seconds=5))
 
 UNREACHABLE = "unreachable"
+# A pair's rules change seldom; a last price for an estimate may be as old.
+_IN_MEMORY_SECONDS = 5.0
 _SYNTHETIC_KNOWN = timedelta(seconds=30)
 
 
@@ -52,18 +55,52 @@ def instrument_find(*, pair: str, mode: Mode) -> Instrument | None:
     return row.as_instrument() if row else None
 
 
-def instrument_listed(*, pair: str, mode: Mode, now: datetime) -> Snapshot[Instrument]:
-    """By altname, code or symbol, with the age of the list. Raises UnknownPair, MarketDataUnavailable."""
-    listed = instruments_ensure(mode=mode, now=now)
+def instrument_kept(*, pair: str, mode: Mode) -> Instrument | None:
+    """As `instrument_find`, without a query where this process looked within five seconds."""
+
+    def read() -> Instrument | None:
+        return instrument_find(pair=pair, mode=mode)
+
+    return in_memory(_kept_place(mode, pair), read, seconds=_IN_MEMORY_SECONDS)
+
+
+def instruments_keep(markets: Collection[tuple[Mode, str]]) -> None:
+    """Reads the instruments of these modes and altnames by one query, so that `instrument_kept` makes none for each."""
+    wanted = [each for each in markets if not is_in_memory(_kept_place(*each), seconds=_IN_MEMORY_SECONDS)]
+    if len(wanted) > 1:
+        modes, names = {mode for mode, _ in wanted}, {name for _, name in wanted}
+        for row in MarketInstrument.objects.filter(exchange__in=modes, altname__in=names):
+            remember(_kept_place(Mode(row.exchange), row.altname), row.as_instrument())
+
+
+def _kept_place(mode: Mode, pair: str) -> str:
+    return f"instrument_kept:{mode}:{pair}"
+
+
+def instrument_listed(*, pair: str, mode: Mode, now: datetime, fresh: timedelta = FRESH) -> Snapshot[Instrument]:
+    """By altname, code or symbol, with the age of the list, which is refreshed where it is older than `fresh`.
+
+    Raises UnknownPair, MarketDataUnavailable.
+    """
+    listed = instruments_ensure(mode=mode, now=now, fresh=fresh)
     instrument = instrument_find(pair=pair, mode=mode)
     if instrument is None:
         raise UnknownPair(f"The exchange does not list {pair}.", pair=pair)
     return Snapshot(instrument, listed.as_of, listed.is_stale)
 
 
+def instrument_known(*, pair: str, mode: Mode, now: datetime, fresh: timedelta = FRESH) -> Snapshot[Instrument]:
+    """As `instrument_listed`, without a query where this process listed the pair within five seconds."""
+
+    def read() -> Snapshot[Instrument]:
+        return instrument_listed(pair=pair, mode=mode, now=now, fresh=fresh)
+
+    return in_memory(f"instrument:{mode}:{pair}", read, seconds=_IN_MEMORY_SECONDS)
+
+
 def instrument_get(*, pair: str, mode: Mode, now: datetime) -> Instrument:
     """By altname, code or symbol. Raises UnknownPair, MarketDataUnavailable."""
-    return instrument_listed(pair=pair, mode=mode, now=now).value
+    return instrument_known(pair=pair, mode=mode, now=now).value
 
 
 def ticker_get(*, pair: str, mode: Mode, now: datetime) -> Snapshot[Ticker]:
@@ -78,7 +115,7 @@ def ticker_of(name: str, *, mode: Mode, now: datetime, not_before: datetime | No
 
 def ticker_kept(*, pair: str, mode: Mode) -> Snapshot[Ticker] | None:
     """The cached ticker of a pair's altname, whatever its age. Does not call the exchange."""
-    return _TICKERS.last(mode, pair)
+    return in_memory(f"ticker_kept:{mode}:{pair}", lambda: _TICKERS.last(mode, pair), seconds=_IN_MEMORY_SECONDS)
 
 
 def order_book_get(*, pair: str, mode: Mode, now: datetime) -> Snapshot[OrderBook]:
@@ -105,6 +142,11 @@ def ohlc_of(
     return _CANDLES.get(mode, place, lambda: _market(mode).ohlc(name, interval_minutes), now=now, not_before=not_before)
 
 
+def ohlc_is_kept(*, pair: str, interval_minutes: int, mode: Mode) -> bool:
+    """Whether the exchange has answered with candles of this altname and interval lately. Does not call it."""
+    return _CANDLES.last(mode, f"{pair}:{interval_minutes}") is not None
+
+
 def market_status(*, mode: Mode, now: datetime) -> Snapshot[ServerStatus]:
     """The status that the exchange reports, or "unreachable". Does not raise for an exchange that does not answer."""
     try:
@@ -118,7 +160,7 @@ def market_status(*, mode: Mode, now: datetime) -> Snapshot[ServerStatus]:
 
 def is_synthetic(*, mode: Mode, now: datetime) -> bool | None:
     """Whether the market's prices are generated. None if the exchange has never reported it."""
-    kept = _STATUS.last(mode, "")
+    kept = in_memory(f"status_kept:{mode}", lambda: _STATUS.last(mode, ""), seconds=_IN_MEMORY_SECONDS)
     if kept is None or now - kept.as_of > _SYNTHETIC_KNOWN:
         market_status(mode=mode, now=now)
         kept = _STATUS.last(mode, "")

@@ -11,7 +11,7 @@ from apps.core.terms import Mode
 from apps.exchange.factory import market_data_for
 from apps.exchange.instrument import Instrument
 from apps.exchange.kraken.client import CallPolicy
-from apps.market.cache import ASKING_SECONDS, CLOCKS_DIFFER, SILENCE, Snapshot, is_silent, note_silence
+from apps.market.cache import AHEAD_AT_MOST, ASKING_SECONDS, SILENCE, Snapshot, is_silent, note_silence
 from apps.market.errors import MarketDataUnavailable
 from apps.market.models import MarketInstrument
 
@@ -24,13 +24,13 @@ PATIENT = CallPolicy(connect_seconds=3.0, read_seconds=10.0, attempts=1)
 _FIELDS = [field.name for field in MarketInstrument._meta.fields if field.name not in ("id", "exchange", "altname")]
 
 
-def instruments_ensure(*, mode: Mode, now: datetime) -> Snapshot[None]:
-    """Refreshes the stored instruments if they are not fresh. Returns their time and whether they are stale.
+def instruments_ensure(*, mode: Mode, now: datetime, fresh: timedelta = FRESH) -> Snapshot[None]:
+    """Refreshes the stored instruments if they are older than `fresh`. Returns their time and whether they are stale.
 
     No transaction: this may call the exchange. Raises MarketDataUnavailable if no instruments are stored.
     """
     listed_at = MarketInstrument.objects.filter(exchange=mode).aggregate(at=Max("fetched_at"))["at"]
-    if listed_at is not None and now - FRESH < listed_at <= now + CLOCKS_DIFFER:
+    if listed_at is not None and now - fresh < listed_at <= now + AHEAD_AT_MOST:
         return Snapshot(None, listed_at)
     if is_silent(mode):
         return _stale(listed_at)

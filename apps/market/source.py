@@ -1,22 +1,26 @@
 """Market data of one mode for trading: the source that the API shows, shared by all bots and processes."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from apps.core.errors import PlatformError
 from apps.core.terms import Mode
 from apps.exchange.instrument import Instrument
 from apps.exchange.types import Ohlc, OrderBook, Ticker
 from apps.market import selectors
-from apps.market.cache import Snapshot, in_memory
+from apps.market.cache import Snapshot
 from apps.market.errors import MarketDataUnavailable
+from apps.market.services import instruments_ensure
 
 # An order is sized with a price that the exchange was asked for at most this long ago.
 PRICE_MAX_AGE = timedelta(seconds=1)
+# An order does not wait for a new list of pairs, which is long, while one keeps the list (`keep_listed`).
+_LIST_FRESH = timedelta(minutes=3)
 # During an outage the pair's rules are trusted this long: they change rarely.
 INSTRUMENT_MAX_AGE = timedelta(hours=1)
-_INSTRUMENT_IN_MEMORY_SECONDS = 5.0
 
 
 class MarketSource(Protocol):
@@ -73,11 +77,13 @@ class SharedMarket:
             not_before=not_before or now - PRICE_MAX_AGE,
         )
 
+    def keep_listed(self) -> None:
+        """Refreshes the list of pairs where it is a minute old. An exchange that does not answer changes nothing."""
+        with contextlib.suppress(PlatformError):
+            instruments_ensure(mode=self.mode, now=self.clock())
+
     def _name(self, pair: str) -> str:
         return self._listed(pair).value.altname
 
     def _listed(self, pair: str) -> Snapshot[Instrument]:
-        def read() -> Snapshot[Instrument]:
-            return selectors.instrument_listed(pair=pair, mode=self.mode, now=self.clock())
-
-        return in_memory(f"instrument:{self.mode}:{pair}", read, seconds=_INSTRUMENT_IN_MEMORY_SECONDS)
+        return selectors.instrument_known(pair=pair, mode=self.mode, now=self.clock(), fresh=_LIST_FRESH)

@@ -2,7 +2,8 @@
 
 from django.contrib import admin
 
-from apps.core.admin import ReadOnlyAdmin
+from apps.core.admin import LargeTableAdmin, ReadOnlyAdmin
+from apps.core.staff.references import Related
 from apps.paper.models import Account, LedgerEntry, Market, Order, Trade, Wallet
 
 
@@ -25,7 +26,7 @@ class WalletAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Order)
-class OrderAdmin(ReadOnlyAdmin):
+class OrderAdmin(LargeTableAdmin):
     list_display = (
         "txid",
         "account_id",
@@ -38,19 +39,23 @@ class OrderAdmin(ReadOnlyAdmin):
         "status",
         "opened_at",
     )
-    list_filter = ("status", "pair", "side", "kind")
-    search_fields = ("=txid", "=cl_ord_id", "=account__id")
+    list_filter = ("status", "side", "kind")
+    search_keys = ("txid", "account_id")
+    search_help_text = "The exchange's id of the order, or the whole id of its account"
+    related = (Related("Trades", "paper.trade"), Related("Order of the platform", "trading.orderintent", "cl_ord_id"))
 
 
 @admin.register(Trade)
-class TradeAdmin(ReadOnlyAdmin):
+class TradeAdmin(LargeTableAdmin):
     list_display = ("txid", "account_id", "pair", "side", "price", "volume", "fee", "is_maker", "traded_at")
-    list_filter = ("pair", "side", "is_maker")
-    search_fields = ("=txid", "=account__id")
+    list_filter = ("side", "is_maker")
+    search_keys = ("txid", "order_id", "account_id")
+    search_help_text = "The exchange's id of the trade, or the whole id of its account"
 
 
 @admin.register(LedgerEntry)
-class LedgerEntryAdmin(ReadOnlyAdmin):
+class LedgerEntryAdmin(LargeTableAdmin):
     list_display = ("ledger_id", "account_id", "kind", "asset", "amount", "fee", "balance", "posted_at")
-    list_filter = ("kind", "asset")
-    search_fields = ("=ledger_id", "=refid", "=account__id")
+    list_filter = ("kind",)
+    search_keys = ("ledger_id", "refid", "account_id")
+    search_help_text = "An id of the exchange, or the whole id of the account"

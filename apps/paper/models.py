@@ -50,6 +50,7 @@ class Market(models.Model):
 
     class Meta:
         db_table = "paper_market"
+        verbose_name = "paper market"
         constraints = [
             models.CheckConstraint(condition=Q(candle_seconds__gt=0), name="paper_market_candles_last"),
             models.CheckConstraint(condition=Q(taken_asks__gte=0, taken_bids__gte=0), name="paper_market_taken"),
@@ -68,6 +69,7 @@ class Account(models.Model):
 
     class Meta:
         db_table = "paper_account"
+        verbose_name = "paper account"
         constraints = [models.UniqueConstraint(fields=["owner_id", "label"], name="paper_account_owner_label")]
 
 
@@ -112,6 +114,7 @@ class Wallet(models.Model):
 
     class Meta:
         db_table = "paper_wallet"
+        verbose_name = "paper wallet"
         constraints = [
             models.UniqueConstraint(fields=["account", "asset"], name="paper_wallet_account_asset"),
             models.CheckConstraint(condition=Q(balance__gte=0), name="paper_wallet_balance_not_negative"),
@@ -153,6 +156,7 @@ class Order(models.Model):
 
     class Meta:
         db_table = "paper_order"
+        verbose_name = "paper order"
         indexes = [
             models.Index(fields=["pair"], condition=Q(status__in=LIVE), name="paper_order_live_by_pair"),
             models.Index(fields=["account", "id"], condition=Q(status__in=LIVE), name="paper_order_live_by_account"),
@@ -202,6 +206,7 @@ class Trade(models.Model):
 
     class Meta:
         db_table = "paper_trade"
+        verbose_name = "paper trade"
         indexes = [models.Index(fields=["account", "traded_at"], name="paper_trade_account_time")]
         constraints = [
             models.CheckConstraint(
@@ -229,6 +234,8 @@ class LedgerEntry(models.Model):
 
     class Meta:
         db_table = "paper_ledger_entry"
+        verbose_name = "paper ledger entry"
+        verbose_name_plural = "paper ledger entries"
         indexes = [models.Index(fields=["account", "posted_at"], name="paper_ledger_account_time")]
         constraints = [
             models.CheckConstraint(condition=Q(fee__gte=0, balance__gte=0), name="paper_ledger_entry_amounts"),

@@ -7,8 +7,8 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from apps.core.admin import ModelAdmin, ReadOnlyAdmin
-from apps.risk.models import BotSwitch, LiveSwitch
+from apps.core.admin import LargeTableAdmin, ModelAdmin, ReadOnlyAdmin
+from apps.risk.models import BotSwitch, Cap, LiveSwitch
 from apps.risk.services.live_switch import live_switch_ensure, live_switch_set
 
 
@@ -58,9 +58,16 @@ class LiveSwitchAdmin(ModelAdmin):
 
 
 @admin.register(BotSwitch)
-class BotSwitchAdmin(ReadOnlyAdmin):
+class BotSwitchAdmin(LargeTableAdmin):
     """Stops and deletions set them."""
 
-    list_display = ["bot_id", "stop_requested_at", "deleted_at"]
-    search_fields = ["=bot_id"]
-    ordering = ["bot_id"]
+    list_display = ("bot_id", "stop_requested_at", "deleted_at")
+
+
+@admin.register(Cap)
+class CapAdmin(ReadOnlyAdmin):
+    """Users' own caps on live trading. Where a user has none, the installation's hold."""
+
+    list_display = ("asset", "user_id", "bot_id", "largest_order", "largest_position", "largest_budget", "changed_at")
+    search_fields = ("=user_id", "=bot_id")
+    ordering = ("-changed_at",)

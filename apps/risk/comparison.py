@@ -18,7 +18,8 @@ LOTS = Decimal("0.00000002")
 class Difference:
     """`expected` is what the exchange must show, `found` what it shows, `allocated` what bots have; in the asset.
 
-    `unexplained`: the ledger says something else. `uncovered`: bots have more than there is.
+    `unexplained`: the ledger says something else. `uncovered`: bots have more than there is. `is_bound`: the exchange
+    must show `expected` at least, because it is not known what an order came to.
     """
 
     asset: str
@@ -26,6 +27,7 @@ class Difference:
     expected: Decimal
     found: Decimal
     allocated: Decimal
+    is_bound: bool = False
 
     @property
     def amount(self) -> Decimal:
@@ -40,10 +42,18 @@ def tolerance(total: Decimal, *, postings: int) -> Decimal:
 
 
 def difference_of(
-    asset: str, *, total: Decimal, booked: Decimal, postings: int, allocated: Decimal
+    asset: str, *, total: Decimal, booked: Decimal, postings: int, allocated: Decimal, taken: Decimal | None = None
 ) -> Difference | None:
-    """The difference of an asset's balance, or None where it is what it must be."""
+    """The difference of an asset's balance, or None where it is what it must be.
+
+    `taken` is the most that orders whose end is not known may have taken of the asset; None where there are none. With
+    it, only what is missing beyond it is a difference: such an order may have brought some as well.
+    """
     allowed = tolerance(total, postings=postings)
+    if taken is not None:
+        least = booked - taken
+        is_short = least - total > allowed
+        return Difference(asset, "unexplained", least, total, allocated, is_bound=True) if is_short else None
     if abs(total - booked) > allowed:
         return Difference(asset, "unexplained", booked, total, allocated)
     if allocated - total > allowed + allocated * ROUNDING:

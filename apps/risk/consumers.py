@@ -2,8 +2,9 @@
 
 from apps.events.consumers.registry import consumes
 from apps.messages.envelope import Envelope
-from apps.messages.user import UserDisabled, UserEnabled
+from apps.messages.user import UserClosed, UserDisabled, UserEnabled
 from apps.risk.models.halts import HaltLevel, HaltScope, HaltSource
+from apps.risk.services.closure import closed_user_halt
 from apps.risk.services.halts import halt_lift, halt_set
 
 HALTS = "kraken.halts"
@@ -37,3 +38,8 @@ def user_enabled(message: UserEnabled, _: Envelope) -> None:
         because="The account is enabled again.",
         now=message.enabled_at,
     )
+
+
+@consumes(UserClosed, group=HALTS, has_outside_effects=True)
+def user_closed(message: UserClosed, _: Envelope) -> None:
+    closed_user_halt(user_id=message.user_id, now=message.closed_at)

@@ -6,8 +6,8 @@ Paper passes every gate. All unmet gates are named at once, each with how to mee
 from datetime import datetime
 from typing import Any
 
-from apps.core.assurance import Assurance
 from apps.core.errors import Forbidden
+from apps.core.identity.assurance import Assurance
 from apps.core.terms import Mode, Term
 from apps.risk.live_trading import DISABLED, is_live_trading_on
 
@@ -30,15 +30,16 @@ class LiveGateUnmet(Forbidden):
 _HOW = {
     Gate.INSTALLATION: DISABLED,
     Gate.EMAIL_VERIFIED: (
-        "Verify the e-mail address with the code that was mailed at registration (POST /api/v1/auth/email/verify), "
-        "then refresh the access token."
+        "Verify the e-mail address: send the code that was mailed at registration to POST /api/v1/auth/email/verify, "
+        "with this access token or your password, then refresh the access token."
     ),
     Gate.MFA: (
-        "Set up two-factor log-in (POST /api/v1/auth/mfa/setup and /auth/mfa/confirm), then refresh the access token."
+        "Set up two-factor log-in (POST /api/v1/auth/mfa/setup and /auth/mfa/confirm, or a passkey with "
+        "/auth/passkeys/register), then refresh the access token."
     ),
     Gate.STEP_UP: (
-        "Prove the second factor now (POST /api/v1/auth/step-up with a one-time password), and repeat the call with "
-        "the access token of the answer within five minutes."
+        "Prove the second factor now (POST /api/v1/auth/step-up with a one-time password or a passkey), and repeat the "
+        "call with the access token of the answer within five minutes."
     ),
 }
 

@@ -1,7 +1,8 @@
 """Whether live trading is on: by the setting MUCKARD_LIVE_TRADING and by the switch that operators set at run time.
 
-Both must be on. Otherwise nothing that spends real money begins: no live bot is created, started or asked to trade, and
-no live order is sent. What ends trading is never refused: pause, stop, flatten with its sales, cancelling, reconciling.
+Both must be on. Otherwise nothing that spends real money begins: no live bot is created, started or asked to buy, and
+no live purchase is sent. What ends trading goes on where the live exchange has an address (MUCKARD_KRAKEN_URL): sales,
+pause, stop, flatten, cancelling, reconciling.
 """
 
 from django.conf import settings

@@ -6,13 +6,13 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import Q, QuerySet, Sum
 
 from apps.core.terms import Side
 from apps.exchange.types import ZERO
 from apps.risk.models.accounts import Allocation
 from apps.risk.models.halts import PLATFORM_ID, Halt, HaltLevel, HaltScope
-from apps.risk.models.switches import BotSwitch
 
 _OF = {
     HaltScope.BOT: "This bot is",
@@ -24,6 +24,18 @@ _HOW = {
     HaltLevel.REDUCING: "limited to exits",
     HaltLevel.HALTED: "halted",
 }
+
+
+# Asked three times for each order: one statement, and whether a halt covers the bot at all.
+_BARS = f"""
+SELECT EXISTS (SELECT FROM risk_halt WHERE lifted_at IS NULL AND (
+           (scope = '{HaltScope.BOT.value}' AND subject_id = %(bot_id)s)
+           OR (scope = '{HaltScope.KEY.value}' AND subject_id = %(credential_id)s)
+           OR (scope = '{HaltScope.USER.value}' AND subject_id = %(user_id)s)
+           OR (scope = '{HaltScope.PLATFORM.value}' AND subject_id = '{PLATFORM_ID}'))),
+       switch.stop_requested_at, switch.deleted_at
+  FROM (SELECT) AS once LEFT JOIN risk_bot_switch AS switch ON switch.bot_id = %(bot_id)s
+"""  # noqa: S608 (constants)  # nosec B608
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +77,18 @@ def order_bar(
 
     A flatten's sale is barred by a halt at level `halted` only: the stop that asked for it is no bar.
     """
-    halt = halt_strictest(bot_id=bot_id, credential_id=credential_id, user_id=user_id)
-    if halt is not None and (halt.level == HaltLevel.HALTED or side == Side.BUY):
-        return OrderBar("halted", halt_sentence(halt), halt)
+    with connection.cursor() as cursor:
+        cursor.execute(_BARS, {"bot_id": bot_id, "credential_id": credential_id, "user_id": user_id})
+        is_halted, stop_requested_at, deleted_at = cursor.fetchone()
+    if is_halted:
+        halt = halt_strictest(bot_id=bot_id, credential_id=credential_id, user_id=user_id)
+        if halt is not None and (halt.level == HaltLevel.HALTED or side == Side.BUY):
+            return OrderBar("halted", halt_sentence(halt), halt)
     if is_flatten and side == Side.SELL:
         return None
-    switch = BotSwitch.objects.filter(bot_id=bot_id).first()
-    if switch is not None and switch.deleted_at is not None:
+    if deleted_at is not None:
         return OrderBar("bot_deleted", "The bot was deleted.")
-    if switch is not None and switch.stop_requested_at is not None and switch.stop_requested_at >= requested_at:
+    if stop_requested_at is not None and stop_requested_at >= requested_at:
         return OrderBar("stop_requested", "The bot was told to stop. Start it again for it to trade.")
     return None
 

@@ -102,7 +102,7 @@ class Strategy(BaseModel, ABC):
     """A strategy with its parameters: the fields are the parameters, `decide` makes the decision.
 
     A subclass declares itself by keyword arguments: `class Dca(Strategy, strategy="dca", title="Cost averaging")`. Its
-    docstring is the description that traders read.
+    docstring is the description that traders read; `loses_when` continues "It loses when".
     """
 
     # Strict: JSON's true is not taken for 1, nor 5.0 for 5.
@@ -111,10 +111,12 @@ class Strategy(BaseModel, ABC):
     strategy: ClassVar[str]
     title: ClassVar[str]
     description: ClassVar[str]
+    loses_when: ClassVar[str]
 
-    def __init_subclass__(cls, *, strategy: str) -> None:
+    def __init_subclass__(cls, *, strategy: str, loses_when: str) -> None:
         super().__init_subclass__()
         cls.strategy = strategy
+        cls.loses_when = loses_when
         cls.description = " ".join((cls.__doc__ or "").split())
 
     @classmethod

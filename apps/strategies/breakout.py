@@ -6,7 +6,13 @@ from apps.core.terms import Side
 from apps.strategies.base import OrderPlan, Snapshot, Strategy, Window
 
 
-class Breakout(Strategy, strategy="breakout", title="Channel breakout"):
+class Breakout(
+    Strategy,
+    strategy="breakout",
+    title="Channel breakout",
+    loses_when="a breakout fails: the price turns right after it bought, and falls through the whole channel before it "
+    "sells.",
+):
     """Buys when a candle closes above the highest high of the window before it (the Donchian channel), and sells when
     one closes below the lowest low."""
 

@@ -6,7 +6,12 @@ from apps.core.terms import Side
 from apps.strategies.base import OrderPlan, QuoteAmount, Snapshot, Strategy, Window
 
 
-class Dca(Strategy, strategy="dca", title="Cost averaging"):
+class Dca(
+    Strategy,
+    strategy="dca",
+    title="Cost averaging",
+    loses_when="the price goes down and stays down: it goes on buying until its budget is spent, and has no stop.",
+):
     """Buys for the same amount every so many candles, whatever the price. It never sells."""
 
     every_candles: Annotated[Window, Field(ge=1, title="Every", description="Candles between two purchases.")] = 24

@@ -8,7 +8,13 @@ from apps.core.terms import Side
 from apps.strategies.base import OrderPlan, Snapshot, Strategy, Window
 
 
-class SmaCross(Strategy, strategy="sma_cross", title="Moving average crossover"):
+class SmaCross(
+    Strategy,
+    strategy="sma_cross",
+    title="Moving average crossover",
+    loses_when="the price moves sideways: each crossing buys high and sells low, and pays the fee twice. "
+    "After a sudden fall it sells late.",
+):
     """Holds the asset while the fast simple moving average of the closing prices is above the slow one."""
 
     fast: Annotated[Window, Field(ge=1, title="Fast window", description="In candles.")] = 5

@@ -12,6 +12,7 @@ from apps.core.terms import Mode
 from apps.market.selectors import market_status
 from apps.market.source import MarketSource, SharedMarket
 from apps.trading.models.series import CandleSeries
+from apps.trading.selectors import mode_is_at_work
 from apps.trading.services.runs.candle_watch import runs_wake, series_ensure, series_look, series_take_due
 
 log = structlog.get_logger(__name__)
@@ -19,6 +20,8 @@ log = structlog.get_logger(__name__)
 POLL_SECONDS = 0.05
 # How often all runs are compared with their series, for those that a wake-up has missed.
 SECONDS_BETWEEN_ROUNDS = 1.0
+# How often the list of pairs is looked at.
+SECONDS_BETWEEN_LISTS = 10.0
 # How often a replay's speed is asked for.
 SECONDS_BETWEEN_SPEEDS = 60.0
 # Kraken takes about one public call a second from an address; the paper exchange is the platform's own.
@@ -37,10 +40,11 @@ class CandleWatcher:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._mode = mode
-        self._market = market or SharedMarket(mode, clock)
+        self._shared = SharedMarket(mode, clock)
+        self._market = market or self._shared
         self._clock = clock
         self._monotonic = monotonic
-        self._next_round = 0.0
+        self._next_round = self._next_list = 0.0
         self._speeds: dict[str, float] = {}
         self._speeds_until = 0.0
 
@@ -51,6 +55,11 @@ class CandleWatcher:
             self._next_round = self._monotonic() + SECONDS_BETWEEN_ROUNDS
             series_ensure(now=now)
             runs_wake(now=now)
+        if self._monotonic() >= self._next_list:
+            self._next_list = self._monotonic() + SECONDS_BETWEEN_LISTS
+            if self._market is self._shared and mode_is_at_work(self._mode):
+                # Here, so that no order waits for it.
+                self._shared.keep_listed()
         series = series_take_due(mode=self._mode, now=now)
         if series is None:
             return POLL_SECONDS

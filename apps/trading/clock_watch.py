@@ -8,9 +8,9 @@ from datetime import datetime
 
 import structlog
 from django.db import DatabaseError, close_old_connections, connection
-from prometheus_client import Gauge
 
 from apps.core.errors import PlatformError
+from apps.core.metrics import gauge
 from apps.core.terms import Mode
 from apps.exchange.clock import (
     ALERT_SECONDS,
@@ -28,9 +28,10 @@ from apps.trading.models.runs import LIVE_RUNS, BotRun
 
 log = structlog.get_logger(__name__)
 
-AHEAD = Gauge(
-    "exchange_clock_ahead_seconds", "Our clock minus the clock of the exchange that a mode trades on.", ("mode",)
-)
+AHEAD = gauge(
+    "exchange_clock_ahead_seconds", "Our clock minus the clock of the exchange that a mode trades on.", ["mode"],
+    processes=["reconciler"],
+)  # fmt: skip
 
 # Not whole seconds: the exchange tells whole ones, and answers at different parts of a second tell more.
 SECONDS_BETWEEN = 10.3

@@ -1,6 +1,9 @@
 """Expected failures of running bots and placing orders."""
 
+from typing import Any
+
 from apps.core.errors import Conflict, PlatformError, Refused
+from apps.trading.limits import RiskRejection
 
 
 class BotNotRunning(Conflict):
@@ -94,9 +97,13 @@ class RunNotTrading(Conflict):
 
 
 class OrderBarred(RunNotTrading):
-    """A halt covers the bot, or it was told to stop; `details["rule"]` says which. The order must not be sent."""
+    """A halt, a stop, a cap or the live switch bars the order, as `rejection` says. It must not be sent."""
 
     code = "order_barred"
+
+    def __init__(self, rejection: RiskRejection, **details: Any) -> None:
+        super().__init__(rejection.message, rule=rejection.code, **details)
+        self.rejection = rejection
 
 
 class UnexpectedFailure(PlatformError):

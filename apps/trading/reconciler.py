@@ -12,10 +12,12 @@ from apps.events.process.heartbeats import beat
 from apps.events.process.progress import Progress, ProgressWatch
 from apps.trading.backlog import orders_backlog
 from apps.trading.clock_watch import ClockWatch
+from apps.trading.live_reach import live_out_of_reach
 from apps.trading.selectors import account_is_to_be_compared, accounts_to_compare, keys_to_reconcile
 from apps.trading.services.context.dependencies import ExecutionContext
 from apps.trading.services.context.live import LIVE_CONTEXT
 from apps.trading.services.orders.account_comparison import account_compare
+from apps.trading.services.orders.balance_acceptance import acceptances_carry_out, accounts_with_entries
 from apps.trading.services.orders.reconciliation import key_reconcile
 from apps.trading.services.runs.histories import history_reconcile
 
@@ -32,8 +34,12 @@ PAUSE_AFTER_ERROR_SECONDS = 60.0
 
 
 def key_round(credential_id: UUID, *, context: ExecutionContext = LIVE_CONTEXT) -> int:
-    """One round of a key: its orders, then its balances where they are due. Returns the number of orders."""
+    """One round of a key: its orders, what a person entered about its balances, and these where they are due.
+
+    Returns the number of orders.
+    """
     looked_at = key_reconcile(credential_id, context=context)
+    acceptances_carry_out(credential_id, context=context)
     if account_is_to_be_compared(credential_id, now=context.clock()):
         account_compare(credential_id, context=context)
     return looked_at
@@ -70,14 +76,15 @@ class Reconciler:
         self._clocks.step()
         self._reap()
         now = self._context.clock()
-        for key in dict.fromkeys([*keys_to_reconcile(now=now), *accounts_to_compare(now=now)]):
+        keys = [*accounts_with_entries(), *keys_to_reconcile(now=now), *accounts_to_compare(now=now)]
+        for key in dict.fromkeys(keys):
             if len(self._rounds) >= KEYS_AT_ONCE:
                 break
             if key not in self._rounds and self._paused_until.get(key, 0.0) <= self._monotonic():
                 self._rounds[key] = self._threads.submit(self._round, key)
         state, detail = self._watch.health()
-        if state == "up" and self._clocks.alarm:
-            state, detail = "down", self._clocks.alarm
+        if state == "up" and (alarm := live_out_of_reach() or self._clocks.alarm):
+            state, detail = "down", alarm
         beat(NAME, state, detail)
         return POLL_SECONDS
 

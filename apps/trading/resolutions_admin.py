@@ -4,31 +4,30 @@ The staff site has no keys, so the bot service asks the exchange and applies the
 """
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from apps.core.admin import ModelAdmin, ReadOnlyAdmin
-from apps.core.errors import PlatformError
+from apps.core.admin import ReadOnlyAdmin
+from apps.core.staff.references import Related
+from apps.trading.entries_admin import StaffEntryForm, TakesEntries
 from apps.trading.models.order_states import IntentState
-from apps.trading.models.resolutions import OrderResolution, OrderToResolve, ResolutionState
-from apps.trading.services.orders.manual_resolution import Operator, resolution_request
-
-if TYPE_CHECKING:
-    ResolutionForm = forms.ModelForm[OrderToResolve]
-else:
-    ResolutionForm = forms.ModelForm
+from apps.trading.models.resolutions import OrderResolution, OrderToResolve
+from apps.trading.models.staff_entries import EntryState, StaffEntry
+from apps.trading.services.orders.manual_resolution import resolution_request
+from apps.trading.services.orders.staff_entries import Operator
 
 PLACED, NEVER_PLACED = "placed", "never_placed"
 
 
-class EntryForm(ResolutionForm):
+class EntryForm(StaffEntryForm):
     outcome = forms.ChoiceField(
         choices=[(PLACED, "It was placed"), (NEVER_PLACED, "It was never placed")], widget=forms.RadioSelect
     )
@@ -41,10 +40,6 @@ class EntryForm(ResolutionForm):
     )
     because = forms.CharField(max_length=500, label="What was looked at", widget=forms.Textarea(attrs={"rows": 2}))
 
-    class Meta:
-        model = OrderToResolve
-        fields = ()
-
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         outcome, placed_as = cleaned.get("outcome"), cleaned.get("placed_as")
@@ -54,78 +49,48 @@ class EntryForm(ResolutionForm):
             self.add_error("placed_as", "An order that was never placed has no id. Leave it empty.")
         return cleaned
 
-    def _get_validation_exclusions(self) -> set[str]:
-        # The order itself is not changed here.
-        return {field.name for field in OrderToResolve._meta.fields}
-
 
 @admin.register(OrderToResolve)
-class OrderToResolveAdmin(ModelAdmin):
+class OrderToResolveAdmin(TakesEntries):
     """Enter what became of the order. The exchange is asked before the entry is applied; another person corrects it."""
 
     form = EntryForm
     list_display = ("cl_ord_id", "bot_id", "pair", "side", "volume", "price", "state", "state_code", "planned_at")
-    list_filter = ("state", "side", "pair")
-    search_fields = ("cl_ord_id", "txid", "=bot_id", "=id", "=credential_id")
+    list_filter = ("state", "side")
+    search_fields = ("=cl_ord_id", "=txid", "=bot_id", "=id", "=credential_id")
+    related = (
+        Related("Order", "trading.orderintent"),
+        Related("Fills", "trading.fill"),
+        Related("Steps and their events", "bots.orderstep"),
+        Related("Paper exchange", "paper.order", "txid"),
+    )
     ordering = ("-planned_at",)
-    show_full_result_count = False
-    _SHOWN = ("cl_ord_id", "txid", "bot_id", "credential_id", "pair", "side", "kind", "volume", "price",
-              "filled_volume", "state", "state_code", "planned_at", "sent_at", "deadline", "what_was_observed",
-              "entries")  # fmt: skip
+    shown = ("cl_ord_id", "txid", "bot_id", "credential_id", "pair", "side", "kind", "volume", "price",
+             "filled_volume", "state", "state_code", "planned_at", "sent_at", "deadline", "what_was_observed",
+             "entries", "see_also")  # fmt: skip
+    heading, asked = "What became of it", ("outcome", "placed_as", "because")
+    entered = "Entered. The exchange is being asked; the result appears under Entries below."
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[OrderToResolve]:
-        applied = OrderResolution.objects.filter(order=OuterRef("pk"), state=ResolutionState.APPLIED)
+        applied = OrderResolution.objects.filter(order=OuterRef("pk"), state=EntryState.APPLIED)
         return super().get_queryset(request).filter(Q(state=IntentState.NEEDS_HUMAN) | Exists(applied))
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        shown: list[Any] = [(None, {"fields": self._SHOWN})]
-        if self.has_change_permission(request, obj):
-            shown.append(("What became of it", {"fields": ("outcome", "placed_as", "because")}))
-        return shown
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        return self._SHOWN
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        staff: Any = request.user
-        data = form.cleaned_data
-        try:
-            resolution_request(
-                order=obj,
-                exchange_order_id=data["placed_as"] if data["outcome"] == PLACED else "",
-                operator=Operator(id=str(staff.id), name=staff.name or staff.email),
-                because=data["because"],
-                now=timezone.now(),
-            )
-        except PlatformError as error:
-            obj.refusal = error.message
-
-    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
-        refusal = getattr(obj, "refusal", "")
-        if refusal:
-            messages.error(request, refusal)
-        else:
-            messages.success(request, "Entered. The exchange is being asked; the result appears under Entries below.")
-        return HttpResponseRedirect(request.get_full_path())
+    def enter(self, obj: Any, data: dict[str, Any], operator: Operator) -> None:
+        resolution_request(
+            order=obj,
+            exchange_order_id=data["placed_as"] if data["outcome"] == PLACED else "",
+            operator=operator,
+            because=data["because"],
+            now=timezone.now(),
+        )
 
     @admin.display(description="evidence")
     def what_was_observed(self, order: OrderToResolve) -> SafeString:
         return format_html("<pre>{}</pre>", json.dumps(order.evidence, indent=2))
 
-    @admin.display(description="entries")
-    def entries(self, order: OrderToResolve) -> SafeString:
-        lines = [
-            f"{each.requested_at:%Y-%m-%d %H:%M:%S} {each.operator}: {each.outcome}, because {each.because} "
-            f"→ {each.state}{f' ({each.code}): {each.message}' if each.message else ''}"
-            for each in order.resolutions.order_by("requested_at")
-        ]
-        return format_html("<pre>{}</pre>", "\n".join(lines) or "None so far.")
+    def entries_with_results(self, obj: Any) -> Iterator[tuple[StaffEntry, str]]:
+        for each in obj.resolutions.order_by("requested_at"):
+            yield each, f"{each.state}{f' ({each.code}): {each.message}' if each.message else ''}"
 
 
 @admin.register(OrderResolution)
@@ -134,3 +99,5 @@ class OrderResolutionAdmin(ReadOnlyAdmin):
     list_filter = ("state", "code", "requested_at")
     search_fields = ("=id", "order__cl_ord_id", "operator", "because", "exchange_order_id")
     ordering = ("-requested_at",)
+    fields = ("order", "exchange_order_id", "operator_id", "operator", "because", "corrects", "corrected_operator_id",
+              "state", "code", "message", "details", "requested_at", "finished_at")  # fmt: skip

@@ -6,6 +6,7 @@ from uuid import UUID
 from django.db.models import Min, Q, QuerySet
 
 from apps.core.due import due
+from apps.core.terms import Mode
 from apps.risk.models.accounts import Account
 from apps.trading.models.order_states import ACTIVE_STATES, IntentState
 from apps.trading.models.orders import OrderIntent
@@ -49,6 +50,11 @@ def runs_to_reconcile(*, credential_id: UUID, now: datetime, limit: int = 100) -
     waiting = orders_to_reconcile(now=now).filter(credential_id=credential_id)
     run_ids = waiting.order_by("run_id").values_list("run_id", flat=True).distinct()[:limit]
     return list(BotRun.objects.filter(id__in=list(run_ids)))
+
+
+def mode_is_at_work(mode: Mode) -> bool:
+    """Whether any run of this mode goes on."""
+    return BotRun.objects.filter(mode=mode, state=RunState.RUNNING).exists()
 
 
 def latest_run_of_key(credential_id: UUID) -> BotRun | None:

@@ -45,6 +45,7 @@ class Credential(models.Model):
 
     class Meta:
         db_table = "vault_credential"
+        verbose_name = "exchange key"
         constraints = [
             models.UniqueConstraint(
                 "user_id", Lower("label"), condition=~Q(state="disconnected"), name="vault_credential_label"

@@ -68,6 +68,20 @@ def credential_open(*, credential_id: UUID, user_id: UUID, even_suspended: bool 
     return OpenCredential(row.id, row.user_id, mode, login.api_key, login.api_secret)
 
 
+def credential_refuse_unusable(*, credential_id: UUID, user_id: UUID) -> None:
+    """Raises KeyNotConnected, KeySuspended, as `credential_open` would by the key's row. Decrypts nothing.
+
+    For a caller that may have no use for the key now: one that opens it learns of a suspension a moment earlier.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT state FROM vault_credential WHERE id = %s AND user_id = %s", [credential_id, user_id])
+        row = cursor.fetchone()
+    if row is None or row[0] == Credential.State.DISCONNECTED:
+        raise KeyNotConnected("There is no such key.")
+    if row[0] == Credential.State.SUSPENDED:
+        raise KeySuspended(SUSPENDED)
+
+
 def credential_hold(*, credential_id: UUID) -> None:
     """Keeps the key as it is until the end of the transaction: it is neither disconnected nor rotated meanwhile."""
     with connection.cursor() as cursor:

@@ -2,11 +2,13 @@
 
 from django.urls import path
 
-from apps.bots.api.views import caps, commands, definitions, halts, orders, status
+from apps.bots.api.views import caps, commands, definitions, halts, orders, status, stream
 
 urlpatterns = [
     path("bot/strategies", definitions.StrategyListView.as_view()),
     path("bot/alerts", status.AlertListView.as_view()),
+    path("bot/commands", commands.AccountCommandListView.as_view()),
+    path("bot/stream", stream.BotStreamView.as_view()),
     path("bot/stop-all", commands.BotStopAllView.as_view()),
     path("bot/start", commands.BotStartByBodyView.as_view()),
     path("bot/stop", commands.BotStopByBodyView.as_view()),
@@ -25,6 +27,8 @@ urlpatterns = [
     path("bot/<uuid:bot_id>/timeline", status.BotTimelineView.as_view()),
     path("bot/<uuid:bot_id>/trades", status.BotTradeListView.as_view()),
     path("bot/<uuid:bot_id>/performance", status.BotPerformanceView.as_view()),
+    path("bot/<uuid:bot_id>/equity", status.BotEquityView.as_view()),
+    path("trading/equity", status.AccountEquityView.as_view()),
     path("trading/portfolio", status.PortfolioView.as_view()),
     path("trading/caps", caps.CapsView.as_view()),
     path("trading/halts", halts.HaltListView.as_view()),

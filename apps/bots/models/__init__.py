@@ -4,6 +4,7 @@ from apps.bots.models.alerts import Alert
 from apps.bots.models.definitions import Bot, BotCommand, CommandKind, Interval
 from apps.bots.models.orders import BotOrder, OrderState, OrderStep
 from apps.bots.models.status import BotState, BotStatus, RunEvent
+from apps.bots.models.stream import StreamEntry, StreamHead, StreamKind, StreamNote
 from apps.bots.models.trades import AccountTrade, BotTrade, PositionRelease, UserTrading
 
 __all__ = [
@@ -21,5 +22,9 @@ __all__ = [
     "OrderStep",
     "PositionRelease",
     "RunEvent",
+    "StreamEntry",
+    "StreamHead",
+    "StreamKind",
+    "StreamNote",
     "UserTrading",
 ]

@@ -76,6 +76,9 @@ class BotOrder(models.Model):
         indexes = [
             models.Index(fields=["user_id", "-planned_at", "-order_id"], name="bot_order_of_user"),
             models.Index(fields=["bot_id", "-planned_at", "-order_id"], name="bot_order_of_bot"),
+            models.Index(fields=["user_id", "state", "-planned_at", "-order_id"], name="bot_order_of_state"),
+            models.Index(fields=["user_id", "pair", "-planned_at", "-order_id"], name="bot_order_of_pair"),
+            models.Index(fields=["user_id", "mode", "-planned_at", "-order_id"], name="bot_order_of_mode"),
             models.Index(fields=["bot_id"], condition=Q(ended_at=None), name="bot_order_active"),
         ]
         constraints = [

@@ -10,7 +10,11 @@ from apps.core.terms import Side
 
 
 class BotTrade(models.Model):
-    """A fill of a bot's order, and the bot's position after it. `realised_pnl` is of this fill, after fees."""
+    """A fill of a bot's order, and the bot's position after it.
+
+    `realised_pnl` is of this fill, after fees; `realised_total` is that of all fills up to this one,
+    and None in rows that a process of an older release wrote during an upgrade.
+    """
 
     trade_id: "models.UUIDField[UUID, UUID]" = models.UUIDField(primary_key=True)
     bot_id: "models.UUIDField[UUID, UUID]" = models.UUIDField()
@@ -28,6 +32,7 @@ class BotTrade(models.Model):
     cost = money_field()
     fee = money_field()
     realised_pnl = money_field(default=0)
+    realised_total = money_field(null=True)
     position_volume = money_field(default=0)
     position_cost = money_field(default=0)
     market_time = models.DateTimeField(null=True)
@@ -35,7 +40,10 @@ class BotTrade(models.Model):
 
     class Meta:
         db_table = "bot_trade"
-        indexes = [models.Index(fields=["order_id"], name="bot_trade_of_order")]
+        indexes = [
+            models.Index(fields=["order_id"], name="bot_trade_of_order"),
+            models.Index(fields=["bot_id", "executed_at"], name="bot_trade_by_time"),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["bot_id", "seq"], name="bot_trade_seq"),
             models.CheckConstraint(condition=Q(side__in=Side.values), name="bot_trade_side"),
@@ -79,7 +87,12 @@ class AccountTrade(models.Model):
 
     class Meta:
         db_table = "account_trade"
-        indexes = [models.Index(fields=["user_id", "-executed_at", "-trade_id"], name="account_trade_of_user")]
+        indexes = [
+            models.Index(fields=["user_id", "-executed_at", "-trade_id"], name="account_trade_of_user"),
+            models.Index(fields=["bot_id", "-executed_at", "-trade_id"], name="account_trade_of_bot"),
+            models.Index(fields=["user_id", "pair", "-executed_at", "-trade_id"], name="account_trade_of_pair"),
+            models.Index(fields=["user_id", "mode", "-executed_at", "-trade_id"], name="account_trade_of_mode"),
+        ]
         constraints = [
             models.CheckConstraint(condition=Q(side__in=Side.values), name="account_trade_side"),
             models.CheckConstraint(condition=Q(volume__gt=0, price__gt=0), name="account_trade_amounts"),

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db.models import QuerySet, TextChoices
 
 from apps.bots.errors import CommandNotFound
-from apps.bots.models import BotCommand
+from apps.bots.models import BotCommand, CommandKind
 from apps.bots.selectors.bots import bot_get
 from apps.events.commands.executions import State
 from apps.events.models import CommandExecution
@@ -63,6 +63,15 @@ class CommandReceipt:
 def command_receipt_list(*, bot_id: UUID, user_id: UUID) -> QuerySet[BotCommand]:
     """The commands of a bot, for pagination. Raises BotNotFound."""
     return BotCommand.objects.filter(bot=bot_get(bot_id=bot_id, user_id=user_id))
+
+
+def account_command_list(
+    *, user_id: UUID, kind: CommandKind | None = None, since: datetime | None = None, until: datetime | None = None
+) -> QuerySet[BotCommand]:
+    """The commands of all bots of a user, for pagination; those of deleted bots are left out."""
+    given = {"kind": kind, "requested_at__gte": since, "requested_at__lt": until}
+    filters = {name: value for name, value in given.items() if value is not None}
+    return BotCommand.objects.select_related("bot").filter(bot__user_id=user_id, bot__deleted_at=None, **filters)
 
 
 def command_receipt_get(*, bot_id: UUID, command_id: UUID, user_id: UUID, now: datetime) -> CommandReceipt:

@@ -1,6 +1,6 @@
 """Orders of a user's bots, with what was observed of them."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -30,6 +30,7 @@ def order_list(
     bot_id: UUID | None = None,
     pair: str | None = None,
     side: str | None = None,
+    mode: str | None = None,
     state: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
@@ -39,6 +40,7 @@ def order_list(
         "bot_id": bot_id,
         "pair": pair,
         "side": side,
+        "mode": mode,
         "state": state,
         "planned_at__gte": since,
         "planned_at__lt": until,
@@ -56,14 +58,6 @@ def order_get(*, order_id: UUID, user_id: UUID) -> OrderDetail:
         history=list(OrderStep.objects.filter(order_id=order_id).order_by("seq")),
         trades=list(BotTrade.objects.filter(bot_id=order.bot_id, order_id=order_id).order_by("seq")),
     )
-
-
-def active_orders(*, bot_ids: Collection[UUID]) -> dict[UUID, list[BotOrder]]:
-    """Orders that have not ended, by bot, oldest first."""
-    found: dict[UUID, list[BotOrder]] = {}
-    for order in BotOrder.objects.filter(bot_id__in=list(bot_ids), ended_at=None).order_by("planned_at", "order_id"):
-        found.setdefault(order.bot_id, []).append(order)
-    return found
 
 
 def evidence_shown(evidence: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from django.db.models import Count, Q
+from django.db.models import Count, Q, Sum
 
 from apps.bots.adapters import LastPrice, last_price, pair_rules_kept
 from apps.bots.models import Bot, BotStatus, BotTrade
@@ -18,16 +18,23 @@ MAX_POINTS = 500
 
 @dataclass(frozen=True)
 class EquityPoint:
-    """Equity (budget plus profit) right after a trade, at that trade's price."""
+    """Right after a trade, at that trade's price: the profit since the first trade, and with today's budget the equity.
+
+    The profit stays what it was when the budget is changed later.
+    """
 
     at: datetime
     price: Decimal
+    profit: Decimal
     equity: Decimal
 
 
 @dataclass(frozen=True)
 class Performance:
-    """Amounts in the quote asset. Without a last price, the fields that depend on it are None."""
+    """Amounts in the quote asset. Without a last price, the fields that depend on it are None.
+
+    `sales` counts orders with a sale, however many fills each had, `profitable_sales` those that made a profit.
+    """
 
     bot_id: UUID
     pair: str
@@ -63,9 +70,10 @@ def _performance_of(bot: Bot, *, price: LastPrice | None) -> Performance:
     else:
         unrealised = pnl.value_at(price.price) - pnl.position_cost if price else None
     rules = pair_rules_kept(pair=bot.pair, mode=bot.config.mode)
-    sales = BotTrade.objects.filter(bot_id=bot.id, side=Side.SELL).aggregate(
-        all=Count("pk"), profitable=Count("pk", filter=Q(realised_pnl__gt=0))
+    by_order = (
+        BotTrade.objects.filter(bot_id=bot.id, side=Side.SELL).values("order_id").annotate(pnl=Sum("realised_pnl"))
     )
+    sales = by_order.aggregate(all=Count("order_id"), profitable=Count("order_id", filter=Q(pnl__gt=0)))
     return Performance(
         bot_id=bot.id,
         pair=bot.pair,
@@ -87,6 +95,14 @@ def _performance_of(bot: Bot, *, price: LastPrice | None) -> Performance:
     )
 
 
+def quote_asset_of(bot: Bot, status: BotStatus | None) -> str:
+    """Of its trades, or by the rules of its pair; empty where neither is known."""
+    if status is not None and status.quote_asset:
+        return status.quote_asset
+    rules = pair_rules_kept(pair=bot.pair, mode=bot.config.mode)
+    return rules.quote_asset if rules else ""
+
+
 def position_pnl_of_status(status: BotStatus) -> PositionPnl:
     return PositionPnl(
         trades=status.trades,
@@ -104,7 +120,7 @@ def _curve(bot: Bot, pnl: PositionPnl) -> list[EquityPoint]:
     realised = pnl.realised_pnl
     for trade in BotTrade.objects.filter(bot_id=bot.id).order_by("-seq")[:MAX_POINTS]:
         held = PositionPnl(position_volume=trade.position_volume, position_cost=trade.position_cost)
-        unrealised = held.value_at(trade.price) - held.position_cost
-        points.append(EquityPoint(trade.executed_at, trade.price, bot.quote_budget + realised + unrealised))
+        profit = realised + held.value_at(trade.price) - held.position_cost
+        points.append(EquityPoint(trade.executed_at, trade.price, profit, bot.quote_budget + profit))
         realised -= trade.realised_pnl
     return points[::-1]

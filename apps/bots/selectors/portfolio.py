@@ -10,6 +10,7 @@ from uuid import UUID
 from apps.bots.adapters import LastPrice, last_price
 from apps.bots.models import Bot, BotStatus
 from apps.bots.position_pnl import ZERO, exactly
+from apps.bots.selectors.accounts import AccountShares, account_shares
 from apps.bots.selectors.performance import position_pnl_of_status
 from apps.bots.selectors.trades import user_trading_get
 from apps.core.terms import Mode
@@ -49,12 +50,13 @@ class Total:
 
 @dataclass(frozen=True)
 class Portfolio:
-    """`trades` counts all fills on the user's accounts, of bots and others."""
+    """`trades` counts all fills on the user's accounts, of bots and others. `accounts` are those of connected keys."""
 
     trades: int
     last_trade_at: datetime | None
     holdings: list[Holding]
     totals: list[Total]
+    accounts: list[AccountShares]
 
 
 def portfolio_get(*, user_id: UUID, now: datetime) -> Portfolio:
@@ -76,6 +78,7 @@ def portfolio_get(*, user_id: UUID, now: datetime) -> Portfolio:
             last_trade_at=trading.last_trade_at,
             holdings=[holding for _, holding in parts if holding.volume],
             totals=_totals(parts),
+            accounts=account_shares(user_id=user_id),
         )
 
 

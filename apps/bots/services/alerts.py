@@ -6,6 +6,7 @@ from uuid import UUID
 
 from apps.bots.models import Alert
 from apps.core.money import plain
+from apps.events.store.wake_up import STREAM, wake_after_commit
 from apps.messages.accounts import AccountDrift, AccountDriftResolved
 from apps.messages.bots import BotError
 from apps.messages.kraken import KrakenKeyTestFailed
@@ -83,3 +84,4 @@ def _create(
         occurred_at=occurred_at,
         **about,
     )
+    wake_after_commit(STREAM)

@@ -15,8 +15,8 @@ from apps.bots.models import Bot, BotCommand, BotState, CommandKind
 from apps.bots.models.definitions import LIFECYCLE
 from apps.bots.rules import check_caps, check_credential, check_rights, check_still_listed
 from apps.bots.selectors.bots import BotView, bot_get, bot_get_for_update, bot_list, bot_view, bot_views
-from apps.core.assurance import NONE, Assurance
 from apps.core.errors import Malformed
+from apps.core.identity.assurance import NONE, Assurance
 from apps.core.ids import new_id
 from apps.core.money import plain
 from apps.core.terms import Side
@@ -144,7 +144,8 @@ def bot_trigger_trade(
     view = bot_view(bot, now=now)
     if view.state != BotState.RUNNING:
         raise BotNotRunning(f"Bot is {view.state}; only a running bot can trade.", bot_id=str(bot.id), state=view.state)
-    refuse_live_trading(bot.mode)
+    if side != Side.SELL:  # with live trading off a bot may still sell what it holds
+        refuse_live_trading(bot.mode)
     _refuse_halted(bot)
     if quote_amount is not None and side is None:
         raise Malformed("Say which side the amount is for.")

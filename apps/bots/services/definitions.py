@@ -5,17 +5,21 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.conf import settings
+from django.db import connection, transaction
 
 from apps.bots.adapters import PairRules
-from apps.bots.errors import BotChangedMeanwhile, BotHoldsPosition, BotInUse, BotReportsPending, FieldIsImmutable
+from apps.bots.errors import BotChangedMeanwhile, BotHoldsPosition, BotInUse, BotReportsPending, TooManyBots
 from apps.bots.models import Bot
 from apps.bots.rules import check_budget, check_credential, check_interval, check_pair, check_parameters, check_risk
 from apps.bots.selectors.bots import BotView, bot_get, bot_get_for_update, bot_view, has_run
 from apps.bots.selectors.reports import bots_with_unread_reports
 from apps.bots.services.commands import dispatch_deletion
+from apps.core.errors import FieldIsImmutable
 from apps.core.money import plain
 from apps.core.terms import Mode
+from apps.events.store.publish import publish
+from apps.messages.definitions import BotChanged, BotCreated, BotDeleted
 from apps.risk.caps import refuse_budget_above_cap
 from apps.risk.live_trading import refuse_live_trading
 
@@ -44,7 +48,7 @@ def bot_create(
     `risk` has limits that differ from the defaults (RiskLimits).
 
     Raises UnknownCredential, CredentialNotActive, WrongMode, UnknownPair, MarketDataUnavailable, UnknownStrategy,
-    InvalidParameters, BudgetTooSmall, InvalidLimits, LiveTradingDisabled, CapExceeded.
+    InvalidParameters, BudgetTooSmall, InvalidLimits, LiveTradingDisabled, CapExceeded, TooManyBots.
     """
     credential = check_credential(credential_id=credential_id, user_id=user_id, mode=mode)
     refuse_live_trading(credential.mode)
@@ -54,20 +58,49 @@ def bot_create(
     refuse_budget_above_cap(
         credential.mode, user_id=user_id, bot_id=None, asset=rules.quote_asset, quote_budget=quote_budget, now=now
     )
-    return Bot.objects.create(
-        user_id=user_id,
-        name=name,
-        credential_id=credential_id,
-        mode=credential.mode,
-        pair=rules.pair,
-        strategy=strategy,
-        parameters=checked.as_json(),
-        interval_minutes=interval_minutes,
-        quote_budget=quote_budget,
-        risk=check_risk({}, risk or {}),
-        created_at=now,
-        updated_at=now,
-    )
+    with transaction.atomic():
+        _refuse_one_more(user_id)
+        bot = Bot.objects.create(
+            user_id=user_id,
+            name=name,
+            credential_id=credential_id,
+            mode=credential.mode,
+            pair=rules.pair,
+            strategy=strategy,
+            parameters=checked.as_json(),
+            interval_minutes=interval_minutes,
+            quote_budget=quote_budget,
+            risk=check_risk({}, risk or {}),
+            created_at=now,
+            updated_at=now,
+        )
+        publish(
+            BotCreated(
+                bot_id=bot.id,
+                user_id=user_id,
+                credential_id=credential_id,
+                mode=credential.mode,
+                pair=bot.pair,
+                strategy=strategy,
+                quote_budget=quote_budget,
+                created_at=now,
+            ),
+            now=now,
+        )
+    return bot
+
+
+def _refuse_one_more(user_id: UUID) -> None:
+    """Raises TooManyBots. Others that make a bot of this user wait until the end of the transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"bots of {user_id}"])
+    bots = Bot.objects.filter(user_id=user_id, deleted_at=None).count()
+    if bots >= settings.BOTS_PER_USER:
+        raise TooManyBots(
+            f"You have {bots} bots, and {settings.BOTS_PER_USER} are allowed. Delete one first.",
+            bots=bots,
+            limit=settings.BOTS_PER_USER,
+        )
 
 
 def bot_clone(*, bot_id: UUID, user_id: UUID, changes: dict[str, Any], now: datetime) -> Bot:
@@ -146,6 +179,8 @@ def _change(
         bot.version += 1
         bot.updated_at = now
         bot.save(update_fields=[*changed, "version", "updated_at"])
+        event = BotChanged(bot_id=bot.id, user_id=bot.user_id, version=bot.version, changed=tuple(changed))
+        publish(event, now=now)
 
 
 def new_bot_check_market(
@@ -173,12 +208,14 @@ def bot_check_market(*, bot_id: UUID, user_id: UUID, changes: dict[str, Any], no
 
 
 def _refuse_immutable(bot: Bot, changes: dict[str, Any]) -> None:
-    """Raises FieldIsImmutable. The trigger of the table asks the same."""
+    """Raises FieldIsImmutable, with `clone` in its details. The trigger of the table asks the same."""
+    clone = f"/api/v1/bot/{bot.id}/clone"
     if "mode" in changes and changes["mode"] != bot.mode:
         raise FieldIsImmutable(
             "A bot's mode cannot change. Clone the bot with a key of the other mode.",
             field="mode",
-            clone=f"/api/v1/bot/{bot.id}/clone",
+            how=f"POST {clone} with a key of the other mode makes a bot of that mode.",
+            clone=clone,
         )
     for field in FIXED_ONCE_RUN:
         if field in changes and changes[field] != getattr(bot, field) and has_run(bot):
@@ -187,7 +224,8 @@ def _refuse_immutable(bot: Bot, changes: dict[str, Any]) -> None:
                 f"The {what} of a bot that has run cannot change: its orders and coins are there. Clone the bot with "
                 f"another {what}.",
                 field=field,
-                clone=f"/api/v1/bot/{bot.id}/clone",
+                how=f"POST {clone} with another {what} makes a bot with it.",
+                clone=clone,
             )
 
 
@@ -226,3 +264,4 @@ def bot_delete(*, bot_id: UUID, user_id: UUID, now: datetime, abandon: bool = Fa
     dispatch_deletion(view, now=now, abandon=abandon)
     bot.deleted_at = now
     bot.save(update_fields=["deleted_at"])
+    publish(BotDeleted(bot_id=bot.id, user_id=user_id, abandons=abandon), now=now)

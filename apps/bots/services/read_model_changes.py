@@ -12,10 +12,13 @@ from apps.bots.models import AccountTrade, BotState, BotStatus, BotTrade, Positi
 from apps.bots.position_pnl import Fill, PositionPnl, exactly
 from apps.bots.services.order_changes import OrderChanges
 from apps.core.terms import Side
+from apps.events.store.wake_up import STREAM, wake_after_commit
 from apps.messages.bots import BotError
 from apps.messages.trading import BotTradeSkipped
 
 _PNL_FIELDS = ("trades", "position_volume", "position_cost", "quote_flow", "realised_pnl", "fees", "released_cost")
+# What a trade has from those before it.
+_FOLDED_FIELDS = ["realised_pnl", "realised_total", "position_volume", "position_cost"]
 _STATUS_FIELDS = [each.attname for each in BotStatus._meta.concrete_fields if not each.primary_key]
 
 # What changes a bot's position.
@@ -86,6 +89,7 @@ class ReadModelChanges:
             AccountTrade.objects.bulk_create(self.account_trades)
         if self._users:
             self._write_users()
+        wake_after_commit(STREAM)
 
     def _write_bots(self) -> None:
         statuses = _lock_statuses({bot_id: changes.user_id for bot_id, changes in self._bots.items()})
@@ -195,7 +199,7 @@ def _recompute(bot_id: UUID, late: list[Move]) -> PositionPnl:
     released = PositionRelease.objects.filter(bot_id=bot_id)
     pnl = _fold(PositionPnl(), sorted([*known, *released, *late], key=lambda move: move.seq))
     after = [trade for trade in known if trade.seq > late[0].seq]
-    BotTrade.objects.bulk_update(after, ["realised_pnl", "position_volume", "position_cost"], batch_size=500)
+    BotTrade.objects.bulk_update(after, _FOLDED_FIELDS, batch_size=500)
     return pnl
 
 
@@ -207,6 +211,7 @@ def _fold(pnl: PositionPnl, moves: list[Move]) -> PositionPnl:
         before, pnl = pnl, pnl.after(_fill_of(trade))
         with exactly():
             trade.realised_pnl = pnl.realised_pnl - before.realised_pnl
+        trade.realised_total = pnl.realised_pnl
         trade.position_volume, trade.position_cost = pnl.position_volume, pnl.position_cost
     return pnl
 

@@ -11,11 +11,12 @@ from typing import Any
 import requests
 import structlog
 from django.db import transaction
-from prometheus_client import Counter
 from urllib3.exceptions import NewConnectionError
 
 from apps.core.errors import PlatformError
+from apps.core.metrics import WORKERS, counter, histogram
 from apps.core.terms import Mode
+from apps.core.tracing import Kind, span
 from apps.exchange.budget import Budget
 from apps.exchange.errors import (
     ExchangeRateLimited,
@@ -40,7 +41,15 @@ from apps.exchange.nonce import key_suspend, signing_turn
 
 log = structlog.get_logger(__name__)
 
-CALLS = Counter("exchange_calls_total", "Calls to exchanges by method and outcome.", ("mode", "method", "outcome"))
+CALLERS = (*WORKERS, "reconciler", "scheduler", "kraken")
+CALLS = counter(
+    "exchange_calls_total", "Calls to exchanges by method and outcome.", ["mode", "method", "outcome"],
+    processes=CALLERS,
+)  # fmt: skip
+SECONDS = histogram(
+    "exchange_call_duration_seconds", "A call to an exchange with its wait for the key's turn, retries apart.",
+    ["mode", "method"], processes=CALLERS,
+)  # fmt: skip
 
 # The calls that may be retried: an allow-list, so that a method added later is not retried by accident. Every call on
 # it is a read.
@@ -135,7 +144,7 @@ class Transport:
         That is LIFE after the key's turn has come, and never later than `latest_deadline`. Raises NotSent where the
         request certainly did not leave, also where it could not leave with LEAST_LEFT, else OutcomeUnknown.
         """
-        with self._placement_turn(method) as nonce:
+        with self._timed(method), self._placement_turn(method) as nonce:
             now = utc_now()
             deadline = min(now + LIFE, latest_deadline)
             slack = deadline - now - LEAST_LEFT
@@ -186,7 +195,8 @@ class Transport:
         for attempt in range(attempts):
             is_last = attempt == attempts - 1
             try:
-                envelope = send()
+                with self._timed(method):
+                    envelope = send()
             except (requests.RequestException, UnreadableAnswer) as error:
                 self._count(method, "unavailable")
                 if is_last:
@@ -253,6 +263,12 @@ class Transport:
         return OutcomeUnknown(
             f"It is not known whether the order was placed. {why}", client_order_id=cl_ord_id, deadline=deadline
         )
+
+    @contextmanager
+    def _timed(self, method: str) -> Iterator[None]:
+        call = span(f"exchange {method}", kind=Kind.CLIENT, mode=self._mode, method=method)
+        with SECONDS.labels(self._mode, method).time(), call:
+            yield
 
     def _count(self, method: str, outcome: str) -> None:
         CALLS.labels(self._mode, method, outcome).inc()

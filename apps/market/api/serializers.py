@@ -1,11 +1,14 @@
 """What goes in and out. Prices in the quote asset, volumes in the base asset, both as decimal strings."""
 
+from functools import lru_cache
 from typing import Any
 
 from rest_framework import serializers
 
+from apps.core.api.answers import shown
 from apps.core.api.fields import NAME, AmountField
 from apps.core.api.requests import QuerySerializer
+from apps.exchange.types import Candle
 from apps.market.selectors import DEPTH, INTERVALS
 
 
@@ -15,7 +18,15 @@ class PairQuerySerializer(QuerySerializer):
 
 class OhlcQuerySerializer(PairQuerySerializer):
     interval = serializers.ChoiceField(choices=INTERVALS, default=60, help_text="In minutes.")
-    limit = serializers.IntegerField(min_value=1, max_value=720, default=200, help_text="The last so many candles.")
+    limit = serializers.IntegerField(min_value=1, max_value=720, default=200, help_text="The most candles of a page.")
+    before = serializers.DateTimeField(
+        required=False, default=None, help_text="Only candles that opened before then: the last of them."
+    )
+    since = serializers.DateTimeField(
+        required=False,
+        default=None,
+        help_text="Only candles that opened then or later: the first of them, or with `before` the last.",
+    )
 
 
 class OrderBookQuerySerializer(PairQuerySerializer):
@@ -67,7 +78,7 @@ class TickerSerializer(FreshnessSerializer):
     trades_24h = serializers.IntegerField()
 
 
-class CandleSerializer(serializers.Serializer[Any]):
+class _CandleFields(serializers.Serializer[Any]):
     time = serializers.DateTimeField(source="opened_at", help_text="The candle's first moment, in market time.")
     open = AmountField()
     high = AmountField()
@@ -78,11 +89,35 @@ class CandleSerializer(serializers.Serializer[Any]):
     trades = serializers.IntegerField()
 
 
+@lru_cache(maxsize=20_000)
+def _candle_shown(candle: Candle) -> Any:
+    return shown(_CandleFields, candle)
+
+
+class CandleSerializer(_CandleFields):
+    def to_representation(self, candle: Candle) -> Any:
+        """Every reader of a market is shown the same candles, and one with the same figures is shown alike."""
+        return _candle_shown(candle)
+
+
 class OhlcSerializer(FreshnessSerializer):
     pair = serializers.CharField()
     interval_minutes = serializers.IntegerField()
     candles = CandleSerializer(many=True, help_text="Closed, oldest first.")
-    forming = CandleSerializer(allow_null=True, help_text="Not closed yet: it will change.")
+    forming = CandleSerializer(
+        allow_null=True, help_text="Not closed yet: it will change. Null on a page that does not reach up to now."
+    )
+    next = serializers.URLField(
+        allow_null=True, help_text="The address of the page of older candles; null where history ends."
+    )
+    previous = serializers.URLField(
+        allow_null=True, help_text="The address of the page of newer candles; null on a page that reaches up to now."
+    )
+    history_starts_at = serializers.DateTimeField(
+        allow_null=True,
+        help_text="When the oldest candle of this interval opened. Exchanges keep so many candles of each, so longer "
+        "intervals reach back further. Null where there are none.",
+    )
 
 
 class LevelSerializer(serializers.Serializer[Any]):

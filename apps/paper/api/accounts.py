@@ -4,54 +4,19 @@ from decimal import Decimal
 from typing import Any
 
 from django.utils import timezone
-from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework import serializers
-from rest_framework.authentication import BaseAuthentication, get_authorization_header
-from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.core import service_token
 from apps.core.api.requests import RequestSerializer, operation
 from apps.core.api.schema import error_responses
+from apps.core.api.service_callers import ServiceView
 from apps.core.api.views import ApiView
-from apps.core.errors import NotAuthenticated
+from apps.core.identity.access import ANYONE
 from apps.paper.api.endpoints.market_data import MarketSnapshot, market_facts
 from apps.paper.engine.fees import DEFAULT_SCHEDULE, SCHEDULES
 from apps.paper.market.listing import listed_markets
 from apps.paper.services.accounts import account_open
-
-AUDIENCE = "paper"
-
-
-class CallingService:
-    """Another service of the platform, authenticated by its service token."""
-
-    is_authenticated = True
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-
-class ServiceTokenAuthentication(BaseAuthentication):
-    """``Authorization: Bearer <service token>`` with the audience "paper"."""
-
-    def authenticate(self, request: Request) -> tuple[CallingService, None]:
-        scheme, _, token = get_authorization_header(request).decode("latin-1").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise NotAuthenticated("Send a service token: Authorization: Bearer <token>.")
-        return CallingService(service_token.verify(token, audience=AUDIENCE)), None
-
-    def authenticate_header(self, request: Request) -> str:
-        return 'Bearer realm="paper"'
-
-
-class ServiceTokenScheme(OpenApiAuthenticationExtension):
-    target_class = "apps.paper.api.accounts.ServiceTokenAuthentication"
-    name = "serviceToken"
-
-    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
-        return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
 
 
 class AccountCreateRequest(RequestSerializer):
@@ -73,11 +38,14 @@ class AccountCreated(serializers.Serializer[Any]):
     permissions = serializers.ListField(child=serializers.CharField())
 
 
-class AccountCreateView(ApiView):
+class MarketList(serializers.Serializer[Any]):
+    markets = serializers.ListField(child=serializers.DictField())
+
+
+class AccountCreateView(ServiceView):
     """Opens an account with test deposits. Idempotent by owner and label."""
 
-    authentication_classes = [ServiceTokenAuthentication]
-    permission_classes = [IsAuthenticated]
+    audience = "paper"
 
     @operation(body=AccountCreateRequest, responses={201: AccountCreated, **error_responses(401)})
     def post(self, request: Request) -> Response:
@@ -103,9 +71,9 @@ class MarketListView(ApiView):
     """The replayed markets: source, whether it is synthetic, and progress."""
 
     authentication_classes = []
-    permission_classes = []
+    access = ANYONE
 
-    @operation(responses={200: serializers.ListSerializer(child=serializers.DictField()), **error_responses()})
+    @operation(responses={200: MarketList, **error_responses()})
     def get(self, request: Request) -> Response:
         return Response(
             {"markets": [market_facts(MarketSnapshot(series.pair)) for series in listed_markets().values()]}

@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
+from apps.core.identity.access import ANYONE, SIGNED, with_access
 from apps.paper.api import wire
 from apps.paper.api.auth import authenticate
 from apps.paper.api.endpoints import load_endpoints
@@ -31,11 +32,13 @@ load_endpoints()
 
 
 @csrf_exempt
+@with_access(ANYONE)
 def public(request: HttpRequest, method: str) -> HttpResponse:
     return _enveloped(lambda: _public(request, method), method)
 
 
 @csrf_exempt
+@with_access(SIGNED)
 def private(request: HttpRequest, method: str) -> HttpResponse:
     return _enveloped(lambda: _private(request, method), method)
 

@@ -127,7 +127,7 @@ def _lock_rows(pairs: set[str], clock: Clock) -> list[Market]:
         found = list(rows.all())
     for row in found:
         if row.fingerprint != listed[row.pair].fingerprint:
-            log.warning("market_restarted", pair=row.pair, source=listed[row.pair].source)
+            log.info("market_restarted", pair=row.pair, source=listed[row.pair].source)
             restart(row, listed[row.pair], clock())
     return found
 

@@ -32,6 +32,7 @@ class Account(models.Model):
 
     class Meta:
         db_table = "risk_account"
+        verbose_name = "exchange account"
         indexes = [models.Index(fields=["compare_at"], name="risk_account_compare_at")]
         constraints = [models.CheckConstraint(condition=Q(changes__gte=0), name="risk_account_changes")]
 

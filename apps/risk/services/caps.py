@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from apps.core.assurance import Assurance
+from apps.core.identity.assurance import Assurance
 from apps.core.terms import Mode
 from apps.events.store.publish import publish
 from apps.messages.risk import CapsChanged

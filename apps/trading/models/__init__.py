@@ -4,4 +4,14 @@ Lock order of every writer: the locks of halts (`apps/risk/services/locks.py`), 
 position, intent, then the event streams of the bot and of its credential.
 """
 
-from apps.trading.models import equity, exits, histories, ledger, orders, resolutions, runs, series  # noqa: F401
+from apps.trading.models import (  # noqa: F401
+    acceptances,
+    equity,
+    exits,
+    histories,
+    ledger,
+    orders,
+    resolutions,
+    runs,
+    series,
+)

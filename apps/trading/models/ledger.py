@@ -132,6 +132,7 @@ class LedgerEntry(models.Model):
 
     class Meta:
         db_table = "trading_ledger_entry"
+        verbose_name_plural = "ledger entries"
         indexes = [models.Index(fields=["bot_id", "account"], name="trading_ledger_by_bot")]
         constraints = [
             models.UniqueConstraint(fields=["fill", "account", "asset"], name="trading_ledger_posted_once"),

@@ -103,6 +103,7 @@ class OrderIntent(models.Model):
 
     class Meta:
         db_table = "trading_order_intent"
+        verbose_name = "order"
         indexes = [
             models.Index(fields=["run"], condition=Q(state__in=ACTIVE_STATES), name="trading_intent_active_by_run"),
             models.Index(fields=["next_check_at"], condition=Q(state__in=ACTIVE_STATES), name="trading_intent_due"),
@@ -183,19 +184,20 @@ class OrderIntent(models.Model):
         save with `order_save`.
         """
         written = options.get("update_fields")
-        with transaction.atomic():
+        # The caller has opened the transaction that a failure takes back.
+        with transaction.atomic(savepoint=announce is None):
             stored: Mapping[str, Any] = {}
             if written is None or ANNOUNCED_COLUMNS.intersection(written):
-                stored = self._check_stored_state()
+                stored = self._check_stored_state(is_new=bool(options.get("force_insert")))
                 if announce is None and any(stored.get(name) != getattr(self, name) for name in ANNOUNCED_COLUMNS):
                     raise TypeError("A step of an order is saved by order_save, which announces it.")
             super().save(*args, **options)
             if announce is not None:
                 announce(stored)
 
-    def _check_stored_state(self) -> Mapping[str, Any]:
+    def _check_stored_state(self, *, is_new: bool) -> Mapping[str, Any]:
         row = OrderIntent.objects.select_for_update().filter(pk=self.pk)
-        stored: Mapping[str, Any] | None = row.values(*ANNOUNCED_COLUMNS).first()
+        stored: Mapping[str, Any] | None = None if is_new else row.values(*ANNOUNCED_COLUMNS).first()
         if stored is None:
             if self.state != INITIAL_STATE:
                 check_transition("new", self.state, client_order_id=self.cl_ord_id)

@@ -6,10 +6,10 @@ from typing import Any
 
 from django.core.validators import RegexValidator
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema_serializer
+from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
-from apps.core.api.fields import ONE_LINE, AmountField
+from apps.core.api.fields import BASE64, ONE_LINE, AmountField
 from apps.core.api.requests import RequestSerializer
 from apps.core.terms import Mode
 from apps.vault.models import Credential
@@ -18,6 +18,7 @@ from apps.vault.permissions import warnings_of
 _KEY = RegexValidator(r"^[A-Za-z0-9+/=_-]{1,128}$", "This is not an API key.")
 
 
+@extend_schema_field({"type": "string", "pattern": BASE64, "minLength": 4, "maxLength": 200, "writeOnly": True})
 class SecretField(serializers.CharField):
     """The secret half of a key, in base64. It is in no answer, and in no message about itself."""
 
@@ -106,7 +107,7 @@ class BalanceSerializer(serializers.Serializer[Any]):
     free = AmountField(help_text="What can be used now.")
 
 
-class BalancesSerializer(serializers.Serializer[Any]):
+class AccountBalancesSerializer(serializers.Serializer[Any]):
     as_of = serializers.DateTimeField()
     mode = serializers.ChoiceField(choices=Mode.choices)
     balances = BalanceSerializer(many=True)

@@ -11,10 +11,10 @@ from rest_framework.response import Response
 from apps.core.api.requests import AbandonQuerySerializer, operation
 from apps.core.api.schema import error_responses
 from apps.core.api.views import PagedTraderView, TraderView
-from apps.core.principal import principal_of
+from apps.core.identity.principal import principal_of
 from apps.vault import selectors
 from apps.vault.api.serializers import (
-    BalancesSerializer,
+    AccountBalancesSerializer,
     KeyConnectSerializer,
     KeyInfoSerializer,
     KeyRotateSerializer,
@@ -23,6 +23,8 @@ from apps.vault.api.serializers import (
 from apps.vault.services.connect import credential_connect
 from apps.vault.services.keys import credential_balances, credential_disconnect, credential_rename
 from apps.vault.services.verify import credential_rotate, credential_verify
+
+_ROTATE = "POST /api/v1/kraken/keys/{id}/rotate replaces it."
 
 
 class ExchangeKeyView(TraderView):
@@ -34,7 +36,9 @@ class ExchangeKeyView(TraderView):
 @extend_schema(tags=["Exchange keys"])
 class KeyConnectView(ExchangeKeyView):
     @operation(
-        body=KeyConnectSerializer, responses={201: KeyInfoSerializer, **error_responses(401, 403, 409, 422, 429)}
+        body=KeyConnectSerializer,
+        responses={201: KeyInfoSerializer, **error_responses(401, 403, 409, 422, 429)},
+        location=True,
     )
     def post(self, request: Request) -> Response:
         """Connects a key after testing it, or opens a paper account. A key that may withdraw is refused.
@@ -67,9 +71,18 @@ class KeyDetailView(TraderView):
         credential = selectors.credential_get(credential_id=key_id, user_id=principal_of(request).user_id)
         return Response(KeyInfoSerializer(credential).data)
 
-    @operation(body=LabelSerializer, responses={200: KeyInfoSerializer, **error_responses(401, 403, 404, 409)})
+    @operation(
+        body=LabelSerializer,
+        responses={200: KeyInfoSerializer, **error_responses(401, 403, 404, 409, 422)},
+        immutable={
+            "mode": "Connect a key of the other mode with POST /api/v1/kraken/connect.",
+            "api_key": _ROTATE,
+            "api_secret": _ROTATE,
+            "state": "POST /api/v1/kraken/keys/{id}/test asks the exchange again.",
+        },
+    )
     def patch(self, request: Request, key_id: UUID) -> Response:
-        """Renames the key."""
+        """Renames the key. Nothing else of it can be changed by this call: 422 `field_is_immutable`."""
         credential = credential_rename(
             credential_id=key_id,
             user_id=principal_of(request).user_id,
@@ -133,10 +146,10 @@ class KeyRotateView(ExchangeKeyView):
 
 @extend_schema(tags=["Exchange keys"])
 class KeyBalancesView(TraderView):
-    @operation(responses={200: BalancesSerializer, **error_responses(401, 403, 404, 409, 422, 429)})
+    @operation(responses={200: AccountBalancesSerializer, **error_responses(401, 403, 404, 409, 422, 429)})
     def get(self, request: Request, key_id: UUID) -> Response:
         """What the account behind the key holds now."""
         user_id, now = principal_of(request).user_id, timezone.now()
         balances = credential_balances(credential_id=key_id, user_id=user_id, now=now)
         mode = selectors.credential_get(credential_id=key_id, user_id=user_id).mode
-        return Response(BalancesSerializer({"as_of": now, "mode": mode, "balances": balances}).data)
+        return Response(AccountBalancesSerializer({"as_of": now, "mode": mode, "balances": balances}).data)

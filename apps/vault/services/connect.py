@@ -6,8 +6,8 @@ from uuid import UUID
 
 from django.db import transaction
 
-from apps.core.assurance import NONE, Assurance
 from apps.core.errors import Malformed, PlatformError
+from apps.core.identity.assurance import NONE, Assurance
 from apps.core.ids import new_id
 from apps.core.terms import Mode
 from apps.events.store.publish import publish

@@ -17,7 +17,7 @@ from apps.exchange.kraken.client import CallPolicy
 from apps.exchange.nonce import key_digest, key_restore
 from apps.exchange.port import Credential as AnyLogin
 from apps.exchange.types import KeyInfo
-from apps.messages.kraken import KrakenKeyTestFailed
+from apps.messages.kraken import KrakenKeyChecked, KrakenKeyTestFailed
 from apps.vault.encryption import Login, login_encrypt
 from apps.vault.errors import (
     KeyAlreadyConnected,
@@ -114,6 +114,22 @@ def failure_announce(
             code=error.code,
             message=error.message,
             failed_at=now,
+        ),
+        now=now,
+    )
+
+
+def check_announce(info: KeyInfo, *, user_id: UUID, credential_id: UUID, now: datetime) -> None:
+    """Publishes in the current transaction what the exchange said of a key that passed its check."""
+    publish(
+        KrakenKeyChecked(
+            credential_id=credential_id,
+            user_id=user_id,
+            permissions=tuple(sorted(info.permissions or ())),
+            ip_allowlist=tuple(sorted(info.ip_allowlist)),
+            nonce_window=info.nonce_window,
+            expires_at=info.expires_at,
+            checked_at=now,
         ),
         now=now,
     )

@@ -17,7 +17,7 @@ from apps.messages.kraken import KrakenKeyChecked, KrakenKeyUpdated
 from apps.vault.errors import KeyExpired, KeyMayWithdraw, KeyPermissionsUnknown
 from apps.vault.models import Credential
 from apps.vault.selectors import credential_get, credential_open
-from apps.vault.services.key_info import INTERACTIVE, key_info_write, refuse_bad_key
+from apps.vault.services.key_info import INTERACTIVE, check_announce, key_info_write, refuse_bad_key
 from apps.vault.services.refused_keys import exchange_of_credential
 from apps.vault.services.verify import credential_verify
 
@@ -70,18 +70,7 @@ def credential_check(*, credential_id: UUID, user_id: UUID, now: datetime) -> No
         exchange.suspend_key(error)
         return
     with transaction.atomic():
-        publish(
-            KrakenKeyChecked(
-                credential_id=credential_id,
-                user_id=user_id,
-                permissions=tuple(sorted(info.permissions or ())),
-                ip_allowlist=tuple(sorted(info.ip_allowlist)),
-                nonce_window=info.nonce_window,
-                expires_at=info.expires_at,
-                checked_at=now,
-            ),
-            now=now,
-        )
+        check_announce(info, user_id=user_id, credential_id=credential_id, now=now)
 
 
 def credential_note_check(message: KrakenKeyChecked, *, now: datetime) -> None:

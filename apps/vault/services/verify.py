@@ -5,8 +5,8 @@ from uuid import UUID
 
 from django.db import transaction
 
-from apps.core.assurance import NONE, Assurance
 from apps.core.errors import PlatformError
+from apps.core.identity.assurance import NONE, Assurance
 from apps.core.terms import Mode
 from apps.events.store.publish import publish
 from apps.exchange.nonce import key_digest, key_suspend, nonce_forget
@@ -20,6 +20,7 @@ from apps.vault.selectors import credential_get, credential_open
 from apps.vault.services.key_info import (
     FAILURES,
     KEY_FAULTS,
+    check_announce,
     credential_lock,
     failure_announce,
     key_info_fetch,
@@ -53,6 +54,7 @@ def credential_verify(*, credential_id: UUID, user_id: UUID, now: datetime) -> C
         credential = credential_lock(credential_id=credential_id, user_id=user_id, digest=key_digest(login.api_key))
         changed = key_info_write(credential, info, now=now)
         credential.save()
+        check_announce(info, user_id=user_id, credential_id=credential_id, now=now)
         if changed:
             _announce_update(credential, changed, now)
     return credential

@@ -5,24 +5,19 @@ from rest_framework import serializers
 
 from apps.bots.models import CommandKind
 from apps.bots.selectors.command_receipts import CommandReceipt, CommandReceiptState
-from apps.core.api.fields import OBJECT, AmountField
-from apps.core.api.requests import RequestSerializer
+from apps.core.api.fields import OBJECT, PositiveAmountField
+from apps.core.api.requests import QuerySerializer, RequestSerializer
 from apps.core.money import LARGEST_QUOTE
-from apps.core.terms import Side
+from apps.core.terms import Mode, Side
 
 
 class TriggerTradeSerializer(RequestSerializer):
     side = serializers.ChoiceField(
         choices=Side.choices, required=False, default=None, help_text="Left out: as the strategy decides."
     )
-    quote_amount = AmountField(
+    quote_amount = PositiveAmountField(
         required=False, default=None, max_value=LARGEST_QUOTE, help_text="In the quote asset; left out: all there is."
     )
-
-    def validate_quote_amount(self, value: Any) -> Any:
-        if value is not None and value <= 0:
-            raise serializers.ValidationError("This must be more than nothing.")
-        return value
 
 
 class StopSerializer(RequestSerializer):
@@ -44,6 +39,12 @@ class BotIdStopSerializer(StopSerializer):
 
 class BotIdTriggerTradeSerializer(TriggerTradeSerializer):
     bot_id = serializers.UUIDField()
+
+
+class CommandFilterSerializer(QuerySerializer):
+    kind = serializers.ChoiceField(choices=CommandKind.choices, required=False, default=None)
+    since = serializers.DateTimeField(required=False, default=None, help_text="Requested then or later.")
+    until = serializers.DateTimeField(required=False, default=None, help_text="Requested before then.")
 
 
 class OrderEndSerializer(serializers.Serializer[Any]):
@@ -122,6 +123,14 @@ class CommandReceiptSerializer(serializers.Serializer[Any]):
     @OBJECT
     def get_arguments(self, receipt: CommandReceipt) -> Any:
         return receipt.command.arguments
+
+
+@extend_schema_serializer(component_name="NamedReceipt")
+class NamedCommandReceiptSerializer(CommandReceiptSerializer):
+    """A receipt among those of other bots."""
+
+    bot_name = serializers.CharField(source="command.bot.name")
+    mode = serializers.ChoiceField(source="command.bot.mode", choices=Mode.choices)
 
 
 @extend_schema_serializer(component_name="ReceiptList")

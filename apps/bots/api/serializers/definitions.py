@@ -2,10 +2,12 @@ from typing import Any
 
 from rest_framework import serializers
 
+from apps.bots.api.serializers.status import StatusSerializer
 from apps.bots.models import Bot, BotState, Interval
 from apps.bots.selectors.bots import BotView
+from apps.core.api.answers import shown
 from apps.core.api.fields import NAME, OBJECT, ONE_LINE, AmountField, ParametersField
-from apps.core.api.requests import RequestSerializer
+from apps.core.api.requests import QuerySerializer, RequestSerializer
 from apps.core.money import LARGEST_QUOTE
 from apps.core.terms import Mode
 
@@ -13,7 +15,8 @@ from apps.core.terms import Mode
 class StrategySerializer(serializers.Serializer[Any]):
     name = serializers.CharField(source="strategy")
     title = serializers.CharField()
-    description = serializers.CharField()
+    description = serializers.CharField(help_text="What it does.")
+    loses_when = serializers.CharField(help_text='When it loses: continues "It loses when".')
     parameters = serializers.SerializerMethodField(help_text="JSON Schema (2020-12).")
 
     @OBJECT
@@ -95,3 +98,17 @@ class BotSerializer(BotDefinitionSerializer):
         fields = ("id", *BotDefinitionSerializer._declared_fields, "version", "created_at", "updated_at")
         values = {name: getattr(bot, name) for name in fields}
         return super().to_representation({**values, "risk": bot.limits, "state": view.state})
+
+
+class BotListQuerySerializer(QuerySerializer):
+    include = serializers.ChoiceField(
+        choices=["status"], required=False, default=None, help_text="Each bot with its status, as `/bot/{id}/status`."
+    )
+
+
+class ListedBotSerializer(BotSerializer):
+    status = StatusSerializer(allow_null=True, help_text="Null without `include=status`.")
+
+    def to_representation(self, view: BotView) -> dict[str, Any]:
+        with_status = self.context.get("include") == "status"
+        return {**shown(BotSerializer, view), "status": shown(StatusSerializer, view) if with_status else None}

@@ -16,6 +16,7 @@ class OrderFilterSerializer(QuerySerializer):
     bot_id = serializers.UUIDField(required=False, default=None)
     pair = serializers.CharField(required=False, default=None, max_length=20, validators=[NAME])
     side = serializers.ChoiceField(choices=Side.choices, required=False, default=None)
+    mode = serializers.ChoiceField(choices=Mode.choices, required=False, default=None)
     state = serializers.ChoiceField(choices=OrderState.choices, required=False, default=None)
     since = serializers.DateTimeField(required=False, default=None, help_text="Planned then or later.")
     until = serializers.DateTimeField(required=False, default=None, help_text="Planned before then.")

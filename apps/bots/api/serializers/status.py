@@ -3,9 +3,12 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from apps.bots.api.serializers.halts import HaltSerializer
+from apps.bots.api.serializers.orders import OrderSerializer
 from apps.bots.models import Alert, BotOrder, BotState, CommandKind
 from apps.bots.selectors.bots import BotView
 from apps.bots.selectors.timeline import TimelineEntry
+from apps.core.api.answers import shown
 from apps.core.api.fields import OBJECT, AmountField
 from apps.core.api.requests import QuerySerializer
 
@@ -45,10 +48,16 @@ class StatusSerializer(serializers.Serializer[Any]):
         child=serializers.CharField(),
         help_text="Client order ids of the orders that have not ended, oldest first.",
     )
+    orders = OrderSerializer(many=True, help_text="The same orders, with their prices, volumes and states.")
     unclear_orders = UnclearOrderSerializer(
         many=True,
         help_text="The outcome of these is not known: the answer was lost (`unknown`), or an operator has to "
         "look (`needs_human`). The bot makes no purchase meanwhile.",
+    )
+    halts = HaltSerializer(
+        many=True,
+        help_text="The halts in force that cover the bot, by itself or by its key, its user or the platform; the "
+        "strictest first. Empty while nothing halts it.",
     )
     command = serializers.SerializerMethodField(help_text="The command in progress.")
     last_error = serializers.SerializerMethodField()
@@ -71,7 +80,7 @@ class StatusSerializer(serializers.Serializer[Any]):
 
     @extend_schema_field(UnderWaySerializer(allow_null=True))
     def get_command(self, view: BotView) -> Any:
-        return UnderWaySerializer(view.latest).data if view.latest and view.is_in_progress else None
+        return shown(UnderWaySerializer, view.latest) if view.latest and view.is_in_progress else None
 
     @extend_schema_field(NoticeSerializer(allow_null=True))
     def get_last_error(self, view: BotView) -> Any:
@@ -85,7 +94,7 @@ class StatusSerializer(serializers.Serializer[Any]):
 
 
 def _notice(code: str, message: str, at: Any) -> Any:
-    return NoticeSerializer({"code": code, "message": message, "at": at}).data if at else None
+    return shown(NoticeSerializer, {"code": code, "message": message, "at": at}) if at else None
 
 
 class AlertSerializer(serializers.ModelSerializer[Alert]):

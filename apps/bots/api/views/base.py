@@ -1,12 +1,19 @@
 """Answers to commands: 202 with a receipt."""
 
+from uuid import UUID
+
 from django.urls import reverse
 from django.utils import timezone
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.bots.api.serializers.commands import CommandReceiptListSerializer, CommandReceiptSerializer
 from apps.bots.models import BotCommand
+from apps.bots.rules import check_credential_known
+from apps.bots.selectors.bots import bot_get
 from apps.bots.selectors.command_receipts import command_receipt_of, command_receipts_of
+from apps.core.identity.principal import principal_of
+from apps.core.terms import Mode
 
 
 def accepted(command: BotCommand) -> Response:
@@ -19,3 +26,13 @@ def accepted(command: BotCommand) -> Response:
 def accepted_all(commands: list[BotCommand]) -> Response:
     receipts = command_receipts_of(commands, now=timezone.now())
     return Response(CommandReceiptListSerializer({"results": receipts}).data, status=202)
+
+
+def mode_of_bot(bot_id: UUID, request: Request) -> Mode:
+    """Raises NotFound for a bot that is not the caller's. A bot's mode never changes."""
+    return Mode(bot_get(bot_id=bot_id, user_id=principal_of(request).user_id).mode)
+
+
+def mode_of_key(credential_id: UUID, request: Request) -> Mode:
+    """Raises UnknownCredential for an exchange key that is not the caller's. Its mode never changes."""
+    return check_credential_known(credential_id=credential_id, user_id=principal_of(request).user_id).mode

@@ -13,7 +13,7 @@ from apps.bots.selectors.bots import bot_get
 from apps.core.api.requests import operation
 from apps.core.api.schema import error_responses
 from apps.core.api.views import TraderView
-from apps.core.principal import principal_of
+from apps.core.identity.principal import principal_of
 from apps.risk.caps import asset_name, caps_in_force, caps_own, first_days_end_at
 from apps.risk.services.caps import caps_change
 

@@ -12,7 +12,7 @@ from apps.bots.selectors.orders import order_get, order_list
 from apps.core.api.requests import operation
 from apps.core.api.schema import error_responses
 from apps.core.api.views import PagedTraderView, TraderView
-from apps.core.principal import principal_of
+from apps.core.identity.principal import principal_of
 
 
 @extend_schema(tags=["Trading"])

@@ -16,21 +16,28 @@ from apps.bots.api.serializers.status import (
     TimelineSerializer,
 )
 from apps.bots.api.serializers.trading import (
+    AccountEquityQuerySerializer,
+    AccountEquitySerializer,
     AccountTradeFilterSerializer,
     AccountTradeSerializer,
+    BotEquitySerializer,
+    EquityQuerySerializer,
     PerformanceSerializer,
     PortfolioSerializer,
+    TradeFilterSerializer,
     TradeSerializer,
 )
-from apps.bots.selectors.bots import bot_get, bot_view
+from apps.bots.selectors.bots import bot_get, bot_view_get
+from apps.bots.selectors.equity import equity_of_account, equity_of_bot
 from apps.bots.selectors.performance import performance_get
 from apps.bots.selectors.portfolio import portfolio_get
 from apps.bots.selectors.timeline import TimelinePage, timeline_of_command, timeline_page
 from apps.bots.selectors.trades import account_trade_list, alert_list, trade_list
+from apps.core.api.answers import shown
 from apps.core.api.requests import operation
 from apps.core.api.schema import error_responses
 from apps.core.api.views import PagedTraderView, TraderView
-from apps.core.principal import principal_of
+from apps.core.identity.principal import principal_of
 
 
 @extend_schema(tags=["Bot status"])
@@ -38,19 +45,24 @@ class BotStatusView(TraderView):
     @operation(responses={200: StatusSerializer, **error_responses(401, 403, 404)})
     def get(self, request: Request, bot_id: UUID) -> Response:
         """What the bot last reported, and the command in progress."""
-        bot = bot_get(bot_id=bot_id, user_id=principal_of(request).user_id)
-        return Response(StatusSerializer(bot_view(bot, now=timezone.now())).data)
+        view = bot_view_get(bot_id=bot_id, user_id=principal_of(request).user_id, now=timezone.now())
+        return Response(shown(StatusSerializer, view))
 
 
 @extend_schema(tags=["Bot status"])
 class BotTradeListView(PagedTraderView):
     pagination_class = TradePagination
 
-    @operation(responses={200: TradeSerializer(many=True), **error_responses(401, 403, 404)})
+    @operation(
+        query=TradeFilterSerializer, responses={200: TradeSerializer(many=True), **error_responses(401, 403, 404)}
+    )
     def get(self, request: Request, bot_id: UUID) -> Response:
         """The bot's trades, newest first."""
-        trades = trade_list(bot_id=bot_id, user_id=principal_of(request).user_id)
-        return self.page_of(trades, TradeSerializer)
+        user_id = principal_of(request).user_id
+        page = self.page_of(trade_list(bot_id=bot_id, user_id=user_id, **self.query), TradeSerializer)
+        if not page.data["results"]:
+            bot_get(bot_id=bot_id, user_id=user_id)  # an empty page, or no such bot
+        return page
 
 
 @extend_schema(tags=["Bot status"])
@@ -60,6 +72,27 @@ class BotPerformanceView(TraderView):
         """What the bot earned, and what it would be worth at the last price."""
         performance = performance_get(bot_id=bot_id, user_id=principal_of(request).user_id, now=timezone.now())
         return Response(PerformanceSerializer(performance).data)
+
+
+@extend_schema(tags=["Bot status"])
+class BotEquityView(TraderView):
+    @operation(query=EquityQuerySerializer, responses={200: BotEquitySerializer, **error_responses(401, 403, 404)})
+    def get(self, request: Request, bot_id: UUID) -> Response:
+        """The bot's equity by time."""
+        user_id = principal_of(request).user_id
+        equity = equity_of_bot(bot_id=bot_id, user_id=user_id, now=timezone.now(), **self.query)
+        return Response(BotEquitySerializer(equity).data)
+
+
+@extend_schema(tags=["Trading"])
+class AccountEquityView(TraderView):
+    @operation(
+        query=AccountEquityQuerySerializer, responses={200: AccountEquitySerializer, **error_responses(401, 403)}
+    )
+    def get(self, request: Request) -> Response:
+        """The equity of all bots of one mode by time, deleted ones included, one curve for each quote asset."""
+        equity = equity_of_account(user_id=principal_of(request).user_id, now=timezone.now(), **self.query)
+        return Response(AccountEquitySerializer(equity).data)
 
 
 @extend_schema(tags=["Bot status"])

@@ -3,7 +3,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from apps.core.errors import PlatformError
-from apps.trading.services.orders.manual_resolution import Operator, order_resolve
+from apps.trading.services.orders.manual_resolution import order_resolve
+from apps.trading.services.orders.staff_entries import Operator
 
 
 class Command(BaseCommand):

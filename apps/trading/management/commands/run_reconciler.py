@@ -1,9 +1,13 @@
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
+from apps.core.gateway_certificate import CertificateReader
 from apps.events.process.threads import WorkerThreads
 from apps.events.process.worker_command import Worker, WorkerCommand
+from apps.trading.figures import read_figures
 from apps.trading.reconciler import Reconciler
 from apps.trading.services.orders.reconciliation import orders_reconcile
 from apps.trading.services.runs.histories import history_reconcile
@@ -27,3 +31,6 @@ class Command(WorkerCommand):
 
     def worker(self, options: dict[str, Any]) -> Worker:
         return WorkerThreads({"orders": Reconciler, "key-checks": KeyChecker})
+
+    def figures(self, options: dict[str, Any]) -> Mapping[str, Callable[[], None]]:
+        return {"trading": read_figures, "certificate": CertificateReader(settings.ENVIRONMENT.public_url)}

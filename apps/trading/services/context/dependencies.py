@@ -41,11 +41,17 @@ class Dependencies:
         return self.exchange
 
 
+def _any_key(run: BotRun) -> None:
+    """Of an exchange that is opened without one."""
+
+
 @dataclass(frozen=True, slots=True)
 class ExecutionContext:
     """Makes the dependencies of runs. Tests pass one with a clock that they set and an exchange in memory."""
 
     open_exchange: Callable[[BotRun], Exchange]
+    # Raises what proves that the run's key cannot be used, without opening it.
+    check_key: Callable[[BotRun], None] = _any_key
     open_market: Callable[[Mode, Callable[[], datetime]], MarketSource] = SharedMarket
     clock: Callable[[], datetime] = timezone.now
     sleep: Callable[[float], None] = time.sleep

@@ -4,7 +4,7 @@ from apps.exchange.port import Exchange
 from apps.trading.errors import WrongMode
 from apps.trading.models.runs import BotRun
 from apps.trading.services.context.dependencies import ExecutionContext
-from apps.vault.selectors import credential_open
+from apps.vault.selectors import credential_open, credential_refuse_unusable
 from apps.vault.services.refused_keys import exchange_of_credential
 
 
@@ -16,4 +16,9 @@ def exchange_of(run: BotRun) -> Exchange:
     return exchange_of_credential(credential, caller=str(run.bot_id))
 
 
-LIVE_CONTEXT = ExecutionContext(open_exchange=exchange_of)
+def refuse_unusable_key(run: BotRun) -> None:
+    """Raises KeyNotConnected, KeySuspended."""
+    credential_refuse_unusable(credential_id=run.credential_id, user_id=run.user_id)
+
+
+LIVE_CONTEXT = ExecutionContext(open_exchange=exchange_of, check_key=refuse_unusable_key)

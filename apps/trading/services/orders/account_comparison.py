@@ -14,7 +14,6 @@ from uuid import UUID
 
 import structlog
 from django.db import transaction
-from django.db.models import QuerySet
 
 from apps.core.context import message_context
 from apps.core.errors import PlatformError
@@ -30,13 +29,14 @@ from apps.risk.selectors import allocated
 from apps.risk.services.accounts import account_changes, account_open
 from apps.risk.services.halts import halt_lift, halt_set
 from apps.trading.models.ledger import Position
-from apps.trading.models.order_states import DOUBTFUL_STATES, RESTING_STATES, IntentState
+from apps.trading.models.order_states import RESTING_STATES
 from apps.trading.models.orders import OrderIntent
 from apps.trading.models.runs import LIVE_RUNS, BotRun
 from apps.trading.selectors import COMPARE_AT_MOST_AFTER, latest_run_of_key
 from apps.trading.services.context.dependencies import Dependencies, ExecutionContext
 from apps.trading.services.context.live import LIVE_CONTEXT
 from apps.trading.services.orders.account_differences import differences_explain
+from apps.trading.services.orders.account_doubts import doubts_of, in_flight
 from apps.trading.services.orders.allocations import account_hold, share_ensure
 from apps.trading.services.orders.placement import orders_sync
 
@@ -56,9 +56,14 @@ WHO = "reconciler"
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A comparison that nothing disturbed. Without differences the exchange shows what it must."""
+    """A comparison that nothing disturbed. Without differences the exchange shows what it must.
+
+    `in_doubt` are assets of orders that wait for a person: of those only what is missing beyond the doubt is a
+    difference, and nothing of them is taken over.
+    """
 
     differences: tuple[Difference, ...]
+    in_doubt: frozenset[str] = frozenset()
 
 
 def account_compare(credential_id: UUID, *, context: ExecutionContext = LIVE_CONTEXT) -> Comparison | None:
@@ -88,7 +93,7 @@ def _compare(run: BotRun, deps: Dependencies) -> Comparison | None:
         return None
     if found.differences:
         _tell(run, _suspect(run, found.differences, now=deps.clock()), now=deps.clock())
-    else:
+    elif not found.in_doubt:
         _lift(run, now=deps.clock())
         # What sales found missing is there again.
         Position.objects.filter(credential_id=run.credential_id, base_missing__gt=0).update(base_missing=ZERO)
@@ -107,19 +112,16 @@ def _look(run: BotRun, deps: Dependencies) -> Comparison | None:
     return _take(run, balances, seen, now=deps.clock())
 
 
-def in_flight(credential_id: UUID) -> QuerySet[OrderIntent]:
-    """Orders of the key of which it is not known whether the exchange has them."""
-    states = [IntentState.PLANNED.value, *DOUBTFUL_STATES]
-    return OrderIntent.objects.filter(credential_id=credential_id, state__in=states)
-
-
 @transaction.atomic
 def _take(run: BotRun, balances: Mapping[str, Balance], seen: int, *, now: datetime) -> Comparison | None:
     """Compares each asset that bots have or use, and takes over the balances that are what they must be."""
     account = account_hold(run)
     if account.changes != seen or in_flight(run.credential_id).exists():
         return None
+    doubts = doubts_of(run.credential_id)
     if account.compared_at is None:
+        if doubts:
+            return None
         for position in Position.objects.filter(credential_id=run.credential_id):
             share_ensure(account, position)
         account_open(account, balances, now=now)
@@ -137,16 +139,17 @@ def _take(run: BotRun, balances: Mapping[str, Balance], seen: int, *, now: datet
                 booked=row.booked,
                 postings=row.postings,
                 allocated=allocated(account.credential_id, asset),
+                taken=doubts.get(asset),
             )
         if difference is not None:
             differences.append(difference)
-        else:
+        elif asset not in doubts:
             _take_over(run, row, total, is_used=asset in used, now=now)
     account.compare_at = now + (COMPARE_EVERY if _is_at_work(run.credential_id) else COMPARE_AT_REST)
-    if not differences:
+    if not differences and not doubts:
         account.compared_at = now
     account.save(update_fields=["compare_at", "compared_at"])
-    return Comparison(tuple(differences))
+    return Comparison(tuple(differences), frozenset(doubts))
 
 
 def _take_over(run: BotRun, row: AccountAsset, total: Decimal, *, is_used: bool, now: datetime) -> None:
@@ -168,7 +171,7 @@ def _take_over(run: BotRun, row: AccountAsset, total: Decimal, *, is_used: bool,
             ),
             now=now,
         )
-        log.warning("account_drift_resolved", credential_id=str(run.credential_id), asset=row.asset)
+        log.info("account_drift_resolved", credential_id=str(run.credential_id), asset=row.asset)
 
 
 def _assets_in_use(account: Account) -> set[str]:
@@ -262,6 +265,8 @@ def _lift(run: BotRun, *, now: datetime) -> None:
 def drift_sentence(difference: Difference) -> str:
     """The difference in a sentence for people, with both figures."""
     what = "bots hold" if difference.code == "uncovered" else "there must be"
+    if difference.is_bound:
+        what = "there must be at least"
     return (
         f"Of {difference.asset} {what} {plain(difference.expected)}, and the exchange shows {plain(difference.found)}."
     )

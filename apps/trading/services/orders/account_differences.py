@@ -25,7 +25,7 @@ LOOK_BACK = timedelta(minutes=2)
 
 def differences_explain(run: BotRun, differences: Sequence[Difference], deps: Dependencies) -> bool:
     """Books late fills and records foreign movements. Whether anything was found."""
-    unexplained = [each for each in differences if each.code == "unexplained"]
+    unexplained = [each for each in differences if each.code == "unexplained" and not each.is_bound]
     if not unexplained:
         return False
     account = Account.objects.get(credential_id=run.credential_id)

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import transaction
 
+from apps.core.metrics import WORKERS, counter
 from apps.events.store.publish import publish
 from apps.messages.base import Event
 from apps.messages.orders import (
@@ -23,6 +24,10 @@ from apps.messages.orders import (
 from apps.trading.models.order_states import IntentState
 from apps.trading.models.orders import ANNOUNCED_COLUMNS, OrderIntent
 from apps.trading.services.orders.receipts import receipts_update
+
+TRANSITIONS = counter(
+    "order_transitions_total", "Orders that came to a state.", ["mode", "state"], processes=[*WORKERS, "reconciler"]
+)
 
 # The event that tells that an order has come to a state, or has learnt something in it.
 EVENT_OF_STATE: Mapping[IntentState, type[Event]] = {
@@ -74,6 +79,10 @@ def _announce(intent: OrderIntent, now: datetime, since: Mapping[str, Any] | Non
         operator = next((entry["operator"] for entry in observed if "operator" in entry), "")
         publish(BotOrderResolved(**facts, was=was, operator=operator), now=now)
     publish(EVENT_OF_STATE[IntentState(intent.state)](**facts), now=now)
+    if was != intent.state:
+        mode, state = intent.run.mode, intent.state
+        # A transaction that is rolled back changes no order.
+        transaction.on_commit(lambda: TRANSITIONS.labels(mode, state).inc())
     if intent.command_id is not None or intent.cancel_requested_at is not None or was in RESOLVABLE:
         # Only of such orders is the end known later than that of the command that placed or ended them.
         receipts_update(intent)

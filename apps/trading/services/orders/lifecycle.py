@@ -11,12 +11,12 @@ import structlog
 from django.db import transaction
 
 from apps.core.money import plain
-from apps.core.terms import Side
+from apps.core.terms import Mode, Side
 from apps.events.store.publish import publish
 from apps.messages.bots import BotError
-from apps.risk.live_trading import refuse_live_trading
 from apps.trading.errors import ContradictoryEvidence, LeaseLost, OrderBarred, RunNotTrading
 from apps.trading.ids import new_client_order_id
+from apps.trading.limits import RiskRejection
 from apps.trading.models.ledger import Position
 from apps.trading.models.order_states import ACTIVE_STATES, IntentState, is_legal
 from apps.trading.models.orders import OrderIntent, OrderKind
@@ -24,9 +24,9 @@ from apps.trading.models.runs import BotRun, RunState
 from apps.trading.services.context.run_lease import LEASE, RunLease, run_get_for_update
 from apps.trading.services.orders.allocations import account_hold, position_follow
 from apps.trading.services.orders.announcements import order_save
-from apps.trading.services.orders.bars import halts_hold, order_bar_of
+from apps.trading.services.orders.bars import cap_rejection, halts_hold, order_bar_of
 from apps.trading.services.orders.due_exits import exit_covers
-from apps.trading.services.orders.positions import position_get_for_update, reservation_set
+from apps.trading.services.orders.positions import position_get, position_get_for_update, reservation_set
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +59,7 @@ def intent_plan(*, lease: RunLease, order: DecidedOrder, decides_candle: bool, n
     """Stores the order and reserves what it may take. None where it was decided before, or is not covered now.
 
     `decides_candle`: the run has thereby decided on the order's candle. Raises LeaseLost, RunNotTrading,
-    OrderBarred, LiveTradingDisabled.
+    OrderBarred.
     """
     run = run_get_for_update(lease)
     _refuse_unless_trading(run, order.side)
@@ -114,18 +114,19 @@ def _is_covered(run: BotRun, position: Position, *, side: str) -> bool:
 
 @transaction.atomic
 def intent_mark_sending(*, lease: RunLease, intent_id: UUID, now: datetime) -> OrderIntent:
-    """From this commit on the order may have been sent; it is made before the first byte leaves.
+    """From this commit on the order may have been sent; it is made before the first byte leaves. It renews the lease.
 
-    No halt or stop that covers the bot is committed between its reading here and this commit.
-
-    Raises LeaseLost, RunNotTrading, OrderBarred, LiveTradingDisabled.
+    No halt, stop, lower cap or "off" of the live switch that covers the bot is committed between its reading here and
+    this commit. Raises LeaseLost, RunNotTrading, OrderBarred.
     """
     halts_hold(lease)
     run = run_get_for_update(lease)
+    lease.renew(now=now)
     intent = _locked(intent_id)
-    _refuse_unless_trading(run, intent.side)
     if intent.state != IntentState.PLANNED or intent.run_id != run.id:
         raise LeaseLost("This order is not this worker's to send.", intent_id=str(intent_id))
+    _refuse_unless_trading(run, intent.side)
+    _refuse_above_cap(run, intent, now=now)
     intent.move_to(IntentState.SENDING)
     intent.fence = lease.fence
     intent.sent_at = now
@@ -242,7 +243,8 @@ def intent_needs_human(*, intent_id: UUID, code: str, evidence: dict[str, Any], 
     _notify_user(
         intent,
         code="order_needs_human",
-        message=f"What became of the order {intent.cl_ord_id} is not clear; until it is, the bot buys nothing.",
+        message=f"What became of the order {intent.cl_ord_id} is not clear; until it is, the bot buys nothing, and of "
+        "its pair's assets the account's balances are only checked for what is missing.",
         now=now,
     )
     log.error("order_marked_needs_human", client_order_id=intent.cl_ord_id, code=code)
@@ -327,17 +329,23 @@ def intents_recover(*, lease: RunLease, now: datetime) -> None:
 
 
 def _refuse_unless_trading(run: BotRun, side: str) -> None:
-    """A running bot may trade, a live one while live trading is on; one that is being flattened may only sell.
-
-    Neither may what a halt or a stop bars.
-    """
+    """A running bot may trade, one that is being flattened may only sell; neither may what is barred."""
     if run.state != RunState.RUNNING and not (run.state == RunState.FLATTENING and side == Side.SELL):
         raise RunNotTrading(f"The bot is {run.state}.", run_id=str(run.id))
     if bar := order_bar_of(run, side):
-        raise OrderBarred(bar.message, rule=bar.code, run_id=str(run.id))
-    if run.state == RunState.RUNNING:
-        # Every order passes here, in the transaction that stores it and in the one that marks it as being sent.
-        refuse_live_trading(run.mode)
+        raise OrderBarred(RiskRejection(bar.code, bar.message), run_id=str(run.id))
+
+
+def _refuse_above_cap(run: BotRun, intent: OrderIntent, *, now: datetime) -> None:
+    """The caps were asked when the order was sized; one that was lowered since refuses it."""
+    if intent.side != Side.BUY or run.mode == Mode.PAPER:
+        return
+    # The run's lock is held, and every change of the position takes it first.
+    position = position_get(run)
+    reserved = intent.reserved_quote
+    rejection = cap_rejection(run, position, price=intent.price, volume=intent.volume, reserved=reserved, now=now)
+    if rejection is not None:
+        raise OrderBarred(rejection, run_id=str(run.id))
 
 
 def _locked(intent_id: UUID) -> OrderIntent:

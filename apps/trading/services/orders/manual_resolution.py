@@ -5,42 +5,41 @@ by the entry of another person, while nothing was booked from it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NoReturn
 from uuid import UUID
 
 import structlog
 from django.db import IntegrityError, transaction
 
-from apps.core.errors import Conflict, NotFound, PlatformError, Refused
+from apps.core.errors import Conflict, NotFound, PlatformError
 from apps.core.money import plain
 from apps.events.store.publish import dispatch
 from apps.messages.bots import ResolveOrder
 from apps.trading.models.order_states import IntentState
 from apps.trading.models.orders import OrderIntent
-from apps.trading.models.resolutions import OrderResolution, ResolutionState
+from apps.trading.models.resolutions import OrderResolution
+from apps.trading.models.staff_entries import EntryState
 from apps.trading.services.context.dependencies import ExecutionContext
 from apps.trading.services.context.live import LIVE_CONTEXT
 from apps.trading.services.orders.exchange_proof import prove_absent, prove_placed
 from apps.trading.services.orders.lifecycle import intent_accepted, intent_end, intent_reopen
+from apps.trading.services.orders.staff_entries import (
+    EXPIRES_AFTER,
+    Operator,
+    SecondPersonNeeded,
+    entry_create,
+    entry_finish,
+    refuse_without_reason,
+)
 
 log = structlog.get_logger(__name__)
-
-# An entry that the bot service has not begun with by then is dropped; the person looks again and enters it again.
-EXPIRES_AFTER = timedelta(minutes=15)
 
 
 class OrderNotInDoubt(Conflict):
     """The order does not wait for manual resolution, or the resolution contradicts what the exchange said."""
 
     code = "order_not_in_doubt"
-
-
-class SecondPersonNeeded(Conflict):
-    """An entry is corrected by another person than the one who made it."""
-
-    code = "second_person_needed"
 
 
 class FillsBooked(Conflict):
@@ -59,18 +58,6 @@ class OrderInTheWay(Conflict):
     """Another order of the bot has taken the place of the one to be reopened, or has the same exchange order id."""
 
     code = "order_in_the_way"
-
-
-class ReasonMissing(Refused):
-    code = "reason_missing"
-
-
-@dataclass(frozen=True, slots=True)
-class Operator:
-    """Who makes an entry: `id` tells people apart, `name` is what others read."""
-
-    id: str
-    name: str
 
 
 def order_resolve(
@@ -137,9 +124,8 @@ def resolution_enter(
     *, order: OrderIntent, exchange_order_id: str, operator: Operator, because: str, now: datetime
 ) -> OrderResolution:
     """Stores an entry. Raises OrderNotInDoubt, SecondPersonNeeded, FillsBooked, ResolutionPending, ReasonMissing."""
-    if not because.strip():
-        raise ReasonMissing("Say what was looked at.")
-    waiting = OrderResolution.objects.filter(order=order, state=ResolutionState.REQUESTED)
+    refuse_without_reason(because)
+    waiting = OrderResolution.objects.filter(order=order, state=EntryState.REQUESTED)
     # Of one that was never begun the command has expired.
     for lost in waiting.filter(requested_at__lt=now - 2 * EXPIRES_AFTER):
         resolution_refuse(
@@ -156,15 +142,14 @@ def resolution_enter(
             f"You entered that {order.cl_ord_id} was {corrects.outcome}. Another person has to correct it.",
             entered_by=corrects.operator,
         )
-    return OrderResolution.objects.create(
-        order=order,
-        exchange_order_id=exchange_order_id,
-        operator_id=operator.id,
-        operator=operator.name,
+    return entry_create(
+        OrderResolution,
+        operator=operator,
         because=because,
         corrects=corrects,
-        corrected_operator_id=corrects.operator_id if corrects else "",
-        requested_at=now,
+        now=now,
+        order=order,
+        exchange_order_id=exchange_order_id,
     )
 
 
@@ -174,7 +159,7 @@ def resolution_carry_out(*, resolution_id: UUID, context: ExecutionContext = LIV
     Raises what can pass: an exchange that does not answer.
     """
     resolution = OrderResolution.objects.get(id=resolution_id)
-    if resolution.state != ResolutionState.REQUESTED:
+    if resolution.state != EntryState.REQUESTED:
         return resolution
     try:
         resolution_apply(resolution, context=context)
@@ -211,7 +196,7 @@ def resolution_apply(resolution: OrderResolution, *, context: ExecutionContext) 
 def _apply(resolution_id: UUID, found: Mapping[str, Any], *, now: datetime) -> OrderIntent:
     resolution = OrderResolution.objects.select_for_update().get(id=resolution_id)
     order = OrderIntent.objects.get(id=resolution.order_id)
-    if resolution.state != ResolutionState.REQUESTED:
+    if resolution.state != EntryState.REQUESTED:
         return order
     entry = {"operator": resolution.operator, "because": resolution.because, "resolution": str(resolution.id)}
     if resolution.corrects is not None:
@@ -240,8 +225,7 @@ def _apply(resolution_id: UUID, found: Mapping[str, Any], *, now: datetime) -> O
         )
         if order.state != IntentState.NOT_PLACED:
             _refuse_state(order)
-    resolution.state, resolution.details, resolution.finished_at = ResolutionState.APPLIED, dict(found), now
-    resolution.save(update_fields=["state", "details", "finished_at"])
+    entry_finish(OrderResolution, resolution.id, EntryState.APPLIED, details=dict(found), now=now)
     log.warning(
         "order_resolved_by_person",
         client_order_id=order.cl_ord_id,
@@ -263,8 +247,14 @@ def resolution_refuse(
     *, resolution_id: UUID, code: str, message: str, details: Mapping[str, Any], now: datetime
 ) -> None:
     """Stores why an entry was not applied. Does nothing for a finished one."""
-    OrderResolution.objects.filter(id=resolution_id, state=ResolutionState.REQUESTED).update(
-        state=ResolutionState.REFUSED, code=code, message=message, details=dict(details), finished_at=now
+    entry_finish(
+        OrderResolution,
+        resolution_id,
+        EntryState.REFUSED,
+        code=code,
+        message=message,
+        details=dict(details),
+        now=now,
     )
     log.info("order_resolution_refused", resolution_id=str(resolution_id), code=code)
 
@@ -274,9 +264,7 @@ def _entry_to_correct(order: OrderIntent, exchange_order_id: str) -> OrderResolu
 
     Raises OrderNotInDoubt, FillsBooked.
     """
-    applied = (
-        OrderResolution.objects.filter(order=order, state=ResolutionState.APPLIED).order_by("-finished_at").first()
-    )
+    applied = OrderResolution.objects.filter(order=order, state=EntryState.APPLIED).order_by("-finished_at").first()
     follows_it = applied is not None and order.txid == applied.exchange_order_id
     if order.state == IntentState.NEEDS_HUMAN:
         if not order.txid or (order.txid == exchange_order_id and not follows_it):

@@ -7,9 +7,11 @@ from decimal import Decimal
 from uuid import UUID
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from apps.core.errors import PlatformError
 from apps.core.terms import Side
+from apps.core.tracing import span
 from apps.exchange.errors import HistoryTooLong, NotSent, OutcomeUnknown, OverBudget
 from apps.exchange.types import (
     Accepted,
@@ -21,7 +23,7 @@ from apps.exchange.types import (
     Submission,
     TimeInForce,
 )
-from apps.trading.errors import ContradictoryEvidence
+from apps.trading.errors import ContradictoryEvidence, OrderBarred
 from apps.trading.models.order_states import RESTING_STATES, IntentState
 from apps.trading.models.orders import OrderIntent, OrderKind
 from apps.trading.selectors import look_is_due
@@ -66,11 +68,19 @@ class Placement:
 def order_place(*, lease: RunLease, intent_id: UUID, deps: Dependencies) -> Placement:
     """Sends a planned order once and stores the answer. Raises LeaseLost, WrongAccount before anything was sent.
 
-    Without a definitive answer the order becomes unknown; it is never sent again.
+    Raises OrderBarred where the order may not be sent; it is then not_placed, with the bar as its code. Without a
+    definitive answer the order becomes unknown; it is never sent again.
     """
-    deps.account_of(OrderIntent.objects.get(id=intent_id))
-    lease.renew(now=deps.clock())
-    intent = intent_mark_sending(lease=lease, intent_id=intent_id, now=deps.clock())
+    deps.account_of(OrderIntent.objects.only("credential_id", "cl_ord_id").get(id=intent_id))
+    try:
+        intent = intent_mark_sending(lease=lease, intent_id=intent_id, now=deps.clock())
+    except OrderBarred as barred:
+        # Only the run's lease lets an order be sent, and a later holder ends what it finds planned.
+        rejection = barred.rejection
+        evidence = {"grade": "A", "because": f"the order was not sent: {rejection.message}"}
+        state = IntentState.NOT_PLACED
+        intent_end(intent_id=intent_id, state=state, code=rejection.code, evidence=evidence, now=deps.clock())
+        raise
     try:
         answer = _submit(intent, deps)
     except Exception as error:
@@ -104,8 +114,10 @@ def _submit(intent: OrderIntent, deps: Dependencies) -> Submission | NotSent | O
         deadline=intent.deadline,
         time_in_force=TimeInForce.IOC if intent.kind == OrderKind.TAKE else TimeInForce.GTC,
     )
+    ids = {"order_id": str(intent.id), "client_order_id": intent.cl_ord_id}
     try:
-        return deps.account_of(intent).submit(request)
+        with bound_contextvars(**ids), span("place order", order_id=intent.id, bot_id=intent.bot_id):
+            return deps.account_of(intent).submit(request)
     except NotSent as error:
         evidence = {"grade": "A", "because": "the request never left", "error": error.message}
         intent_end(

@@ -15,8 +15,10 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from apps.core.due import is_due
+from apps.core.tracing import span
 from apps.exchange.errors import HistoryTooLong
 from apps.exchange.types import ExchangeOrder
 from apps.trading.errors import ForeignOrders
@@ -76,6 +78,13 @@ def intent_resolve(intent: OrderIntent, *, deps: Dependencies, schedule: Schedul
     # To look early does no harm, so a clock that was set back delays no look by more than that.
     if not is_due(intent.deadline, now=deps.clock(), at_most=LATEST_DEADLINE):
         return intent
+    ids = {"bot_id": str(intent.bot_id), "order_id": str(intent.id), "client_order_id": intent.cl_ord_id}
+    with bound_contextvars(**ids), span("resolve order", order_id=intent.id, bot_id=intent.bot_id):
+        return _look(intent, deps, schedule)
+
+
+def _look(intent: OrderIntent, deps: Dependencies, schedule: Schedule) -> OrderIntent:
+    assert intent.deadline is not None
     order, where = _find(intent, deps)
     if order is not None:
         return _adopt(intent, order, where, deps)

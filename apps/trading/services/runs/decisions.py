@@ -1,63 +1,70 @@
 """Decisions: market data and position to the strategy, its plans through the risk rules, and on to placement."""
 
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
+
+from django.db import connection
 
 from apps.core.terms import Mode, Side
 from apps.exchange.clock import LIMIT_SECONDS, offset_beyond_limit
 from apps.exchange.instrument import Instrument
 from apps.exchange.types import Candle
-from apps.risk.caps import entry_breach
-from apps.risk.live_trading import DISABLED, LiveTradingDisabled, is_live_trading_refused
+from apps.market.source import MarketSource
 from apps.strategies.base import OrderPlan, Snapshot
 from apps.strategies.registry import strategy_get
-from apps.trading.errors import LeaseLost
+from apps.trading.errors import OrderBarred
 from apps.trading.ids import candle_step, decision_id
 from apps.trading.limits import Figures, RiskRejection
-from apps.trading.models.exits import DueExit
 from apps.trading.models.ledger import Position
 from apps.trading.models.order_states import ACTIVE_STATES, DOUBTFUL_STATES
-from apps.trading.models.orders import OrderIntent, OrderKind
+from apps.trading.models.orders import OrderKind
 from apps.trading.models.runs import BotRun
-from apps.trading.models.series import CandleSeries
 from apps.trading.risk import SLIPPAGE, Exposure, SizedOrder, assess
 from apps.trading.services.context.dependencies import Dependencies
 from apps.trading.services.context.run_lease import RunLease
-from apps.trading.services.orders.bars import order_bar_of
+from apps.trading.services.orders.bars import cap_rejection, order_bar_of
 from apps.trading.services.orders.lifecycle import DecidedOrder, intent_plan
 from apps.trading.services.orders.placement import Placement, order_place
 from apps.trading.services.orders.positions import WORST_FEE_RATE, position_get
 from apps.trading.services.runs.events import trade_skipped
 from apps.trading.services.runs.record import record_of
 from apps.trading.services.runs.rejections import placement_apply
+from apps.trading.services.runs.situation import Situation
+
+_COMMITTED = """
+SELECT coalesce(array_agg(side), '{}'), coalesce(array_agg(state), '{}'),
+       EXISTS (SELECT FROM trading_due_exit WHERE run_id = %(run_id)s)
+  FROM trading_order_intent WHERE bot_id = %(bot_id)s AND state = ANY(%(active)s)
+"""
 
 
-def closed_candles(run: BotRun, deps: Dependencies) -> tuple[Candle, ...]:
-    """The closed candles of the run's pair, oldest first. Empty where the run has already decided on the last one."""
-    interval = run.definition.interval_minutes
-    closed = deps.market.ohlc(run.pair, interval, not_before=_last_seen_at(run)).value.closed
+def closed_candles(
+    run: BotRun, market: MarketSource, *, seen_at: datetime | None, clock: Callable[[], datetime]
+) -> tuple[Candle, ...]:
+    """The closed candles of the run's pair, oldest first. Empty where the run has already decided on the last one.
+
+    `seen_at`: see `Situation.candle_seen_at`.
+    """
+    interval = run.interval_minutes
+    closed = market.ohlc(run.pair, interval, not_before=seen_at).value.closed
     if closed and run.decided_candle_at is not None and closed[-1].opened_at < run.decided_candle_at:
         # Read before this run decided, or the market has gone back in time, as a replay does when it starts again.
-        closed = deps.market.ohlc(run.pair, interval, not_before=deps.clock()).value.closed
+        closed = market.ohlc(run.pair, interval, not_before=clock()).value.closed
     return () if not closed or closed[-1].opened_at == run.decided_candle_at else closed
 
 
-def _last_seen_at(run: BotRun) -> datetime | None:
-    """When the watcher first saw the last closed candle: what was asked for since then has it. None: ask again."""
-    kept = CandleSeries.objects.filter(mode=run.mode, pair=run.pair, interval_minutes=run.interval_minutes).first()
-    return None if kept is None or kept.is_failing else kept.seen_at
-
-
-def plans_for(run: BotRun, candles: tuple[Candle, ...], instrument: Instrument, *, is_asked: bool) -> list[OrderPlan]:
+def plans_for(
+    run: BotRun, candles: tuple[Candle, ...], instrument: Instrument, situation: Situation, *, is_asked: bool
+) -> list[OrderPlan]:
     """The order plans of the run's strategy now. `is_asked`: a user asked for a trade."""
-    position = position_get(run)
     snapshot = Snapshot(
         candles=candles,
-        base_volume=position.base_volume,
+        base_volume=situation.base_volume,
         # Below either minimum nothing can be sold. A sale is priced below the market by up to the slippage.
         minimum_volume=instrument.smallest_order(candles[-1].close * (1 - SLIPPAGE)),
-        last_buy_at=_last_buy_at(run),
+        last_buy_at=situation.last_buy_at,
         is_asked=is_asked,
     )
     definition = run.definition
@@ -72,47 +79,57 @@ def plan_execute(
     instrument: Instrument,
     deps: Dependencies,
     candle_at: datetime | None,
+    candles: Sequence[Candle] | None = None,
     command_id: UUID | None = None,
 ) -> Placement | RiskRejection | None:
     """Places the order of a plan. Returns the risk rule that rejects it, or None where it was decided before.
 
-    The decision belongs to the candle, or to the command where one asked for the trade.
+    The decision belongs to the candle, or to the command where one asked for the trade. `candles`: see `order_sized`.
     """
     is_asked = command_id is not None
-    sized = order_sized(plan, run=run, instrument=instrument, deps=deps)
-    if isinstance(sized, RiskRejection):
+
+    def _skip(rejection: RiskRejection) -> RiskRejection:
         trade_skipped(
-            lease=lease, side=plan.side, rejection=sized, candle_at=candle_at, is_asked=is_asked, now=deps.clock()
+            lease=lease, side=plan.side, rejection=rejection, candle_at=candle_at, is_asked=is_asked, now=deps.clock()
         )
-        return sized
+        return rejection
+
+    sized = order_sized(plan, run=run, instrument=instrument, deps=deps, candles=candles)
+    if isinstance(sized, RiskRejection):
+        return _skip(sized)
     order = decided_order(plan, sized, run, candle_at=candle_at, command_id=command_id)
     intent = intent_plan(lease=lease, order=order, decides_candle=not is_asked, now=deps.clock())
     if intent is None:
         return None
-    placement = order_place(lease=lease, intent_id=intent.id, deps=deps)
+    try:
+        placement = order_place(lease=lease, intent_id=intent.id, deps=deps)
+    except OrderBarred as barred:
+        return _skip(barred.rejection)
     placement_apply(placement, side=plan.side, lease=lease, deps=deps)
     return placement
 
 
 def order_sized(
-    plan: OrderPlan, *, run: BotRun, instrument: Instrument, deps: Dependencies
+    plan: OrderPlan, *, run: BotRun, instrument: Instrument, deps: Dependencies, candles: Sequence[Candle] | None = None
 ) -> SizedOrder | RiskRejection:
-    """The sized order of a plan at the price now, or the rule that rejects it. Raises what the market's reads raise."""
-    if is_live_trading_refused(run.mode):
-        return RiskRejection(LiveTradingDisabled.code, DISABLED)
+    """The sized order of a plan at the price now, or the rule that rejects it. Raises what the market's reads raise.
+
+    `candles` are the closed ones, where they were read since the last one closed; None: ask for them.
+    """
     if bar := order_bar_of(run, plan.side):
         return RiskRejection(bar.code, bar.message)
     if rejection := _clock_rejection(plan, run, now=deps.clock()):
         return rejection
     ticker = deps.market.ticker(run.pair)
-    closed = deps.market.ohlc(run.pair, run.definition.interval_minutes).value.closed
+    if candles is None:
+        candles = deps.market.ohlc(run.pair, run.interval_minutes).value.closed
     position = position_get(run)
     record = record_of(
         run,
         position,
         price=ticker.value.bid,
         price_as_of=ticker.as_of,
-        last=closed[-1] if closed else None,
+        last=candles[-1] if candles else None,
         now=deps.clock(),
     )
     sized = assess(
@@ -125,26 +142,7 @@ def order_sized(
     )
     if isinstance(sized, RiskRejection) or plan.side is not Side.BUY:
         return sized
-    return _cap_rejection(sized, run, position, instrument, now=deps.clock()) or sized
-
-
-def _cap_rejection(
-    order: SizedOrder, run: BotRun, position: Position, instrument: Instrument, *, now: datetime
-) -> RiskRejection | None:
-    """The cap on live trading that a purchase would break, at its highest price."""
-    breach = entry_breach(
-        run.mode,
-        user_id=run.user_id,
-        bot_id=run.bot_id,
-        asset=instrument.quote,
-        cost=order.price * order.volume,
-        position_value=position.base_volume * order.price + position.quote_reserved,
-        quote_budget=run.definition.quote_budget,
-        now=now,
-    )
-    if breach is None:
-        return None
-    return RiskRejection(breach.code, breach.message, Figures(breach.limit, breach.actual, breach.asset))
+    return cap_rejection(run, position, price=sized.price, volume=sized.volume, now=deps.clock()) or sized
 
 
 def _clock_rejection(plan: OrderPlan, run: BotRun, *, now: datetime) -> RiskRejection | None:
@@ -165,29 +163,18 @@ def _clock_rejection(plan: OrderPlan, run: BotRun, *, now: datetime) -> RiskReje
 
 def exposure_of(run: BotRun, position: Position, *, now: datetime) -> Exposure:
     """What the bot may still commit. Open and doubtful orders count with all that they may take."""
-    active = list(OrderIntent.objects.filter(bot_id=run.bot_id, state__in=ACTIVE_STATES).values_list("side", "state"))
+    with connection.cursor() as cursor:
+        cursor.execute(_COMMITTED, {"run_id": run.id, "bot_id": run.bot_id, "active": ACTIVE_STATES})
+        sides, states, exit_due = cursor.fetchone()
     return Exposure(
         quote_available=run.definition.quote_budget - position.quote_spent - position.quote_reserved,
         base_available=position.base_available,
-        has_doubtful_order=any(state in DOUBTFUL_STATES for _, state in active),
-        active_sides=frozenset(side for side, _ in active),
+        has_doubtful_order=any(state in DOUBTFUL_STATES for state in states),
+        active_sides=frozenset(sides),
         entries_held=run.entries_held_until is not None and now < run.entries_held_until,
-        exit_due=DueExit.objects.filter(run_id=run.id).exists(),
+        exit_due=exit_due,
         worst_fee_rate=WORST_FEE_RATE,
     )
-
-
-def candle_mark_decided(*, lease: RunLease, candle_at: datetime) -> None:
-    """Records that the run has decided on this candle and places no further order for it. Raises LeaseLost."""
-    held = BotRun.objects.filter(id=lease.run_id, fence=lease.fence)
-    if not held.update(decided_candle_at=candle_at):
-        raise LeaseLost("Another worker took over this run.", run_id=str(lease.run_id))
-
-
-def _last_buy_at(run: BotRun) -> datetime | None:
-    bought = OrderIntent.objects.filter(bot_id=run.bot_id, pair=run.pair, side=Side.BUY, candle_at__isnull=False)
-    carried_out = bought.filter(filled_volume__gt=Decimal(0)) | bought.filter(state__in=ACTIVE_STATES)
-    return carried_out.order_by("-planned_at").values_list("candle_at", flat=True).first()
 
 
 def decided_order(

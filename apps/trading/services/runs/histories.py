@@ -10,11 +10,12 @@ from datetime import datetime
 from uuid import UUID
 
 import structlog
+from django.db import connection
 from django.db.models import Q
 
 from apps.core.context import message_context
 from apps.core.errors import PlatformError
-from apps.events.store.lineage import last_restore, lineage_current
+from apps.events.store.lineage import CURRENT_SQL, LAST_RESTORE_SQL, last_restore, lineage_current, restore_read
 from apps.exchange.types import ExchangeOrder
 from apps.trading.errors import HistoryNotReconciled, LeaseLost
 from apps.trading.ids import is_ours
@@ -31,6 +32,12 @@ from apps.trading.services.orders.unknown_outcome import CLOCK_SKEW, LostTime, i
 from apps.trading.services.runs.events import run_fail
 
 log = structlog.get_logger(__name__)
+
+# Every tick asks: one statement.
+_COMPARED = (
+    f"SELECT ({CURRENT_SQL}), ({LAST_RESTORE_SQL}), lineage, restore_id "  # noqa: S608 (constants)  # nosec B608
+    "FROM trading_reconciled_history WHERE id = 1"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,13 @@ def history_current() -> History:
 
 def history_is_reconciled(*, now: datetime) -> bool:
     """Whether bots may trade. The first call on a new database records its history as reconciled."""
+    with connection.cursor() as cursor:
+        cursor.execute(_COMPARED)
+        found = cursor.fetchone()
+    if found is not None:
+        lineage, restored, *reconciled = found
+        restore_id = restore_read(restored).restore_id if restored is not None else None
+        return (lineage, restore_id) == tuple(reconciled)
     current = history_current()
     row, _ = ReconciledHistory.objects.get_or_create(
         id=1, defaults={"lineage": current.lineage, "restore_id": current.restore_id, "reconciled_at": now}

@@ -1,6 +1,6 @@
 """Manual trades: a user asks a running bot to trade now."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import transaction
 
@@ -25,6 +25,7 @@ from apps.trading.services.orders.placement import Placement
 from apps.trading.services.orders.receipts import refused_result, trade_result
 from apps.trading.services.runs.decisions import plan_execute, plans_for
 from apps.trading.services.runs.histories import refuse_unreconciled
+from apps.trading.services.runs.situation import Situation, situation_of
 from apps.trading.services.runs.start import refuse_deleted
 from apps.trading.services.runs.tick import open_orders_update
 
@@ -51,15 +52,20 @@ def trade_trigger(*, command: TriggerTrade, context: ExecutionContext = LIVE_CON
     run = BotRun.objects.filter(bot_id=command.bot_id, user_id=command.user_id, state=RunState.RUNNING).first()
     if run is None:
         raise BotNotRunning("The bot is not running, so it cannot trade.", bot_id=str(command.bot_id))
-    refuse_live_trading(run.mode)
+    if command.side != Side.SELL:
+        refuse_live_trading(run.mode)
     refuse_unreconciled(now=context.clock())
     with run_lease_wait(run_id=run.id, context=context) as lease:
+        run = lease.run
         deps = context.deps(run)
-        intents_recover(lease=lease, now=deps.clock())
-        open_orders_update(run, deps=deps)
+        situation = situation_of(run, now=deps.clock())
+        if situation.has_orders:
+            intents_recover(lease=lease, now=deps.clock())
+            open_orders_update(run, deps=deps)
+            situation = situation_of(run, now=deps.clock())
         asked = OrderIntent.objects.filter(command_id=command.command_id).exclude(state=IntentState.NOT_PLACED)
         if not asked.exists():
-            _trade(command, run, lease, deps)
+            _trade(command, run, lease, deps, situation)
 
 
 @transaction.atomic
@@ -77,17 +83,15 @@ def trade_result_failed(*, command: TriggerTrade, code: str, message: str) -> No
     result_set(command_id=command.command_id, result=result)
 
 
-def _trade(command: TriggerTrade, run: BotRun, lease: RunLease, deps: Dependencies) -> None:
+def _trade(command: TriggerTrade, run: BotRun, lease: RunLease, deps: Dependencies, situation: Situation) -> None:
     instrument = deps.market.instrument(run.pair).value
-    interval = run.definition.interval_minutes
-    # A strategy decides on the latest candle. A trade whose side is named only says in which candle it was made: the
-    # candles that the bots share are good enough for that, and save a call before the order.
-    not_before = deps.clock() - timedelta(minutes=interval) if command.side is not None else None
-    candles = deps.market.ohlc(run.pair, interval, not_before=not_before).value.closed
+    # The candles that the bots share, which have the last one that closed, save a call before the order.
+    seen_at = situation.candle_seen_at if situation.is_watched else None
+    candles = deps.market.ohlc(run.pair, run.interval_minutes, not_before=seen_at).value.closed
     if command.side is not None:
         plans = [OrderPlan(side=Side(command.side), quote_amount=command.quote_amount, reason="asked for")]
     else:
-        plans = plans_for(run, candles, instrument, is_asked=True) if candles else []
+        plans = plans_for(run, candles, instrument, situation, is_asked=True) if candles else []
     if not plans:
         raise StrategyHolds("The strategy sees nothing to trade now.")
     for plan in plans:
@@ -98,6 +102,7 @@ def _trade(command: TriggerTrade, run: BotRun, lease: RunLease, deps: Dependenci
             instrument=instrument,
             deps=deps,
             candle_at=candles[-1].opened_at if candles else None,
+            candles=candles,
             command_id=command.command_id,
         )
         _refuse(result)

@@ -17,8 +17,8 @@ import structlog
 from django.db import connection, transaction
 
 from apps.core.due import CLOCKS_DIFFER
+from apps.core.metrics import WAITS, histogram
 from apps.messages.bots import TickBot
-from apps.trading.models.exits import DueExit
 from apps.trading.models.order_states import ACTIVE_STATES, IntentState
 from apps.trading.models.orders import OrderIntent
 from apps.trading.models.runs import BotRun, RunState
@@ -27,10 +27,16 @@ from apps.trading.services.context.run_lease import RunLease
 
 log = structlog.get_logger(__name__)
 
+TICK_DELAY = histogram(
+    "tick_delay_seconds", "From the moment a run was due to its wake-up message.", processes=["scheduler"],
+    buckets=WAITS,
+)  # fmt: skip
+
 # SKIP LOCKED: each due run is taken by one scheduler.
 _TAKE_DUE = """
 WITH due AS (
-    SELECT id, CASE WHEN ticked_at > %(too_far)s THEN ticked_at - %(now)s ELSE interval '0' END AS set_back
+    SELECT id, next_tick_at AS due_at,
+           CASE WHEN ticked_at > %(too_far)s THEN ticked_at - %(now)s ELSE interval '0' END AS set_back
       FROM trading_bot_run
      WHERE state = 'running' AND (next_tick_at <= %(now)s OR ticked_at > %(too_far)s)
      ORDER BY next_tick_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
@@ -39,7 +45,18 @@ UPDATE trading_bot_run AS run
    SET is_idle = false, next_tick_at = %(now)s + make_interval(secs => %(seconds)s), ticked_at = %(now)s,
        entries_held_until = entries_held_until - set_back, trouble_since = trouble_since - set_back
   FROM due WHERE run.id = due.id
-RETURNING bot_id, run.id, extract(epoch FROM set_back)
+RETURNING bot_id, run.id, extract(epoch FROM set_back), extract(epoch FROM %(now)s - due_at)
+"""
+
+# One write ends a tick.
+_END_TICK = """
+UPDATE trading_bot_run AS run
+   SET decided_candle_at = COALESCE(%(decided_candle_at)s, decided_candle_at),
+       is_idle = is_idle OR next_tick_at = %(due_at)s,
+       next_tick_at = CASE WHEN next_tick_at <> %(due_at)s THEN next_tick_at ELSE
+           LEAST((SELECT next_attempt_at FROM trading_due_exit AS due WHERE due.run_id = run.id), %(latest)s) END,
+       lease_owner = '', lease_until = NULL
+ WHERE id = %(run_id)s AND fence = %(fence)s
 """
 
 # Orders that a tick looks at; those of unknown outcome are the reconciler's.
@@ -63,10 +80,12 @@ def runs_take_due(*, now: datetime, tick_seconds: float, limit: int = 500) -> li
         values: dict[str, Any] = {"now": now, "too_far": now + CLOCKS_DIFFER, "seconds": tick_seconds, "limit": limit}
         cursor.execute(_TAKE_DUE, values)
         rows = cursor.fetchall()
-    set_back = max((float(seconds) for *_, seconds in rows), default=0.0)
+    set_back = max((float(seconds) for *_, seconds, _ in rows), default=0.0)
+    for *_, late in rows:
+        TICK_DELAY.observe(max(0.0, float(late)))
     if set_back > 0:
         log.warning("clock_was_set_back", about_seconds=round(set_back), runs=len(rows))
-    return [DueRun(bot_id, run_id) for bot_id, run_id, _ in rows]
+    return [DueRun(bot_id, run_id) for bot_id, run_id, *_ in rows]
 
 
 @transaction.atomic
@@ -78,11 +97,22 @@ def runs_wake_for_orders(*, now: datetime) -> None:
         BotRun.objects.filter(id__in=ids).update(next_tick_at=now, is_idle=False)
 
 
-def run_set_idle(*, lease: RunLease, due_at: datetime, now: datetime) -> None:
-    """After a tick that left nothing to do but an exit's next attempt. `due_at` is the `next_tick_at` that it found.
+def tick_end(*, lease: RunLease, due_at: datetime, decided_candle_at: datetime | None = None, now: datetime) -> None:
+    """Ends a tick that left nothing to do but an exit's next attempt, and releases the lease. Raises LeaseLost.
 
-    Does nothing where it was changed since: by an event that makes the run due, or by a pause after a failure.
+    `due_at` is the `next_tick_at` that the tick found. Where it was changed since, by an event that makes the run due
+    or by a pause after a failure, the run does not become idle. `decided_candle_at`: the tick decided on this candle,
+    and the run places no further order for it.
     """
-    seen = BotRun.objects.filter(id=lease.run_id, fence=lease.fence, next_tick_at=due_at)
-    attempt_at = DueExit.objects.filter(run_id=lease.run_id).values_list("next_attempt_at", flat=True).first()
-    seen.update(is_idle=True, next_tick_at=min(now + IDLE, attempt_at or now + IDLE))
+    values: dict[str, Any] = {
+        "run_id": lease.run_id,
+        "fence": lease.fence,
+        "due_at": due_at,
+        "decided_candle_at": decided_candle_at,
+        "latest": now + IDLE,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_END_TICK, values)
+        if not cursor.rowcount:
+            raise lease.lost()
+    lease.is_released = True
