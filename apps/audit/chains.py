@@ -5,6 +5,8 @@ from binascii import unhexlify
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from apps.audit.event_row import hashed_head
+
 _sha256 = hashlib.sha256
 
 PROGRESS_EVERY = 20_000
@@ -50,7 +52,7 @@ class ChainVerifier:
         if aggregate != self._aggregate:
             self._begin_aggregate(aggregate)
         self._sequence += 1
-        recomputed = _sha256(self._hash + head + b"\t" + unhexlify(payload[3:])).digest()
+        recomputed = _sha256(self._hash + hashed_head(head) + b"\t" + unhexlify(payload[3:])).digest()
         stored = unhexlify(digest[3:-1])
         if recomputed != stored or int(fields[5]) != self._sequence:
             self._report(int(fields[5]), recomputed == stored)

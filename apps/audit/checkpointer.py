@@ -6,7 +6,6 @@ from pathlib import Path
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from django.db import connection
 from django.utils import timezone
 
 from apps.audit import witness
@@ -44,8 +43,6 @@ class Checkpointer:
 
     def step(self) -> float:
         """Returns the seconds to wait before the next step; 0 if more events are settled. Raises DatabaseError."""
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT events.ensure_partitions()")
         self.last, refusal = None, ""
         try:
             self.last = self._signer.advance(self._clock())

@@ -2,6 +2,8 @@
 
 A row is PostgreSQL's COPY text of the columns in the order of `COLUMNS`. Its first part, up to the payload, is exactly
 the text that events.append_event hashed: verification needs no parsing, and an archive is a file of these lines.
+The actor is the last column of that part. Events from before actors were recorded have none: `hashed_head` leaves the
+empty column out, and archives of that time have no such column.
 """
 
 from binascii import unhexlify
@@ -20,8 +22,9 @@ def _microseconds(column: str) -> str:
 COLUMNS = f"""
     event_id, event_type, schema_version, aggregate_type, aggregate_id, aggregate_seq,
     {_microseconds("occurred_at")}, {_microseconds("recorded_at")}, user_id, correlation_id, causation_id,
-    traceparent, payload, hash
+    traceparent, actor, payload, hash
 """
+COLUMNS_BEFORE_PAYLOAD = 13
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # COPY text doubles the backslash of bytea's \x.
@@ -50,7 +53,7 @@ def parse_event_row(line: bytes) -> EventRow:
         head, payload, digest = line.rstrip(b"\n").rsplit(b"\t", 2)
         fields = head.decode().split("\t")
         (event_id, event_type, version, aggregate_type, aggregate_id, sequence, occurred, recorded,
-         user_id, correlation_id, causation_id, traceparent) = fields  # fmt: skip
+         user_id, correlation_id, causation_id, traceparent, *actor) = fields  # fmt: skip
         envelope = Envelope(
             event_id=UUID(event_id),
             event_type=event_type,
@@ -64,10 +67,17 @@ def parse_event_row(line: bytes) -> EventRow:
             causation_id=UUID(causation_id) if causation_id else None,
             traceparent=traceparent,
             payload=unescape_bytea(payload),
+            actor=actor[0] if actor else "",
         )
         return EventRow(envelope, _moment(recorded), unescape_bytea(digest))
     except ValueError as error:
         raise MalformedEventRow(f"This line is not an event: {error}") from None
+
+
+def hashed_head(head: bytes) -> bytes:
+    """The columns before the payload, as they were hashed: the actor's only where there is one."""
+    has_empty_actor = head.endswith(b"\t") and head.count(b"\t") == COLUMNS_BEFORE_PAYLOAD - 1
+    return head[:-1] if has_empty_actor else head
 
 
 def position_of(line: bytes) -> Position:

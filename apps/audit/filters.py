@@ -31,6 +31,7 @@ class EventFilter:
     aggregate_type: str | None = None
     aggregate_id: UUID | None = None
     user_id: UUID | None = None
+    correlation_id: UUID | None = None
     event_types: tuple[str, ...] = ()
     since: datetime | None = None
     until: datetime | None = None
@@ -46,6 +47,7 @@ class EventFilter:
             and (self.aggregate_type is None or envelope.aggregate_type == self.aggregate_type)
             and (self.aggregate_id is None or envelope.aggregate_id == self.aggregate_id)
             and (self.user_id is None or envelope.user_id == self.user_id)
+            and (self.correlation_id is None or envelope.correlation_id == self.correlation_id)
             and (not self.event_types or envelope.event_type in self.event_types)
             and (self.since is None or envelope.occurred_at >= self.since)
             and (self.until is None or envelope.occurred_at < self.until)
@@ -62,6 +64,8 @@ class EventFilter:
             parts.append(("aggregate_id = %s", self.aggregate_id))
         if self.user_id is not None:
             parts.append(("user_id = %s", self.user_id))
+        if self.correlation_id is not None:
+            parts.append(("correlation_id = %s", self.correlation_id))
         if self.event_types:
             parts.append(("event_type = ANY(%s)", list(self.event_types)))
         if self.since is not None:
@@ -96,6 +100,7 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument("--topic", help="a Kafka topic, such as trading.events")
     parser.add_argument("--aggregate", metavar="TYPE:ID", help="one aggregate, such as bot:0190f3c4-...")
     parser.add_argument("--user", metavar="ID", help="events of one user")
+    parser.add_argument("--correlation", metavar="ID", help="events of one causal chain: all that one request caused")
     parser.add_argument("--type", action="append", default=[], metavar="NAME", help="an event type; may be repeated")
     parser.add_argument("--since", metavar="TIME", help="occurred at or after, ISO 8601, UTC where no zone is given")
     parser.add_argument("--until", metavar="TIME", help="occurred before")
@@ -116,6 +121,7 @@ def filter_of(options: dict[str, Any]) -> EventFilter:
         aggregate_type=aggregate_type,
         aggregate_id=aggregate_id,
         user_id=_uuid(options["user"], "--user") if options["user"] else None,
+        correlation_id=_uuid(options["correlation"], "--correlation") if options["correlation"] else None,
         event_types=tuple(options["type"]),
         since=_time(options["since"], "--since"),
         until=_time(options["until"], "--until"),

@@ -29,7 +29,7 @@ from apps.audit.witness import WitnessComparison, compare
 ALL_EVENTS = f"""
     COPY (SELECT {COLUMNS} FROM events.event ORDER BY aggregate_type, aggregate_id, aggregate_seq, recorded_at)
     TO STDOUT WITH (NULL '')
-"""  # noqa: S608
+"""  # noqa: S608  # nosec B608
 
 _HEADS = "SELECT aggregate_type || '/' || aggregate_id, last_seq, last_hash FROM events.stream"
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import structlog
 from django.db import Error, connections
 from django.utils import timezone
-from prometheus_client import Counter, Gauge
 
 from apps.audit.verification import Verdict
 from apps.core.errors import PlatformError
+from apps.core.metrics import counter, gauge
 from apps.events.process.heartbeats import State, beat
 
 logger = structlog.get_logger(__name__)
@@ -22,18 +22,27 @@ BEAT_SECONDS = 2.0
 # After a failed verification or a divergence the next one comes sooner, so that a transient cause clears quickly.
 _RETRY_SECONDS = 60.0
 
-verifications = Counter("audit_verifications_total", "Verifications of the event store by outcome.", ["outcome"])
-last_success = Gauge(
-    "audit_last_success_timestamp_seconds", "When the event store was last found whole, in Unix time; 0 before that."
+_HERE = ("verifier",)
+
+verifications = counter(
+    "audit_verifications_total", "Verifications of the event store by outcome.", ["outcome"], processes=_HERE
 )
-divergences = Gauge("audit_divergences", "What the last verification found: 0 where the event store is whole.")
-duration = Gauge("audit_verification_duration_seconds", "How long the last verification took.")
-events = Gauge("audit_events", "Events that the last verification read.")
-leaves = Gauge("audit_sealed_events", "Leaves of the Merkle tree: events under a signed checkpoint.")
-pending = Gauge("audit_unsealed_events", "Events that are not in the Merkle tree yet.")
-witness_notes = Gauge("audit_witness_notes", "Notes of the witness that were compared.")
-witness_size = Gauge("audit_witness_size", "Up to how many sealed events the witness goes.")
-witness_lacking = Gauge("audit_witness_lacking_checkpoints", "Checkpoints after the last note of the witness.")
+last_success = gauge(
+    "audit_last_success_timestamp_seconds", "When the event store was last found whole, in Unix time; 0 before that.",
+    processes=_HERE,
+)  # fmt: skip
+divergences = gauge(
+    "audit_divergences", "What the last verification found: 0 where the event store is whole.", processes=_HERE
+)
+duration = gauge("audit_verification_duration_seconds", "How long the last verification took.", processes=_HERE)
+events = gauge("audit_events", "Events that the last verification read.", processes=_HERE)
+leaves = gauge("audit_sealed_events", "Leaves of the Merkle tree: events under a signed checkpoint.", processes=_HERE)
+pending = gauge("audit_unsealed_events", "Events that are not in the Merkle tree yet.", processes=_HERE)
+witness_notes = gauge("audit_witness_notes", "Notes of the witness that were compared.", processes=_HERE)
+witness_size = gauge("audit_witness_size", "Up to how many sealed events the witness goes.", processes=_HERE)
+witness_lacking = gauge(
+    "audit_witness_lacking_checkpoints", "Checkpoints after the last note of the witness.", processes=_HERE
+)
 
 
 @dataclass

@@ -7,6 +7,8 @@ class EventsConfig(AppConfig):
     db_schema = "events"
 
     def ready(self) -> None:
+        from apps.events.store import machine_keys
         from apps.messages import load_catalogue
 
         load_catalogue()
+        machine_keys.listen()

@@ -5,6 +5,7 @@ the trigger that makes events immutable.
 """
 
 from typing import Any
+from uuid import UUID
 
 from django.db import models
 
@@ -26,10 +27,29 @@ class StoredEvent(models.Model):
     traceparent = models.TextField()
     payload = models.BinaryField()
     hash = models.BinaryField()
+    actor = models.TextField(default="")
 
     class Meta:
         managed = False
         db_table = "event"
+
+
+class ClientRecord(models.Model):
+    """Network address and user agent of a request that published, under the digest that its events carry.
+
+    Written only by the function events.keep_client, and erased with the account of `user_id`: the caller's, or for
+    anonymous callers that of the account concerned.
+    """
+
+    digest = models.BinaryField(primary_key=True, max_length=32)
+    salt = models.BinaryField(max_length=16)
+    address = models.GenericIPAddressField(null=True)
+    user_agent = models.CharField(max_length=200)
+    user_id: "models.UUIDField[UUID | None, UUID | None]" = models.UUIDField(null=True, db_index=True)
+    created_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        db_table = "client_record"
 
 
 class EventStream(models.Model):

@@ -63,6 +63,23 @@ class EventsExported(Event, name="audit.exported", topic=AUDIT_EVENTS.name, aggr
     exported_at: datetime
 
 
+class EventsExportedAsLines(
+    Event, name="audit.exported", version=2, topic=AUDIT_EVENTS.name, aggregate="export", key="export_id"
+):
+    """A member of staff exported events on the staff site, as JSON Lines without a signature, and said why.
+
+    `sha256` is the file's, in hexadecimal.
+    """
+
+    export_id: UUID
+    staff_id: UUID
+    filters: dict[str, Any]
+    events: int
+    sha256: str
+    because: str
+    exported_at: datetime
+
+
 class DeadLettersRedriven(
     Event, name="audit.dead_letters.redriven", topic=AUDIT_EVENTS.name, aggregate="redrive", key="redrive_id"
 ):

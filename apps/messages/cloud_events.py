@@ -2,8 +2,8 @@
 
 The mapping is that of the Kafka protocol binding
 (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md), with the extensions
-`sequence`, `partitionkey`, `traceparent`, `recordedtime`, `correlationid` and `causationid`, and two of this platform:
-`schemaversion` and `userid`.
+`sequence`, `partitionkey`, `traceparent`, `recordedtime`, `correlationid` and `causationid`, and of this platform
+`schemaversion`, `userid` and `actor`.
 """
 
 from collections.abc import Iterable
@@ -75,6 +75,8 @@ def to_json(envelope: Envelope) -> dict[str, Any]:
     ):
         if optional is not None:
             event[name] = str(optional)
+    if envelope.actor:
+        event["actor"] = envelope.actor
     try:
         event["data"] = orjson.loads(envelope.payload)
     except orjson.JSONDecodeError as error:
@@ -111,6 +113,7 @@ def _envelope(attributes: dict[str, Any], payload: bytes) -> Envelope:
         traceparent=attributes["traceparent"],
         payload=payload,
         replay_id=_optional(attributes, "replayid"),
+        actor=attributes.get("actor", ""),
     )
 
 

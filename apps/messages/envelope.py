@@ -9,7 +9,10 @@ from apps.messages.base import Message, message_class
 
 @dataclass(frozen=True)
 class Envelope:
-    """A row of the event store, or the same event as a consumer receives it. Times are in UTC."""
+    """A row of the event store, or the same event as a consumer receives it. Times are in UTC.
+
+    `actor` is a JSON object (apps/core/identity/actor.py); empty for events from before actors were recorded.
+    """
 
     event_id: UUID
     event_type: str
@@ -24,6 +27,7 @@ class Envelope:
     traceparent: str
     payload: bytes
     replay_id: UUID | None = None
+    actor: str = ""
 
     @property
     def source(self) -> str:
@@ -33,6 +37,12 @@ class Envelope:
     @property
     def is_replay(self) -> bool:
         return self.replay_id is not None
+
+    @property
+    def log_ids(self) -> dict[str, str]:
+        """The ids by which people look for log lines: of the event, its aggregate and its user."""
+        ids = {"event_id": str(self.event_id), f"{self.aggregate_type}_id": str(self.aggregate_id)}
+        return ids | ({"user_id": str(self.user_id)} if self.user_id else {})
 
     def message(self) -> Message:
         """The typed payload. Raises UnknownMessage or InvalidPayload."""

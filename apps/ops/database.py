@@ -1,17 +1,18 @@
 """Makes the database as apps.ops.database_roles describes it: schemas, login roles, grants, partitions."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 from psycopg2 import sql
 
-from apps.ops.database_roles import ALL_TABLES, OWNER_SEARCH_PATH, ROLES, SCHEMAS, DatabaseRole, Grant
+from apps.ops.database_roles import ALL_TABLES, GRANTED_BY_NAME, OWNER_SEARCH_PATH, ROLES, SCHEMAS, DatabaseRole, Grant
 
 # Roles belong to the whole cluster: two set-ups at once would trip over each other.
 _SETUP_LOCK = 7_262_013
+_WHOLE_SETUP_LOCK = 7_262_014
 
 
 def ensure_schemas_and_roles() -> None:
@@ -34,6 +35,25 @@ def apply_grants() -> None:
 def ensure_partitions() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT events.ensure_partitions()")
+
+
+@contextmanager
+def alone(say: Callable[[str], object]) -> Iterator[None]:
+    """No other set-up of this database beside it while the block runs, migrations and all.
+
+    PostgreSQL keeps the lock for a session, so it ends with the process that holds it."""
+    # Its own connection: migrations may close the default one.
+    session = connections.create_connection(DEFAULT_DB_ALIAS)
+    try:
+        with session.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_lock(%s)", [_WHOLE_SETUP_LOCK])
+            if not cursor.fetchone()[0]:
+                say("Another set-up of this database is under way; waiting for its end.")
+                cursor.execute("SET lock_timeout = 0")
+                cursor.execute("SELECT pg_advisory_lock(%s)", [_WHOLE_SETUP_LOCK])
+            yield
+    finally:
+        session.close()
 
 
 @contextmanager
@@ -74,9 +94,9 @@ def _apply_role(cursor: Any, role: DatabaseRole) -> None:
     for group in role.member_of:
         _run(cursor, "GRANT {} TO {}", sql.Identifier(group), name)
     if role.publishes:
-        _run(cursor, "GRANT EXECUTE ON FUNCTION events.append_event TO {}", name)
-    if "audit" in role.search_path:
-        _run(cursor, "GRANT EXECUTE ON FUNCTION events.ensure_partitions TO {}", name)
+        _run(cursor, "GRANT EXECUTE ON FUNCTION events.append_event, events.keep_client TO {}", name)
+    verb = "GRANT EXECUTE ON FUNCTION {} TO {}" if role.makes_partitions else "REVOKE EXECUTE ON FUNCTION {} FROM {}"
+    _run(cursor, verb, sql.SQL("events.ensure_partitions"), name)
 
 
 def _apply_grant(cursor: Any, grant: Grant, role: sql.Identifier) -> None:
@@ -84,6 +104,8 @@ def _apply_grant(cursor: Any, grant: Grant, role: sql.Identifier) -> None:
     schema = sql.Identifier(grant.schema)
     if grant.table == ALL_TABLES:
         _run(cursor, "GRANT {} ON ALL TABLES IN SCHEMA {} TO {}", privileges, schema, role)
+        for table in GRANTED_BY_NAME.get(grant.schema, ()):
+            _run(cursor, "REVOKE ALL ON {}.{} FROM {}", schema, sql.Identifier(table), role)
     elif not _exists(cursor, grant):
         return
     elif grant.columns:

@@ -12,7 +12,12 @@ READ = "SELECT"
 WRITE = "SELECT, INSERT, UPDATE, DELETE"
 ALL_TABLES = "*"
 
-# Every process that publishes calls events.append_event, which alone may write events.event (SECURITY DEFINER).
+# Tables that a grant on all tables of their schema leaves out: network addresses and user agents of callers, and the
+# log of the staff site.
+GRANTED_BY_NAME = {"events": ("client_record",), "users": ("django_admin_log",)}
+
+# Every process that publishes calls events.append_event, which alone may write events.event (SECURITY DEFINER), and
+# events.keep_client, which alone may add to events.client_record.
 PUBLISH = "EXECUTE"
 
 
@@ -32,6 +37,8 @@ class DatabaseRole:
     search_path: tuple[str, ...]
     grants: tuple[Grant, ...]
     publishes: bool = False
+    # Whether it may make partitions of the event store ahead of time.
+    makes_partitions: bool = False
     member_of: tuple[str, ...] = ()
     # Schemas that it reads and does not find by itself: only what names them gets there.
     reads_schemas: tuple[str, ...] = ()
@@ -54,25 +61,55 @@ _BOOKKEEPING = (
     Grant("events", "command_execution", WRITE),
 )
 
+# Sessions end in the user service and on the staff site; every service reads which.
+_REVOCATIONS = Grant("events", "revoked_session", "SELECT, INSERT, DELETE")
+# Shown to its owner and to auditors, and erased with the account; never changed.
+_CLIENT_RECORDS = Grant("events", "client_record", "SELECT, DELETE")
+
+# Every process that measures something the staff site plots.
+_SAMPLES = Grant("events", "figure_sample", "SELECT, INSERT, UPDATE")
+
 ROLES: dict[str, DatabaseRole] = {
     role.name: role
     for role in (
         DatabaseRole(
             "user_service",
             ("users", "events"),
-            (*_writes("users"), *_reads("events"), *_BOOKKEEPING),
+            (
+                # Its housekeeping deletes them.
+                Grant("events", "figure_sample", WRITE),
+                *_writes("users"),
+                *_reads("events"),
+                *_BOOKKEEPING,
+                _CLIENT_RECORDS,
+                _REVOCATIONS,
+                # Every service believes the keys of this table: no other role writes it.
+                Grant("events", "verification_key", "SELECT, INSERT, UPDATE"),
+                Grant("events", "machine_key", WRITE),
+                Grant("events", "machine_key_use", WRITE),
+                # The housekeeping process.
+                Grant("events", "lease", "SELECT, INSERT, UPDATE"),
+            ),
             publishes=True,
+            makes_partitions=True,
         ),
         DatabaseRole(
             "kraken_service",
             ("kraken", "risk", "events"),
-            (*_writes("kraken", "risk"), *_reads("events"), *_BOOKKEEPING),
+            (
+                _SAMPLES,
+                *_writes("kraken", "risk"),
+                *_reads("events"),
+                *_BOOKKEEPING,
+                Grant("events", "machine_key_use", "SELECT, INSERT, UPDATE"),
+            ),
             publishes=True,
         ),
         DatabaseRole(
             "bot_service",
             ("bots", "kraken", "risk", "events"),
             (
+                _SAMPLES,
                 *_writes("bots", "risk"),
                 *_reads("events"),
                 *_BOOKKEEPING,
@@ -106,6 +143,7 @@ ROLES: dict[str, DatabaseRole] = {
             "relay",
             ("events",),
             (
+                _SAMPLES,
                 *_reads("events"),
                 Grant("events", "outbox", WRITE),
                 Grant("events", "lease", WRITE),
@@ -117,6 +155,7 @@ ROLES: dict[str, DatabaseRole] = {
             "dispatcher",
             ("events",),
             (
+                _SAMPLES,
                 *_reads("events"),
                 *_BOOKKEEPING,
                 Grant("events", "outbox", WRITE),
@@ -149,10 +188,17 @@ ROLES: dict[str, DatabaseRole] = {
             "staff_site",
             OWNER_SEARCH_PATH,
             (
+                _SAMPLES,
                 *_writes("users", "kraken", "bots", "risk", "paper"),
                 *_reads("events", "audit"),
                 *_BOOKKEEPING,
+                _CLIENT_RECORDS,
+                _REVOCATIONS,
+                # Written by the pages of the site, and changed or deleted by none.
+                Grant("users", "django_admin_log", "SELECT, INSERT"),
                 Grant("events", "parked_key", WRITE),
+                # Disabling a user ends their machine keys.
+                Grant("events", "machine_key", "SELECT, UPDATE"),
                 Grant("events", "outbox", WRITE),
             ),
             publishes=True,
@@ -161,8 +207,10 @@ ROLES: dict[str, DatabaseRole] = {
             "paper_exchange",
             ("paper", "events"),
             (
+                _SAMPLES,
                 *_writes("paper"),
                 Grant("events", "idempotency_record", WRITE),
+                Grant("events", "verification_key", READ),
                 Grant("events", "process_heartbeat", WRITE),
             ),
         ),

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core.cache import cache
 from django.db import DatabaseError, connection
 
+from apps.core.identity.revocations import STALE_AFTER, revocations_unread_seconds
 from apps.core.process_table import PROCESSES, process_of_heartbeat
 from apps.events.models import ProcessHeartbeat
 from apps.events.process.heartbeats import BROKERS, FORGOTTEN_AFTER, is_known, kind_of
@@ -39,7 +40,7 @@ def readiness(*, now: datetime, is_whole: bool = False) -> tuple[bool, dict[str,
     """Whether the service can serve, and each dependency's state. `is_whole`: names expected processes that have never
     reported too. Never raises."""
     database = _database()
-    states = [database, _redis()]
+    states = [database, _redis(), *_revocations()]
     if database.state == "up":
         processes = _processes(now)
         states += processes + (_absent(processes) if is_whole else [])
@@ -57,7 +58,8 @@ def readiness(*, now: datetime, is_whole: bool = False) -> tuple[bool, dict[str,
 def platform_health(*, now: datetime) -> tuple[bool, dict[str, Any]]:
     """The whole platform's state: every HTTP service asked for its liveness, everything else as in `readiness`."""
     env = settings.ENVIRONMENT
-    services = {"user": env.user_port, "kraken": env.kraken_port, "bot": env.bot_port, "paper": env.paper_port}
+    names = ("user", "kraken", "bot", "paper", "console", "stream")
+    services = {name: getattr(env, f"{name}_port") for name in names}
     with ThreadPoolExecutor(len(services)) as pool:
         states = list(pool.map(_service, services.keys(), services.values()))
     can_serve, body = readiness(now=now, is_whole=True)
@@ -67,6 +69,20 @@ def platform_health(*, now: datetime) -> tuple[bool, dict[str, Any]]:
     if can_serve and body["degraded"]:
         body["status"] = "degraded"
     return can_serve, body
+
+
+def without_hosts(body: dict[str, Any]) -> dict[str, Any]:
+    """The same state with processes named without their hosts; several of a kind are numbered."""
+    shown: dict[str, str] = {}
+    for each in body["dependencies"]:
+        kind = kind_of(each["name"])
+        number = sum(1 for name in shown if kind_of(name) == kind) + 1
+        shown[each["name"]] = kind if number == 1 else f"{kind}.{number}"
+    return {
+        **body,
+        "degraded": [shown.get(name, kind_of(name)) for name in body["degraded"]],
+        "dependencies": [{**each, "name": shown[each["name"]]} for each in body["dependencies"]],
+    }
 
 
 def _service(name: str, port: int) -> DependencyState:
@@ -92,7 +108,19 @@ def _redis() -> DependencyState:
     cache.set(probe, "1", timeout=5)
     if cache.get(probe) == "1":
         return DependencyState("redis", "up")
-    return DependencyState("redis", "down", "Caches and wake-ups are off; nothing is lost.")
+    return DependencyState(
+        "redis", "down", "Caches and wake-ups are off, and each process counts quotas by itself; nothing is lost."
+    )
+
+
+def _revocations() -> list[DependencyState]:
+    """Says so while this process cannot read which sessions have ended."""
+    age = revocations_unread_seconds()
+    if age is None:
+        return []
+    seconds = int(STALE_AFTER.total_seconds())
+    detail = f"Ended sessions were last read {age:.0f} s ago. From {seconds} s on every token is refused with 503."
+    return [DependencyState("revocations", "down", detail)]
 
 
 def _processes(now: datetime) -> list[DependencyState]:

@@ -17,6 +17,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from apps.core.process_table import PROCESSES
+from service_common.web_size import per_process
+
 PREFIX = "MUCKARD_"
 
 
@@ -28,6 +31,11 @@ def _url_of(*schemes: str) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+def _numbers(setting: str) -> str:
+    per_process(setting, "")
+    return setting
 
 
 class InvalidEnvironment(Exception):
@@ -48,7 +56,15 @@ class Environment(BaseSettings):
     process: str = ""
     metrics_port: int | None = Field(None, ge=1, le=65535)
     metrics_address: str = "127.0.0.1"
-    web_workers: int = Field(1, ge=1)
+    # Where background processes note that their loops go on, and after how long one that does not ends its process
+    progress_dir: Path | None = None
+    stalled_seconds: float = Field(300.0, gt=0)
+    # A number, or one for each web process: user=4,kraken=2. Empty, the process table decides.
+    web_workers: Annotated[str, AfterValidator(_numbers)] = ""
+    web_connections: Annotated[str, AfterValidator(_numbers)] = "32"
+    # Where traces go (an OTLP/HTTP receiver, such as http://jaeger:4318), and which part of them. Not set: off.
+    traces: str | None = None
+    traces_ratio: float = Field(0.1, gt=0, le=1)
 
     # Servers. The login in DATABASE_URL is the owner's; services log in with a role and password of their own.
     database_url: Annotated[str, _url_of("postgresql", "postgres")] = Field(
@@ -82,11 +98,16 @@ class Environment(BaseSettings):
     kraken_host: str = "127.0.0.1"
     bot_host: str = "127.0.0.1"
     paper_host: str = "127.0.0.1"
+    console_host: str = "127.0.0.1"
+    stream_host: str = "127.0.0.1"
     gateway_port: int = Field(8080, ge=1, le=65535)
+    gateway_tls_port: int = Field(8443, ge=1, le=65535)
     user_port: int = Field(8000, ge=1, le=65535)
     kraken_port: int = Field(8001, ge=1, le=65535)
     bot_port: int = Field(8002, ge=1, le=65535)
     staff_port: int = Field(8003, ge=1, le=65535)
+    console_port: int = Field(8004, ge=1, le=65535)
+    stream_port: int = Field(8005, ge=1, le=65535)
     paper_port: int = Field(8010, ge=1, le=65535)
     flower_port: int = Field(5555, ge=1, le=65535)
 
@@ -94,15 +115,23 @@ class Environment(BaseSettings):
     secret_key: SecretStr | None = None
     jwt_private_key: SecretStr | None = None
     jwt_public_key: SecretStr | None = None
+    signing_vault_key: SecretStr | None = None
     vault_key: SecretStr | None = None
     mfa_key: SecretStr | None = None
     smtp_url: SecretStr | None = None
-    service_token_key: SecretStr | None = None
+    service_private_key: SecretStr | None = None
+    service_public_key_user: SecretStr | None = None
+    service_public_key_kraken: SecretStr | None = None
+    service_public_key_bot: SecretStr | None = None
+    service_public_key_staff: SecretStr | None = None
+    service_public_key_paper: SecretStr | None = None
     audit_signing_key: SecretStr | None = None
     audit_public_key: SecretStr | None = None
     flower_password: SecretStr | None = None
     demo_password: SecretStr | None = None
     admin_password: SecretStr | None = None
+    # Of the first account of the staff site, which the set-up of containers opens
+    admin_email: str = "admin@example.com"
     kafka_username: SecretStr | None = None
     kafka_password: SecretStr | None = None
     db_role: str | None = None
@@ -139,6 +168,19 @@ class Environment(BaseSettings):
     # The tier of the accounts on Kraken: their limits of calls follow from it.
     kraken_tier: Literal["starter", "intermediate", "pro"] = "starter"
 
+    # Requests of one user a minute, by scope; 0 is no quota (docs/api.md).
+    quota_read: int = Field(1200, ge=0)
+    quota_trade: int = Field(240, ge=0)
+    quota_account: int = Field(60, ge=0)
+    quota_safety: int = Field(1200, ge=0)
+    # Staff need a second factor; off for development and tests only.
+    staff_mfa: bool = True
+    bots_per_user: int = Field(100, ge=1)
+    sessions_per_user: int = Field(50, ge=1)
+    # Open streams: of one user, and of one stream process
+    streams_per_user: int = Field(10, ge=1)
+    streams: int = Field(2000, ge=1)
+
     test_worker: str = ""
 
     @field_validator("kafka_bootstrap_servers", "allowed_hosts", mode="before")
@@ -151,10 +193,22 @@ class Environment(BaseSettings):
     def _comma_separated_seconds(cls, value: Any) -> Any:
         return tuple(int(part) for part in value.split(",")) if isinstance(value, str) else value
 
-    @field_validator("market_data", mode="before")
+    @field_validator("market_data", "smtp_url", "traces", mode="before")
     @classmethod
     def _empty_is_none(cls, value: Any) -> Any:
         return value or None
+
+    @property
+    def is_background(self) -> bool:
+        """Whether this is a process of the process table that serves no HTTP: it signs nothing for clients."""
+        return self.process in PROCESSES and PROCESSES[self.process].kind != "web"
+
+    @field_validator("traces")
+    @classmethod
+    def _receiver(cls, value: str | None) -> str | None:
+        if value is not None and urlsplit(value).scheme not in ("http", "https"):
+            raise ValueError("must look like http://host:4318")
+        return value
 
     def secret(self, name: str, *, needed_for: str) -> str:
         """The secret called `name`. Raises InvalidEnvironment where it is missing."""
@@ -184,8 +238,11 @@ def _secret_folders(service: str) -> list[Path]:
     root = os.environ.get(f"{PREFIX}SECRETS_DIR")
     if not root:
         return []
-    if os.environ.get(f"{PREFIX}ENVIRONMENT") == "test":  # the test process stands for every service
-        return sorted(folder for folder in Path(root).iterdir() if folder.is_dir())
+    if os.environ.get(f"{PREFIX}ENVIRONMENT") == "test":
+        # The test process stands for every service. Where several have a secret of one name, the last one counts: its
+        # own; then the kraken service's, whose vault the bot service opens, too.
+        folders = (folder for folder in Path(root).iterdir() if folder.is_dir())
+        return sorted(folders, key=lambda folder: (folder.name == service, folder.name == "kraken", folder.name))
     names = ("common", service, os.environ.get(f"{PREFIX}DB_ROLE", ""))
     return [Path(root) / name for name in names if name and (Path(root) / name).is_dir()]
 

@@ -30,5 +30,6 @@ def common_urls() -> list[Any]:
 
 
 handler400 = "apps.core.api.errors.bad_request"
+handler403 = "apps.core.api.errors.forbidden"
 handler404 = "apps.core.api.errors.page_not_found"
 handler500 = "apps.core.api.errors.server_error"

@@ -1,8 +1,8 @@
 import os
 
-from django.core.wsgi import get_wsgi_application
+from service_common import wsgi
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "staff_site.settings"
-application = get_wsgi_application()
+application = wsgi.application()
 
 import celery_app  # noqa: E402, F401  (without it this process would publish with Celery's default application)

@@ -76,7 +76,7 @@ def _fits(filters: EventFilter, condition: str, value: Any) -> bool:
     where, parameters = filters.sql()
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT EXISTS (SELECT 1 FROM events.event WHERE {where} AND {condition})",  # noqa: S608
+            f"SELECT EXISTS (SELECT 1 FROM events.event WHERE {where} AND {condition})",  # noqa: S608  # nosec B608
             [*parameters, value],
         )
         return bool(cursor.fetchone()[0])

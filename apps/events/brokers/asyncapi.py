@@ -27,6 +27,11 @@ HEADERS: Json = {
         "correlationid": {"type": "string", "format": "uuid"},
         "causationid": {"type": "string", "format": "uuid"},
         "traceparent": {"type": "string", "description": "W3C trace context of the request that caused the message."},
+        "actor": {
+            "type": "string",
+            "description": "JSON object: who caused the message (kind user, staff, anonymous or service; id; session; "
+            "key; and client, a digest of network address and user agent, which are in no message).",
+        },
     },
 }
 

@@ -21,6 +21,7 @@ from django.utils import timezone
 from apps.core.context import message_context
 from apps.core.ids import new_id
 from apps.events.brokers.rabbitmq.headers import version_of
+from apps.events.commands import metrics
 from apps.events.commands.delivery import ExecutionBusy
 from apps.events.commands.runner import CommandHandler, Executor, FailureHandler, run
 from apps.messages.base import Command, WakeUp
@@ -83,7 +84,8 @@ def on_wake_up(wake_up: type[W]) -> Callable[[Callable[[W], None]], Callable[[W]
             close_old_connections()
             with message_context(correlation_id=new_id()):
                 try:
-                    handle(wake_up.parse(orjson.dumps(payload)))
+                    with metrics.wake_up(wake_up.declaration.name):
+                        handle(wake_up.parse(orjson.dumps(payload)))
                 except Exception:
                     logger.exception("wake_up_failed", wake_up=wake_up.declaration.name, payload=payload)
 

@@ -15,7 +15,7 @@ from apps.core.errors import PlatformError
 from apps.core.ids import new_id
 from apps.core.redaction import mask_text
 from apps.events.brokers.rabbitmq.headers import PREFIX
-from apps.events.commands import executions
+from apps.events.commands import executions, metrics
 from apps.events.commands.delivery import AttemptFailed, CommandDropped, Delivery, ExecutionBusy, ExecutionLost
 from apps.events.commands.executions import Claim, State, Verdict
 from apps.events.commands.lease_keeper import LeaseKeeper
@@ -48,20 +48,38 @@ def run(executor: Executor, payload: bytes, headers: Mapping[str, Any], *, now: 
     except InvalidPayload as error:
         # No later attempt can succeed: the retry router moves the message to the dead-letter queue.
         raise AttemptFailed(str(error)) from None
+    with metrics.attempt(command.declaration.name):
+        try:
+            text, outcome = _run(executor, command, headers, now)
+        except AttemptFailed:
+            metrics.attempts.labels(command.declaration.name, "retry").inc()
+            raise
+        except ExecutionBusy:
+            metrics.attempts.labels(command.declaration.name, "busy").inc()
+            raise
+    metrics.attempts.labels(command.declaration.name, outcome).inc()
+    return text
+
+
+def _run(executor: Executor, command: Command, headers: Mapping[str, Any], now: datetime) -> tuple[str, str]:
+    """As `run`, with the outcome for the metrics."""
     worker = this_worker()
-    with _context_of(command, headers):
+    with _context_of(command, headers), structlog.contextvars.bound_contextvars(**_log_ids(command)):
         claim = _claim(command, worker, now)
-        log = logger.bind(command=command.declaration.name, command_id=str(command.command_id), attempt=claim.attempt)
+        log = logger.bind(attempt=claim.attempt)
         if claim.verdict == Verdict.BUSY:
             raise ExecutionBusy("busy: another worker runs this command")
         if claim.verdict == Verdict.FINISHED:
-            return _already_finished(claim)
+            return _already_finished(claim), "repeated"
+        if claim.attempt == 1:
+            metrics.note_start(command.declaration.name, headers, now=now)
         delivery = Delivery(command.command_id, claim.attempt, executions.max_attempts(), claim.fence, worker)
         try:
-            return _run_claimed(executor, command, delivery, claim, now)
+            text = _run_claimed(executor, command, delivery, claim, now)
         except ExecutionLost as error:
             log.warning("command_lost", reason=str(error))
-            return "lost to another worker"
+            return "lost to another worker", "lost"
+        return text, text.partition(":")[0]
 
 
 def _claim(command: Command, worker: str, now: datetime) -> Claim:
@@ -143,6 +161,12 @@ def _already_finished(claim: Claim) -> str:
         # Its worker ended after the last attempt was committed and before the message was rejected.
         raise AttemptFailed("failed on the last attempt")
     return f"already {claim.state}"
+
+
+def _log_ids(command: Command) -> dict[str, str]:
+    """The command, and whose it is, for every line that its handler logs."""
+    owners = {name: str(value) for name in ("bot_id", "user_id") if (value := getattr(command, name, None))}
+    return {"command": command.declaration.name, "command_id": str(command.command_id), **owners}
 
 
 def _context_of(command: Command, headers: Mapping[str, Any]) -> Any:

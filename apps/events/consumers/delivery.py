@@ -1,12 +1,16 @@
 """Delivery of events to a group's handler, once each: handler and inbox entry share one transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from uuid import UUID
 
 import structlog
 from django.db import connection, transaction
+from django.utils import timezone
 
 from apps.core.context import message_context
+from apps.core.tracing import Kind, span, spans_of
+from apps.events.consumers import metrics
 from apps.events.consumers.registry import BatchHandler, registrations_for
 from apps.messages.envelope import Envelope
 
@@ -37,13 +41,11 @@ def deliver(envelope: Envelope, *, group: str) -> bool:
         logger.info("replayed_event_skipped", group=group, event_type=envelope.event_type)
         return False
     message = envelope.message()
-    context = message_context(
-        correlation_id=envelope.correlation_id, causation_id=envelope.event_id, traceparent=envelope.traceparent
-    )
-    with context, transaction.atomic():
+    with _context_of(envelope, group), transaction.atomic():
         if not _enter_inbox(group, envelope):
             return False
         registration.call(message, envelope)
+    _note_delay([envelope], group)
     return True
 
 
@@ -56,11 +58,15 @@ def deliver_batch(envelopes: Sequence[Envelope], *, group: str) -> int:
     handler = batch_handler_of(envelopes[0], group=group)
     assert handler is not None
     messages = {envelope.event_id: (envelope.message(), envelope) for envelope in envelopes}
-    with transaction.atomic():
+    together = spans_of(
+        [(_span_name(each), each.traceparent) for each in envelopes], kind=Kind.CONSUMER, clock=timezone.now
+    )
+    with together, transaction.atomic():
         new = _enter_inbox_many(group, list(messages))
         batch = [pair for event_id, pair in messages.items() if event_id in new]
         if batch:
             handler(batch)
+    _note_delay([envelope for _, envelope in batch], group)
     return len(batch)
 
 
@@ -68,6 +74,29 @@ def batch_handler_of(envelope: Envelope, *, group: str) -> BatchHandler | None:
     """The batch handler of this event; None if the group handles it one at a time or not at all."""
     registration = registrations_for(group).get((envelope.event_type, envelope.schema_version))
     return registration.batch_handler if registration else None
+
+
+@contextmanager
+def _context_of(envelope: Envelope, group: str) -> Iterator[None]:
+    """The ids of the event for what its handler publishes and logs, and a span of its trace."""
+    trace = span(
+        _span_name(envelope), kind=Kind.CONSUMER, parent=envelope.traceparent, group=group, event_id=envelope.event_id
+    )
+    with trace as traceparent, message_context(
+        correlation_id=envelope.correlation_id, causation_id=envelope.event_id, traceparent=traceparent
+    ), structlog.contextvars.bound_contextvars(group=group, **envelope.log_ids):  # fmt: skip
+        yield
+
+
+def _span_name(envelope: Envelope) -> str:
+    return f"consume {envelope.event_type}"
+
+
+def _note_delay(envelopes: Sequence[Envelope], group: str) -> None:
+    now = timezone.now()
+    for envelope in envelopes:
+        if not envelope.is_replay:
+            metrics.delay.labels(group).observe(max(0.0, (now - envelope.occurred_at).total_seconds()))
 
 
 def _enter_inbox(group: str, envelope: Envelope) -> bool:

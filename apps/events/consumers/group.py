@@ -5,18 +5,17 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
-from django.utils import timezone
 from kafka import TopicPartition
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
 from apps.events.brokers.kafka.consumer import ConsumerProbe, event_consumer, fetch_position
 from apps.events.consumers import metrics
-from apps.events.consumers.housekeeping import Housekeeping
 from apps.events.consumers.inbound import InboundRecord
 from apps.events.consumers.lag import LagWatch
 from apps.events.consumers.membership import Membership
 from apps.events.consumers.partition import Partition
+from apps.events.consumers.process import consumer_process
 from apps.events.consumers.registry import topics_of
 from apps.events.consumers.retry_policy import BatchFailed, Result, RetryPolicy
 from apps.events.process import heartbeats
@@ -53,7 +52,6 @@ class GroupConsumer:
         self.group = group
         self.topics = topics or topics_of(group)
         self._policy = RetryPolicy(group)
-        self._housekeeping = Housekeeping(clock=clock)
         self._lag = LagWatch(group)
         self._consumer: Any = None
         self._probe: ConsumerProbe | None = None
@@ -193,13 +191,12 @@ class GroupConsumer:
         if now - self._maintained_at < MAINTENANCE_SECONDS:
             return
         self._maintained_at = now
-        self._housekeeping.run_if_due(now=timezone.now())
         answered = self._probe.result(within_seconds=PROBE_TIMEOUT_SECONDS) if self._probe else None
         if answered is not None:
             self._broker = (answered, "" if answered else "Kafka does not answer.")
         self._measure_lag(now)
         is_up, detail = self._health(now)
-        heartbeats.beat(f"event-consumer.{self.group}", "up" if is_up else "down", detail)
+        heartbeats.beat(f"{consumer_process()}.{self.group}", "up" if is_up else "down", detail)
         self._reconnect_if_stalled(now)
 
     def _measure_lag(self, now: float) -> None:

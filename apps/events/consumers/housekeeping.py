@@ -1,7 +1,5 @@
 """Deletes expired inbox entries and redriven dead letters, in small batches."""
 
-import time
-from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from django.db import connection
@@ -10,7 +8,6 @@ from apps.messages.topics import RETENTION
 
 # Kafka cannot redeliver an event after its retention. The margin covers late dead letters and replays.
 KEPT_FOR = RETENTION + timedelta(days=30)
-SECONDS_BETWEEN_RUNS = 3600.0
 BATCH_ROWS = 1000
 
 _INBOX = """
@@ -34,17 +31,3 @@ def delete_expired(*, now: datetime) -> int:
             cursor.execute(statement, [now - KEPT_FOR, BATCH_ROWS])
             deleted += cursor.rowcount
     return deleted
-
-
-class Housekeeping:
-    """Runs `delete_expired` once per hour, and once per second while there are rows to delete."""
-
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._due_at = clock()
-
-    def run_if_due(self, *, now: datetime) -> None:
-        """Raises DatabaseError."""
-        if self._clock() >= self._due_at:
-            deleted = delete_expired(now=now)
-            self._due_at = self._clock() + (1.0 if deleted else SECONDS_BETWEEN_RUNS)

@@ -6,6 +6,7 @@ from typing import Any
 from kafka import TopicPartition
 
 from apps.events.consumers import metrics
+from apps.events.consumers.process import consumer_process
 from apps.events.process.progress import Health, Progress
 
 # Timeout for the broker's end offsets. If it expires, the last known ones are used.
@@ -75,7 +76,7 @@ class LagWatch:
         if partition not in self._progress:
             place = f"{partition.topic}/{partition.partition}"
             self._progress[partition] = Progress(
-                f"event-consumer.{self._group}.{place}", what=f"events of {place}", done="handled"
+                f"{consumer_process()}.{self._group}.{place}", what=f"events of {place}", done="handled"
             )
         return self._progress[partition]
 

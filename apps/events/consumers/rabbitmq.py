@@ -17,7 +17,7 @@ from apps.events.consumers.retry_policy import Result
 from apps.events.process import heartbeats
 from apps.events.process.backoff import Backoff
 from apps.events.process.run_loop import DATABASE_ERRORS
-from apps.messages.base import Priority, Status, message_class
+from apps.messages.base import Priority, Status, Transport, message_class
 
 logger = structlog.get_logger(__name__)
 
@@ -90,7 +90,7 @@ class StatusConsumer:
 
 def _statuses_of(group: str) -> set[str]:
     """The queues of the status messages that the group has handlers for."""
-    classes = [message_class(name, version) for name, version in handlers_for(group)]
+    classes = [message_class(name, version) for name, version in handlers_for(group, transport=Transport.RABBITMQ)]
     return {each.declaration.destination for each in classes if issubclass(each, Status)}
 
 

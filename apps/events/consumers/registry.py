@@ -25,11 +25,17 @@ class Registration:
     """A registered handler. Exactly one of `handler` and `batch_handler` is set.
 
     `has_outside_effects` marks a handler with effects outside the database, which a replay must not repeat.
+    `from_journal`: a status message is taken from its copy in Kafka (its journal), not from its queue.
     """
 
     handler: Handler | None
     has_outside_effects: bool = False
     batch_handler: BatchHandler | None = None
+    from_journal: bool = False
+
+    def takes_from_kafka(self, message: type[Message]) -> bool:
+        """Whether the handler gets the message from a Kafka topic, and not from a queue of RabbitMQ."""
+        return message.declaration.transport is Transport.KAFKA or self.from_journal
 
     @property
     def function(self) -> Callable[..., None]:
@@ -70,17 +76,20 @@ def consumes(*messages: type[Message], group: str, has_outside_effects: bool = F
     return register
 
 
-def consumes_batch(*messages: type[Message], group: str) -> Callable[[B], B]:
+def consumes_batch(*messages: type[Message], group: str, from_journal: bool = False) -> Callable[[B], B]:
     """Registers a batch handler: handler([(message, envelope), …]), with the events of each key in order.
 
     The batch handler is called in the transaction that writes the inbox entries of all events, so either all take
     effect or none. If it raises, it is called again with one event at a time. It must have no effects outside the
-    database and must not publish, because a batch has no single cause.
+    database and must not publish, because a batch has no single cause. With `from_journal`, status messages are read
+    from their journal in Kafka; another service's group has the queue.
     """
     _refuse_commands(messages)
+    if unjournalled := [each.__name__ for each in messages if from_journal and each.declaration.topic is None]:
+        raise TypeError(f"{', '.join(unjournalled)}: there is no journal to read.")
 
     def register(handler: B) -> B:
-        _register(messages, group, Registration(None, batch_handler=handler))
+        _register(messages, group, Registration(None, batch_handler=handler, from_journal=from_journal))
         return handler
 
     return register
@@ -117,21 +126,27 @@ def registrations_for(group: str) -> dict[tuple[str, int], Registration]:
 
 
 def handlers_for(group: str, *, transport: Transport | None = None) -> dict[tuple[str, int], Callable[..., None]]:
-    """A group's handlers by message name and version; with `transport`, only those of messages sent over it.
+    """A group's handlers by message name and version; with `transport`, only those that get their messages over it.
 
-    A Kafka topic may also journal commands and status messages. Those reach their handlers over RabbitMQ only.
+    A Kafka topic may also journal commands and status messages. A handler gets these over RabbitMQ, unless it was
+    registered with `from_journal`.
     """
     return {
         identity: registration.function
         for identity, registration in registrations_for(group).items()
-        if transport in (None, message_class(*identity).declaration.transport)
+        if transport in (None, _transport_of(identity, registration))
     }
 
 
 def topics_of(group: str) -> list[str]:
     """The Kafka topics that a group subscribes to."""
-    declarations = (message_class(name, version).declaration for name, version in registrations_for(group))
-    return sorted({each.destination for each in declarations if each.transport is Transport.KAFKA})
+    identities = handlers_for(group, transport=Transport.KAFKA)
+    return sorted({topic for each in identities if (topic := message_class(*each).declaration.topic)})
+
+
+def _transport_of(identity: tuple[str, int], registration: Registration) -> Transport:
+    from_kafka = registration.takes_from_kafka(message_class(*identity))
+    return Transport.KAFKA if from_kafka else Transport.RABBITMQ
 
 
 def _name_of(handler: Callable[..., None]) -> tuple[str, str]:

@@ -4,19 +4,34 @@ import time
 from collections.abc import Callable, Iterable
 
 from django.db import connection
-from prometheus_client import Counter, Gauge
 
-published = Counter("outbox_published_total", "Messages that the broker confirmed or did not.", ["transport", "result"])
-parked = Counter(
-    "outbox_parked_total", "Keys parked because a message of theirs cannot be sent.", ["transport", "reason"]
+from apps.core.metrics import counter, gauge
+
+SENDERS = ("relay", "dispatcher")
+
+published = counter(
+    "outbox_published_total", "Messages that the broker confirmed or did not.", ["transport", "result"],
+    processes=SENDERS,
+)  # fmt: skip
+parked = counter(
+    "outbox_parked_total", "Keys parked because a message of theirs cannot be sent.", ["transport", "reason"],
+    processes=SENDERS,
+)  # fmt: skip
+breaker_open = gauge(
+    "outbox_breaker_open", "1 while the sender stops rather than park everything.", ["transport"], processes=SENDERS
 )
-breaker_open = Gauge("outbox_breaker_open", "1 while the sender stops rather than park everything.", ["transport"])
-oldest_age = Gauge("outbox_oldest_age_seconds", "How long the oldest message has been waiting.", ["transport"])
-pending = Gauge("outbox_pending", "Messages that wait and are not parked, by slot.", ["transport", "slot"])
-max_key_depth = Gauge(
-    "outbox_max_key_depth", "The most messages that wait for one key, among the oldest 10,000.", ["transport"]
+oldest_age = gauge(
+    "outbox_oldest_age_seconds", "How long the oldest message has been waiting that is not parked.", ["transport"],
+    processes=SENDERS,
+)  # fmt: skip
+pending = gauge(
+    "outbox_pending", "Messages that wait and are not parked, by slot.", ["transport", "slot"], processes=SENDERS
 )
-parked_keys = Gauge("outbox_parked_keys", "Keys that are parked now.", ["transport"])
+max_key_depth = gauge(
+    "outbox_max_key_depth", "The most messages that wait for one key, among the oldest 10,000.", ["transport"],
+    processes=SENDERS,
+)  # fmt: skip
+parked_keys = gauge("outbox_parked_keys", "Keys that are parked now.", ["transport"], processes=SENDERS)
 
 SECONDS_BETWEEN_COUNTS = 10.0
 

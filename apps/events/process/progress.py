@@ -5,18 +5,17 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from prometheus_client import Gauge
-
+from apps.core.metrics import WITH_PROGRESS, gauge
 from apps.events.process.heartbeats import State
 
 # A process is reported as down after this long with work waiting and no progress. The same for every process.
 LIMIT_SECONDS = 30.0
 
-stalled = Gauge(
+stalled = gauge(
     "process_stalled",
     "1 while work waits and the process has made no progress for 30 s.",
     ["name"],
-    multiprocess_mode="livemax",
+    processes=WITH_PROGRESS,
 )
 
 

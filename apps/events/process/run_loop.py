@@ -12,11 +12,13 @@ import structlog
 from django.db import InterfaceError, OperationalError, connections
 
 from apps.events.process.backoff import Backoff
+from apps.events.process.watchdog import Watchdog, process_watchdog
 
 logger = structlog.get_logger(__name__)
 
 DATABASE_ERRORS = (OperationalError, InterfaceError)
 # https://www.postgresql.org/docs/15/errcodes-appendix.html: serialization failure, deadlock, lock not available.
+_NOTED_SECONDS = 10.0
 _CONFLICTS = frozenset({"40001", "40P01", "55P03"})
 
 
@@ -83,20 +85,32 @@ def run_until_stopped(step: Callable[[], float], *, stop: Stop | None = None, ba
     # Not `stop or Stop()`: a Stop is false until it is requested.
     stop = Stop() if stop is None else stop
     database = DatabaseRetry(backoff)
+    watchdog, name = process_watchdog(), threading.current_thread().name
     try:
         with stop_on_signals(stop):
             while not stop:
+                watchdog.step_done(name)
                 try:
                     seconds = step()
                 except DATABASE_ERRORS as error:
                     seconds = database.failed(error)
                 else:
                     database.worked()
-                stop.wait(seconds)
+                _wait(stop, seconds, watchdog, name)
     finally:
+        watchdog.ended(name)
         connections.close_all()
         if own:
             stop.close()
+
+
+def _wait(stop: Stop, seconds: float, watchdog: Watchdog, name: str) -> None:
+    """A loop that waits for its next step is not one that hangs, however long it waits."""
+    while True:
+        watchdog.step_done(name)
+        if stop.wait(min(seconds, _NOTED_SECONDS)) or seconds <= _NOTED_SECONDS:
+            return
+        seconds -= _NOTED_SECONDS
 
 
 class DatabaseRetry:

@@ -1,7 +1,7 @@
 """Base of the management commands that run as processes: metrics, run loop, signals, clean shutdown."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -10,8 +10,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from apps.core.arguments import port_number
 from apps.core.errors import PlatformError
+from apps.core.samples import gauges_kept, gauges_sample
+from apps.events.process.figures import figures_read
 from apps.events.process.metrics import serve_metrics
 from apps.events.process.run_loop import run_until_stopped
+from apps.events.process.watchdog import process_watchdog
 
 
 class Worker(Protocol):
@@ -45,16 +48,27 @@ class WorkerCommand(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         worker = self.worker(options)
+        process_watchdog().start()
         if options["metrics_port"]:
             serve_metrics(options["metrics_port"], options["metrics_address"])
         try:
-            run(worker)
+            with figures_read({**self.figures(options), **_samples()}):
+                run(worker)
         except PlatformError as error:
             raise CommandError(error.message) from error
 
     def worker(self, options: dict[str, Any]) -> Worker:
         """Creates the worker from the command's options. Raises CommandError if they are not valid."""
         raise NotImplementedError
+
+    def figures(self, options: dict[str, Any]) -> Mapping[str, Callable[[], None]]:
+        """Functions by name that set gauges from what servers tell; called every ten seconds (`figures_read`)."""
+        return {}
+
+
+def _samples() -> dict[str, Callable[[], None]]:
+    """Keeps what the process measures, for the plots of the staff site."""
+    return {"samples": gauges_sample} if gauges_kept(settings.PROCESS) else {}
 
 
 def run(worker: Worker) -> None:

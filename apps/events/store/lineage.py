@@ -7,12 +7,13 @@ from uuid import UUID
 
 from django.db import connection
 
-_CURRENT = """
+# Scalar queries, also for statements of others that read them together with what they compare.
+CURRENT_SQL = """
     SELECT (SELECT system_identifier FROM pg_catalog.pg_control_system())::pg_catalog.text || '/'
            || pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8)
 """
 
-_LAST_RESTORE = "SELECT payload FROM event WHERE event_type = 'audit.restored' ORDER BY recorded_at DESC LIMIT 1"
+LAST_RESTORE_SQL = "SELECT payload FROM event WHERE event_type = 'audit.restored' ORDER BY recorded_at DESC LIMIT 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ def lineage_current() -> str:
     (https://www.postgresql.org/docs/current/continuous-archiving.html#BACKUP-TIMELINES).
     """
     with connection.cursor() as cursor:
-        cursor.execute(_CURRENT)
+        cursor.execute(CURRENT_SQL)
         lineage: str = cursor.fetchone()[0]
     return lineage
 
@@ -40,11 +41,14 @@ def lineage_current() -> str:
 def last_restore() -> Restore | None:
     """The latest recorded restore."""
     with connection.cursor() as cursor:
-        cursor.execute(_LAST_RESTORE)
+        cursor.execute(LAST_RESTORE_SQL)
         row = cursor.fetchone()
-    if row is None:
-        return None
-    event = json.loads(bytes(row[0]))
+    return None if row is None else restore_read(row[0])
+
+
+def restore_read(payload: bytes | memoryview) -> Restore:
+    """The restore that an `audit.restored` event tells."""
+    event = json.loads(bytes(payload))
     return Restore(
         UUID(event["restore_id"]),
         event["lineage"],

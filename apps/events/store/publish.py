@@ -7,11 +7,13 @@ from django.db import connection
 
 from apps.core.context import current_context
 from apps.core.errors import PlatformError
+from apps.core.identity.actor import current_actor, current_client
 from apps.core.ids import new_id
 from apps.events.store.wake_up import wake_after_commit
 from apps.messages.base import Command, Event, Message, Status, Transport, slot_of
 
-_APPEND = "SELECT events.append_event(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+_APPEND = "SELECT events.append_event(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+_KEEP_CLIENT = "SELECT events.keep_client(%s, %s, %s, %s, %s)"
 
 
 class PublishedOutsideTransaction(PlatformError):
@@ -41,8 +43,13 @@ def _append(message: Message, *, event_id: UUID, now: datetime, user_id: UUID | 
     declaration = message.declaration
     if not connection.in_atomic_block:
         raise PublishedOutsideTransaction(f"{declaration.name} must be published inside transaction.atomic().")
-    context = current_context()
+    context, actor, client = current_context(), current_actor(), current_client()
+    user_id = user_id or getattr(message, "user_id", None)
     with connection.cursor() as cursor:
+        if client is not None:
+            found = client.client
+            owner = actor.user_id or user_id
+            cursor.execute(_KEEP_CLIENT, [client.digest, client.salt, found.address, found.user_agent, owner])
         cursor.execute(
             _APPEND,
             [
@@ -52,7 +59,7 @@ def _append(message: Message, *, event_id: UUID, now: datetime, user_id: UUID | 
                 declaration.aggregate,
                 message.aggregate_id,
                 now,
-                user_id or getattr(message, "user_id", None),
+                user_id,
                 context.correlation_id,
                 context.causation_id,
                 context.traceparent,
@@ -61,6 +68,7 @@ def _append(message: Message, *, event_id: UUID, now: datetime, user_id: UUID | 
                 declaration.destination,
                 slot_of(message.aggregate_id),
                 declaration.journal,
+                actor.text(client_digest=client.digest if client else None),
             ],
         )
     wake_after_commit(declaration.transport)

@@ -45,6 +45,7 @@ def envelope_of(row: StoredEvent) -> Envelope:
         causation_id=row.causation_id,
         traceparent=row.traceparent,
         payload=bytes(row.payload),
+        actor=row.actor,
     )
 
 

@@ -19,6 +19,9 @@ DEBOUNCE_SECONDS = 0.01
 # timeout at most.
 PAUSE_SECONDS = 5.0
 
+# The channel of the streams of users' events, whose reader waits as the senders of a transport do.
+STREAM = "stream"
+
 _quiet_until: dict[str, float] = {}
 
 

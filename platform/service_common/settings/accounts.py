@@ -12,6 +12,7 @@ from service_common.environment import Environment, InvalidEnvironment, environm
 from service_common.settings.factory import ROOT
 
 MINIMUM_PASSWORD_LENGTH = 12
+STAFF_SESSION_SECONDS = 8 * 3600
 _VALIDATORS = "django.contrib.auth.password_validation"
 
 
@@ -19,10 +20,11 @@ def account_settings(service: str, *, signs_tokens: bool = False) -> dict[str, A
     """Settings of a project that has the accounts. Ends the process with one sentence where a secret is missing."""
     env = environment(service)
     try:
-        if signs_tokens:
+        if signs_tokens and not env.is_background:
             _require_signing_keys(env)
         return {
             "AUTH_USER_MODEL": "accounts.User",
+            "SESSIONS_PER_USER": env.sessions_per_user,
             "AUTHENTICATION_BACKENDS": ["apps.accounts.backends.RoleBackend"],
             "PASSWORD_HASHERS": ["apps.accounts.hashers.Argon2idHasher"],
             "AUTH_PASSWORD_VALIDATORS": [
@@ -43,8 +45,21 @@ def account_settings(service: str, *, signs_tokens: bool = False) -> dict[str, A
         sys.exit(str(error))
 
 
+def staff_session_settings(service: str) -> dict[str, Any]:
+    """Of the staff site (rules: apps.accounts.staff_sessions). Ends the process where MFA is off in production."""
+    env = environment(service)
+    if env.environment == "production" and not env.staff_mfa:
+        sys.exit("MUCKARD_STAFF_MFA=false is for development and tests: in production staff need a second factor.")
+    return {
+        "STAFF_MFA_REQUIRED": env.staff_mfa,
+        "SESSION_COOKIE_AGE": STAFF_SESSION_SECONDS,
+        "SESSION_EXPIRE_AT_BROWSER_CLOSE": True,
+    }
+
+
 def _require_signing_keys(env: Environment) -> None:
     env.secret("mfa_key", needed_for="one-time passwords at log-in")
+    env.secret("signing_vault_key", needed_for="the signing keys in the database")
     private_pem = env.secret("jwt_private_key", needed_for="signing access tokens")
     public_pem = env.secret("jwt_public_key", needed_for="verifying access tokens")
     try:
@@ -68,7 +83,7 @@ def _mail(env: Environment) -> dict[str, Any]:
     if env.smtp_url is None:
         return {
             **sender,
-            "EMAIL_BACKEND": "django.core.mail.backends.filebased.EmailBackend",
+            "EMAIL_BACKEND": "apps.accounts.mail_files.OwnerOnlyEmailBackend",
             "EMAIL_FILE_PATH": ROOT / ".local" / "mail",
         }
     url = urlsplit(env.smtp_url.get_secret_value())

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+from apps.core.quotas import Quota, Scope
 from service_common.environment import Environment
 
 TITLES = {
@@ -12,6 +13,9 @@ TITLES = {
     "staff": ("Muckard platform", "Every public endpoint of the platform."),
     "paper": ("Muckard paper exchange", "A Kraken-compatible exchange for paper trading."),
 }
+
+# The user service has the sessions, and asks them on every request.
+AUTHENTICATION = {"user": "apps.accounts.api.authentication.LiveSessionAuthentication"}
 
 # What every service's document says besides.
 RULES = (
@@ -26,6 +30,7 @@ ENUM_NAMES: dict[str, dict[str, str]] = {
         "OrderKindEnum": "apps.bots.models.orders.ORDER_KINDS",
         "KindEnum": "apps.bots.models.definitions.CommandKind.choices",
         "BotStateEnum": "apps.bots.models.BotState",
+        "ReceiptStateEnum": "apps.bots.selectors.command_receipts.CommandReceiptState",
     }
 }
 
@@ -34,11 +39,13 @@ def rest_framework(env: Environment, service: str) -> dict[str, Any]:
     title, description = TITLES[service]
     return {
         "REST_FRAMEWORK": {
-            "DEFAULT_AUTHENTICATION_CLASSES": ["apps.core.principal.PrincipalAuthentication"],
+            "DEFAULT_AUTHENTICATION_CLASSES": [
+                AUTHENTICATION.get(service, "apps.core.identity.principal.PrincipalAuthentication")
+            ],
             "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
             "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-            "DEFAULT_PARSER_CLASSES": ["apps.core.api.parsers.BoundedJSONParser"],
-            "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+            "DEFAULT_PARSER_CLASSES": ["apps.core.api.parsers.StrictJSONParser"],
+            "DEFAULT_SCHEMA_CLASS": "apps.core.api.auto_schema.PlatformSchema",
             "DEFAULT_PAGINATION_CLASS": "apps.core.api.pagination.NewestFirstPagination",
             "EXCEPTION_HANDLER": "apps.core.api.errors.exception_handler",
             "COERCE_DECIMAL_TO_STRING": True,
@@ -49,6 +56,10 @@ def rest_framework(env: Environment, service: str) -> dict[str, Any]:
             "DESCRIPTION": f"{description}\n\n{RULES}",
             "VERSION": "1.0.0",
             "OAS_VERSION": "3.1.1",
+            "SERVERS": [
+                {"url": "/", "description": "The host that gave this document."},
+                {"url": "http://127.0.0.1:8080", "description": "The gateway of a platform on this machine."},
+            ],
             "SERVE_INCLUDE_SCHEMA": False,
             # The page's scripts are served by the service itself, in the version that requirements/ pins.
             "SWAGGER_UI_DIST": "SIDECAR",
@@ -61,15 +72,23 @@ def rest_framework(env: Environment, service: str) -> dict[str, Any]:
             "POSTPROCESSING_HOOKS": [
                 "drf_spectacular.hooks.postprocess_schema_enums",
                 "apps.core.api.schema.close_request_bodies",
+                "apps.core.api.auto_schema.complete_document",
             ],
             "ENUM_NAME_OVERRIDES": ENUM_NAMES.get(service, {}),
         },
         "SIMPLE_JWT": _tokens(env),
+        "QUOTAS": {
+            Scope.READ: Quota(env.quota_read, batch=10),
+            Scope.TRADE: Quota(env.quota_trade),
+            Scope.ACCOUNT: Quota(env.quota_account),
+            Scope.SAFETY: Quota(env.quota_safety),
+        },
     }
 
 
 def _tokens(env: Environment) -> dict[str, Any]:
-    # Asymmetric: only the user service holds the private key, everyone verifies with the public one.
+    # Asymmetric: only the user service holds private keys, everyone verifies with public ones. The two keys here are
+    # the first ones; apps.core.identity.verification_keys and apps.accounts.signing_keys know those that have followed.
     return {
         "ALGORITHM": "ES256",
         "SIGNING_KEY": env.jwt_private_key.get_secret_value() if env.jwt_private_key else "",
@@ -80,5 +99,6 @@ def _tokens(env: Environment) -> dict[str, Any]:
         "AUDIENCE": "muckard-api",
         "LEEWAY": 5,
         "UPDATE_LAST_LOGIN": False,
-        "TOKEN_USER_CLASS": "apps.core.principal.Principal",
+        "AUTH_TOKEN_CLASSES": ("apps.core.identity.access_tokens.VerifiedAccessToken",),
+        "TOKEN_USER_CLASS": "apps.core.identity.principal.Principal",
     }

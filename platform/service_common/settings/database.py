@@ -4,10 +4,16 @@ import os
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from apps.core.process_table import PROCESSES
 from apps.ops.database_roles import OWNER_SEARCH_PATH, ROLE_OF_SERVICE, ROLES
 from service_common.environment import Environment, InvalidEnvironment
 
 OWNER = "owner"
+
+
+def databases(env: Environment, service: str) -> dict[str, Any]:
+    """Django's DATABASES: none for a service that has no role, such as the console."""
+    return {"default": database(env, service)} if service in ROLE_OF_SERVICE else {}
 
 
 def database(env: Environment, service: str) -> dict[str, Any]:
@@ -55,6 +61,9 @@ def database(env: Environment, service: str) -> dict[str, Any]:
 
 
 def _password(env: Environment, role_name: str) -> str:
+    is_without_database = env.process in PROCESSES and "postgres" not in PROCESSES[env.process].needs
+    if is_without_database and getattr(env, f"db_password_{role_name}") is None:
+        return ""
     if env.environment == "production" or getattr(env, f"db_password_{role_name}") is not None:
         return env.secret(f"db_password_{role_name}", needed_for=f"logging in to PostgreSQL as {role_name}")
     return ""

@@ -1,5 +1,6 @@
 """One function that puts the concerns together for a service."""
 
+import secrets
 import sys
 from dataclasses import dataclass
 from decimal import Decimal
@@ -8,6 +9,7 @@ from typing import Any
 
 from service_common.environment import InvalidEnvironment, environment
 from service_common.settings import api, cache, database, logs
+from service_common.settings.public_address import public_address
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -26,7 +28,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "apps.core.middleware.RequestContextMiddleware",
-    "django_structlog.middlewares.RequestMiddleware",
+    "apps.core.middleware.RequestLogMiddleware",
     "django.middleware.common.CommonMiddleware",
 ]
 
@@ -51,10 +53,10 @@ def service_settings(
         return {
             "ENVIRONMENT": env,
             "SERVICE": service,
+            "PROCESS": logs.process_name(env, sys.argv),
             "BASE_DIR": ROOT,
             "SECRET_KEY": secret_key,
             "DEBUG": False,
-            "ALLOWED_HOSTS": list(env.allowed_hosts),
             "INSTALLED_APPS": [*DJANGO_APPS, *LIBRARY_APPS, "apps.core", "apps.events", *apps, "apps.ops"],
             "MIDDLEWARE": [*MIDDLEWARE, *(middleware or [])],
             "ROOT_URLCONF": f"{project}.urls",
@@ -68,9 +70,10 @@ def service_settings(
             "SECURE_CONTENT_TYPE_NOSNIFF": True,
             # As the gateway says it. With no-referrer browsers send `Origin: null`, which CSRF checks refuse.
             "SECURE_REFERRER_POLICY": "same-origin",
+            "CSRF_FAILURE_VIEW": "apps.core.api.errors.csrf_failed",
             "STATIC_URL": "/static/",
             "WHITENOISE_USE_FINDERS": True,
-            "DATABASES": {"default": database.database(env, service)},
+            "DATABASES": database.databases(env, service),
             "TEMPLATES": [
                 {
                     "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -84,6 +87,7 @@ def service_settings(
                     },
                 }
             ],
+            "BOTS_PER_USER": env.bots_per_user,
             "LIVE_TRADING": env.live_trading,
             "LIVE_CAPS": LiveCaps(
                 env.live_cap_order, env.live_cap_position, env.live_cap_budget, env.live_cap_first_days
@@ -93,8 +97,9 @@ def service_settings(
             "MARKET_START_CANDLE": env.market_start_candle,
             "MARKET_SEED": env.market_seed,
             **cache.caches(env),
-            **api.rest_framework(env, service),
+            **(api.rest_framework(env, service) if service in api.TITLES else {}),
             **logs.logging(env),
+            **public_address(env, has_cookies=not {"django.contrib.sessions", "apps.console"}.isdisjoint(apps)),
             **more,
         }
     except InvalidEnvironment as error:
@@ -105,4 +110,6 @@ def _secret_key(service: str) -> str:
     env = environment(service)
     if env.environment != "production" and env.secret_key is None:
         return "not-a-secret: development only, long enough for every algorithm"
+    if env.secret_key is None and env.is_background:
+        return secrets.token_urlsafe(48)
     return env.secret("secret_key", needed_for="signing sessions and cursors")

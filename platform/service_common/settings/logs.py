@@ -1,5 +1,6 @@
 """Structured logs on standard error: JSON lines, or readable ones in development. Secrets are masked on the way."""
 
+import logging as stdlib_logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -77,9 +78,14 @@ def logging(env: Environment) -> dict[str, Any]:
                 # They log request parameters or tokens at their lower levels.
                 "kraken": {"level": "WARNING"},
                 "urllib3": {"level": "WARNING"},
+                "httpx": {"level": "WARNING"},
                 "kafka": {"level": "WARNING"},
                 "amqp": {"level": "WARNING"},
             },
         },
         "DJANGO_STRUCTLOG_CELERY_ENABLED": False,
+        # One line a request: what it was is in the line that says how it ended. The client's address is the gateway's
+        # to log, which knows it.
+        "DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL": stdlib_logging.DEBUG,
+        "DJANGO_STRUCTLOG_IP_LOGGING_ENABLED": False,
     }

@@ -1,5 +1,6 @@
 """Puts settled events into signed Merkle checkpoints and makes months of partitions ahead, until it is told to stop."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from apps.audit import checkpoints
 from apps.audit.checkpointer import Checkpointer
+from apps.audit.figures import read_postgresql
 from apps.events.process.worker_command import WorkerCommand
 
 
@@ -35,3 +37,6 @@ class Command(WorkerCommand):
     def worker(self, options: dict[str, Any]) -> Checkpointer:
         pem = settings.ENVIRONMENT.secret("audit_signing_key", needed_for="signing the audit log's checkpoints")
         return Checkpointer(checkpoints.signing_key(pem), options["witness"])
+
+    def figures(self, options: dict[str, Any]) -> Mapping[str, Callable[[], None]]:
+        return {"postgresql": read_postgresql}

@@ -29,6 +29,9 @@ DEAD_QUEUE = "x-dead-queue"
 # The original headers as text, if they cannot be serialized again.
 DEAD_HEADERS = "x-dead-headers"
 
+_BROKER_HEADERS = ("x-death", "x-delivery-count", "x-acquired-count", "CC", "BCC")
+_BROKER_PREFIXES = ("x-first-death-", "x-last-death-", "x-opt-")
+
 
 _VERSION = re.compile(r"[1-9][0-9]{0,3}")
 
@@ -61,6 +64,8 @@ def headers_of(envelope: Envelope, *, attempt: int = 1) -> dict[str, Any]:
         headers[f"{PREFIX}causationid"] = str(envelope.causation_id)
     if envelope.user_id is not None:
         headers[f"{PREFIX}userid"] = str(envelope.user_id)
+    if envelope.actor:
+        headers[f"{PREFIX}actor"] = envelope.actor
     return headers
 
 
@@ -81,6 +86,7 @@ def envelope_from(headers: Mapping[str, Any], payload: bytes) -> Envelope:
             causation_id=_optional(headers, "causationid"),
             traceparent=headers[f"{PREFIX}traceparent"],
             payload=payload,
+            actor=headers.get(f"{PREFIX}actor", ""),
         )
     except (KeyError, ValueError, AttributeError, TypeError, OverflowError) as error:
         raise MalformedMessage(f"The message's CloudEvents headers are not valid: {error!r}.") from None
@@ -109,3 +115,13 @@ def _count(headers: Mapping[str, Any], name: str, *, least: int) -> int:
 def _optional(headers: Mapping[str, Any], attribute: str) -> UUID | None:
     text = headers.get(f"{PREFIX}{attribute}")
     return UUID(text) if text else None
+
+
+def without_broker_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """The headers of a message that is sent again. RabbitMQ's own would grow each time, and RabbitMQ 4 ignores them in
+    published messages; CC and BCC would deliver to further queues."""
+    return {name: value for name, value in headers.items() if not _is_broker_header(name)}
+
+
+def _is_broker_header(name: Any) -> bool:
+    return isinstance(name, str) and (name in _BROKER_HEADERS or name.startswith(_BROKER_PREFIXES))

@@ -1,5 +1,6 @@
 """Outgoing messages: commands and wake-up messages as Celery tasks, status messages as plain CloudEvents."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ from celery import current_app
 
 from apps.core.context import current_context
 from apps.core.ids import new_id
-from apps.events.brokers.rabbitmq.headers import PREFIX, headers_of
+from apps.events.brokers.rabbitmq.headers import DEAD_HEADERS, PREFIX, headers_of
 from apps.events.brokers.rabbitmq.internals import serialized_properties
 from apps.events.brokers.topology.rabbitmq import COMMANDS, STATUS
 from apps.messages.base import Command, WakeUp, message_class
@@ -21,6 +22,9 @@ TRANSIENT = 1
 # A message's properties are sent in one frame of at most 128 KiB; RabbitMQ closes the connection if they are larger.
 # The limit is half of that, because RabbitMQ adds headers at each dead-lettering.
 MAX_PROPERTIES_BYTES = 64 * 1024
+
+# Maximum length of headers that are kept as text, because they cannot be serialized again.
+_MAX_HEADERS_LENGTH = 4000
 
 # Maximum length of the arguments as Flower shows them.
 _KWARGSREPR_LENGTH = 300
@@ -75,6 +79,19 @@ def can_be_sent(message: Any) -> bool:
         return len(serialized_properties(message)) <= MAX_PROPERTIES_BYTES
     except Exception:
         return False
+
+
+def sendable(body: bytes, headers: Mapping[str, Any], more: Mapping[str, Any], properties: dict[str, Any]) -> Any:
+    """A message that was read, to be sent again with `more` headers; as text those that cannot be encoded again.
+
+    `properties` have a `message_id`, by which a returned message is recognised.
+    """
+    again = amqp.Message(body, application_headers={**headers, **more}, **properties)
+    if can_be_sent(again):
+        return again
+    shown = {DEAD_HEADERS: repr(headers)[:_MAX_HEADERS_LENGTH]}
+    kept = {"message_id": properties["message_id"], "delivery_mode": PERSISTENT}
+    return amqp.Message(body, application_headers={**shown, **more}, **kept)
 
 
 def _task(

@@ -5,24 +5,23 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-import amqp
 import structlog
 from django.conf import settings
 from django.utils import timezone
 from kombu.message import Message
-from prometheus_client import Counter
 
+from apps.core.metrics import counter
 from apps.events.brokers.rabbitmq.connection import BrokerUnavailable, exists
 from apps.events.brokers.rabbitmq.headers import (
     ATTEMPT,
     DEAD_AT,
-    DEAD_HEADERS,
     DEAD_QUEUE,
     DEAD_REASON,
     DEFERRALS,
     version_of,
+    without_broker_headers,
 )
-from apps.events.brokers.rabbitmq.messages import Outgoing, can_be_sent
+from apps.events.brokers.rabbitmq.messages import Outgoing, sendable
 from apps.events.brokers.rabbitmq.publisher import ConfirmedPublisher, Verdict
 from apps.events.brokers.rabbitmq.reader import ChannelSpec, QueueReader, body_of
 from apps.events.brokers.rabbitmq.reader_watch import ReaderWatch
@@ -45,19 +44,13 @@ from apps.messages.base import Priority, all_messages
 
 logger = structlog.get_logger(__name__)
 
-routed = Counter("retry_router_messages_total", "Failed messages, by outcome.", ["queue", "outcome"])
+routed = counter(
+    "retry_router_messages_total", "Failed messages, by outcome.", ["queue", "outcome"], processes=["retry-router"]
+)
 
 HEARTBEAT = "retry-router"
 PREFETCH = 50
 IDLE_SECONDS = 0.25
-# Maximum length of headers that are kept as text, because they cannot be serialized again.
-_MAX_HEADERS_LENGTH = 4000
-
-
-# Headers that RabbitMQ adds. They would grow with every retry, and RabbitMQ 4 ignores them in published messages. CC
-# and BCC would deliver to further queues.
-_BROKER_HEADERS = ("x-death", "x-delivery-count", "x-acquired-count", "CC", "BCC")
-_BROKER_PREFIXES = ("x-first-death-", "x-last-death-", "x-opt-")
 # Properties that instruct the broker and must not be repeated: the sender's login, and the expiry.
 _BROKER_PROPERTIES = ("user_id", "expiration")
 
@@ -191,7 +184,7 @@ def _outgoing(
             DEAD_QUEUE: failed.queue,
         }
         exchange, key = topology.DEAD, topology.FAILURES if decision.is_foreign else failed.queue
-    headers = {name: value for name, value in failed.headers.items() if not _is_broker_header(name)}
+    headers = without_broker_headers(failed.headers)
     properties: dict[str, Any] = {
         name: value
         for name, value in message.properties.items()
@@ -200,15 +193,7 @@ def _outgoing(
     properties["delivery_mode"] = 2
     # A returned message is recognised by this id.
     message_id = str(properties.setdefault("message_id", f"unnamed-{time.monotonic_ns()}"))
-    again = amqp.Message(failed.body, application_headers=headers | more, **properties)
-    if not can_be_sent(again):
-        shown = {DEAD_HEADERS: repr(headers)[:_MAX_HEADERS_LENGTH]}
-        again = amqp.Message(failed.body, application_headers=shown | more, message_id=message_id, delivery_mode=2)
-    return Outgoing(message_id, exchange, key, again)
-
-
-def _is_broker_header(name: Any) -> bool:
-    return isinstance(name, str) and (name in _BROKER_HEADERS or name.startswith(_BROKER_PREFIXES))
+    return Outgoing(message_id, exchange, key, sendable(failed.body, headers, more, properties))
 
 
 def _record(failed: FailedMessage, decision: Decision, *, now: datetime) -> None:

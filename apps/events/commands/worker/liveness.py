@@ -13,14 +13,19 @@ from celery.signals import heartbeat_sent, worker_ready, worker_shutting_down
 from django.conf import settings
 from django.db import DatabaseError, connection
 
+from apps.core.process_table import PROCESSES
+from apps.events.commands.metrics import pool_processes
 from apps.events.commands.worker.progress import WorkerProgress
 from apps.events.process import heartbeats
 from apps.events.process.metrics import serve_metrics
 from apps.events.process.progress import Health
+from apps.events.process.watchdog import process_watchdog
 
 logger = structlog.get_logger(__name__)
 
 BEAT_SECONDS = 5.0
+# What the watchdog watches: Celery's main loop; and the pool's processes, which do not hang while they do what waits.
+MAIN, POOL = "main", "pool"
 # Celery sends its heartbeat signal every two seconds.
 SILENT_SECONDS = 10.0
 
@@ -44,6 +49,7 @@ class Liveness:
 
     def main_loop_ran(self, **_: Any) -> None:
         self._last_run_at = time.monotonic()
+        process_watchdog().step_done(MAIN)
 
     def start(self, sender: Any, **_: Any) -> None:
         if self._thread is None:
@@ -52,6 +58,9 @@ class Liveness:
             arguments = (sender.hostname, progress)
             self._thread = threading.Thread(target=self._run, args=arguments, daemon=True, name="liveness")
             self._thread.start()
+            process_watchdog().start()
+            process = PROCESSES.get(settings.PROCESS)
+            pool_processes.set(process.concurrency if process else 0)
             env = settings.ENVIRONMENT
             if env.metrics_port:
                 serve_metrics(env.metrics_port, env.metrics_address)
@@ -62,12 +71,17 @@ class Liveness:
     def _run(self, node: str, progress: WorkerProgress) -> None:
         while not self._stopped.wait(BEAT_SECONDS if self._last_run_at else 0.5):
             try:
-                heartbeats.beat(node, *self._health(progress))
+                health = self._health(progress)
+                if not progress.is_stalled:
+                    process_watchdog().step_done(POOL)
+                heartbeats.beat(node, *health)
             except DatabaseError as error:
                 logger.warning("worker_heartbeat_failed", reason=str(error).strip())
             finally:
                 connection.close()
         progress.close()
+        for loop in (MAIN, POOL):
+            process_watchdog().ended(loop)
         try:
             heartbeats.retire(node)
         except DatabaseError as error:

@@ -31,13 +31,22 @@ class WorkerProgress:
         self._node = node
         self._queues = sorted(queues)
         self._connection: Any = None
+        self._is_stalled = False
         progress = Progress(node, done="taken or finished")
         self._watch = ProgressWatch(progress, self._backlog, every_seconds=SECONDS_BETWEEN_COUNTS)
 
+    @property
+    def is_stalled(self) -> bool:
+        """Whether work waited at the last look and none of it was done. False while RabbitMQ cannot be asked."""
+        return self._is_stalled
+
     def health(self) -> Health:
         """Waits up to a few seconds for RabbitMQ. Raises DatabaseError."""
+        self._is_stalled = False
         try:
-            return self._watch.health()
+            health = self._watch.health()
+            self._is_stalled = health.is_stalled
+            return health
         except BrokerUnavailable as error:
             return Health("down", str(error))
 

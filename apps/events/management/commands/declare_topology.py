@@ -1,4 +1,4 @@
-"""Declares Kafka's topics and RabbitMQ's exchanges and queues, or reports differences."""
+"""Declares Kafka's topics and RabbitMQ's exchanges and queues, replaces queues that differ, or reports differences."""
 
 from typing import Any
 
@@ -8,15 +8,20 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from kafka.errors import KafkaError
 from kombu import Connection
 
+from apps.core.errors import PlatformError
 from apps.events.brokers.kafka.admin import admin_client
 from apps.events.brokers.kafka.options import BrokerUnavailable
+from apps.events.brokers.rabbitmq import queue_replacement
 from apps.events.brokers.topology import Finding, State, kafka, rabbitmq
 
 CONNECT_SECONDS = 10
 
 
 class Command(BaseCommand):
-    help = "Declares Kafka's topics and RabbitMQ's exchanges and queues. With --check, only reports what differs."
+    help = (
+        "Declares Kafka's topics and RabbitMQ's exchanges and queues. A queue with other arguments is replaced; its "
+        "messages move into its successor. With --check, only reports what differs."
+    )
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -34,8 +39,8 @@ class Command(BaseCommand):
                 self.stdout.write(f"{finding.state.value:>8}  {finding.what}  {finding.detail}".rstrip())
         if drifted := sum(finding.is_drift for finding in findings):
             raise CommandError(
-                f"{drifted} of {len(findings)} topics, exchanges and queues differ from the code. Existing "
-                "ones are never replaced: docs/rabbitmq.md says how to change a queue without losing a message."
+                f"{drifted} of {len(findings)} topics, exchanges and queues differ from the code. Queues are replaced "
+                "by this command without --check; docs/rabbitmq.md says what becomes of topics and exchanges."
             )
         changed = sum(finding.state is not State.OK for finding in findings)
         self.stdout.write(f"{len(findings)} topics, exchanges and queues are as declared ({changed} of them made now).")
@@ -59,6 +64,20 @@ def _rabbitmq(check: bool) -> list[Finding]:
     try:
         with Connection(settings.ENVIRONMENT.rabbitmq_url, connect_timeout=CONNECT_SECONDS) as connection:
             connection.ensure_connection(max_retries=1)
-            return rabbitmq.check(connection) if check else rabbitmq.declare(connection)
+            if check:
+                return rabbitmq.check(connection)
+            found = rabbitmq.declare(connection)
+            if outdated := queue_replacement.outdated(connection, rabbitmq.queues()):
+                queue_replacement.replace(outdated)
+                replaced = {f"queue {spec.name}" for spec in outdated}
+                found = [_changed(each, replaced) for each in rabbitmq.declare(connection)]
+            return found
+    except PlatformError as error:
+        raise CommandError(error.message) from error
     except (AMQPError, OSError) as error:
         raise CommandError(f"RabbitMQ cannot be reached: {error}") from error
+
+
+def _changed(finding: Finding, replaced: set[str]) -> Finding:
+    is_new = finding.what in replaced and not finding.is_drift
+    return Finding(finding.what, State.CHANGED, "replaced; its messages are in it") if is_new else finding

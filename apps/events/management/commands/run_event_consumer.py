@@ -1,10 +1,12 @@
 """Hands events from Kafka to the handlers of this service's apps until it is told to stop."""
 
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from apps.events.consumers.figures import read_dead_letters
 from apps.events.consumers.group import GroupConsumer
 from apps.events.consumers.registry import groups, load_consumers, topics_of
 from apps.events.process.threads import WorkerThreads
@@ -27,3 +29,7 @@ class Command(WorkerCommand):
         if not readers:
             raise CommandError("No app of this service reads from Kafka.")
         return WorkerThreads({name: partial(GroupConsumer, name) for name in ([group] if group else readers)})
+
+    def figures(self, options: dict[str, Any]) -> Mapping[str, Callable[[], None]]:
+        names = [options["group"]] if options["group"] else groups()
+        return {"dead-letters": partial(read_dead_letters, names)}

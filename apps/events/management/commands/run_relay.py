@@ -1,10 +1,12 @@
 """Sends the outbox to Kafka until it is told to stop."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
 from apps.core.arguments import not_negative, positive_integer
+from apps.events.brokers.kafka.disks import read_disks
 from apps.events.outbox.relay.relay import Relay
 from apps.events.outbox.relay.shards import Shard
 from apps.events.process.worker_command import Worker, WorkerCommand
@@ -26,3 +28,6 @@ class Command(WorkerCommand):
             return Relay(Shard(options["shard"], options["shards"]))
         except ValueError as error:
             raise CommandError(str(error)) from error
+
+    def figures(self, options: dict[str, Any]) -> Mapping[str, Callable[[], None]]:
+        return {"kafka-disks": read_disks}

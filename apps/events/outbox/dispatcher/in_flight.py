@@ -4,6 +4,9 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
+from django.utils import timezone
+
+from apps.core import tracing
 from apps.events.brokers.rabbitmq.connection import BrokerUnavailable
 from apps.events.brokers.rabbitmq.publisher import ConfirmedPublisher, Delivery, Verdict
 from apps.events.outbox import metrics
@@ -18,6 +21,23 @@ _REASONS = {
     Verdict.REFUSED: "The queue is full.",
     Verdict.UNROUTABLE: "No queue takes it: run `manage.py declare_topology`.",
 }
+
+
+def _trace(rows: Sequence[Row]) -> None:
+    """A span of each message, from its publication to its confirm: how long it was in the outbox."""
+    if not tracing.is_on():
+        return
+    now = timezone.now()
+    for envelope in (row.envelope for row in rows if row.envelope is not None):
+        tracing.record(
+            f"dispatch {envelope.event_type}",
+            kind=tracing.Kind.PRODUCER,
+            parent=envelope.traceparent,
+            began_at=min(envelope.occurred_at, now),
+            ended_at=now,
+            event_id=envelope.event_id,
+            transport=TRANSPORT,
+        )
 
 
 class _Sent(NamedTuple):
@@ -91,6 +111,7 @@ class InFlight:
             self._admission.sent(len(confirmed))
         self._queue_backoff.accepted({row.destination for row in confirmed})
         metrics.published.labels(TRANSPORT, "confirmed").inc(len(confirmed))
+        _trace(confirmed)
         self._forget(Verdict.CONFIRMED)
         return held_back | self._forget(Verdict.NOT_SENT)
 

@@ -1,6 +1,7 @@
 """Queries for the rows of the outbox that go to RabbitMQ. Every statement is a transaction of its own."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -40,7 +41,7 @@ WITH urgent AS MATERIALIZED (
 )
 SELECT batch.id, batch.key, batch.destination, batch.event_id, e.event_id, e.event_type, e.schema_version,
        e.aggregate_type, e.aggregate_id, e.aggregate_seq, e.occurred_at, e.user_id, e.correlation_id, e.causation_id,
-       e.traceparent, e.payload
+       e.traceparent, e.actor, e.payload
   FROM batch LEFT JOIN event e ON e.event_id = batch.event_id AND e.recorded_at = batch.recorded_at
  ORDER BY batch.turn, batch.id
 """
@@ -95,8 +96,8 @@ def note_failure(ids: Sequence[int], error: str) -> None:
 
 
 def _row(row_id: int, key: UUID, destination: str, event_id: UUID, *columns: Any) -> Row:
-    *attributes, payload = columns
+    *attributes, actor, payload = columns
     if payload is None:
         return Row(row_id, key, destination, event_id, None)
     attributes.append(bytes(payload))
-    return Row(row_id, key, destination, event_id, Envelope(*attributes))
+    return Row(row_id, key, destination, event_id, replace(Envelope(*attributes), actor=actor))

@@ -24,7 +24,7 @@ SELECT batch.id, batch.destination, e.event_type, e.schema_version, e.payload,
            lpad(e.aggregate_seq::text, 20, '0'),
            e.correlation_id, e.traceparent,
            to_char(e.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-           coalesce(e.causation_id::text, ''), coalesce(e.user_id::text, ''))
+           coalesce(e.causation_id::text, ''), coalesce(e.user_id::text, ''), e.actor)
   FROM batch LEFT JOIN event e ON e.event_id = batch.event_id AND e.recorded_at = batch.recorded_at
  ORDER BY batch.id
 """
@@ -73,9 +73,8 @@ def _record(  # noqa: PLR0917 -- the columns, in their order
     if event_type is None:
         key, event_id = attributes.encode().split(b"\t")[:2]
         return Record(row_id, key, topic, event_id, "unknown", None, [], 0)
-    key, event_id, source, occurred_at, sequence, correlation_id, trace, recorded_at, causation_id, user_id = (
-        attributes.encode().split(b"\t")
-    )
+    (key, event_id, source, occurred_at, sequence, correlation_id, trace, recorded_at, causation_id, user_id,
+     actor) = attributes.encode().split(b"\t")  # fmt: skip
     headers = [
         *schema_attributes(event_type, schema_version),
         ("ce_id", event_id),
@@ -92,4 +91,6 @@ def _record(  # noqa: PLR0917 -- the columns, in their order
         headers.append(("ce_causationid", causation_id))
     if user_id:
         headers.append(("ce_userid", user_id))
+    if actor:
+        headers.append(("ce_actor", actor))
     return Record(row_id, key, topic, event_id, event_type, bytes(payload), headers, timestamp_ms)

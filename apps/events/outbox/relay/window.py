@@ -3,9 +3,12 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 
 import structlog
+from django.utils import timezone
 
+from apps.core import tracing
 from apps.events.brokers.kafka.producer import EventProducer
 from apps.events.outbox.relay import metrics
 from apps.events.outbox.relay.batch import Batch
@@ -68,6 +71,7 @@ class Window:
         """Removes the oldest batch and remembers its acknowledged rows."""
         batch = self._batches.popleft()
         self._acknowledged += batch.acknowledged()
+        _trace(batch)
         return batch
 
     def wait_all(self, seconds: float) -> None:
@@ -103,3 +107,23 @@ class Window:
         """Deletes the acknowledged rows from the outbox. Raises DatabaseError."""
         delete_rows(self._acknowledged)
         self._acknowledged = []
+
+
+def _trace(batch: Batch) -> None:
+    """A span of each event, from its record in the event store to its acknowledgement by Kafka."""
+    if not tracing.is_on():
+        return
+    now = timezone.now()
+    acknowledged = set(batch.acknowledged())
+    for record in batch.records:
+        headers = dict(record.headers)
+        if record.row_id in acknowledged and "traceparent" in headers:
+            tracing.record(
+                f"relay {record.event_type}",
+                kind=tracing.Kind.PRODUCER,
+                parent=headers["traceparent"].decode(),
+                began_at=min(datetime.fromtimestamp(record.timestamp_ms / 1000, UTC), now),
+                ended_at=now,
+                event_id=record.event_id.decode(),
+                transport="kafka",
+            )
