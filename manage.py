@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""One entry for every Django project of the platform: SERVICE=user|kraken|bot|staff|paper (staff by default)."""
+"""One entry for every Django project: SERVICE=user|kraken|bot|staff|paper|console (staff by default)."""
 
 import os
 import sys
@@ -13,6 +13,7 @@ PROJECTS = {
     "bot": "bot_service",
     "staff": "staff_site",
     "paper": "paper_exchange",
+    "console": "web_console",
 }
 
 

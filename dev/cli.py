@@ -15,7 +15,7 @@ from dev.base.profile import ROOT, Profile, load
 from dev.base.progress import say, show_failure
 from dev.config import circus, containers, environment
 from dev.install import installer
-from dev.run import checks, lifecycle, starter, supervisor
+from dev.run import checks, lifecycle, starter, suite, supervisor
 
 INTERRUPTED = 130
 
@@ -73,6 +73,8 @@ def _parser() -> argparse.ArgumentParser:
     whole.set_defaults(command=_run)
     test = chosen.add_parser("test", parents=[common], help="start the servers, run pytest, stop what was started")
     test.add_argument("--keep", action="store_true", help="leave the servers up")
+    lanes = "run the whole suite in two lanes at once, where the machine has room (1: one after the other)"
+    test.add_argument("--lanes", type=int, choices=(1, 2), default=1, help=lanes)
     test.add_argument("arguments", nargs="*", help="for pytest, after --; all tests where none are given")
     test.set_defaults(command=_test, default_profile="test")
     unit = chosen.add_parser("unit", parents=[common], help="run the unit tests: no server, fewer random examples")
@@ -121,11 +123,11 @@ def _smoke_test(profile: Profile, _: argparse.Namespace) -> int:
 
 
 def _test(profile: Profile, options: argparse.Namespace) -> int:
-    return starter.tests(profile, options.arguments, keep=options.keep)
+    return suite.tests(profile, options.arguments, keep=options.keep, lanes_wanted=options.lanes)
 
 
 def _unit(profile: Profile, options: argparse.Namespace) -> int:
-    return starter.unit_tests(profile, options.arguments)
+    return suite.unit_tests(profile, options.arguments)
 
 
 def _manage(profile: Profile, options: argparse.Namespace) -> int:

@@ -18,7 +18,7 @@ def of(profile: Profile) -> Path:
     if os.geteuid() != 0 or _may_enter(profile.folder):
         return inside
     checkout = hashlib.sha256(str(ROOT).encode()).hexdigest()[:12]
-    return Path("/var/tmp") / f"muckard-{checkout}" / profile.name / "postgres"  # noqa: S108 - a name of our own, 0700
+    return Path("/var/tmp") / f"muckard-{checkout}" / profile.name / "postgres"  # noqa: S108 (ours, 0700)  # nosec B108
 
 
 def _may_enter(folder: Path) -> bool:

@@ -13,6 +13,7 @@ TITLES = {
     "postgres": "PostgreSQL",
     "rabbitmq": "RabbitMQ",
     "rabbitmq_management": "RabbitMQ's management",
+    "rabbitmq_metrics": "RabbitMQ's metrics",
     "rabbitmq_dist": "RabbitMQ's Erlang distribution",
     "epmd": "Erlang's port mapper",
     "redis": "Redis",

@@ -84,13 +84,14 @@ def spawn(
     folder: Path,
     user: str | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Starts a process that outlives this one. It logs to NAME.log; NAME.log.1 keeps the log of the previous start."""
-    profile.logs.mkdir(parents=True, exist_ok=True)
+    """Starts a process that outlives this one. It logs to NAME.log, which only its owner may read; NAME.log.1 keeps the
+    log of the previous start."""
+    profile.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = profile.log(name)
     if log.exists():
         log.replace(log.with_suffix(".log.1"))
     account = pwd.getpwnam(user) if user else None
-    with log.open("ab") as output:
+    with open(log, "ab", opener=_for_the_owner) as output:
         return subprocess.Popen(
             list(command),
             stdin=subprocess.DEVNULL,
@@ -99,10 +100,16 @@ def spawn(
             env={**environment, MARK: mark(profile, name)},
             cwd=folder,
             start_new_session=True,
+            # Logs that circus and nginx open themselves are the owner's, too.
+            umask=0o077,
             user=account.pw_uid if account else None,
             group=account.pw_gid if account else None,
             extra_groups=[] if account else None,
         )
+
+
+def _for_the_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def setup_environment(profile: Profile, given: Mapping[str, str]) -> dict[str, str]:

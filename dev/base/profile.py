@@ -26,19 +26,21 @@ SERVER_PORTS = {
     "postgres": 15432,
     "rabbitmq": 15672,
     "rabbitmq_management": 15682,
+    "rabbitmq_metrics": 15692,
     "rabbitmq_dist": 25682,
     "epmd": 14369,
     "redis": 16379,
     "kafka": 19092,
     "kafka_controller": 19093,
 }
-APPLICATION_PORTS = {name: process.port for name, process in PROCESSES.items() if process.port}
+# Besides the processes' own: where the gateway speaks TLS, if it does
+APPLICATION_PORTS = {name: process.port for name, process in PROCESSES.items() if process.port} | {"gateway_tls": 8443}
 # Where processes without HTTP of their own serve their metrics for Prometheus
 METRICS_PORTS = {
     metrics_port(name): process.metrics_port for name, process in PROCESSES.items() if process.metrics_port
 }
 PORTS = SERVER_PORTS | APPLICATION_PORTS | METRICS_PORTS
-OFFSETS = {"run": 0, "test": 1000}
+OFFSETS = {"run": 0, "test": 1000, "test-2": 2000}
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ class Profile:
     def create(self) -> None:
         """Creates the folder, and profile.json in it for later calls."""
         self.logs.mkdir(parents=True, exist_ok=True)
+        # Addresses and e-mail addresses of people are in them.
+        self.logs.chmod(0o700)
         note = json.dumps({"offset": self.offset}) + "\n"
         target = self.folder / "profile.json"
         if not target.is_file() or target.read_text() != note:
@@ -92,6 +96,13 @@ def load(name: str, environ: Mapping[str, str], offset: int | None = None) -> Pr
         names = " and ".join(variable(port) for port, number in ports.items() if number == twice[0])
         raise StackError(f"Port {twice[0]} is asked for twice, by {names}; give each a port of its own.")
     return Profile(name=name, ports=ports, offset=chosen)
+
+
+def beside(profile: Profile, environ: Mapping[str, str]) -> Profile:
+    """The profile for what runs beside this one at the same time: `test-2` of `test`."""
+    name = f"{profile.name}-2"
+    is_known = name in OFFSETS or (LOCAL / name / "profile.json").is_file()
+    return load(name, environ, None if is_known else profile.offset + 1000)
 
 
 def variable(port: str) -> str:

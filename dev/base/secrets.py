@@ -14,7 +14,10 @@ from pathlib import Path
 from dev.base.errors import StackError
 from dev.base.profile import ROOT, Profile, write_atomically
 
+# Services of the API: each signs its calls to the others
 SERVICES = ("user", "kraken", "bot", "staff", "paper")
+# All that serve HTTP behind the gateway
+WEB = (*SERVICES, "console")
 # Login role in PostgreSQL: the folder of the processes that use it
 ROLES = {
     "user_service": "user",
@@ -33,8 +36,9 @@ def password() -> str:
     return secrets.token_urlsafe(24)
 
 
-def hexadecimal_key() -> str:
-    return secrets.token_hex(32)
+def signing_key() -> str:
+    """Django asks for 50 characters."""
+    return secrets.token_urlsafe(48)
 
 
 def base64_key() -> str:
@@ -45,7 +49,7 @@ def base64_key() -> str:
 SHARED: Mapping[str, tuple[tuple[str, ...], Callable[[], str]]] = {
     "muckard_vault_key": (("kraken", "bot"), base64_key),
     "muckard_mfa_key": (("user", "staff"), base64_key),
-    "muckard_service_token_key": (("kraken", "paper"), hexadecimal_key),
+    "muckard_signing_vault_key": (("user",), base64_key),
     "muckard_flower_password": (("bot",), password),
     "muckard_admin_password": (("staff",), password),
     "muckard_demo_password": (("staff",), password),
@@ -53,11 +57,12 @@ SHARED: Mapping[str, tuple[tuple[str, ...], Callable[[], str]]] = {
     "postgres_password": (("servers",), password),
     "rabbitmq_password": (("servers",), password),
     "redis_password": (("servers",), password),
+    "grafana_password": (("servers",), password),
     "erlang_cookie": (("servers",), password),
 }
 # (folder, file name): its own value, even if another folder has a file of the same name
 PRIVATE: Mapping[tuple[str, str], Callable[[], str]] = {
-    **{(service, "muckard_secret_key"): password for service in SERVICES},
+    **{(service, "muckard_secret_key"): signing_key for service in WEB},
     # The paper exchange is not the vault: it encrypts the API secrets of its accounts with its own key.
     ("paper", "muckard_vault_key"): base64_key,
 }
@@ -65,6 +70,10 @@ PRIVATE: Mapping[tuple[str, str], Callable[[], str]] = {
 KEY_PAIRS = (
     (("user", "muckard_jwt_private_key"), ("common", "muckard_jwt_public_key"), "ec"),
     (("staff", "muckard_audit_signing_key"), ("common", "muckard_audit_public_key"), "ed25519"),
+    *(
+        ((service, "muckard_service_private_key"), ("common", f"muckard_service_public_key_{service}"), "ec")
+        for service in SERVICES
+    ),
 )
 
 _MAKE_KEY_PAIR = """

@@ -3,9 +3,7 @@
 circus (circusd) starts the processes, starts again what dies, and ends them in order. Nothing here supervises.
 """
 
-import os
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
 
 from apps.core.process_table import PROCESSES, Process
@@ -48,17 +46,12 @@ def command(profile: Profile, process: Process) -> list[str]:
     return [str(installer.VENV / "bin" / program), *arguments]
 
 
-def variables(profile: Profile, process: Process, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment of a process, on top of what all processes of the profile share.
-
-    Raises StackError for a setting in `environ` that is not usable.
-    """
+def variables(profile: Profile, process: Process) -> dict[str, str]:
+    """The environment of a process, on top of what all processes of the profile share."""
     if process.kind == "gateway":
         return {}
     port = profile.ports[metrics_port(process.name)] if process.metrics_port else 0
     given = process.environment(metrics_address="127.0.0.1", metrics_port=port)
-    if process.kind == "web":
-        given[environment.WEB_WORKERS_VARIABLE] = gateway.whole_number(environ, environment.WEB_WORKERS_VARIABLE, "1")
     if process.kind == "flower":
         password = secrets.read(profile, process.service, "muckard_flower_password")
         given["FLOWER_BASIC_AUTH"] = f"operator:{password}"
@@ -96,7 +89,7 @@ graceful_timeout = {stop_seconds}
 
 
 def _watcher(profile: Profile, process: Process, priority: int) -> str:
-    marked = variables(profile, process, os.environ) | {processes.MARK: processes.mark(profile, process.name)}
+    marked = variables(profile, process) | {processes.MARK: processes.mark(profile, process.name)}
     return _WATCHER.format(
         name=process.name,
         # One stream for both outputs, in the order they were written.

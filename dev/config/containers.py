@@ -24,6 +24,8 @@ def create() -> Path:
     for path in profile.secrets.rglob("*"):
         path.chmod(0o755 if path.is_dir() else READABLE)
     profile.secrets.chmod(0o700)
+    # Where the paper exchange looks for a market to replay, unless MUCKARD_MARKET_FOLDER names another folder
+    (profile.folder / "market").mkdir(exist_ok=True)
     return profile.secrets
 
 
@@ -35,6 +37,7 @@ def _server_files(profile: Profile) -> dict[str, str]:
     return {
         "common/rabbitmq_url": f"amqp://muckard:{password['rabbitmq']}@rabbitmq:5672/muckard",
         "common/redis_url": f"redis://:{password['redis']}@redis:6379/0",
+        "owner/muckard_rabbitmq_management_url": f"http://muckard:{password['rabbitmq']}@rabbitmq:15672",
         "owner/database_url": f"postgresql://muckard:{password['postgres']}@postgres:5432/muckard",
         "servers/rabbitmq.conf": (
             f"default_user = muckard\ndefault_pass = {password['rabbitmq']}\ndefault_vhost = muckard\n"

@@ -20,12 +20,8 @@ SERVER_URLS = {
     "redis": "REDIS_URL",
     "kafka": "KAFKA_BOOTSTRAP_SERVERS",
 }
-# How many worker processes each web process has; the circus configuration checks it and passes it to those alone.
-WEB_WORKERS_VARIABLE = "MUCKARD_WEB_WORKERS"
 # Read by the starter and the gateway: applications do not inherit them.
-STARTER_VARIABLES = (
-    gateway.VARIABLES | {WEB_WORKERS_VARIABLE} | {variable(name) for name in SERVER_PORTS | METRICS_PORTS}
-)
+STARTER_VARIABLES = gateway.VARIABLES | {variable(name) for name in SERVER_PORTS | METRICS_PORTS}
 # A process's project follows from its service. One that the caller's shell names would take its place in Celery, and a
 # worker would look for its secrets where another service has them.
 _NOT_INHERITED = STARTER_VARIABLES | {"DJANGO_SETTINGS_MODULE"}
@@ -69,7 +65,7 @@ def contract(profile: Profile, environ: Mapping[str, str]) -> dict[str, str]:
     variables |= {
         "MUCKARD_ENVIRONMENT": environ.get("MUCKARD_ENVIRONMENT", "development"),
         "MUCKARD_SECRETS_DIR": str(profile.secrets),
-        "MUCKARD_PUBLIC_URL": f"http://127.0.0.1:{profile.ports['gateway']}",
+        "MUCKARD_PUBLIC_URL": gateway.public_url(profile, environ),
         "MUCKARD_PAPER_EXCHANGE_URL": f"http://127.0.0.1:{profile.ports['paper']}",
     }
     variables |= {variable(name): str(profile.ports[name]) for name in APPLICATION_PORTS}

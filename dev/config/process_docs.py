@@ -44,6 +44,8 @@ def _line(process: Process) -> str:
 
 def _started_as(process: Process) -> str:
     match process.kind:
+        case "web" if process.server == "uvicorn":
+            return f"uvicorn `{process.project}`"
         case "web":
             return f"gunicorn `{process.project}`"
         case "command":

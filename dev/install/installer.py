@@ -15,6 +15,7 @@ from dev.base.errors import StackError
 from dev.base.locks import lock
 from dev.base.profile import ROOT, TOOLS, Profile
 from dev.base.progress import step
+from dev.install import promtool
 from dev.servers import java, postgres, rabbitmq
 from dev.servers.kafka_jars import jars
 
@@ -35,7 +36,7 @@ POLICY_MARK = "# muckard: while its packages are installed"
 def install(servers: frozenset[str], *, with_browser: bool = False) -> None:
     """Everything for these servers (names as in SERVER_URLS), nginx and the venv. Harmless when all is there.
 
-    `with_browser` adds Chromium, which tests drive; the platform itself does not need it.
+    `with_browser` adds what tests alone need: Chromium, and promtool where it can be had.
     """
     with lock(TOOLS / "install.lock", "installing"):
         processes.end_forgotten_helpers(EVERYBODY)
@@ -44,6 +45,8 @@ def install(servers: frozenset[str], *, with_browser: bool = False) -> None:
             _install_packages(packages)
         kafka = [_fetch_kafka] if "kafka" in servers and not jars.are_there() else []
         commands.in_parallel([_install_venv, *kafka])
+        if with_browser:
+            promtool.fetch()
 
 
 def missing_packages(servers: frozenset[str], *, with_browser: bool = False) -> list[str]:

@@ -13,7 +13,7 @@ from dev.base.errors import StackError
 from dev.base.locks import lock
 from dev.base.profile import ROOT, Profile
 from dev.base.progress import say, show_failure, step
-from dev.config import circus, environment
+from dev.config import circus, environment, tls
 from dev.install import installer
 from dev.run import lifecycle, supervisor
 
@@ -22,7 +22,6 @@ PATIENCE_SECONDS = 20.0
 ADMIN = "admin@example.com"
 # Exit codes of the starter: 1 says that the platform is not up, this one that it is up and does not do its work.
 SMOKE_TEST_FAILED = 3
-ALL_TESTS = ("tests/unit", "tests/integration", "tests/chaos", "tests/acceptance", "tests/browser")
 
 
 @contextmanager
@@ -35,13 +34,13 @@ def starting(profile: Profile, doing: str) -> Iterator[list[str]]:
         try:
             yield started
         except BaseException:
-            with _clearing_up():
+            with clearing_up():
                 stop(profile, started)
             raise
 
 
 @contextmanager
-def _clearing_up() -> Iterator[None]:
+def clearing_up() -> Iterator[None]:
     """A second Ctrl-C does not cut off what the first one asked for: it takes seconds and leaves nothing behind."""
     commands.reset()
     before = {
@@ -105,40 +104,15 @@ def platform(profile: Profile, *, detach: bool, with_smoke_test: bool) -> int:
         say("  circus has ended; stopping the rest.")
         return 1
     finally:
-        with _clearing_up(), lock(profile.folder / "lock", "stopping"):
+        with clearing_up(), lock(profile.folder / "lock", "stopping"):
             stop(profile, started)
-
-
-def tests(profile: Profile, arguments: Sequence[str], *, keep: bool) -> int:
-    """The servers, then pytest. What this call started is stopped, whatever became of the tests."""
-    with starting(profile, "starting servers for tests") as started:
-        servers(profile, started, with_browser=True)
-    try:
-        command = [str(installer.VENV / "bin" / "pytest"), *(arguments or ALL_TESTS)]
-        given = environment.for_processes(profile, os.environ)
-        # As the tests make their own paths: ours would hide a module that is not importable from there.
-        given.pop("PYTHONPATH")
-        return _run_to_its_end(command, given)
-    finally:
-        if not keep:
-            with _clearing_up(), lock(profile.folder / "lock", "stopping"):
-                stop(profile, [circus.SUPERVISOR, *started])
-
-
-def unit_tests(profile: Profile, arguments: Sequence[str]) -> int:
-    """pytest on tests/unit. No server is started, and none is needed."""
-    prepare_without_servers(profile)
-    command = [str(installer.VENV / "bin" / "pytest"), *(arguments or ["tests/unit"]), "--hypothesis-profile=quick"]
-    given = environment.for_processes(profile, os.environ)
-    given.pop("PYTHONPATH")
-    return _run_to_its_end(command, given)
 
 
 def manage(profile: Profile, arguments: Sequence[str]) -> int:
     """A management command in front of the user, with the environment of the profile's processes."""
     prepare_without_servers(profile)
     given = environment.for_processes(profile, os.environ) | {"SERVICE": os.environ.get("SERVICE", "staff")}
-    return _run_to_its_end([str(installer.PYTHON), "manage.py", *arguments], given)
+    return run_to_its_end([str(installer.PYTHON), "manage.py", *arguments], given)
 
 
 def prepare_without_servers(profile: Profile) -> None:
@@ -149,13 +123,13 @@ def prepare_without_servers(profile: Profile) -> None:
     secrets.create_key_pairs(profile)
 
 
-def _run_to_its_end(command: Sequence[str], given: Mapping[str, str]) -> int:
+def run_to_its_end(command: Sequence[str], given: Mapping[str, str]) -> int:
     """Runs a program in front of the user. Ctrl-C reaches it too: it gets the time to clear up after itself."""
     child = subprocess.Popen(list(command), cwd=ROOT, env=dict(given))
     try:
         return child.wait()
     except BaseException:
-        with _clearing_up():
+        with clearing_up():
             try:
                 child.wait(timeout=PATIENCE_SECONDS)
             except subprocess.TimeoutExpired:
@@ -235,7 +209,10 @@ def smoke_test(profile: Profile) -> int:
         raise StackError(f"The platform of profile {profile.name} is down.", advice=f"make up PROFILE={profile.name}")
     say()
     command = [str(installer.PYTHON), "manage.py", "smoke_test", "--witness", str(circus.witness(profile))]
-    return SMOKE_TEST_FAILED if _run_to_its_end(command, _platform_environment(profile)) else 0
+    given = _platform_environment(profile)
+    if tls.is_self_signed(os.environ):
+        given["REQUESTS_CA_BUNDLE"] = str(tls.self_signed_files(profile).certificate)
+    return SMOKE_TEST_FAILED if run_to_its_end(command, given) else 0
 
 
 def smoke_test_failure(profile: Profile) -> StackError:
@@ -254,20 +231,20 @@ def declare_topology(profile: Profile) -> None:
 
 
 def show_addresses(profile: Profile) -> None:
-    gateway = f"http://127.0.0.1:{profile.ports['gateway']}"
+    gateway = environment.contract(profile, os.environ)["MUCKARD_PUBLIC_URL"]
     say()
     for title, address in (
+        ("Console", f"{gateway}/app/"),
         ("Gateway", f"{gateway}/health"),
         ("API documentation", f"{gateway}/api/docs/user/ and {gateway}/api/docs/kraken/"),
         ("Staff site", f"{gateway}/admin/"),
-        ("Flower", f"http://127.0.0.1:{profile.ports['flower']}"),
+        ("Flower", f"{gateway}/flower/ (staff)"),
         ("Logs", f"{profile.logs.relative_to(ROOT)}/"),
     ):
         say(f"  {title:<18} {address}")
     for title, folder, name in (
         ("trader demo@example.com", "staff", "muckard_demo_password"),
         (f"staff {ADMIN}", "staff", "muckard_admin_password"),
-        ("Flower operator", "bot", "muckard_flower_password"),
     ):
         say(f"  {'Log-in':<18} {title} / {secrets.read(profile, folder, name)}")
     say()

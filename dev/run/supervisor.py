@@ -3,6 +3,7 @@
 import http.client
 import os
 import signal
+import ssl
 import time
 
 from apps.core.process_table import PROCESSES
@@ -10,11 +11,11 @@ from dev.base import commands, ports, processes
 from dev.base.errors import Cancelled, StackError
 from dev.base.profile import APPLICATION_PORTS, METRICS_PORTS, Profile
 from dev.base.progress import say, step
-from dev.base.secrets import SERVICES
-from dev.config import circus, environment, gateway
+from dev.base.secrets import WEB
+from dev.config import circus, environment, gateway, tls
 from dev.install import installer
 
-READY_SECONDS = 60.0
+READY_SECONDS = 150.0
 STOP_SECONDS = 30.0
 # A process that was started this often before all processes were ready is broken.
 STARTS_AT_MOST = 4
@@ -79,7 +80,7 @@ def stop_orphans(profile: Profile) -> None:
 
 def wait_until_ready(profile: Profile) -> None:
     """Waits until every process runs and every service is ready, as asked through the gateway."""
-    waiting = set(SERVICES)
+    waiting = {*WEB, "stream"}
     deadline = time.monotonic() + READY_SECONDS
     seen: dict[str, dict[int, float]] = {}
     with step("Starting the application processes") as current:
@@ -98,7 +99,7 @@ def wait_until_ready(profile: Profile) -> None:
                 name = sorted(waiting)[0] if waiting else absent[0]
                 raise StackError(f"{name} is not ready after {READY_SECONDS:.0f} s.", log=profile.log(name))
             time.sleep(POLL_SECONDS)
-        current.result = f"{len(names())} application processes run, {len(SERVICES)} services are ready"
+        current.result = f"{len(names())} application processes run, {len(WEB)} services are ready"
 
 
 def watch(profile: Profile) -> None:
@@ -139,9 +140,17 @@ def _look(profile: Profile, seen: dict[str, dict[int, float]]) -> set[str]:
     return settled
 
 
+def _gateway(profile: Profile) -> http.client.HTTPConnection:
+    if not tls.is_on(os.environ):
+        return http.client.HTTPConnection("127.0.0.1", profile.ports["gateway"], timeout=5)
+    # Asks whether it answers, of this machine's own port; the certificate may be for another name.
+    unverified = ssl._create_unverified_context()  # noqa: S323  # nosec B323
+    return http.client.HTTPSConnection("127.0.0.1", profile.ports["gateway_tls"], timeout=5, context=unverified)
+
+
 def _status(profile: Profile, path: str) -> int:
     """The status of a GET through the gateway; 0 if there is no answer."""
-    connection = http.client.HTTPConnection("127.0.0.1", profile.ports["gateway"], timeout=5)
+    connection = _gateway(profile)
     try:
         connection.request("GET", path)
         return connection.getresponse().status

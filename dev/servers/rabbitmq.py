@@ -27,6 +27,8 @@ CONFIGURATION = """\
 listeners.tcp.default = 127.0.0.1:{port}
 management.tcp.ip = 127.0.0.1
 management.tcp.port = {management_port}
+prometheus.tcp.ip = 127.0.0.1
+prometheus.tcp.port = {metrics_port}
 default_user = muckard
 default_pass = {password}
 default_vhost = muckard
@@ -60,12 +62,13 @@ def prepare(profile: Profile) -> None:
         CONFIGURATION.format(
             port=profile.ports["rabbitmq"],
             management_port=profile.ports["rabbitmq_management"],
+            metrics_port=profile.ports["rabbitmq_metrics"],
             password=secrets.read(profile, "servers", "rabbitmq_password"),
             limits=LIMITS,
         ),
         mode=0o600,
     )
-    write_atomically(home / "enabled_plugins", "[rabbitmq_management].\n")
+    write_atomically(home / "enabled_plugins", "[rabbitmq_management,rabbitmq_prometheus].\n")
     write_atomically(home / ".erlang.cookie", secrets.read(profile, "servers", "erlang_cookie"), mode=0o400)
 
 
@@ -107,7 +110,7 @@ def _environment(profile: Profile) -> dict[str, str]:
 SERVER = Server(
     name="rabbitmq",
     title="RabbitMQ",
-    ports=("rabbitmq", "rabbitmq_management", "rabbitmq_dist"),
+    ports=("rabbitmq", "rabbitmq_management", "rabbitmq_metrics", "rabbitmq_dist"),
     prepare=prepare,
     launch=launch,
     program="beam.smp",
