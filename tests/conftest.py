@@ -1,5 +1,6 @@
 """What every test shares: the database made as in production, and emptied after each test that commits."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -8,6 +9,7 @@ from django.test import TransactionTestCase
 from hypothesis import settings
 from pytest_django import DjangoDbBlocker
 
+import apps.accounts.staff_sessions  # noqa: F401  (as the staff site does: who logs in has a session)
 from apps.ops import database
 
 # Fixtures that tests of several folders use. Plugins import each other, so all are rewritten from the start.
@@ -16,17 +18,22 @@ pytest_plugins = [
     "tests.support.consumers",
     "tests.support.dispatching",
     "tests.support.kafka",
+    "tests.support.machine_keys",
     "tests.support.market",
+    "tests.support.open_gateway",
     "tests.support.platform",
     "tests.support.rabbitmq",
 ]
-pytest.register_assert_rewrite(*pytest_plugins, "tests.support.waiting")
+pytest.register_assert_rewrite(*pytest_plugins, "tests.support.transactions", "tests.support.waiting")
 
 # How long an example takes says nothing on a shared machine.
 settings.register_profile("muckard", deadline=None)
 # `make unit`: a first look while one writes. `make test` looks with Hypothesis' usual 100 examples.
 settings.register_profile("quick", deadline=None, max_examples=20)
 settings.load_profile("muckard")
+
+# Whole platforms that tests start: one worker process of each web process comes up sooner, also on many cores.
+os.environ.setdefault("MUCKARD_WEB_WORKERS", "1")
 
 MADE_BY_MIGRATING = {"django_content_type", "auth_permission"}
 EVENT_STORE = {"event", "outbox", "stream"}
@@ -35,6 +42,8 @@ EVENT_STORE = {"event", "outbox", "stream"}
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
     """Roles and grants on top of the migrated tables. At the end nobody is left who keeps the database from going."""
+    # pytest-django makes the database for tests that are marked, not for those that ask for this fixture alone.
+    assert connection.settings_dict["NAME"].startswith("test_"), "mark the test: pytest.mark.django_db"
     with django_db_blocker.unblock():
         database.ensure_schemas_and_roles()
         database.apply_grants()

@@ -1,24 +1,15 @@
 """Clients of the whole platform."""
 
 from collections.abc import Callable
-from uuid import uuid4
+from functools import partial
 
 import pytest
 
 from apps.ops.smoke_test.client import PlatformClient
-
-PASSWORD = "correct horse battery staple"
+from tests.support.platform import registered_trader
 
 
 @pytest.fixture
 def log_in(platform_url: str) -> Callable[[], PlatformClient]:
     """Registers a trader of his own and logs him in."""
-
-    def make() -> PlatformClient:
-        client = PlatformClient(platform_url)
-        body = {"email": f"{uuid4().hex}@example.com", "password": PASSWORD}
-        client.post("/api/v1/auth/register", body)
-        client.token = client.post("/api/v1/auth/login", body)["access"]
-        return client
-
-    return make
+    return partial(registered_trader, platform_url)

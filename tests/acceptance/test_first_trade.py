@@ -60,7 +60,7 @@ def test_the_whole_story_is_in_the_event_store(outcome: Outcome) -> None:
     result = manage("replay_events", "--source", "store", "--aggregate", f"bot:{outcome.bot['id']}", "--jsonl", "-")
     types = [json.loads(line)["type"] for line in result.stdout.splitlines()]
 
-    assert types[:2] == ["bot.start", "bot.started"]
+    assert types[:3] == ["bot.created", "bot.start", "bot.started"]
     assert types[-2:] == ["bot.stop", "bot.stopped"]
     assert "bot.trade.executed" in types
 

@@ -99,13 +99,24 @@ def test_the_same_idempotency_key_connects_one_account(log_in: LogIn) -> None:
         ("/metrics", 404),
         ("/api/v1/nothing", 404),
         ("/health", 200),
-        ("/api/docs/user/", 200),
-        ("/api/docs/kraken/", 200),
+        ("/api/schema/user/", 401),
+        ("/api/docs/kraken/", 302),
+        ("/flower/", 302),
+        ("/flower/metrics", 404),
     ],
 )
 def test_what_the_gateway_routes(platform_url: str, path: str, status: int) -> None:
-    answer = requests.get(f"{platform_url}{path}", timeout=15)
+    answer = requests.get(f"{platform_url}{path}", timeout=15, allow_redirects=False)
 
     assert answer.status_code == status
     assert answer.headers["X-Request-ID"]
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_generator_gets_the_document_with_a_token(platform_url: str, log_in: LogIn) -> None:
+    headers = {"Authorization": f"Bearer {log_in().token}"}
+
+    answer = requests.get(f"{platform_url}/api/schema/kraken/?format=json", headers=headers, timeout=15)
+
+    assert answer.status_code == 200
+    assert answer.json()["openapi"].startswith("3.1")

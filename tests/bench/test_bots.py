@@ -28,6 +28,7 @@ from apps.trading.services.context.live import LIVE_CONTEXT
 from apps.trading.services.runs.candle_watch import runs_wake
 from apps.trading.services.runs.schedule import IDLE, runs_take_due
 from apps.trading.services.runs.tick import TickOutcome, tick_run
+from tests.bench.figures import record_figure
 from tests.factories.exchange import use_fake_exchange
 from tests.factories.fake_exchange import FakeExchange
 from tests.factories.trading import FALLING, add_candle, candles, context_of, running_bot
@@ -105,6 +106,7 @@ def test_public_calls_of_idle_bots(exchange: FakeExchange, number: int) -> None:
                     ticks += tick_run(run_id=run_id) == TickOutcome.DECIDED
     calls = public_calls(exchange) - before
     assert calls <= 2 * rounds + 2
+    record_figure("public calls a candle", calls / rounds, "", better="lower", goal=2, note=f"{number:,} idle bots")
     print(
         f"\n{number:,} idle bots on one pair and interval: {calls / rounds:.2f} public calls a candle of {rounds} "
         f"({ticks} of their ticks decided meanwhile; goal at most 2, whatever the number of bots)"
@@ -136,6 +138,9 @@ def test_due_bots_on_a_closed_candle(exchange: FakeExchange, number: int) -> Non
     passed = time.monotonic() - began
     assert decided == len(ids)
     assert calls <= PROCESSES
+    sizes = f"{number:,} due bots on one closed candle, {PROCESSES} processes"
+    record_figure("due bots taken after", taken_after, "s", better="lower", note=sizes)
+    record_figure("1,000 due bots decided in", 1000 * passed / len(ids), "s", better="lower", goal=5, note=sizes)
     print(
         f"\n{number:,} due bots on one closed candle: woken in {woken:.2f} s, taken in {taken_after:.2f} s; "
         f"{len(ids):,} decided in {passed:.2f} s by {PROCESSES} processes ({1000 * passed / len(ids):.1f} ms and "

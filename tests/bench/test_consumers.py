@@ -15,6 +15,7 @@ from apps.bots.models import AccountTrade, BotStatus, BotTrade
 from apps.events.brokers.kafka.consumer import event_consumer
 from apps.events.consumers.registry import load_consumers
 from apps.messages.cloud_events import from_kafka
+from tests.bench.figures import record_figure
 from tests.bench.trades import append_trades
 from tests.support.consumers import consuming, drive_consumers
 from tests.support.relaying import drain
@@ -46,6 +47,9 @@ def test_a_backlog_into_the_read_models(topic: str) -> None:
     assert BotTrade.objects.count() == AccountTrade.objects.count() == TRADES
     assert sum(BotStatus.objects.filter(bot_id__in=bots).values_list("trades", flat=True)) == TRADES
     median = statistics.median(rates)
+    sizes = f"backlog of {EVENTS:,} in 3 partitions"
+    record_figure("events into the read models", rates, "events/s", better="higher", goal=GOAL, note=sizes)
+    record_figure("of reading and parsing alone", [rate / read for rate in rates], "", better="higher")
     print(
         f"\nbacklog of {EVENTS:,} events in 3 partitions: {median:,.0f} events/s into the read models "
         f"({min(rates):,.0f} to {max(rates):,.0f}; goal {GOAL:,}), {median / read:.2f} of reading and parsing alone"

@@ -29,6 +29,7 @@ from apps.events.outbox.rows import FetchSpec
 from apps.events.process.worker_command import frozen_startup_objects
 from apps.events.store.publish import dispatch
 from apps.messages.bots import StopBot
+from tests.bench.figures import record_figure
 from tests.support.rabbitmq import RabbitMQ, rabbitmq_rows
 from tests.support.waiting import eventually
 from tests.support.workers.processes import Processes
@@ -88,6 +89,7 @@ def test_dispatcher_beside_kombu_and_celery(rabbitmq: RabbitMQ) -> None:
         assert rabbitmq.count("bot.stop") == COMMANDS
     print()
     for name, rates in figures.items():
+        record_figure(name, rates, "commands/s", better="higher", goal=2_500 if name.startswith("dispatcher") else None)
         print(f"{name:<52} {statistics.median(rates):>8,.0f} commands/s")
     print("goal of the dispatcher: 2,500")
 
@@ -95,7 +97,9 @@ def test_dispatcher_beside_kombu_and_celery(rabbitmq: RabbitMQ) -> None:
 def test_one_bot_alone(rabbitmq: RabbitMQ) -> None:
     """Commands of one bot go one after the other, each confirmed before the next: the price of their order."""
     order([uuid4()], ONE_BY_ONE)
-    print(f"\nall commands of one bot: {rate_of(ONE_BY_ONE, drain_outbox):,.0f} commands/s")
+    rate = rate_of(ONE_BY_ONE, drain_outbox)
+    record_figure("all commands of one bot", rate, "commands/s", better="higher")
+    print(f"\nall commands of one bot: {rate:,.0f} commands/s")
     assert rabbitmq.count("bot.stop") == ONE_BY_ONE
 
 
@@ -113,6 +117,9 @@ def test_workers_run_what_was_dispatched(rabbitmq: RabbitMQ, tmp_path: Path) -> 
         rate = (ONE_BY_ONE - before) / (time.perf_counter() - began)
     finally:
         processes.kill_all()
+    record_figure(
+        "commands claimed, run and marked done", rate, "commands/s", better="higher", note="a worker with two children"
+    )
     print(f"\na worker with two children: {rate:,.0f} commands/s, each claimed, run and marked done in PostgreSQL")
 
 
@@ -151,6 +158,11 @@ def test_from_commit_to_the_start_of_the_run(rabbitmq: RabbitMQ, tmp_path: Path)
         dispatcher.close()
         processes.kill_all()
     waits = sorted((line["at"] - committed[line["id"]]) * 1000 for line in processes.diary(what="start"))
+    at = "20 commands/s"
+    record_figure("from commit to the run's first line, p50", statistics.median(waits), "ms", better="lower", note=at)
+    record_figure(
+        "from commit to the run's first line, p99", waits[int(len(waits) * 0.99)], "ms", better="lower", note=at
+    )
     print(
         f"\nfrom commit to the run's first line, 20 commands/s: p50 {statistics.median(waits):.0f} ms, "
         f"p99 {waits[int(len(waits) * 0.99)]:.0f} ms"

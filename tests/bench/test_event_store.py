@@ -22,6 +22,7 @@ from apps.audit.verification import ALL_EVENTS
 from apps.events.store.publish import publish
 from apps.messages.user import UserUpdated
 from dev.servers import postgres
+from tests.bench.figures import record_figure
 
 pytestmark = [pytest.mark.bench, pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 
@@ -66,6 +67,8 @@ def test_publishing_inside_a_request() -> None:
             publish(UserUpdated(user_id=uuid4(), changed=("name",)), now=timezone.now())
             samples.append((time.perf_counter() - began) * 1000)
     median, p95 = statistics.median(samples), statistics.quantiles(samples, n=100)[94]
+    record_figure("publish() inside a transaction, median", median, "ms", better="lower", goal=2)
+    record_figure("publish() inside a transaction, p95", p95, "ms", better="lower")
     print(f"\npublish() inside a transaction: median {median:.2f} ms, p95 {p95:.2f} ms (goal 2 ms)")
 
 
@@ -79,6 +82,7 @@ def test_the_hash_chain_s_share_of_a_commit(unchained: str, tmp_path: Path) -> N
         chained, plain = rates["append_event"], rates[unchained]
         ratios.append(1 - chained / plain)
         print(f"commits/s with chain {chained:,.0f}, without {plain:,.0f}: the chain costs {ratios[-1]:.1%}")
+    record_figure("the hash chain's share of a commit", [100 * each for each in ratios], "%", better="lower", goal=20)
     print(f"median cost of the chain over {ROUNDS} rounds: {statistics.median(ratios):.1%} (goal 20 %)")
 
 
@@ -107,6 +111,9 @@ def test_verifying_the_event_store() -> None:
         yardsticks.append(EVENTS / (time.process_time() - cpu))
         print(f"\nverified {rates[-1]:,.0f} events/s of one core; reading them from PostgreSQL took {reading:.1f} s")
     rate = statistics.median(rates)
+    record_figure("events verified by one core", rates, "events/s", better="higher", goal=200_000)
+    shares = [one / other for one, other in zip(rates, yardsticks, strict=True)]
+    record_figure("verifying, of bare SHA-256's speed", shares, "", better="higher")
     print(f"median: {rate:,.0f} events/s (goal 200 000), {rate / statistics.median(yardsticks):.2f} of bare SHA-256")
 
 

@@ -20,6 +20,7 @@ from apps.audit import checkpoints, verify_bundle
 from apps.audit.checkpoints import Checkpoint
 from apps.audit.merkle import MerkleTree, leaf_hash
 from apps.audit.models import SignedCheckpoint
+from tests.bench.figures import record_figure
 from tests.bench.test_event_store import FILL, PAYLOAD
 from tests.support.workers.processes import ROOT, Processes
 
@@ -50,11 +51,16 @@ def test_exporting_and_verifying_many_events(tmp_path: Path) -> None:
         _checkpoint(key)
         filled = events
         print(f"{events:>9,} events")
-        _run("audit_export", [*manage, "audit_export", "--output", bundle], environment)
+        _run("audit_export", events, [*manage, "audit_export", "--output", bundle], environment)
         print(f"          the bundle has {Path(bundle).stat().st_size / 2**20:,.0f} MiB")
-        _run("audit_verify --bundle", [*manage, "audit_verify", "--bundle", bundle], environment)
-        _run("verify_bundle.py", script, {})
-        _run("replay --jsonl", [*manage, "replay_events", "--source", "store", "--jsonl", "/dev/null"], environment)
+        _run("audit_verify --bundle", events, [*manage, "audit_verify", "--bundle", bundle], environment)
+        _run("verify_bundle.py", events, script, {})
+        _run(
+            "replay --jsonl",
+            events,
+            [*manage, "replay_events", "--source", "store", "--jsonl", "/dev/null"],
+            environment,
+        )
 
 
 def _fill(events: int) -> None:
@@ -90,7 +96,7 @@ def _checkpoint(key: Ed25519PrivateKey) -> None:
     )  # fmt: skip
 
 
-def _run(name: str, command: list[str], environment: dict[str, str]) -> None:
+def _run(name: str, events: int, command: list[str], environment: dict[str, str]) -> None:
     """Prints what it took. The kernel keeps the most that a program has had in memory since it was loaded."""
     began, most = time.monotonic(), 0
     with subprocess.Popen(command, env=environment) as process:
@@ -99,4 +105,6 @@ def _run(name: str, command: list[str], environment: dict[str, str]) -> None:
             most = max(most, int(found.group(1)) if found else 0)
             time.sleep(0.05)
     assert process.returncode == 0, name
+    record_figure(f"{name}, {events:,} events", time.monotonic() - began, "s", better="lower")
+    record_figure(f"{name}, {events:,} events: memory", most / 2**10, "MiB", better="lower")
     print(f"{name:>33} {time.monotonic() - began:6.1f} s, at most {most / 2**10:4.0f} MiB resident", flush=True)

@@ -11,6 +11,7 @@ from uuid import uuid4
 import psutil
 import pytest
 
+from tests.bench.figures import record_figure
 from tests.bench.test_dispatcher import order
 from tests.support.kafka import fill_outbox, outbox_count
 from tests.support.rabbitmq import RabbitMQ, rabbitmq_rows
@@ -71,6 +72,9 @@ def watch(
             print(f"{command} after {number * messages:>8,}: {memory:4.0f} MiB, {threads} threads, {files} files")
     finally:
         processes.kill_all()
+    record_figure(
+        f"memory of {command}", [look[0] for look in looks], "MiB", better="lower", note=f"after each {messages:,}"
+    )
     (_, threads_first, files_first), (_, threads_last, files_last) = looks[0], looks[-1]
     assert threads_last <= threads_first + MOST_SPARE
     assert files_last <= files_first + MOST_SPARE

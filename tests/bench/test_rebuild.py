@@ -14,6 +14,7 @@ from apps.audit.replay.shadow import Shadow
 from apps.bots.models import BotStatus, BotTrade
 from apps.events.consumers.registry import load_consumers
 from apps.events.models import OutboxRow
+from tests.bench.figures import record_figure
 from tests.integration.audit.traffic import Traffic, handled
 
 pytestmark = [pytest.mark.bench, pytest.mark.django_db(transaction=True), pytest.mark.timeout(900)]
@@ -43,9 +44,16 @@ def test_a_rebuild_and_the_wait_at_its_end(monkeypatch: pytest.MonkeyPatch) -> N
         began, cpu = time.perf_counter(), time.process_time()
         call_command("replay_events", into="bot-read-models", stdout=StringIO(), stderr=StringIO())
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+        wait = waits.pop() * 1000
+        record_figure(
+            f"rebuild, live model {state}", EVENTS / seconds, "events/s", better="higher", note=f"{EVENTS:,} events"
+        )
+        record_figure(
+            f"wait of the consumers, live model {state}", wait, "ms", better="lower", note=f"{EVENTS:,} events"
+        )
         print(
             f"\nlive model {state}: {EVENTS / seconds:,.0f} events/s ({cpu / EVENTS * 1e6:,.0f} µs CPU an event), "
-            f"consumers wait {waits.pop() * 1000:,.0f} ms"
+            f"consumers wait {wait:,.0f} ms"
         )
     assert handled() == EVENTS
     with connection.cursor() as cursor:

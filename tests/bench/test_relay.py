@@ -21,6 +21,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from apps.events.models import OutboxRow
 from apps.events.outbox.relay.relay import Relay
 from apps.messages.base import slot_of
+from tests.bench.figures import record_figure
 from tests.support.kafka import everything_in, fill_outbox, outbox_count
 from tests.support.relaying import manage, next_records
 
@@ -43,6 +44,9 @@ def test_relay_beside_a_bare_producer(topic: str) -> None:
         ratios.append(rates[-1] / bare_rates[-1])
         print(f"\nbare producer {bare_rates[-1]:,.0f}/s, relay {rates[-1]:,.0f}/s: {ratios[-1]:.2f}")
     assert len(everything_in(topic)) == 2 * ROUNDS * EVENTS
+    record_figure("relay", rates, "events/s", better="higher")
+    record_figure("bare producer", bare_rates, "events/s", better="higher")
+    record_figure("relay, of a bare producer's speed", ratios, "", better="higher", goal=0.6)
     print(
         f"median: relay {statistics.median(rates):,.0f} events/s, bare {statistics.median(bare_rates):,.0f}: "
         f"{statistics.median(ratios):.2f} (goal 0.6)"
@@ -54,6 +58,7 @@ def test_two_shards_at_once(topic: str) -> None:
     for shards in (1, 2):
         fill_outbox(topic, keys, 2 * EVENTS)
         rate = _processes_rate(topic, shards, 2 * EVENTS)
+        record_figure(f"{shards} relay process(es) together", rate, "events/s", better="higher")
         print(f"\n{shards} relay process(es): {rate:,.0f} events/s together")
     assert len(everything_in(topic)) == 4 * EVENTS
 
@@ -80,6 +85,9 @@ def test_from_commit_to_acknowledgement(topic: str) -> None:
     assert acknowledged.keys() == committed.keys()
     milliseconds = sorted((acknowledged[each] - committed[each]) * 1000 for each in committed)
     p50, p99 = statistics.median(milliseconds), milliseconds[int(len(milliseconds) * 0.99)]
+    sizes = f"{len(milliseconds) / LATENCY_SECONDS:,.0f} events/s"
+    record_figure("from commit to a consumer, p50", p50, "ms", better="lower", goal=50, note=sizes)
+    record_figure("from commit to a consumer, p99", p99, "ms", better="lower", goal=250, note=sizes)
     print(
         f"\n{len(milliseconds) / LATENCY_SECONDS:,.0f} events/s: from commit to a consumer p50 {p50:.1f} ms (goal 50), "
         f"p99 {p99:.1f} ms (goal 250), longest {milliseconds[-1]:.0f} ms"

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from tests.bench.figures import record_figure
 from tests.factories.bots import TraderClient
 from tests.factories.fleet import Fleet
 from tests.support.waiting import eventually
@@ -35,6 +36,9 @@ def test_stop_all_of_200_running_bots() -> None:
     assert response.status_code == 202
     assert len(response.json()["results"]) == BOTS
     assert later == set()
+    sizes = f"{BOTS} running bots, {WORKERS} workers"
+    record_figure("answer to stop-all", answered * 1000, "ms", better="lower", note=sizes)
+    record_figure("entries sent after the answer", len(later), "", better="lower", goal=0, note=sizes)
     print(
         f"\nstop-all of {BOTS} running bots with {WORKERS} workers at them: answered in {answered * 1000:,.0f} ms; "
         f"{len(marked)} entries sent before the answer, {len(later)} after it (goal 0)"

@@ -11,10 +11,10 @@ from factory.declarations import LazyFunction, Sequence
 from factory.django import DjangoModelFactory
 from rest_framework.test import APIClient
 
-from apps.accounts.client_info import ClientInfo
 from apps.accounts.models import User, UserSession
 from apps.accounts.services.sessions import session_start
 from apps.accounts.tokens import TokenPair
+from apps.core.identity.client_info import ClientInfo
 from service_common.environment import environment
 
 PASSWORD = "correct horse battery staple"
@@ -31,12 +31,13 @@ class UserFactory(DjangoModelFactory[User]):
 
     email = Sequence(lambda number: f"trader{number}@example.com")  # type: ignore[no-untyped-call]
     password = LazyFunction(lambda: make_password(PASSWORD))  # type: ignore[no-untyped-call]
+    email_verified_at = LazyFunction(timezone.now)  # type: ignore[no-untyped-call]
     roles = ["trader"]
     created_at = LazyFunction(timezone.now)  # type: ignore[no-untyped-call]
 
 
 def make_user(**fields: Any) -> User:
-    """An active trader whose password is PASSWORD, unless told otherwise."""
+    """An active trader with a verified address whose password is PASSWORD, unless told otherwise."""
     user: User = UserFactory.create(**fields)
     return user
 

@@ -13,8 +13,8 @@ from rest_framework_simplejwt.tokens import AccessToken
 
 from apps.bots.models import Bot
 from apps.core.context import new_traceparent
+from apps.core.identity.principal import Principal, Role
 from apps.core.ids import new_id
-from apps.core.principal import Principal, Role
 from apps.messages.base import Event, Status
 from apps.messages.bots import BotError, BotStarted, BotStopped
 from apps.messages.envelope import Envelope

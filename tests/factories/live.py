@@ -6,8 +6,8 @@ from typing import Any
 
 from django.utils import timezone
 
-from apps.core.assurance import Assurance
-from apps.core.principal import EMAIL_VERIFIED_CLAIM, MFA_CLAIM, STEPPED_UP_CLAIM
+from apps.core.identity.assurance import Assurance
+from apps.core.identity.principal import EMAIL_VERIFIED_CLAIM, MFA_CLAIM, STEPPED_UP_CLAIM
 from apps.risk.models.live_switch import THE_ONE, LiveSwitch
 from service_common.settings.factory import LiveCaps
 

@@ -18,12 +18,13 @@ from apps.exchange.types import Candle, Ohlc, OrderBook, Ticker
 from apps.market.cache import Snapshot
 from apps.messages.base import Command
 from apps.messages.bots import BotConfig, StartBot, StopBot, TriggerTrade
+from apps.trading.errors import OrderBarred
 from apps.trading.ids import decision_id
 from apps.trading.models.orders import OrderIntent, OrderKind
 from apps.trading.models.runs import BotRun
 from apps.trading.services.context.dependencies import Dependencies, ExecutionContext
 from apps.trading.services.context.run_lease import RunLease, lease_take
-from apps.trading.services.orders.lifecycle import DecidedOrder, intent_plan
+from apps.trading.services.orders.lifecycle import DecidedOrder, intent_mark_sending, intent_plan
 from apps.trading.services.runs.start import run_start
 from tests.factories.fake_exchange import FakeExchange
 
@@ -203,6 +204,18 @@ def planned_order(
     intent = intent_plan(lease=lease, order=order, decides_candle=False, now=deps.clock())
     assert intent is not None
     return Planned(run, lease, intent, deps)
+
+
+def mark_sending(planned: Planned) -> OrderIntent:
+    """The planned order is marked as being sent."""
+    return intent_mark_sending(lease=planned.lease, intent_id=planned.intent.id, now=NOW)
+
+
+def mark_or_refusal(planned: Planned) -> OrderIntent | OrderBarred:
+    try:
+        return mark_sending(planned)
+    except OrderBarred as refusal:
+        return refusal
 
 
 def only_intent() -> OrderIntent:

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 
 from rest_framework.test import APIClient
 
+from apps.core.identity.principal import Principal
 from apps.core.ids import new_id
-from apps.core.principal import Principal
 from apps.core.terms import Mode
 from apps.vault.encryption import Login
 from apps.vault.models import Credential

@@ -87,15 +87,3 @@ def another_session() -> Iterator[Any]:
         yield session
     finally:
         session.close()
-
-
-@contextmanager
-def as_role(name: str) -> Iterator[None]:
-    """The block runs with the PostgreSQL rights of this role."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"SET ROLE {name}")
-    try:
-        yield
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute("RESET ROLE")

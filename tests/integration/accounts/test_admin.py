@@ -1,5 +1,6 @@
 """Accounts on the staff site."""
 
+import json
 from typing import Any
 
 import pyotp
@@ -9,10 +10,11 @@ from django.utils import timezone
 from pydantic import SecretStr
 
 from apps.accounts.errors import TooManyAttempts
-from apps.accounts.models import LockoutCounter, MfaDevice, OutgoingMail, User, UserSession
+from apps.accounts.models import AccountClosure, LockoutCounter, MfaDevice, OutgoingMail, User, UserSession
 from apps.accounts.services.lockout import LIMITS, lockout_count_attempt
 from apps.accounts.services.mail import mail_queue
 from apps.accounts.services.mfa import mfa_confirm, mfa_set_up
+from apps.core.identity.client_info import ClientInfo
 from apps.events.models import StoredEvent
 from service_common.environment import InvalidEnvironment
 from staff_site import settings as staff_settings
@@ -42,7 +44,13 @@ def _log_in(email: str, password: str = PASSWORD, otp: str = "") -> Any:
 
 
 def _edit(user: User, **changes: Any) -> dict[str, Any]:
-    fields = {"name": user.name, "time_zone": user.time_zone, "roles": user.roles, **changes}
+    fields = {
+        "name": user.name,
+        "time_zone": user.time_zone,
+        "roles": user.roles,
+        "because": "asked by phone",
+        **changes,
+    }
     return {**fields, **({"is_active": "on"} if changes.get("is_active", True) else {"is_active": ""})}
 
 
@@ -59,12 +67,12 @@ def test_a_trader_and_a_wrong_password_are_refused_alike() -> None:
 
 def test_guessing_on_the_staff_site_locks_the_account_everywhere() -> None:
     admin = make_user(roles=["admin"])
-    for _ in range(LIMITS[LockoutCounter.Kind.ACCOUNT]):
+    for _ in range(LIMITS[LockoutCounter.Kind.PAIR].attempts):
         _log_in(admin.email, "wrong")
 
     assert _log_in(admin.email).status_code == 200
     with pytest.raises(TooManyAttempts):
-        lockout_count_attempt(email=admin.email, address=None, now=timezone.now())
+        lockout_count_attempt(email=admin.email, client=ClientInfo("127.0.0.1", ""), now=timezone.now())
 
 
 def test_the_staff_site_asks_for_the_one_time_password() -> None:
@@ -79,15 +87,26 @@ def test_the_staff_site_asks_for_the_one_time_password() -> None:
 
 
 @pytest.mark.parametrize("role", ["admin", "support", "auditor", "operator"])
-@pytest.mark.parametrize("page", ["user", "usersession", "outgoingmail", "lockoutcounter"])
+@pytest.mark.parametrize("page", ["user", "usersession", "outgoingmail", "lockoutcounter", "accountclosure"])
 def test_every_staff_role_sees_every_list(role: str, page: str) -> None:
     user = make_user()
     UserServiceClient(user)
     mail_queue(kind=OutgoingMail.Kind.PASSWORD_CHANGED, email=user.email, now=timezone.now())
 
-    answer = _as(role).get(f"/admin/accounts/{page}/", {"q": "trader"} if page != "lockoutcounter" else {})
+    answer = _as(role).get(
+        f"/admin/accounts/{page}/", {"q": "trader"} if page not in ("lockoutcounter", "accountclosure") else {}
+    )
 
     assert answer.status_code == 200
+
+
+def test_staff_see_what_keeps_a_closure_from_its_end() -> None:
+    now = timezone.now()
+    AccountClosure.objects.create(
+        user=make_user(), requested_at=now, abandons=False, remaining={"open_orders": ["mk-1"]}, next_step_at=now
+    )
+
+    assert "mk-1" in _as("support").get("/admin/accounts/accountclosure/").content.decode()
 
 
 def test_no_page_shows_a_hash_a_digest_or_a_sealed_secret() -> None:
@@ -157,14 +176,41 @@ def test_an_admin_cannot_take_away_their_own_role() -> None:
 def test_actions_end_sessions_and_lift_a_lock() -> None:
     user = make_user()
     theirs = UserServiceClient(user)
-    lockout_count_attempt(email=user.email, address=None, now=timezone.now())
+    lockout_count_attempt(email=user.email, client=ClientInfo(None, ""), now=timezone.now())
     support = _as("support")
 
     for action in ("end_sessions", "lift_lock"):
-        support.post(USERS, {"action": action, "_selected_action": [str(user.id)]})
+        support.post(USERS, {"action": action, "_selected_action": [str(user.id)], "reason": "asked by phone"})
 
     assert UserSession.objects.get(pk=theirs.session_id).revoked_reason == "ended_by_staff"
     assert LockoutCounter.objects.count() == 0
+
+
+def test_support_ends_one_session_for_a_reason() -> None:
+    user = make_user()
+    ended, other = UserServiceClient(user).session_id, UserServiceClient(user).session_id
+    form = {"action": "end", "_selected_action": [str(ended)]}
+
+    _as("support").post(SESSIONS, form)
+    assert UserSession.objects.get(pk=ended).revoked_at is None
+    _as("auditor").post(SESSIONS, {**form, "reason": "a stolen laptop"})
+    assert UserSession.objects.get(pk=ended).revoked_at is None
+
+    _as("support").post(SESSIONS, {**form, "reason": "a stolen laptop"})
+    assert UserSession.objects.get(pk=ended).revoked_reason == "ended_by_staff"
+    assert UserSession.objects.get(pk=other).revoked_at is None
+    acted = StoredEvent.objects.get(event_type="staff.acted")
+    assert json.loads(bytes(acted.payload))["reason"] == "a stolen laptop"
+
+
+def test_a_change_of_a_user_asks_for_a_reason() -> None:
+    user = make_user()
+
+    answer = _as("admin").post(f"{USERS}{user.id}/change/", _edit(user, name="Ada", because=""))
+
+    assert "This field is required." in answer.content.decode()
+    user.refresh_from_db()
+    assert user.name == ""
 
 
 def test_without_the_mfa_key_nobody_with_a_second_factor_gets_in(settings: Any) -> None:
@@ -176,3 +222,26 @@ def test_without_the_mfa_key_nobody_with_a_second_factor_gets_in(settings: Any) 
 
     with pytest.raises(InvalidEnvironment, match="MUCKARD_MFA_KEY is missing"):
         _log_in(admin.email, otp=pyotp.TOTP(secret).now())
+
+
+def test_the_log_in_form_says_until_when_it_is_locked_and_not_whether_there_is_an_account() -> None:
+    admin = make_user(roles=["admin"])
+    texts = []
+    for email in (admin.email, "nobody@example.com"):
+        for _ in range(LIMITS[LockoutCounter.Kind.PAIR].attempts):
+            assert "Please enter the correct" in _log_in(email, "wrong").content.decode()
+        page = _log_in(email).content.decode()
+        texts.append(page.partition('<div class="errornote')[2].partition("</div>")[0])
+
+    assert "Too many failed attempts. Try again in 15 min, at " in texts[0]
+    assert texts[0].partition(", at ")[0] == texts[1].partition(", at ")[0]
+
+
+def test_the_log_in_form_asks_for_a_missing_one_time_password_after_the_right_password_only() -> None:
+    admin = make_user(roles=["admin"])
+    now = timezone.now()
+    mfa_set_up(user_id=admin.id, password=PASSWORD, now=now)
+    MfaDevice.objects.update(confirmed_at=now)
+
+    assert "Enter your one-time password" in _log_in(admin.email).content.decode()
+    assert "Enter your one-time password" not in _log_in(admin.email, "wrong").content.decode()

@@ -26,7 +26,7 @@ def mailer(monkeypatch: pytest.MonkeyPatch) -> Mailer:
     monkeypatch.setattr("apps.events.process.progress.LIMIT_SECONDS", 0.5)
     monkeypatch.setattr(heartbeats, "SECONDS_BETWEEN_BEATS", 0.0)
     heartbeats._written.clear()
-    return Mailer(lambda: None)
+    return Mailer()
 
 
 def queue_one(email: str = "") -> None:
@@ -79,3 +79,17 @@ def test_a_mail_that_failed_before_others_were_sent_waits_for_its_turn_and_is_no
 
 def test_a_mailer_without_mail_is_up(mailer: Mailer) -> None:
     assert all(is_in(mailer, "up") for _ in range(20))
+
+
+def test_without_a_mail_server_it_waits_quietly_and_says_so(mailer: Mailer) -> None:
+    queue_one()
+    waiting = Mailer(has_server=False)
+
+    with mock.patch(SEND) as send:
+        waiting.step()
+
+    send.assert_not_called()
+    beat = ProcessHeartbeat.objects.get(name="mailer")
+    assert beat.state == "up"
+    assert beat.detail.startswith("No mail is sent, 1 waiting. MUCKARD_SMTP_URL is missing")
+    assert OutgoingMail.objects.get().attempts == 0

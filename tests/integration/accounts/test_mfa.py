@@ -1,14 +1,16 @@
 """Two-factor log-in: set-up with the password, confirmation with a code, required at log-in, each code valid once."""
 
+import re
 from datetime import datetime, timedelta
 from typing import Any
+from xml.etree import ElementTree
 
 import pyotp
 import pytest
+import segno
 from django.db import connection
 from django.utils import timezone
 
-from apps.accounts.client_info import ClientInfo
 from apps.accounts.errors import OtpInvalid, OtpRequired, TooManyAttempts
 from apps.accounts.models import LockoutCounter, MfaDevice, OutgoingMail, RecoveryCode, User, UserSession
 from apps.accounts.services.lockout import LIMITS
@@ -16,6 +18,7 @@ from apps.accounts.services.login import user_log_in
 from apps.accounts.services.mfa import STEP_SECONDS, mfa_confirm, mfa_set_up
 from apps.accounts.services.passwords import password_reset
 from apps.core.crypto import CannotDecrypt
+from apps.core.identity.client_info import ClientInfo
 from apps.events.models import StoredEvent
 from tests.factories.accounts import PASSWORD, UserServiceClient, make_user
 
@@ -57,6 +60,35 @@ def test_setting_up_answers_what_an_authenticator_needs_and_changes_nothing_yet(
     parsed = pyotp.parse_uri(answer.json()["otpauth_uri"])
     assert (parsed.secret, parsed.issuer, parsed.name) == (secret, "Muckard", user.email)
     _log_in(user, "", timezone.now())
+
+
+def _dark_modules(svg: str) -> set[tuple[int, int]]:
+    """Column and row of each dark module that the image draws: horizontal strokes, one row of modules high."""
+    root = ElementTree.fromstring(svg)
+    (strokes,) = [path.attrib["d"] for path in root if "stroke" in path.attrib]
+    dark, x, y = set(), 0, 0.0
+    for step, numbers in re.findall(r"([Mmh])([-0-9. ]+)", strokes):
+        along, *down = (float(number) for number in numbers.split())
+        if step == "h":
+            dark |= {(column, int(y)) for column in range(x, x + int(along))}
+            x += int(along)
+        else:
+            x, y = (int(along), down[0]) if step == "M" else (x + int(along), y + down[0])
+    return dark
+
+
+def test_the_image_is_the_qr_code_of_the_uri_with_the_quiet_zone_that_cameras_need(
+    mine: UserServiceClient, user: User
+) -> None:
+    answer = mine.post(SETUP, {"password": PASSWORD}).json()
+
+    border = 4  # modules, ISO/IEC 18004
+    matrix = segno.make(answer["otpauth_uri"], error="m", micro=False).matrix
+    expected = {(x + border, y + border) for y, row in enumerate(matrix) for x, module in enumerate(row) if module}
+    assert _dark_modules(answer["qr_svg"]) == expected
+    side = len(matrix) + 2 * border
+    assert ElementTree.fromstring(answer["qr_svg"]).attrib == {"viewBox": f"0 0 {side} {side}"}
+    assert answer["secret"] not in answer["qr_svg"]
 
 
 def test_the_whole_way_over_http(mine: UserServiceClient, api: UserServiceClient, user: User) -> None:
@@ -147,9 +179,12 @@ def test_a_code_does_not_help_without_the_password(user: User) -> None:
 def test_guessing_codes_locks_the_account(user: User) -> None:
     now = timezone.now()
     totp, _ = _switch_on(user, now)
-    for number in range(LIMITS[LockoutCounter.Kind.ACCOUNT]):
-        with pytest.raises((OtpInvalid, OtpRequired)):
-            _log_in(user, f"00000{number}" if number else "", now)
+    for number in range(LIMITS[LockoutCounter.Kind.PAIR].attempts):
+        with pytest.raises(OtpInvalid):
+            _log_in(user, f"00000{number}", now)
+        if number == 0:
+            with pytest.raises(OtpRequired):  # resets nothing, and counts as no guess
+                _log_in(user, "", now)
 
     with pytest.raises(TooManyAttempts):
         _log_in(user, totp.at(now), now)
@@ -189,12 +224,12 @@ def test_what_was_not_set_up_cannot_be_confirmed_or_disabled(
 
 
 def test_what_succeeds_does_not_count_towards_the_lock(mine: UserServiceClient, user: User) -> None:
-    for _ in range(LIMITS[LockoutCounter.Kind.ACCOUNT]):
+    for _ in range(LIMITS[LockoutCounter.Kind.PASSWORD].attempts):
         secret = mine.post(SETUP, {"password": PASSWORD}).json()["secret"]
     codes = mine.post(CONFIRM, {"otp": pyotp.TOTP(secret).now()}).json()["recovery_codes"]
     assert mine.post(DISABLE, {"password": PASSWORD, "otp": codes[0]}).status_code == 204
 
-    assert LockoutCounter.objects.filter(kind="account").count() == 0
+    assert LockoutCounter.objects.count() == 0
 
 
 @pytest.mark.parametrize(
@@ -209,7 +244,7 @@ def test_a_stolen_token_does_not_allow_guessing_here_either(
     mine: UserServiceClient, user: User, path: str, guess: dict[str, str]
 ) -> None:
     mine.post(SETUP, {"password": PASSWORD})
-    limit = LIMITS[LockoutCounter.Kind.ACCOUNT]
+    limit = LIMITS[LockoutCounter.Kind.PASSWORD].attempts
 
     statuses = [mine.post(path, guess, HTTP_IDEMPOTENCY_KEY="guess").status_code for _ in range(limit + 1)]
 
@@ -263,7 +298,7 @@ def test_a_password_reset_does_not_switch_it_off(user: User) -> None:
     now = timezone.now()
     _switch_on(user, now)
     token = token_issue(user=user, purpose=OneTimeToken.Purpose.RESET_PASSWORD, now=now)
-    password_reset(token=token, new_password="a wholly different sentence", now=now)
+    password_reset(token=token, new_password="a wholly different sentence", client=UNKNOWN_CLIENT, now=now)
 
     with pytest.raises(OtpRequired):
         user_log_in(email=user.email, password="a wholly different sentence", otp="", client=UNKNOWN_CLIENT, now=now)

@@ -1,5 +1,6 @@
-"""A refresh token is valid once; a replay ends its session."""
+"""A refresh token is exchanged once. A repeat gets the same answer for a while, and a replay ends the session."""
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -8,14 +9,14 @@ from typing import Any
 import jwt
 import pytest
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import connection
 from django.utils import timezone
 
-from apps.accounts.client_info import ClientInfo
-from apps.accounts.errors import RefreshRefused, RefreshSuperseded
+from apps.accounts.errors import RefreshRefused
 from apps.accounts.models import OutgoingMail, User, UserSession
-from apps.accounts.services.sessions import LONGEST_SESSION, holder_of, session_refresh
+from apps.accounts.services.sessions import LONGEST_SESSION, REUSE_WINDOW, holder_of, session_refresh
 from apps.accounts.tokens import SignedAccessToken, mint, new_token_id
+from apps.core.identity.client_info import ClientInfo
 from apps.events.models import StoredEvent
 from tests.factories.accounts import PASSWORD, UserServiceClient, make_user
 
@@ -39,6 +40,14 @@ def refresh(api: UserServiceClient, user: User) -> str:
 
 def _exchange(api: UserServiceClient, token: str) -> Any:
     return api.post(REFRESH, {"refresh": token})
+
+
+def _later() -> None:
+    """The last exchange is longer ago than its token may come back."""
+    session = UserSession.objects.get(rotated_at__isnull=False)
+    assert session.rotated_at is not None
+    earlier = session.rotated_at - REUSE_WINDOW - timedelta(seconds=1)
+    UserSession.objects.filter(pk=session.pk).update(rotated_at=earlier)
 
 
 def _jti(token: str) -> str:
@@ -65,6 +74,7 @@ def test_a_chain_of_exchanges_stays_one_session(api: UserServiceClient, refresh:
 
 def test_a_replayed_token_is_refused_and_ends_the_session(api: UserServiceClient, refresh: str) -> None:
     second = _exchange(api, refresh).json()
+    _later()
 
     replay = _exchange(api, refresh)
 
@@ -87,6 +97,7 @@ def test_a_token_from_further_back_ends_the_session_too(api: UserServiceClient, 
 
 def test_a_replay_is_announced_and_mailed_to_the_owner_once(api: UserServiceClient, user: User, refresh: str) -> None:
     _exchange(api, refresh)
+    _later()
     for _ in range(3):
         _exchange(api, refresh)
 
@@ -101,69 +112,104 @@ def test_a_replay_is_announced_and_mailed_to_the_owner_once(api: UserServiceClie
 def test_a_replay_leaves_the_users_other_sessions_alone(api: UserServiceClient, user: User, refresh: str) -> None:
     other = UserServiceClient(user)
     _exchange(api, refresh)
+    _later()
     _exchange(api, refresh)
 
     assert other.get(ME).status_code == 200
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_exchanges_at_once_exactly_one_wins_and_the_session_lives() -> None:
-    user = make_user()
-    token = UserServiceClient().log_in(user).refresh
-    at_once = 8
+@pytest.mark.parametrize("at_once", [2, 3, 5, 15])
+def test_exchanges_at_once_all_get_the_same_next_token_and_the_session_lives(at_once: int) -> None:
+    token = UserServiceClient().log_in(make_user()).refresh
     arrived = threading.Barrier(at_once)
 
-    def exchange(_: int) -> str:
-        now = timezone.now()
+    def exchange(_: int) -> Any:
         arrived.wait()
         try:
-            return session_refresh(token=token, client=ClientInfo(None, ""), now=now).refresh
-        except RefreshSuperseded:
-            return ""
+            return _exchange(UserServiceClient(), token)
         finally:
             connection.close()
 
     with ThreadPoolExecutor(at_once) as pool:
-        won = [pair for pair in pool.map(exchange, range(at_once)) if pair]
+        answers = list(pool.map(exchange, range(at_once)))
 
-    assert len(won) == 1
+    assert [answer.status_code for answer in answers] == [200] * at_once
+    assert len({_jti(answer.json()["refresh"]) for answer in answers}) == 1
+    assert sum("Idempotency-Replayed" not in answer for answer in answers) == 1
     assert UserSession.objects.get().revoked_at is None
-    session_refresh(token=won[0], client=ClientInfo(None, ""), now=timezone.now())
+    for answer in answers:
+        api = UserServiceClient()
+        api.bear(answer.json()["access"])
+        assert api.get(ME).status_code == 200
+    assert _exchange(UserServiceClient(), answers[-1].json()["refresh"]).status_code == 200
 
 
-@pytest.mark.django_db(transaction=True)
-def test_a_request_that_waits_for_the_winner_is_told_that_it_was_overtaken() -> None:
-    api = UserServiceClient()
-    token = api.log_in(make_user()).refresh
-    with ThreadPoolExecutor(1) as pool, transaction.atomic():
-        UserSession.objects.select_for_update().get()
+def test_a_client_whose_answer_was_lost_gets_it_again(api: UserServiceClient, refresh: str) -> None:
+    lost = _exchange(api, refresh).json()
 
-        def late() -> Any:
-            try:
-                return UserServiceClient().post(REFRESH, {"refresh": token})
-            finally:
-                connection.close()
+    again = _exchange(api, refresh)
 
-        waiting = pool.submit(late)
-        _wait_for_a_lock()
-        session_refresh(token=token, client=ClientInfo(None, ""), now=timezone.now())
+    assert (again.status_code, again["Idempotency-Replayed"]) == (200, "true")
+    assert _jti(again.json()["refresh"]) == _jti(lost["refresh"])
+    assert _exchange(api, again.json()["refresh"]).status_code == 200
+    assert not StoredEvent.objects.filter(event_type="user.session_ended").exists()
 
-    answer = waiting.result()
+
+def test_the_token_before_the_last_exchange_ends_the_session_even_at_once(api: UserServiceClient, refresh: str) -> None:
+    second = _exchange(api, refresh).json()["refresh"]
+    third = _exchange(api, second).json()["refresh"]
+
+    assert [_exchange(api, token).status_code for token in (refresh, second, third)] == [401] * 3
+    assert UserSession.objects.get().revoked_reason == "token_replayed"
+
+
+def test_with_its_idempotency_key_an_exchange_is_answered_again_however_late(
+    api: UserServiceClient, refresh: str
+) -> None:
+    key = {"Idempotency-Key": "a-key-of-this-request"}
+    first = api.post(REFRESH, {"refresh": refresh}, headers=key).json()
+    _later()
+
+    again = api.post(REFRESH, {"refresh": refresh}, headers=key)
+
+    assert (again.status_code, _jti(again.json()["refresh"])) == (200, _jti(first["refresh"]))
+    assert api.post(REFRESH, {"refresh": refresh}, headers={"Idempotency-Key": "another"}).status_code == 401
+
+
+def test_an_idempotency_key_is_good_for_one_token(api: UserServiceClient, refresh: str) -> None:
+    key = {"Idempotency-Key": "a-key-of-this-request"}
+    second = api.post(REFRESH, {"refresh": refresh}, headers=key).json()["refresh"]
+
+    answer = api.post(REFRESH, {"refresh": second}, headers=key)
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "idempotency_key_reused")
+    assert UserSession.objects.get().revoked_at is None
+
+
+def test_after_a_change_of_the_service_s_secret_a_repeat_is_told_that_it_came_second(
+    api: UserServiceClient, refresh: str, settings: Any
+) -> None:
+    assert _exchange(api, refresh).status_code == 200
+    settings.SECRET_KEY = "another secret of the service"
+
+    answer = _exchange(api, refresh)
+
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "refresh_superseded")
     assert UserSession.objects.get().revoked_at is None
 
 
-def _wait_for_a_lock() -> None:
-    deadline = timezone.now() + timedelta(seconds=5)
-    with connection.cursor() as cursor:
-        while timezone.now() < deadline:
-            cursor.execute("SELECT pg_stat_clear_snapshot()")
-            cursor.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            )
-            if cursor.fetchone()[0]:
-                return
-    pytest.fail("Nobody waits for the lock.")
+def test_an_end_of_a_session_is_announced_with_its_reason(api: UserServiceClient, user: User) -> None:
+    pair = api.log_in(user)
+    for _ in range(2):
+        assert UserServiceClient().post(LOGOUT, {"refresh": pair.refresh}).status_code == 204
+
+    (event,) = StoredEvent.objects.filter(event_type="user.session_ended")
+    assert json.loads(bytes(event.payload)) == {
+        "user_id": str(user.id),
+        "session_id": str(pair.session_id),
+        "reason": "logged_out",
+    }
 
 
 def test_the_roles_of_the_moment_go_into_the_new_token(api: UserServiceClient, user: User, refresh: str) -> None:

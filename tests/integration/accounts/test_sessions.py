@@ -1,13 +1,18 @@
 """Users list and end their sessions."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from apps.accounts.models import UserSession
-from tests.factories.accounts import UserServiceClient, make_user
+from apps.events.store.selectors import stream_list
+from tests.factories.accounts import PASSWORD, UserServiceClient, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -113,3 +118,57 @@ def test_without_a_token_there_is_a_401_that_says_how_to_send_one(api: UserServi
     assert answer.status_code == 401
     assert answer["WWW-Authenticate"] == 'Bearer realm="api"'
     assert answer.json()["error"]["code"] == "not_authenticated"
+
+
+def test_a_session_above_the_limit_ends_the_one_that_was_used_longest_ago(settings: Any) -> None:
+    settings.SESSIONS_PER_USER = 3
+    user, stranger = make_user(), UserServiceClient(make_user())
+    first, second, third = (UserServiceClient(user) for _ in range(3))
+    UserSession.objects.filter(pk=second.session_id).update(last_used_at=timezone.now() - timedelta(hours=1))
+
+    fourth = UserServiceClient(user)
+
+    assert second.get(ME).status_code == 401
+    assert [client.get(ME).status_code for client in (first, third, fourth, stranger)] == [200] * 4
+    ended = UserSession.objects.get(pk=second.session_id)
+    assert ended.revoked_reason == "session_limit"
+    (event,) = stream_list(aggregate_type="user", aggregate_id=user.id)
+    assert event.event_type == "user.session_ended"
+    assert str(second.session_id).encode() in event.payload
+    assert b'"session_limit"' in event.payload
+
+
+def test_ended_and_expired_sessions_take_no_place(settings: Any) -> None:
+    settings.SESSIONS_PER_USER = 2
+    user = make_user()
+    first, ended = UserServiceClient(user), UserServiceClient(user)
+    settings.SESSIONS_PER_USER = 3
+    expired = UserServiceClient(user)
+    settings.SESSIONS_PER_USER = 2
+    first.delete(f"{SESSIONS}/{ended.session_id}")
+    UserSession.objects.filter(pk=expired.session_id).update(expires_at=timezone.now())
+
+    UserServiceClient(user)
+
+    assert UserSession.objects.get(pk=first.session_id).revoked_at is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_log_ins_at_once_open_no_more_sessions_than_the_limit(settings: Any) -> None:
+    settings.SESSIONS_PER_USER = 3
+    user = make_user()
+    start = threading.Barrier(6)
+
+    def log_in(_: int) -> int:
+        try:
+            start.wait(10)
+            answer = UserServiceClient().post("/api/v1/auth/login", {"email": user.email, "password": PASSWORD})
+            return int(answer.status_code)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(6) as pool:
+        statuses = list(pool.map(log_in, range(6)))
+
+    assert statuses == [200] * 6
+    assert UserSession.objects.filter(user=user, revoked_at=None).count() == 3

@@ -9,12 +9,12 @@ import pytest
 from django.conf import settings as django_settings
 from django.utils import timezone
 
-from apps.accounts.client_info import ClientInfo
 from apps.accounts.models import LockoutCounter, User
 from apps.accounts.services.lockout import LIMITS
 from apps.accounts.services.mfa import STEP_SECONDS, mfa_confirm, mfa_set_up
 from apps.accounts.services.sessions import session_refresh
-from apps.core.assurance import STEP_UP_LASTS
+from apps.core.identity.assurance import STEP_UP_LASTS
+from apps.core.identity.client_info import ClientInfo
 from apps.events.models import StoredEvent
 from tests.factories.accounts import PASSWORD, UserServiceClient, make_user
 
@@ -75,16 +75,16 @@ def test_the_answer_is_a_token_of_the_same_session_that_carries_the_time_of_the_
     assert mine.get("/api/v1/user/me").status_code == 200
 
 
-def test_tokens_say_whether_the_address_is_verified_and_a_second_factor_is_set_up(
-    mine: UserServiceClient, user: User
-) -> None:
+def test_tokens_say_whether_the_address_is_verified_and_a_second_factor_is_set_up() -> None:
+    user = make_user(email_verified_at=None)
+    mine = UserServiceClient(user)
     assert mine.tokens is not None
     first = claims_of(mine.tokens.access)
     assert (first["email_verified"], first["mfa"], "stepped_up_at" in first) == (False, False, False)
-    totp, _ = switch_on(user)
     User.objects.filter(pk=user.pk).update(email_verified_at=timezone.now())
+    totp, _ = switch_on(user)
 
-    pair = session_refresh(token=mine.tokens.refresh, client=ClientInfo(None, ""), now=timezone.now())
+    pair = session_refresh(token=mine.tokens.refresh, client=ClientInfo(None, ""), now=timezone.now()).pair
 
     later = claims_of(pair.access)
     assert (later["email_verified"], later["mfa"], "stepped_up_at" in later) == (True, True, False)
@@ -97,7 +97,7 @@ def test_a_refreshed_token_has_no_step_up(mine: UserServiceClient, user: User) -
     assert mine.post(STEP_UP, {"otp": totp.now()}).status_code == 200
     assert mine.tokens is not None
 
-    pair = session_refresh(token=mine.tokens.refresh, client=ClientInfo(None, ""), now=timezone.now())
+    pair = session_refresh(token=mine.tokens.refresh, client=ClientInfo(None, ""), now=timezone.now()).pair
 
     assert "stepped_up_at" not in claims_of(pair.access)
 
@@ -135,7 +135,7 @@ def test_a_recovery_code_is_no_step_up_and_stays_good(mine: UserServiceClient, u
 
 def test_guessing_is_locked_by_a_counter_of_its_own(mine: UserServiceClient, user: User) -> None:
     totp, _ = switch_on(user)
-    for _ in range(LIMITS[LockoutCounter.Kind.STEP_UP]):
+    for _ in range(LIMITS[LockoutCounter.Kind.STEP_UP].attempts):
         assert mine.post(STEP_UP, {"otp": wrong(totp)}).status_code == 401
 
     locked = mine.post(STEP_UP, {"otp": totp.now()})
@@ -148,7 +148,7 @@ def test_guessing_is_locked_by_a_counter_of_its_own(mine: UserServiceClient, use
 
 def test_a_success_resets_the_counter(mine: UserServiceClient, user: User) -> None:
     totp, _ = switch_on(user)
-    for _ in range(LIMITS[LockoutCounter.Kind.STEP_UP] - 1):
+    for _ in range(LIMITS[LockoutCounter.Kind.STEP_UP].attempts - 1):
         mine.post(STEP_UP, {"otp": wrong(totp)})
 
     assert mine.post(STEP_UP, {"otp": totp.now()}).status_code == 200

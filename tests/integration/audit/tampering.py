@@ -21,7 +21,7 @@ _HEADER = """
     SELECT event_id, concat_ws(E'\\t', event_id, event_type, schema_version, aggregate_type, aggregate_id,
            aggregate_seq, (extract(epoch FROM occurred_at) * 1000000)::bigint,
            (extract(epoch FROM recorded_at) * 1000000)::bigint, coalesce(user_id::text, ''), correlation_id,
-           coalesce(causation_id::text, ''), traceparent, ''), payload
+           coalesce(causation_id::text, ''), traceparent, nullif(actor, ''), ''), payload
       FROM events.event WHERE aggregate_id = %s ORDER BY aggregate_seq
 """
 

@@ -29,7 +29,7 @@ from apps.audit.write_archive import (
 from apps.events.models import EventStream, OutboxRow, StoredEvent
 from apps.events.store.publish import publish
 from apps.messages.user import UserUpdated
-from tests.support.relaying import as_role
+from tests.support.database_roles import as_role
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -71,6 +71,9 @@ class TestTampering:
             "correlation_id = gen_random_uuid()",
             "causation_id = gen_random_uuid()",
             "traceparent = 'x'",
+            "actor = ''",
+            """actor = '{"kind":"user"}'""",
+            r"traceparent = traceparent || E'\t' || actor, actor = ''",
             "event_id = gen_random_uuid()",
         ],
     )
@@ -155,7 +158,8 @@ def _rewrite_last_event(user_id: UUID) -> None:
             "SELECT concat_ws(E'\\t', event_id, event_type, schema_version, aggregate_type, aggregate_id,"
             " aggregate_seq,"
             " events.microseconds(occurred_at), events.microseconds(recorded_at), coalesce(user_id::text, ''),"
-            " correlation_id, coalesce(causation_id::text, ''), traceparent, '') FROM events.event WHERE event_id = %s",
+            " correlation_id, coalesce(causation_id::text, ''), traceparent, nullif(actor, ''), '')"
+            " FROM events.event WHERE event_id = %s",
             [last.event_id],
         )
         header = cursor.fetchone()[0].encode()

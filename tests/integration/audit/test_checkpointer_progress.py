@@ -14,7 +14,8 @@ from apps.events.process.progress import Progress
 from apps.events.store.publish import publish
 from apps.messages.user import UserUpdated
 from tests.integration.audit.conftest import checkpoint_all
-from tests.support.relaying import another_session, as_role
+from tests.support.database_roles import as_role
+from tests.support.relaying import another_session
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)

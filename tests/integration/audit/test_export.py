@@ -28,7 +28,7 @@ from apps.events.models import StoredEvent
 from apps.events.store.publish import publish
 from apps.messages.user import UserUpdated
 from tests.integration.audit.conftest import checkpoint_all
-from tests.support.relaying import as_role
+from tests.support.database_roles import as_role
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

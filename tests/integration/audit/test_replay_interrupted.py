@@ -27,7 +27,7 @@ from apps.events.store.selectors import envelope_of
 from apps.messages.bots import BotError
 from apps.messages.envelope import Envelope
 from tests.integration.audit.conftest import checkpoint_all
-from tests.support.relaying import as_role
+from tests.support.database_roles import as_role
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

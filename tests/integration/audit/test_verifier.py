@@ -23,7 +23,7 @@ from apps.events.models import ProcessHeartbeat
 from apps.events.process import heartbeats
 from tests.integration.audit.conftest import checkpoint_all
 from tests.integration.audit.tampering import Store, make_store
-from tests.support.relaying import as_role
+from tests.support.database_roles import as_role
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

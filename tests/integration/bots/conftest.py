@@ -11,7 +11,7 @@ from pytest_django import Settings
 from apps.bots import rules
 from apps.bots.adapters import Credential, LastPrice, PairRules
 from apps.bots.models import Bot
-from apps.bots.selectors import performance, portfolio
+from apps.bots.selectors import equity, performance, portfolio
 from apps.core.terms import Mode
 from apps.exchange.errors import IntervalNotOffered
 from tests.factories.bots import BotFactory, TraderClient
@@ -31,6 +31,7 @@ class World:
     pairs: dict[tuple[str, str], PairRules] = field(default_factory=dict)
     refused_intervals: set[tuple[str, str, int]] = field(default_factory=set)
     price: LastPrice | None = None
+    closes: list[tuple[datetime, Decimal]] = field(default_factory=list)
 
     def add_key(self, user_id: UUID, *, mode: Mode = Mode.PAPER, is_active: bool = True) -> UUID:
         credential = Credential(id=uuid4(), mode=mode, is_active=is_active)
@@ -63,6 +64,9 @@ class World:
     def last_price(self, *, pair: str, mode: str, now: datetime) -> LastPrice | None:
         return self.price
 
+    def closes_by_clock(self, **_: object) -> list[tuple[datetime, Decimal]]:
+        return self.closes
+
     def set_price(self, price: str, as_of: datetime) -> None:
         self.price = LastPrice(Decimal(price), as_of)
 
@@ -80,6 +84,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(performance, "pair_rules_kept", world.pair_rules_kept)
     monkeypatch.setattr(performance, "last_price", world.last_price)
     monkeypatch.setattr(portfolio, "last_price", world.last_price)
+    monkeypatch.setattr(equity, "last_price", world.last_price)
+    monkeypatch.setattr(equity, "closes_by_clock", world.closes_by_clock)
     return world
 
 

@@ -164,3 +164,22 @@ def test_the_receipt_follows_the_worker(trader: TraderClient, bot: Bot) -> None:
     receipt = trader.get(location).json()
     assert (receipt["state"], receipt["attempts"]) == ("done", 2)
     assert trader.get(f"/api/v1/bot/{bot.id}").json()["state"] == "running"
+
+
+class TestCommandsOfAllBots:
+    def test_are_listed_newest_first_and_filtered_by_kind_and_time(self, world: World, trader: TraderClient) -> None:
+        one, other = world.add_bot(trader.user_id), world.add_bot(trader.user_id)
+        for bot in (one, other):
+            trader.post(f"/api/v1/bot/{bot.id}/start")
+        stopped = trader.post("/api/v1/bot/stop-all", {"manner": "stop"}, format="json").json()["results"]
+        since = min(each["requested_at"] for each in stopped)
+
+        assert len(trader.get("/api/v1/bot/commands").json()["results"]) == 4
+        found = trader.get("/api/v1/bot/commands", {"since": since, "kind": "stop"}).json()["results"]
+        assert {each["id"] for each in found} == {each["id"] for each in stopped}
+        assert {(each["bot_name"], each["mode"]) for each in found} == {(bot.name, "paper") for bot in (one, other)}
+        assert trader.get("/api/v1/bot/commands", {"until": since, "kind": "stop"}).json()["results"] == []
+
+    def test_of_another_user_are_not_listed(self, world: World, trader: TraderClient, bot: Bot) -> None:
+        trader.post(f"/api/v1/bot/{bot.id}/start")
+        assert TraderClient().get("/api/v1/bot/commands").json()["results"] == []

@@ -66,7 +66,7 @@ class TestDefinitions:
         )
         assert response["Location"] == f"/api/v1/bot/{created['id']}"
         assert trader.get(response["Location"]).json() == created
-        assert trader.get("/api/v1/bot").json()["results"] == [created]
+        assert trader.get("/api/v1/bot").json()["results"] == [{**created, "status": None}]
 
     def test_what_may_be_left_out_has_a_default(self, world: World, trader: TraderClient) -> None:
         body = definition(world, trader)
@@ -143,6 +143,14 @@ class TestDefinitions:
     def test_the_mode_never_changes(self, trader: TraderClient, bot: Bot) -> None:
         response = trader.patch(f"/api/v1/bot/{bot.id}", {"mode": "live"})
         assert (response.status_code, response.json()["error"]["code"]) == (422, "field_is_immutable")
+        assert "clone" in response.json()["error"]["details"]["how"]
+
+    @pytest.mark.parametrize("field", ["id", "state", "created_at", "updated_at"])
+    def test_what_only_the_answer_has_cannot_be_changed(self, trader: TraderClient, bot: Bot, field: str) -> None:
+        response = trader.patch(f"/api/v1/bot/{bot.id}", {"name": "Renamed", field: "x"})
+        error = response.json()["error"]
+        assert (response.status_code, error["code"], error["details"]["field"]) == (422, "field_is_immutable", field)
+        assert trader.get(f"/api/v1/bot/{bot.id}").json()["name"] == bot.name
 
     def test_a_deleted_bot_is_gone(self, trader: TraderClient, bot: Bot) -> None:
         assert trader.delete(f"/api/v1/bot/{bot.id}").status_code == 204
@@ -172,7 +180,7 @@ class TestDefinitions:
         for _ in range(6):
             started = world.add_bot(trader.user_id)
             trader.post(f"/api/v1/bot/{started.id}/start")
-        with django_assert_num_queries(5):
+        with django_assert_num_queries(2):
             assert len(trader.get("/api/v1/bot").json()["results"]) == 6
 
 
@@ -292,7 +300,9 @@ class TestClone:
         response = trader.patch(f"/api/v1/bot/{bot.id}", {"credential_id": str(world.add_key(trader.user_id))})
         error = response.json()["error"]
         assert (response.status_code, error["code"]) == (422, "field_is_immutable")
-        assert error["details"] == {"field": "credential_id", "clone": f"/api/v1/bot/{bot.id}/clone"}
+        clone = f"/api/v1/bot/{bot.id}/clone"
+        how = f"POST {clone} with another key makes a bot with it."
+        assert error["details"] == {"field": "credential_id", "how": how, "clone": clone}
         assert trader.post(error["details"]["clone"], {}).status_code == 201
 
 

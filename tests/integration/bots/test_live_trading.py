@@ -78,7 +78,7 @@ def test_a_live_bot_cannot_be_started(world: World, by_body: bool) -> None:
     assert OutboxRow.objects.count() == BotCommand.objects.count() == 0
 
 
-@pytest.mark.parametrize("wish", [{}, {"side": "buy", "quote_amount": "10"}, {"side": "sell"}])
+@pytest.mark.parametrize("wish", [{}, {"side": "buy", "quote_amount": "10"}])
 @pytest.mark.parametrize("by_body", [False, True])
 def test_a_live_bot_that_runs_cannot_be_asked_to_trade(
     world: World, trader: TraderClient, wish: dict[str, str], by_body: bool
@@ -89,6 +89,11 @@ def test_a_live_bot_that_runs_cannot_be_asked_to_trade(
     else:
         response = trader.post(f"{BOTS}/{bot.id}/trigger-trade", wish)
     assert_refused(response)
+
+
+def test_a_live_bot_that_runs_can_be_asked_to_sell(world: World, trader: TraderClient) -> None:
+    bot = run(world.add_bot(trader.user_id, mode=Mode.LIVE))
+    assert trader.post(f"{BOTS}/{bot.id}/trigger-trade", {"side": "sell"}).status_code == 202
 
 
 @pytest.mark.parametrize("manner", ["pause", "stop", "flatten"])

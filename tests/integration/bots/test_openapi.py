@@ -26,7 +26,9 @@ def document() -> dict[str, Any]:
 
 
 def check(document: dict[str, Any], method: str, path: str, status: int, body: Any) -> None:
-    schema = document["paths"][path][method]["responses"][str(status)]["content"]["application/json"]["schema"]
+    answer = document["paths"][path][method]["responses"][str(status)]
+    answer = document["components"]["responses"][answer["$ref"].rpartition("/")[2]] if "$ref" in answer else answer
+    schema = answer["content"]["application/json"]["schema"]
     registry = Registry().with_resource("urn:api", Resource.from_contents(document, DRAFT202012))
     absolute = {"$ref": f"urn:api{schema['$ref']}"} if "$ref" in schema else schema
     jsonschema.Draft202012Validator(absolute, registry=registry).validate(body)
@@ -44,6 +46,7 @@ def check(document: dict[str, Any], method: str, path: str, status: int, body: A
         "/api/v1/bot/{bot_id}/timeline",
         "/api/v1/bot/{bot_id}/trades",
         "/api/v1/bot/{bot_id}/performance",
+        "/api/v1/bot/{bot_id}/equity",
         "/api/v1/trading/portfolio",
         "/api/v1/trading/trades",
     ],

@@ -85,6 +85,8 @@ class TestList:
             ("?side=sell", [2]),
             ("?state=filled", [1]),
             ("?state=unknown&side=sell", []),
+            ("?mode=live", []),
+            ("?mode=paper&state=open", [2]),
             ("?since=2026-03-01T10:00:00Z", [3, 2]),
             ("?until=2026-03-01T10:00:00Z", [1]),
             ("?since=2026-03-01T10:00:00Z&until=2026-03-01T11:00:00Z", [2]),
@@ -197,6 +199,7 @@ class TestStatus:
         show(story)
         body = trader.get(f"/api/v1/bot/{bot.id}/status").json()
         assert body["open_orders"] == (["mk-1"] if state in ACTIVE_STATES else [])
+        assert body["orders"] == trader.get(f"{ORDERS}?bot_id={bot.id}").json()["results"][: len(body["open_orders"])]
 
     def test_an_order_that_ends_after_the_stop_is_open_no_more(self, trader: TraderClient, bot: Bot) -> None:
         story, order_id = story_of(bot), uuid4()

@@ -8,10 +8,11 @@ from rest_framework.test import APIClient
 
 from apps.bots.consumers import ALERTS, READ_MODELS
 from apps.bots.models import Bot, BotCommand
-from apps.core.principal import Role
+from apps.core.identity.principal import Role
 from apps.events.consumers.delivery import deliver
 from apps.events.consumers.registry import load_consumers
 from tests.factories.bots import Story, TraderClient
+from tests.integration.bots.calls import MUTATIONS
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("kraken_service.urls")]
 
@@ -24,14 +25,7 @@ def story_of(bot: Bot) -> Story:
 
 OWNED = [
     ("get", ""),
-    ("patch", ""),
-    ("delete", ""),
-    ("post", "/clone"),
-    ("post", "/start"),
-    ("post", "/pause"),
-    ("post", "/stop"),
-    ("post", "/flatten"),
-    ("post", "/trigger-trade"),
+    *MUTATIONS,
     ("get", "/commands"),
     ("get", "/status"),
     ("get", "/timeline"),

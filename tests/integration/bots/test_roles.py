@@ -1,7 +1,5 @@
 """The database roles of the services have the privileges that the bots' code needs, and no more."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from io import StringIO
 
 import pytest
@@ -21,21 +19,11 @@ from apps.events.store.publish import publish
 from apps.messages.base import Event, Status
 from tests.factories.bots import Story
 from tests.integration.bots.conftest import World
+from tests.support.database_roles import as_role
 
 pytestmark = pytest.mark.django_db
 
 load_consumers()
-
-
-@contextmanager
-def as_role(name: str) -> Iterator[None]:
-    with connection.cursor() as cursor:
-        cursor.execute(f"SET ROLE {name}")
-    try:
-        yield
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute("RESET ROLE")
 
 
 def test_the_kraken_service_defines_commands_and_follows_bots(world: World, bot: Bot) -> None:

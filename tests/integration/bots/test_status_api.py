@@ -1,7 +1,7 @@
 """Status, trades, timeline and alerts over HTTP."""
 
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from django.utils import timezone
@@ -16,8 +16,11 @@ from apps.events.consumers.registry import load_consumers
 from apps.events.store.publish import publish
 from apps.events.store.selectors import stream_list
 from apps.market.services import instruments_store
+from apps.risk.models.halts import HaltLevel, HaltScope
+from apps.risk.services.halts import halt_lift_by_id
 from tests.factories.bots import Story, TraderClient
 from tests.factories.fake_account import XBTUSD
+from tests.factories.risk import halted
 from tests.integration.bots.conftest import World
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("kraken_service.urls")]
@@ -42,7 +45,9 @@ class TestStatus:
             "config_version": None,
             "reason": "",
             "open_orders": [],
+            "orders": [],
             "unclear_orders": [],
+            "halts": [],
             "command": None,
             "last_error": None,
             "last_skip": None,
@@ -57,6 +62,24 @@ class TestStatus:
             "fees": "0",
             "last_event_seq": 0,
         }
+
+    def test_names_every_halt_that_covers_the_bot_the_strictest_first(self, trader: TraderClient, bot: Bot) -> None:
+        of_bot = halted(HaltScope.BOT, bot.id, level=HaltLevel.REDUCING, user_id=bot.user_id, code="mine")
+        of_key = halted(HaltScope.KEY, bot.credential_id, level=HaltLevel.REDUCING, user_id=bot.user_id, code="drift")
+        of_user = halted(HaltScope.USER, bot.user_id, code="user_disabled")
+        of_all = halted(HaltScope.PLATFORM, code="maintenance")
+        halted(HaltScope.BOT, user_id=bot.user_id, subject_id=uuid4())
+        halted(HaltScope.KEY, user_id=bot.user_id, subject_id=uuid4())
+        lifted = halted(HaltScope.BOT, bot.id, user_id=bot.user_id, code="over")
+        halt_lift_by_id(halt_id=lifted.id, lifted_by="staff", because="it is over", now=timezone.now())
+
+        found = trader.get(f"/api/v1/bot/{bot.id}/status").json()["halts"]
+
+        assert [each["id"] for each in found] == [str(each.id) for each in (of_user, of_all, of_bot, of_key)]
+        assert [each["scope"] for each in found] == ["user", "platform", "bot", "key"]
+        assert found[0]["level"] == "halted"
+        assert found[0]["reason"] == of_user.reason
+        assert found[0]["since"] is not None
 
     def test_tells_the_run_the_position_and_the_last_trouble(self, trader: TraderClient, bot: Bot) -> None:
         story = story_of(bot)
@@ -144,7 +167,34 @@ class TestStatus:
         assert [trade["pair"] for trade in by_pair] == ["ETHUSD"]
         by_key = trader.get(f"/api/v1/trading/trades?credential_id={xbt.credential_id}").json()["results"]
         assert [trade["pair"] for trade in by_key] == ["XBTUSD"]
+        by_bot = trader.get(f"/api/v1/trading/trades?bot_id={eth.bot_id}").json()["results"]
+        assert [trade["pair"] for trade in by_bot] == ["ETHUSD"]
         assert trader.get("/api/v1/trading/trades?credential_id=x").status_code == 400
+
+    @pytest.mark.parametrize(
+        ("query", "expected"),
+        [
+            ("side=sell", ["11"]),
+            ("since=2026-03-01T12:01:00Z", ["12", "11"]),
+            ("until=2026-03-01T12:01:00Z", ["10"]),
+            ("since=2026-03-01T12:00:00Z&until=2026-03-01T12:02:00Z&side=buy", ["10"]),
+            ("mode=live", []),
+            ("mode=paper&limit=1", ["12"]),
+        ],
+    )
+    def test_trades_of_a_bot_and_of_the_account_can_be_filtered(
+        self, trader: TraderClient, bot: Bot, query: str, expected: list[str]
+    ) -> None:
+        of_bot, of_account = story_of(bot), story_of(bot)
+        for side, price in (("buy", "10"), ("sell", "11"), ("buy", "12")):
+            deliver(of_bot.traded(side, price=price), group=READ_MODELS)
+            deliver(of_account.account_traded(side, price=price), group=READ_MODELS)
+
+        found = trader.get(f"/api/v1/trading/trades?{query}").json()["results"]
+        assert [trade["price"] for trade in found] == expected
+        if "mode" not in query:
+            found = trader.get(f"/api/v1/bot/{bot.id}/trades?{query}").json()["results"]
+            assert [trade["price"] for trade in found] == expected
 
 
 class TestTimeline:

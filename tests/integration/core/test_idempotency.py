@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from apps.core.api.idempotency import IdempotentMutations
+from apps.core.api.idempotency import IdempotentMutations, idempotency_purge
 from apps.core.errors import Refused
 from apps.core.models import IdempotencyRecord
 
@@ -250,3 +250,26 @@ def test_whoever_was_taken_over_changes_nothing_any_more(work: Work, error: Exce
     first()
 
     assert IdempotencyRecord.objects.get().body == taken_over
+
+
+def test_strangers_behind_one_gateway_do_not_share_their_keys() -> None:
+    TransactionalView.work = lambda request: Response({"of": request.META["HTTP_X_FORWARDED_FOR"]})
+
+    def ask(address: str, agent: str) -> Any:
+        return Client().post(
+            "/transactional", {"who": address + agent}, content_type="application/json",
+            headers={"Idempotency-Key": "1", "X-Forwarded-For": address, "User-Agent": agent},
+        )  # fmt: skip
+
+    callers = [("203.0.113.1", "curl"), ("203.0.113.2", "curl"), ("203.0.113.1", "other")]
+    assert [ask(*caller).status_code for caller in callers] == [200] * 3
+    assert [ask(*caller).headers.get("Idempotency-Replayed") for caller in callers] == ["true"] * 3
+
+
+def test_records_are_deleted_after_a_day() -> None:
+    now = timezone.now()
+    for key, age in (("old", timedelta(days=1, seconds=1)), ("young", timedelta(hours=23))):
+        IdempotencyRecord.objects.create(scope="x", key=key, fingerprint=b"x", created_at=now - age)
+
+    assert idempotency_purge(now=now) == 1
+    assert list(IdempotencyRecord.objects.values_list("key", flat=True)) == ["young"]

@@ -12,10 +12,11 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 from rest_framework.views import APIView
 
-from apps.core import service_token
 from apps.core.api.views import ApiView
+from apps.core.identity import service_token
 from tests.factories.accounts import FAST_HASHERS, UserServiceClient, make_user, sign_tokens
 from tests.factories.bots import TraderClient
+from tests.factories.service_tokens import call_as
 
 pytestmark = pytest.mark.django_db
 
@@ -37,6 +38,7 @@ def service(request: pytest.FixtureRequest, settings: Settings) -> str:
     settings.ROOT_URLCONF = URLS[request.param]
     settings.PASSWORD_HASHERS = FAST_HASHERS
     sign_tokens(settings)
+    call_as(settings)
     return str(request.param)
 
 
@@ -62,7 +64,7 @@ def calls_of(service: str) -> Iterator[tuple[str, str]]:
 
 def _filled_in(path: str, parameters: list[dict[str, Any]]) -> str:
     for parameter in parameters:
-        if parameter["in"] == "path":
+        if parameter.get("in") == "path":
             value = parameter["schema"].get("enum", [str(uuid4())])[0]
             path = path.replace(f"{{{parameter['name']}}}", value)
     assert "{" not in path, path

@@ -2,161 +2,23 @@
 
 import json
 import resource
-import signal
 import socket
-import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from functools import partial
-from http.client import HTTPConnection, HTTPResponse
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from http.client import HTTPConnection
 
 import pytest
 
-from dev.base import profile as profiles
-from dev.base.profile import PORTS, Profile
-from dev.base.secrets import SERVICES
 from dev.config import gateway
-from tests.support.ports import free_ports
+from tests.support.gateway import Gateway, Gateways
 
 ORIGIN = "https://app.example.org"
 
 
-class Service(BaseHTTPRequestHandler):
-    """Answers with its own name, the path, and the headers it was given."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        server: Any = self.server
-        server.asked.append(f"{self.command} {self.path}")
-        length = int(self.headers.get("Content-Length") or 0)
-        self.rfile.read(length)
-        if "/break" in self.path:
-            self.connection.shutdown(socket.SHUT_RDWR)
-            self.close_connection = True
-        elif self.path == "/api/v1/bot/stream":
-            self._stream()
-        else:
-            self._answer(server.name)
-
-    do_POST = do_PATCH = do_DELETE = do_OPTIONS = do_GET  # noqa: N815 - the names that http.server looks for
-
-    def log_message(self, *_: Any) -> None:
-        """pytest's output is not the place."""
-
-    def _answer(self, name: str) -> None:
-        body = json.dumps({"service": name, "path": self.path, "headers": dict(self.headers)})
-        busy = "/busy" in self.path
-        self.send_response(429 if busy else 200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("X-Request-ID", "from-the-service")
-        if busy:
-            self.send_header("Retry-After", "77")
-        self.end_headers()
-        self.wfile.write(body.encode())
-
-    def _stream(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
-        self.send_header("Connection", "close")
-        self.end_headers()
-        self.wfile.write(b"data: first\n\n")
-        self.wfile.flush()
-        server: Any = self.server
-        server.may_end.wait(10)
-        self.close_connection = True
-
-
-@dataclass
-class Gateway:
-    profile: Profile
-    services: dict[str, Any] = field(default_factory=dict)
-
-    def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[HTTPResponse, bytes]:
-        connection = HTTPConnection("127.0.0.1", self.profile.ports["gateway"], timeout=10)
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        connection.request(method, path, body=body or None, headers=named)
-        response = connection.getresponse()
-        content = response.read()
-        connection.close()
-        return response, content
-
-    def error(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[HTTPResponse, dict[str, Any]]:
-        response, content = self.ask(method, path, body, **headers)
-        assert response.getheader("Content-Type") == "application/json"
-        error = json.loads(content)
-        assert set(error) == {"error"}
-        assert set(error["error"]) == {"code", "message", "details", "request_id"}
-        assert error["error"]["request_id"] == response.getheader("X-Request-ID")
-        return response, error["error"]
-
-
-Start = Callable[..., Gateway]
-
-
 @pytest.fixture(scope="module")
-def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
-    """Starts nginx for a set of variables, with a service behind each upstream unless it is named as absent."""
-    ended: list[Callable[[], object]] = []
-    folder = tmp_path_factory.mktemp("gateway")
-    patch = pytest.MonkeyPatch()
-    patch.setattr(profiles, "LOCAL", folder)
-
-    def begin(name: str, environ: dict[str, str], absent: frozenset[str] = frozenset()) -> Gateway:
-        ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
-        running = Gateway(Profile(name=name, ports=ports))
-        running.profile.create()
-        for service in SERVICES:
-            if service not in absent:
-                running.services[service] = _serve(service, ports[service], ended)
-        gateway.write(running.profile, environ)
-        process = subprocess.Popen(
-            gateway.command(running.profile, "-g", "daemon off;"), cwd=gateway.folder(running.profile)
-        )
-        ended.append(partial(_end, process))
-        _wait_for(ports["gateway"])
-        return running
-
-    yield begin
-    for end in reversed(ended):
-        end()
-    patch.undo()
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    process.send_signal(signal.SIGTERM)
-    process.wait(10)
-
-
-def _serve(name: str, port: int, ended: list[Callable[[], object]]) -> ThreadingHTTPServer:
-    server: Any = ThreadingHTTPServer(("127.0.0.1", port), Service)
-    server.name, server.asked, server.may_end = name, [], threading.Event()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    ended.append(lambda: (server.may_end.set(), server.shutdown(), server.server_close()))
-    return server  # type: ignore[no-any-return]
-
-
-def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + 5
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            assert time.monotonic() < deadline, "nginx does not listen"
-            time.sleep(0.02)
-        else:
-            return
-
-
-@pytest.fixture(scope="module")
-def running(start: Start) -> Gateway:
-    return start("open", {"MUCKARD_CORS_ORIGINS": ORIGIN, "MUCKARD_GATEWAY_AUTH_BURST": "1000"})
+def running(gateways: Gateways) -> Gateway:
+    return gateways.start("open", {"MUCKARD_CORS_ORIGINS": ORIGIN, "MUCKARD_GATEWAY_AUTH_BURST": "1000"})
 
 
 @pytest.mark.parametrize(
@@ -170,6 +32,8 @@ def running(start: Start) -> Gateway:
         ("/api/v1/kraken/connect", "kraken", "/api/v1/kraken/connect"),
         ("/api/v1/trading/pairs?limit=5", "kraken", "/api/v1/trading/pairs?limit=5"),
         ("/api/v1/bot", "kraken", "/api/v1/bot"),
+        ("/health/stream", "stream", "/health/ready"),
+        ("/app/", "console", "/app/"),
         ("/api/v1/bot/1/start", "kraken", "/api/v1/bot/1/start"),
         ("/admin/", "staff", "/admin/"),
         ("/static/admin/css/base.css", "staff", "/static/admin/css/base.css"),
@@ -203,18 +67,27 @@ def test_what_is_not_routed_is_not_there(running: Gateway, path: str) -> None:
     assert {name: len(service.asked) for name, service in running.services.items()} == asked_before
 
 
+_UNSAFE_STYLES = "style-src 'self' 'unsafe-inline'"
+
+
 @pytest.mark.parametrize(
-    "path", ["/api/docs/kraken/", "/api/docs/user/?script=", "/admin/", "/static/admin/js/core.js"]
+    ("path", "unsafe"),
+    [
+        ("/api/docs/kraken/", [_UNSAFE_STYLES]),
+        ("/api/docs/user/?script=", [_UNSAFE_STYLES]),
+        ("/static/admin/js/core.js", [_UNSAFE_STYLES]),
+        # What the staff site's pages need is for these alone.
+        ("/admin/", ["script-src 'self' 'unsafe-eval'", _UNSAFE_STYLES]),
+        ("/admin/bots/bot/", ["script-src 'self' 'unsafe-eval'", _UNSAFE_STYLES]),
+    ],
 )
-def test_a_page_may_load_from_its_own_origin_only(running: Gateway, path: str) -> None:
+def test_a_page_may_load_from_its_own_origin_only(running: Gateway, path: str, unsafe: list[str]) -> None:
     response, _ = running.ask("GET", path)
 
     directives = (response.getheader("Content-Security-Policy") or "").split("; ")
     sources = {source for directive in directives for source in directive.split()[1:]}
-    assert sources == {"'self'", "'none'", "data:", "'unsafe-inline'"}
-    assert [directive for directive in directives if "'unsafe-inline'" in directive] == [
-        "style-src 'self' 'unsafe-inline'"
-    ]
+    assert {source for source in sources if not source.startswith("'unsafe")} == {"'self'", "'none'", "data:"}
+    assert [directive for directive in directives if "'unsafe" in directive] == unsafe
 
 
 def test_a_well_formed_request_id_is_kept_and_passed_on(running: Gateway) -> None:
@@ -301,7 +174,7 @@ def test_a_post_whose_answer_is_lost_is_not_sent_again(running: Gateway) -> None
     running.ask("GET", "/api/v1/bot")
     response, error = running.error("POST", "/api/v1/bot/break", b"{}")
 
-    assert response.status == 502
+    assert response.status == 503
     assert response.getheader("Retry-After") == "2"
     assert error["code"] == "dependency_unavailable"
     assert running.services["kraken"].asked.count("POST /api/v1/bot/break") == 1
@@ -314,8 +187,31 @@ def test_a_stream_is_passed_on_as_it_comes(running: Gateway) -> None:
 
     # The service has not ended its answer yet: a gateway that gathers it would let this time out.
     assert response.readline() == b"data: first\n"
-    running.services["kraken"].may_end.set()
     connection.close()
+
+
+def test_a_page_gets_the_stream_by_the_consoles_word_with_a_token_that_it_never_sees(running: Gateway) -> None:
+    connection = HTTPConnection("127.0.0.1", running.profile.ports["gateway"], timeout=5)
+    connection.request(
+        "GET", "/app/stream", headers={"Cookie": "session=1", "Last-Event-ID": "17", "Authorization": "Bearer mine"}
+    )
+    response = connection.getresponse()
+
+    assert response.readline() == b"data: first\n"
+    assert response.getheader("Content-Type") == "text/event-stream"
+    assert "handed-over" not in str(response.getheaders())
+    connection.close()
+    told = running.services["stream"].told
+    assert (told["Authorization"], told["Last-Event-ID"], told["Cookie"]) == ("Bearer handed-over", "17", None)
+    assert running.services["console"].told["Cookie"] == "session=1"
+
+
+def test_the_address_of_the_hand_over_is_the_gateways_alone(running: Gateway) -> None:
+    asked_before = len(running.services["stream"].asked)
+    for path in ("/_stream/", "/_stream", "/_stream/x"):
+        response, _ = running.error("GET", path, X_Stream_Authorization="Bearer mine")
+        assert response.status == 404
+    assert len(running.services["stream"].asked) == asked_before
 
 
 def test_the_log_holds_no_query_and_no_header_with_a_secret(running: Gateway) -> None:
@@ -331,19 +227,19 @@ def test_the_log_holds_no_query_and_no_header_with_a_secret(running: Gateway) ->
     assert {"time", "request_id", "method", "path", "status", "seconds"} <= set(entries[-1])
 
 
-def test_a_service_that_is_down_is_said_in_the_one_shape(start: Start) -> None:
-    partly = start("partly", {}, absent=frozenset({"kraken"}))
+def test_a_service_that_is_down_is_said_in_the_one_shape(gateways: Gateways) -> None:
+    partly = gateways.start("partly", {}, absent=frozenset({"kraken"}))
 
     response, error = partly.error("GET", "/api/v1/bot")
 
-    assert response.status == 502
+    assert response.status == 503
     assert error["code"] == "dependency_unavailable"
     assert partly.ask("GET", "/api/v1/user/me")[0].status == 200
 
 
-def test_too_many_requests_are_refused_and_log_in_earlier_than_the_rest(start: Start) -> None:
+def test_too_many_requests_are_refused_and_log_in_earlier_than_the_rest(gateways: Gateways) -> None:
     limits = {"MUCKARD_GATEWAY_AUTH_RATE": "1", "MUCKARD_GATEWAY_AUTH_BURST": "2"}
-    limited = start("limited", limits)
+    limited = gateways.start("limited", limits)
 
     statuses = [limited.ask("POST", "/api/v1/auth/login", b"{}")[0].status for _ in range(6)]
     response, error = limited.error("POST", "/api/v1/auth/login", b"{}")
@@ -357,10 +253,57 @@ def test_too_many_requests_are_refused_and_log_in_earlier_than_the_rest(start: S
     assert limited.services["user"].asked.count("POST /api/v1/auth/login") == 3
 
 
+PROXIED = {"MUCKARD_TRUSTED_PROXIES": "127.0.0.1", "MUCKARD_GATEWAY_RATE": "1", "MUCKARD_GATEWAY_BURST": "2"}
+
+
+@pytest.mark.parametrize(
+    ("same", "another"),
+    [
+        (["2001:db8:0:1::1", "2001:db8:0:1:ffff::2", "2001:db8::1:9:8:7:6", "2001:DB8:0:1::"], "2001:db8:0:2::1"),
+        (["192.0.2.1", "::ffff:192.0.2.1", "192.0.2.1", "::FFFF:c000:201"], "::ffff:192.0.2.2"),
+    ],
+)
+def test_one_client_is_a_network_of_ipv6_addresses_or_one_ipv4_address(
+    proxied: Gateway, same: list[str], another: str
+) -> None:
+    statuses = [proxied.ask("GET", "/api/v1/bot", X_Forwarded_For=address)[0].status for address in same]
+
+    assert statuses == [200, 200, 200, 429]
+    assert proxied.ask("GET", "/api/v1/bot", X_Forwarded_For=another)[0].status == 200
+
+
+@pytest.fixture(scope="module")
+def proxied(gateways: Gateways) -> Gateway:
+    return gateways.start("proxied", PROXIED)
+
+
+def test_streams_are_limited_apart_from_other_requests(gateways: Gateways) -> None:
+    streaming = gateways.start("streaming", {"MUCKARD_GATEWAY_STREAMS": "2"})
+    held = [streaming.connection() for _ in range(2)]
+    for connection in held:
+        connection.request("GET", "/api/v1/bot/stream")
+        assert connection.getresponse().status == 200
+
+    response, error = streaming.error("GET", "/api/v1/bot/stream")
+
+    assert (response.status, error["code"]) == (429, "too_many_requests")
+    assert response.getheader("Retry-After") == "1"
+    assert streaming.ask("GET", "/api/v1/bot")[0].status == 200
+    assert streaming.error("GET", "/app/stream")[0].status == 429
+    assert streaming.services["stream"].asked.count("GET /api/v1/bot/stream") == 2
+
+
+def test_only_the_owner_may_read_the_logs(running: Gateway) -> None:
+    running.ask("GET", "/api/v1/bot")
+
+    assert running.profile.logs.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in running.profile.logs.iterdir()} == {0o600}
+
+
 def test_nothing_of_a_request_is_written_to_disk(running: Gateway) -> None:
     written = [path for path in gateway.folder(running.profile).rglob("*") if path.is_file() and path.suffix != ".pid"]
 
-    assert written == [gateway.configuration_file(running.profile)]
+    assert set(written) == {gateway.configuration_file(running.profile), gateway.redirect_file(running.profile)}
 
 
 HELD = 1500
@@ -377,9 +320,9 @@ def may_open_many_files() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("may_open_many_files")
-def test_many_open_connections_cost_nobody_an_answer(start: Start) -> None:
+def test_many_open_connections_cost_nobody_an_answer(gateways: Gateways) -> None:
     unlimited = {"MUCKARD_GATEWAY_RATE": "100000", "MUCKARD_GATEWAY_BURST": "100000"}
-    crowded = start("crowded", unlimited)
+    crowded = gateways.start("crowded", unlimited)
     address = ("127.0.0.1", crowded.profile.ports["gateway"])
     with ExitStack() as held:
         clients = [held.enter_context(socket.create_connection(address, timeout=30)) for _ in range(HELD)]
@@ -392,7 +335,6 @@ def test_many_open_connections_cost_nobody_an_answer(start: Start) -> None:
 
     assert set(statuses) == {200}
     assert set(finished) == {b"HTTP/1.1 200"}
-    assert "worker_connections" not in crowded.profile.log("gateway").read_text()
 
 
 def _finish(client: socket.socket) -> bytes:

@@ -15,7 +15,24 @@ from dev.config import containers
 
 PROCESSES: dict[str, dict[str, Any]] = yaml.safe_load(containers.FILES[1].read_text())["services"]
 # One of each kind: what the others of the same service and role are given is the same.
-NAMES = ("user", "kraken", "bot", "staff", "paper", "setup", "relay", "dispatcher", "checkpointer", "verifier")
+NAMES = (
+    "user",
+    "kraken",
+    "bot",
+    "staff",
+    "paper",
+    "setup",
+    "relay",
+    "dispatcher",
+    "checkpointer",
+    "verifier",
+    "worker",
+    "scheduler",
+    "mailer",
+    "housekeeping",
+    "flower",
+    "tools",
+)
 
 
 @pytest.fixture(scope="module")

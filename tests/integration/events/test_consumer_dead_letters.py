@@ -17,9 +17,10 @@ from apps.events.consumers.inbound import InboundRecord
 from apps.events.models import DeadLetter as Row
 from apps.events.models import StoredEvent
 from tests.support.consumers import Listener
+from tests.support.database_roles import as_role
 from tests.support.kafka import Arrived, everything_in, fill_outbox
 from tests.support.rabbitmq import RabbitMQ
-from tests.support.relaying import as_role, drain
+from tests.support.relaying import drain
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -204,8 +204,11 @@ def test_an_idle_dispatcher_is_up(running: Any, rabbitmq: RabbitMQ) -> None:
 def test_the_look_at_the_oldest_row_reads_the_index_and_no_more() -> None:
     """The query runs once a second, also on a long outbox."""
     prepare_session()
-    for transport, index in (("kafka", "outbox_kafka_ready on"), ("rabbitmq", "outbox_rabbitmq on")):
+    for transport in ("kafka", "rabbitmq"):
         with connection.cursor() as cursor:
             cursor.execute("EXPLAIN " + _OLDEST.format(transport=transport), [0, list(range(64))])
             plan = "\n".join(line for (line,) in cursor.fetchall())
-        assert index in plan, plan
+        # Which of the indexes, the planner decides by statistics that other tests leave.
+        assert "Index" in plan, plan
+        assert "Seq Scan" not in plan, plan
+        assert "Sort" not in plan, plan

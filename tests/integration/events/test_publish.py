@@ -70,6 +70,7 @@ def test_the_hash_covers_every_column_and_the_previous_hash() -> None:
                     row.correlation_id,
                     row.causation_id or "",
                     row.traceparent,
+                    row.actor,
                     "",
                 ),
             )

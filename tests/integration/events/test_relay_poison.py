@@ -13,8 +13,9 @@ from apps.events.models import Lease, OutboxRow, ParkedKey, StoredEvent
 from apps.events.outbox import metrics
 from apps.events.outbox.relay.relay import Relay
 from apps.messages.base import slot_of
+from tests.support.database_roles import as_role
 from tests.support.kafka import everything_in, fill_outbox, outbox_count, sequences_by_key, topic_of_its_own
-from tests.support.relaying import as_role, drain, drive
+from tests.support.relaying import drain, drive
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -17,7 +17,7 @@ from rest_framework.test import APIClient
 
 from apps.core.terms import Mode
 from apps.exchange.errors import ExchangeRateLimited, ExchangeUnavailable, IntervalNotOffered
-from apps.exchange.types import ServerStatus
+from apps.exchange.types import Ohlc, ServerStatus
 from apps.market import cache as market_cache
 from apps.market import selectors, services
 from apps.market.models import MarketInstrument
@@ -25,11 +25,13 @@ from tests.factories.exchange import use_fake_exchange
 from tests.factories.fake_account import XBTUSD
 from tests.factories.fake_exchange import EVERY_CALL, FakeExchange, raising
 from tests.factories.vault import client_of
+from tests.integration.market.conftest import candle
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("kraken_service.urls")]
 
 PAIRS, TICKER, OHLC, BOOK = (f"/api/v1/trading/{name}" for name in ("pairs", "ticker", "ohlc", "orderbook"))
 STATUS = "/api/v1/kraken/status"
+HOURLY = [candle(hour, "50000.0") for hour in range(7)]
 SILENCES = [ExchangeUnavailable("Down."), ExchangeRateLimited("Slow down.", retry_after_seconds=5)]
 
 
@@ -247,6 +249,60 @@ def test_candles_are_closed_ones_and_as_many_as_asked_for(client: APIClient, fak
         "trades": 3,
     }
     assert (body["interval_minutes"], body["forming"]) == (60, None)
+
+
+class TestCandlesByPages:
+    @pytest.fixture(autouse=True)
+    def _seven_candles(self, fake: FakeExchange) -> None:
+        fake.set_candles(HOURLY)
+
+    def pages(self, client: APIClient, query: dict[str, Any], follow: str) -> list[list[str]]:
+        pages, address, params = [], OHLC, {"pair": "XBTUSD", **query}
+        while address:
+            body = client.get(address, params).json()
+            pages.append([row["time"][11:13] for row in body["candles"]])
+            address, params = body[follow], {}
+        return pages
+
+    def test_page_back_until_history_ends(self, client: APIClient) -> None:
+        assert self.pages(client, {"limit": "3"}, "next") == [["04", "05", "06"], ["01", "02", "03"], ["00"]]
+
+    def test_page_on_from_a_time_up_to_now(self, client: APIClient) -> None:
+        query = {"limit": "3", "since": "2026-01-01T01:00:00Z"}
+        assert self.pages(client, query, "previous") == [["01", "02", "03"], ["04", "05", "06"]]
+
+    @pytest.mark.parametrize(
+        ("query", "expected"),
+        [
+            ({"before": "2026-01-01T02:00:00Z"}, ["00", "01"]),
+            ({"before": "2026-01-01T02:30:00+00:00", "limit": "1"}, ["02"]),
+            ({"since": "2026-01-01T02:00:00Z", "before": "2026-01-01T06:00:00Z", "limit": "2"}, ["04", "05"]),
+            ({"before": "2025-12-31T00:00:00Z"}, []),
+            ({"since": "2027-01-01T00:00:00Z"}, []),
+        ],
+    )
+    def test_are_those_between_the_times(self, client: APIClient, query: dict[str, str], expected: list[str]) -> None:
+        body = client.get(OHLC, {"pair": "XBTUSD", **query}).json()
+        assert [row["time"][11:13] for row in body["candles"]] == expected
+        assert body["history_starts_at"] == "2026-01-01T00:00:00Z"
+
+    def test_only_the_page_that_reaches_now_has_the_forming_one(
+        self, client: APIClient, fake: FakeExchange, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        *closed, forming = HOURLY
+        monkeypatch.setattr(fake, "ohlc", lambda *_: Ohlc(tuple(closed), forming))
+        newest = client.get(OHLC, {"pair": "XBTUSD", "limit": "2"}).json()
+        older = client.get(newest["next"]).json()
+        assert (newest["forming"]["time"], newest["previous"]) == ("2026-01-01T06:00:00Z", None)
+        assert older["forming"] is None
+        assert older["previous"] is not None
+
+    @pytest.mark.parametrize(
+        "query",
+        [{"before": "yesterday"}, {"since": ""}, {"after": "2026-01-01T00:00:00Z"}, {"limit": "721"}, {"before": "1"}],
+    )
+    def test_of_bounds_that_are_none_are_refused(self, client: APIClient, query: dict[str, str]) -> None:
+        assert client.get(OHLC, {"pair": "XBTUSD", **query}).status_code == 400
 
 
 def test_an_interval_that_the_exchange_does_not_have_is_refused(client: APIClient, fake: FakeExchange) -> None:

@@ -102,7 +102,8 @@ def test_another_process_that_is_asking_is_waited_for(fake: FakeExchange, market
     first.start()
     time.sleep(0.1)
     # What another process has: no memory and no lock in common, only Redis.
-    market_cache._memory.__init__()  # type: ignore[misc]
+    market_cache._memory.clear()
+    market_cache._readers.__init__()  # type: ignore[misc]
     assert market.ohlc("XBTUSD", 60, not_before=began).as_of >= began
     first.join()
     assert asked(fake, "ohlc") == 1

@@ -12,11 +12,13 @@ from apps.audit import checkpointer, verifier
 from apps.core.process_table import PROCESSES
 from apps.events.commands.retry_router import router
 from apps.events.consumers import rabbitmq
+from apps.events.consumers.process import PROCESS_OF_SERVICE
 from apps.events.models import ProcessHeartbeat
 from apps.events.outbox.dispatcher import dispatcher
 from apps.events.outbox.relay.shards import Shard
 from apps.events.process.heartbeats import BROKERS, forget_silent
 from apps.ops.health import EXPECTED, platform_health
+from apps.ops.housekeeping import keeper
 from apps.trading import reconciler, scheduler
 
 pytestmark = pytest.mark.django_db
@@ -123,11 +125,12 @@ class TestTheWholePlatform:
     def test_every_process_of_the_table_that_has_a_heartbeat_writes_it_under_its_own_name(self) -> None:
         written = {
             Shard().process_name, dispatcher.NAME, rabbitmq.HEARTBEAT, scheduler.NAME, reconciler.NAME,
-            checkpointer.NAME, verifier.NAME, run_mailer.NAME, router.HEARTBEAT,
+            checkpointer.NAME, verifier.NAME, run_mailer.NAME, keeper.NAME, router.HEARTBEAT,
         }  # fmt: skip
-        by_hand = {name for name, process in PROCESSES.items() if process.kind == "command"} - {"event-consumer"}
+        consumers = set(PROCESS_OF_SERVICE.values())
+        by_hand = {name for name, process in PROCESSES.items() if process.kind == "command"} - consumers
         assert written == by_hand
-        assert set(EXPECTED) == by_hand | {"event-consumer", "worker", "worker-high", "worker-ticks", *BROKERS}
+        assert set(EXPECTED) == by_hand | consumers | {"worker", "worker-high", "worker-ticks", *BROKERS}
 
 
 OLD_NAMES = (
@@ -168,3 +171,16 @@ def test_a_process_that_is_silent_since_the_clock_was_set_back_is_down() -> None
     _beat("rabbitmq", "up", seconds_ago=-3600)
     response = Client().get("/health/ready")
     assert response.json()["degraded"] == ["rabbitmq"]
+
+
+def test_strangers_at_the_gateway_see_no_host_names() -> None:
+    for host in ("build-7.internal", "build-8.internal"):
+        _beat(f"worker-high@{host}", "up")
+    _beat("worker@build-7.internal", "down")
+
+    answer = Client().get("/health/ready", HTTP_X_FORWARDED_FOR="203.0.113.7")
+
+    assert "build-" not in answer.content.decode()
+    assert answer.json()["degraded"] == ["worker"]
+    names = {each["name"] for each in answer.json()["dependencies"]}
+    assert {"worker", "worker-high", "worker-high.2"} <= names

@@ -17,10 +17,10 @@ from apps.paper.models import Order, Wallet
 from apps.paper.services.accounts import OpenedAccount, account_open
 from apps.paper.services.orders import Amendment, account_settle, order_amend, order_cancel, order_place
 from service_common.settings.factory import MIDDLEWARE
+from tests.factories.service_tokens import call_as
 from tests.unit.paper.builders import COIN, FIRST_TIME, HOUR, START, XBTUSD, Row, flat
 
 VAULT_KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
-SERVICE_TOKEN_KEY = "a key for service tokens in tests, long enough"
 
 
 @dataclass
@@ -47,9 +47,8 @@ def clock() -> FakeClock:
 def _paper_environment(settings: Settings) -> None:
     # The settings of platform/paper_exchange; tests run with those of the staff site.
     settings.MIDDLEWARE = MIDDLEWARE
-    settings.ENVIRONMENT = django_settings.ENVIRONMENT.model_copy(
-        update={"vault_key": SecretStr(VAULT_KEY), "service_token_key": SecretStr(SERVICE_TOKEN_KEY)}
-    )
+    settings.ENVIRONMENT = django_settings.ENVIRONMENT.model_copy(update={"vault_key": SecretStr(VAULT_KEY)})
+    call_as(settings)
 
 
 def candle_file(folder: Path, rows: Sequence[Row], name: str = "XBTUSD_60.csv") -> Path:

@@ -9,8 +9,8 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from apps.bots.models import BotCommand
-from apps.core.assurance import STEP_UP_LASTS
-from apps.core.principal import EMAIL_VERIFIED_CLAIM, MFA_CLAIM, STEPPED_UP_CLAIM
+from apps.core.identity.assurance import STEP_UP_LASTS
+from apps.core.identity.principal import EMAIL_VERIFIED_CLAIM, MFA_CLAIM, STEPPED_UP_CLAIM
 from apps.risk.models import LiveSwitch
 from apps.vault.models import Credential
 from tests.factories.bots import BotFactory, TraderClient

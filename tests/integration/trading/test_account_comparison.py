@@ -35,7 +35,13 @@ from apps.trading.services.orders.account_comparison import (
     GRACE,
     account_compare,
 )
-from apps.trading.services.orders.balance_acceptance import NoDrift, balances_accept
+from apps.trading.services.orders.balance_acceptance import NoDrift, OrderNeedsPerson, balances_accept
+from apps.trading.services.orders.lifecycle import (
+    intent_end,
+    intent_mark_sending,
+    intent_mark_unknown,
+    intent_needs_human,
+)
 from apps.trading.services.orders.placement import order_place
 from apps.trading.services.runs.stop import run_stop
 from apps.trading.services.runs.tick import tick_run
@@ -320,6 +326,83 @@ class TestDrift:
         assert f"{figures - 7:f}" in drift.message
         assert f"{figures:f}" in drift.message
         assert resolved.kind == "account.drift.resolved"
+
+
+@pytest.mark.django_db
+class TestWhileAnOrderWaitsForAPerson:
+    @pytest.fixture
+    def planned(self, exchange: FakeExchange, clock: SteppingClock) -> Planned:
+        """A purchase of 0.01 at up to 30 000 whose end nobody knows, on an account that was equal before."""
+        planned = planned_order(exchange, clock)
+        intent_mark_sending(lease=planned.lease, intent_id=planned.intent.id, now=clock())
+        intent_mark_unknown(intent_id=planned.intent.id, code="timeout", evidence={}, now=clock())
+        intent_needs_human(intent_id=planned.intent.id, code="unattributed", evidence={"because": "x"}, now=clock())
+        return planned
+
+    def test_what_it_may_have_come_to_is_no_difference_and_is_not_taken_over(
+        self, planned: Planned, exchange: FakeExchange, clock: SteppingClock, context: ExecutionContext
+    ) -> None:
+        before = list(AccountAsset.objects.order_by("asset").values_list("asset", "booked", "dust"))
+        exchange.totals["ZUSD"] -= 300
+        exchange.totals["XXBT"] = exchange.totals.get("XXBT", Decimal(0)) + Decimal("0.01")
+
+        comparison = compare_twice(planned.run, context, clock)
+
+        assert (comparison.differences, comparison.in_doubt) == ((), {"XXBT", "ZUSD"})
+        assert list(AccountAsset.objects.order_by("asset").values_list("asset", "booked", "dust")) == before
+        assert not Halt.objects.exists()
+
+    def test_more_that_is_missing_than_it_can_have_taken_is_a_drift_with_the_bound(
+        self, planned: Planned, exchange: FakeExchange, clock: SteppingClock, context: ExecutionContext
+    ) -> None:
+        reserved = OrderIntent.objects.get().reserved_quote
+        least = AccountAsset.objects.get(asset="ZUSD").booked - reserved
+        exchange.totals["ZUSD"] = least - 1
+
+        compare_twice(planned.run, context, clock)
+
+        (drift,) = told(planned.run)
+        assert isinstance(drift, AccountDrift)
+        assert (drift.asset, drift.expected, drift.found) == ("ZUSD", least, least - 1)
+        assert "there must be at least" in Halt.objects.get(code="account_drift").reason
+
+    def test_another_asset_is_compared_as_ever(
+        self, planned: Planned, exchange: FakeExchange, clock: SteppingClock, context: ExecutionContext
+    ) -> None:
+        Allocation.objects.create(
+            bot_id=uuid4(), account_id=planned.run.credential_id, pair="ETHUSD", base_asset="XETH", quote_asset="ZUSD"
+        )
+        exchange.totals["XETH"] = Decimal(3)
+
+        compare_twice(planned.run, context, clock)
+
+        (drift,) = told(planned.run)
+        assert isinstance(drift, AccountDrift)
+        assert (drift.asset, drift.expected, drift.found) == ("XETH", Decimal(0), Decimal(3))
+
+    def test_a_halt_of_a_drift_stays_until_the_order_is_resolved(
+        self, planned: Planned, exchange: FakeExchange, clock: SteppingClock, context: ExecutionContext
+    ) -> None:
+        exchange.totals["ZUSD"] -= 5000
+        compare_twice(planned.run, context, clock)
+        exchange.totals["ZUSD"] += 5000
+        compare_twice(planned.run, context, clock)
+        assert Halt.objects.filter(code="account_drift", lifted_at=None).exists()
+
+        intent_end(intent_id=planned.intent.id, state=IntentState.NOT_PLACED, code="resolved", evidence={}, now=clock())
+        compare_twice(planned.run, context, clock)
+        assert not Halt.objects.filter(lifted_at=None).exists()
+
+    def test_its_balances_cannot_be_accepted(
+        self, planned: Planned, exchange: FakeExchange, clock: SteppingClock, context: ExecutionContext
+    ) -> None:
+        exchange.totals["ZUSD"] -= 5000
+        compare_twice(planned.run, context, clock)
+        with pytest.raises(OrderNeedsPerson, match=planned.intent.cl_ord_id):
+            balances_accept(
+                credential_id=planned.run.credential_id, operator="Ada", because="It is known.", context=context
+            )
+        assert not AccountMovement.objects.exists()
 
 
 @pytest.mark.django_db

@@ -19,7 +19,7 @@ from apps.trading.services.context.dependencies import ExecutionContext
 from apps.trading.services.context.run_lease import lease_take
 from apps.trading.services.orders.placement import order_place
 from apps.trading.services.runs.candle_watch import series_look
-from apps.trading.services.runs.schedule import IDLE, DueRun, run_set_idle, runs_take_due, runs_wake_for_orders
+from apps.trading.services.runs.schedule import IDLE, DueRun, runs_take_due, runs_wake_for_orders, tick_end
 from apps.trading.services.runs.tick import TickOutcome, tick_run
 from tests.factories.fake_exchange import FakeExchange, raising
 from tests.factories.trading import (
@@ -158,7 +158,7 @@ def test_a_tick_does_not_hide_a_candle_that_closed_while_it_worked(platform: Pla
     due_at = BotRun.objects.get(id=run.id).next_tick_at
     add_candle(platform.exchange, 23_000)
     platform.look()
-    run_set_idle(lease=lease, due_at=due_at, now=platform.clock())
+    tick_end(lease=lease, due_at=due_at, now=platform.clock())
     assert run.id in {due.run_id for due in platform.taken()}
 
 

@@ -19,7 +19,7 @@ from apps.trading.models.orders import OrderIntent
 from apps.trading.services.context import run_lease
 from apps.trading.services.orders import fills, placement
 from apps.trading.services.orders.reconciliation import orders_reconcile
-from apps.trading.services.runs import decisions
+from apps.trading.services.runs import decisions, schedule
 from apps.trading.services.runs.tick import TickOutcome, tick_run
 from tests.factories.fake_exchange import FakeExchange
 from tests.factories.trading import SteppingClock, context_of, fake_exchange, only_intent, running_bot
@@ -203,7 +203,7 @@ def test_a_worker_that_wakes_up_after_its_lease_ran_out_writes_no_new_order(scen
     scene.tick()
     deps = scene.context.deps(scene.run)
     with pytest.raises(LeaseLost):
-        decisions.candle_mark_decided(lease=stale, candle_at=scene.clock())
+        schedule.tick_end(lease=stale, due_at=scene.clock(), decided_candle_at=scene.clock(), now=scene.clock())
     with pytest.raises(LeaseLost):
         placement.order_place(lease=stale, intent_id=only_intent().id, deps=deps)
     assert_one_order_booked_once(scene.exchange)

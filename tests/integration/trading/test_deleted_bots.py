@@ -31,6 +31,7 @@ def exchange(monkeypatch: pytest.MonkeyPatch) -> FakeExchange:
     exchange = fake_exchange()
     key = OpenCredential(uuid4(), uuid4(), Mode.PAPER, "key", "secret")
     monkeypatch.setattr(live, "credential_open", lambda **_: key)
+    monkeypatch.setattr(live, "credential_refuse_unusable", lambda **_: None)
     monkeypatch.setattr(live, "exchange_of_credential", lambda _, **__: exchange)
     # The market is read without the key.
     return use_fake_exchange(monkeypatch, exchange)

@@ -1,12 +1,12 @@
 """Halts and stops bar orders in the transaction that marks them as being sent, and are told once."""
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
+from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 
 from apps.events.store.selectors import stream_list
 from apps.messages.trading import BotTradeSkipped
@@ -15,11 +15,12 @@ from apps.risk.selectors import halts_covering
 from apps.risk.services.halts import halt_lift_by_id
 from apps.risk.services.switches import bot_switch_off, stop_request, stop_request_all, user_hold
 from apps.trading.errors import OrderBarred
+from apps.trading.models.ledger import Position
 from apps.trading.models.order_states import IntentState
 from apps.trading.models.orders import OrderIntent
 from apps.trading.models.runs import BotRun, RunState
-from apps.trading.services.orders.lifecycle import intent_mark_sending
-from apps.trading.services.orders.placement import order_place
+from apps.trading.services.orders.placement import Placement, order_place
+from apps.trading.services.runs import decisions
 from apps.trading.services.runs.tick import TickOutcome, tick_run
 from tests.factories.risk import halted
 from tests.factories.trading import (
@@ -30,9 +31,12 @@ from tests.factories.trading import (
     add_candle,
     context_of,
     fake_exchange,
+    mark_or_refusal,
+    mark_sending,
     planned_order,
     running_bot,
 )
+from tests.support.transactions import one_after_the_other
 
 
 def subject_of(run: BotRun, scope: HaltScope) -> UUID:
@@ -66,7 +70,27 @@ def test_no_entry_is_sent_under_a_halt(scope: HaltScope, level: HaltLevel) -> No
 
     assert refusal.value.details["rule"] == "halted"
     assert exchange.placed == []
-    assert OrderIntent.objects.get().state == IntentState.PLANNED
+    intent = OrderIntent.objects.get()
+    assert (intent.state, intent.state_code, intent.sent_at) == (IntentState.NOT_PLACED, "halted", None)
+    assert Position.objects.get().quote_reserved == 0
+
+
+@pytest.mark.django_db
+def test_a_halt_set_between_planning_and_sending_is_told_as_a_skip(monkeypatch: pytest.MonkeyPatch) -> None:
+    exchange = fake_exchange()
+    context = context_of(exchange)
+    run = running_bot(context)
+
+    def place(**asked: Any) -> Placement:
+        halted(HaltScope.KEY, run.credential_id)
+        return order_place(**asked)
+
+    monkeypatch.setattr(decisions, "order_place", place)
+
+    assert tick_run(run_id=run.id, context=context) == TickOutcome.DECIDED
+
+    assert skips(run) == ["halted"]
+    assert exchange.placed == []
 
 
 @pytest.mark.django_db
@@ -113,7 +137,7 @@ def test_a_requested_stop_bars_the_run_before_any_worker_knows_of_it() -> None:
     stop_request(bot_id=planned.run.bot_id, requested_at=NOW)
 
     with pytest.raises(OrderBarred, match="told to stop"):
-        intent_mark_sending(lease=planned.lease, intent_id=planned.intent.id, now=NOW)
+        mark_sending(planned)
     assert BotRun.objects.get().state == RunState.RUNNING
 
 
@@ -123,7 +147,7 @@ def test_a_stop_does_not_bar_a_run_that_was_requested_after_it() -> None:
     planned = planned_order(exchange)
     stop_request(bot_id=planned.run.bot_id, requested_at=NOW - timedelta(microseconds=1))
 
-    intent = intent_mark_sending(lease=planned.lease, intent_id=planned.intent.id, now=NOW)
+    intent = mark_sending(planned)
     assert intent.state == IntentState.SENDING
 
 
@@ -133,7 +157,7 @@ def test_a_deleted_bot_sends_nothing() -> None:
     bot_switch_off(bot_id=planned.run.bot_id, deleted_at=NOW)
 
     with pytest.raises(OrderBarred, match="deleted"):
-        intent_mark_sending(lease=planned.lease, intent_id=planned.intent.id, now=NOW)
+        mark_sending(planned)
 
 
 @pytest.mark.django_db
@@ -143,7 +167,7 @@ def test_an_earlier_stop_does_not_take_back_a_later_one() -> None:
     stop_request_all(bot_ids=[planned.run.bot_id], requested_at=NOW - timedelta(hours=1))
 
     with pytest.raises(OrderBarred):
-        intent_mark_sending(lease=planned.lease, intent_id=planned.intent.id, now=NOW)
+        mark_sending(planned)
 
 
 def bar(planned: Planned, how: str) -> None:
@@ -162,25 +186,10 @@ def bar(planned: Planned, how: str) -> None:
 @pytest.mark.parametrize("how", ["stop", "stop_all", *HaltScope.values])
 def test_a_mark_waits_for_a_bar_under_way_and_then_refuses(how: str) -> None:
     planned = planned_order(fake_exchange())
-    began = threading.Event()
 
-    def mark() -> object:
-        began.set()
-        try:
-            return intent_mark_sending(lease=planned.lease, intent_id=planned.intent.id, now=NOW)
-        except OrderBarred as refusal:
-            return refusal
-        finally:
-            connection.close()
+    barred = one_after_the_other(lambda: bar(planned, how), partial(mark_or_refusal, planned))
 
-    with ThreadPoolExecutor(1) as pool:
-        with transaction.atomic():
-            bar(planned, how)
-            marking = pool.submit(mark)
-            assert began.wait(5)
-            with pytest.raises(TimeoutError):  # it must not read the old state while the bar is not committed
-                marking.result(timeout=0.3)
-        assert isinstance(marking.result(timeout=10), OrderBarred)
+    assert isinstance(barred, OrderBarred)
     assert OrderIntent.objects.get().state == IntentState.PLANNED
 
 
@@ -190,21 +199,15 @@ def test_a_bar_waits_for_the_mark_under_way_so_that_nothing_is_marked_after_it(h
     planned = planned_order(fake_exchange())
 
     def set_it() -> None:
-        try:
-            with transaction.atomic():
-                bar(planned, how)
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(1) as pool:
         with transaction.atomic():
-            intent_mark_sending(lease=planned.lease, intent_id=planned.intent.id, now=NOW)
-            barring = pool.submit(set_it)
-            with pytest.raises(TimeoutError):
-                barring.result(timeout=0.3)
-            seen = halts_covering(
-                bot_id=planned.run.bot_id, credential_id=planned.run.credential_id, user_id=planned.run.user_id
-            )
-            assert not seen.exists()
-        barring.result(timeout=10)
+            bar(planned, how)
+
+    def no_halt_is_seen() -> None:
+        seen = halts_covering(
+            bot_id=planned.run.bot_id, credential_id=planned.run.credential_id, user_id=planned.run.user_id
+        )
+        assert not seen.exists()
+
+    one_after_the_other(partial(mark_sending, planned), set_it, meanwhile=no_halt_is_seen)
+
     assert OrderIntent.objects.get().state == IntentState.SENDING

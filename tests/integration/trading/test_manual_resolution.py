@@ -22,7 +22,8 @@ from apps.trading import tasks
 from apps.trading.models.ledger import Fill, Position
 from apps.trading.models.order_states import IntentState
 from apps.trading.models.orders import OrderIntent, OrderKind
-from apps.trading.models.resolutions import OrderResolution, ResolutionState
+from apps.trading.models.resolutions import OrderResolution
+from apps.trading.models.staff_entries import EntryState
 from apps.trading.services.orders import manual_resolution
 from apps.trading.services.orders.exchange_proof import (
     DeadlineNotPassed,
@@ -33,18 +34,16 @@ from apps.trading.services.orders.exchange_proof import (
 from apps.trading.services.orders.lifecycle import intent_needs_human
 from apps.trading.services.orders.manual_resolution import (
     FillsBooked,
-    Operator,
     OrderInTheWay,
     OrderNotInDoubt,
-    ReasonMissing,
     ResolutionPending,
-    SecondPersonNeeded,
     order_resolve,
     resolution_carry_out,
     resolution_enter,
     resolution_request,
 )
 from apps.trading.services.orders.reconciliation import orders_reconcile
+from apps.trading.services.orders.staff_entries import Operator, ReasonMissing, SecondPersonNeeded
 from tests.factories.fake_exchange import SubmitFault
 from tests.factories.trading import only_intent
 from tests.integration.trading.test_resolver import Doubt
@@ -177,7 +176,7 @@ class TestPlaced:
             placed(doubt, "OTYPO")
         refused = OrderResolution.objects.get()
         assert (refused.state, refused.code, refused.exchange_order_id) == (
-            ResolutionState.REFUSED,
+            EntryState.REFUSED,
             "exchange_order_unknown",
             "OTYPO",
         )
@@ -232,8 +231,8 @@ class TestRefusals:
         doubt.clock.sleep(3600)
         entry(ADA)
         assert list(OrderResolution.objects.order_by("requested_at").values_list("state", flat=True)) == [
-            ResolutionState.REFUSED,
-            ResolutionState.REQUESTED,
+            EntryState.REFUSED,
+            EntryState.REQUESTED,
         ]
 
     def test_an_exchange_that_does_not_answer_changes_nothing(self, doubt: Doubt) -> None:
@@ -377,14 +376,14 @@ class TestRequest:
         assert execute(command, now=doubt.clock()) == "done"
         execute(command, now=doubt.clock())
         assert only_intent().state == IntentState.OPEN
-        assert OrderResolution.objects.get().state == ResolutionState.APPLIED
+        assert OrderResolution.objects.get().state == EntryState.APPLIED
         assert sum(isinstance(step, BotOrderResolved) for step in steps(doubt)) == 1
 
     def test_that_the_exchange_contradicts_is_stored_as_refused_with_both_terms(self, doubt: Doubt) -> None:
         command = self.request(doubt, is_there(doubt, volume=Decimal("0.02")))
         assert execute(command, now=doubt.clock()) == "done"
         refused = OrderResolution.objects.get()
-        assert (refused.state, refused.code) == (ResolutionState.REFUSED, "terms_differ")
+        assert (refused.state, refused.code) == (EntryState.REFUSED, "terms_differ")
         assert (refused.details["ours"]["volume"], refused.details["exchange"]["volume"]) == ("0.01", "0.02")
         assert only_intent().state == IntentState.NEEDS_HUMAN
 
@@ -393,7 +392,7 @@ class TestRequest:
         doubt.exchange.fail_reads(ExchangeUnavailable("It does not answer."))
         with pytest.raises(Exception, match="attempt 1"):
             execute(command, now=doubt.clock())
-        assert OrderResolution.objects.get().state == ResolutionState.REQUESTED
+        assert OrderResolution.objects.get().state == EntryState.REQUESTED
         assert execute(command, now=doubt.clock()) == "done"
         assert only_intent().state == IntentState.OPEN
 

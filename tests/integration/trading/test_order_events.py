@@ -32,12 +32,11 @@ from apps.trading.services.orders.lifecycle import (
     intent_accepted,
     intent_end,
     intent_mark_conflict,
-    intent_mark_sending,
     intent_mark_unknown,
     intent_needs_human,
 )
 from apps.trading.services.orders.placement import order_place
-from tests.factories.trading import NOW, Planned, fake_exchange, planned_order
+from tests.factories.trading import NOW, Planned, fake_exchange, mark_sending, planned_order
 from tests.integration.trading.test_order_states import columns_of, put
 
 pytestmark = pytest.mark.django_db
@@ -57,12 +56,8 @@ def types(planned: Planned) -> list[type]:
     return [type(each) for each in told(planned)]
 
 
-def sent(planned: Planned) -> OrderIntent:
-    return intent_mark_sending(lease=planned.lease, intent_id=planned.intent.id, now=NOW)
-
-
 def opened(planned: Planned) -> OrderIntent:
-    sent(planned)
+    mark_sending(planned)
     return intent_accepted(intent_id=planned.intent.id, exchange_order_id="OABC", source="AddOrder", now=NOW)
 
 
@@ -135,7 +130,7 @@ def test_a_step_that_is_rolled_back_was_never_told(planned: Planned) -> None:
         pass
 
     with pytest.raises(Crash), transaction.atomic():
-        sent(planned)
+        mark_sending(planned)
         raise Crash
     assert types(planned) == [BotOrderPlanned]
 
@@ -187,7 +182,7 @@ def test_an_answer_without_news_is_not_told(planned: Planned) -> None:
 
 
 def test_a_refused_order_tells_the_exchanges_words(planned: Planned) -> None:
-    sent(planned)
+    mark_sending(planned)
     intent_end(
         intent_id=planned.intent.id,
         state=IntentState.REJECTED,
@@ -203,7 +198,7 @@ def test_a_refused_order_tells_the_exchanges_words(planned: Planned) -> None:
 
 class TestDoubt:
     def unknown(self, planned: Planned) -> None:
-        sent(planned)
+        mark_sending(planned)
         intent_mark_unknown(intent_id=planned.intent.id, code="timeout", evidence={"answer": ""}, now=NOW)
 
     def test_each_look_is_told_with_what_it_saw(self, planned: Planned) -> None:
@@ -234,7 +229,7 @@ class TestDoubt:
         assert (asks.code, asks.evidence[0]["unattributed"]) == ("unattributed_activity", ["OX"])
 
     def test_a_contradiction_after_the_end_is_told_as_evidence(self, planned: Planned) -> None:
-        sent(planned)
+        mark_sending(planned)
         intent_end(
             intent_id=planned.intent.id,
             state=IntentState.NOT_PLACED,

@@ -46,9 +46,10 @@ def test_the_first_tick_of_a_started_bot_is_a_trade() -> None:
 def test_the_bots_books_are_the_exchanges_after_many_trades(settings: Settings) -> None:
     settings.MARKET_CANDLE_SECONDS = 0.5
     run, exchange = paper_bot(strategy="sma_cross", parameters={"fast": 2, "slow": 4}, quote_budget=Decimal(5000))
-    ends_at = time.monotonic() + 60
+    ends_at = time.monotonic() + 100
     while time.monotonic() < ends_at and OrderIntent.objects.filter(state=IntentState.FILLED).count() < 4:
-        assert tick_run(run_id=run.id) in (TickOutcome.DECIDED, TickOutcome.NOTHING_NEW)
+        # An exit that the moving market left unfilled is tried again.
+        assert tick_run(run_id=run.id) in (TickOutcome.DECIDED, TickOutcome.NOTHING_NEW, TickOutcome.EXIT_TRIED)
         time.sleep(0.1)
 
     position, balances = Position.objects.get(), exchange.balances()

@@ -37,6 +37,7 @@ def exchange(monkeypatch: pytest.MonkeyPatch) -> FakeExchange:
         monkeypatch.setattr(SharedMarket, read, staticmethod(getattr(market, read)))
     key = OpenCredential(uuid4(), uuid4(), Mode.PAPER, "key", "secret")
     monkeypatch.setattr(live, "credential_open", lambda **_: key)
+    monkeypatch.setattr(live, "credential_refuse_unusable", lambda **_: None)
     monkeypatch.setattr(live, "exchange_of_credential", lambda *_, **__: exchange)
     return exchange
 
@@ -140,6 +141,7 @@ def test_a_bot_of_one_mode_does_not_open_a_key_of_the_other(monkeypatch: pytest.
     command = start_command()
     key = OpenCredential(command.config.credential_id, command.user_id, Mode.LIVE, "key", "secret")
     monkeypatch.setattr(live, "credential_open", lambda **_: key)
+    monkeypatch.setattr(live, "credential_refuse_unusable", lambda **_: None)
     opened: list[object] = []
     monkeypatch.setattr(live, "exchange_of_credential", lambda key, **_: opened.append(key))
     run = BotRun(mode="paper", credential_id=key.id, user_id=key.user_id)

@@ -117,10 +117,22 @@ def test_the_mode_of_a_key_cannot_be_asked_to_change(client: APIClient, user_id:
     response = client.patch(f"{KEYS}/{credential.id}", {"label": "x", "mode": "live"}, format="json")
 
     error = response.json()["error"]
-    assert (response.status_code, error["code"]) == (400, "unknown_field")
-    assert error["message"] == "The field mode cannot be changed by this call. Leave it out."
+    assert (response.status_code, error["code"], error["details"]["field"]) == (422, "field_is_immutable", "mode")
+    assert error["message"].startswith("The field mode cannot be changed by this call. Leave it out. Connect a key")
     after = Credential.objects.get()
     assert (after.mode, after.label) == ("paper", credential.label)
+
+
+@pytest.mark.parametrize("field", ["api_key", "api_secret", "state", "id", "key_hint", "permissions"])
+def test_what_a_key_is_cannot_be_changed_by_its_renaming(client: APIClient, user_id: UUID, field: str) -> None:
+    credential = stored_credential(user_id=user_id)
+
+    response = client.patch(f"{KEYS}/{credential.id}", {"label": "x", field: "y"}, format="json")
+
+    error = response.json()["error"]
+    assert (response.status_code, error["code"], error["details"]["field"]) == (422, "field_is_immutable", field)
+    assert ("how" in error["details"]) == (field in ("api_key", "api_secret", "state"))
+    assert Credential.objects.get().label == credential.label
 
 
 def test_a_disconnected_key_is_gone_with_its_secret_and_its_name_is_free(client: APIClient, user_id: UUID) -> None:
@@ -178,15 +190,18 @@ def test_a_good_test_renews_the_passport_and_tells_what_changed(
 
     assert (body["permissions"], body["ip_allowlist"]) == (sorted(ALL_PERMISSIONS), ["10.0.0.1"])
     assert body["tested_at"] != body["created_at"]
-    ((name, payload),) = _published()
+    (checked, answer), (name, payload) = _published()
+    assert (checked, answer["permissions"]) == ("kraken.key.checked", sorted(ALL_PERMISSIONS))
     assert (name, payload["changed"]) == ("kraken.key.updated", ["permissions", "ip_allowlist"])
 
 
-def test_a_test_that_finds_nothing_new_tells_nothing(client: APIClient, fake: FakeExchange, user_id: UUID) -> None:
+def test_a_test_that_finds_nothing_new_tells_only_that_there_was_one(
+    client: APIClient, fake: FakeExchange, user_id: UUID
+) -> None:
     credential = stored_credential(user_id=user_id)
 
     assert client.post(f"{KEYS}/{credential.id}/test").status_code == 200
-    assert _published() == []
+    assert [name for name, _ in _published()] == ["kraken.key.checked"]
 
 
 @pytest.mark.parametrize(

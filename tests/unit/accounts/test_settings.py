@@ -1,12 +1,15 @@
 """A misconfigured user service refuses to start, with one sentence."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from django.core.mail import EmailMessage
 from pydantic import SecretStr
 
+from apps.accounts.mail_files import OwnerOnlyEmailBackend
 from service_common.environment import Environment, environment
 from service_common.settings import accounts
 from service_common.settings.accounts import account_settings
@@ -22,7 +25,13 @@ def _pem(key: Any) -> tuple[SecretStr, SecretStr]:
 def given(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Overrides variables of a working environment of the user service."""
     private, public = _pem(ec.generate_private_key(ec.SECP256R1()))
-    good = {"jwt_private_key": private, "jwt_public_key": public, "mfa_key": SecretStr("x"), "smtp_url": None}
+    good = {
+        "jwt_private_key": private,
+        "jwt_public_key": public,
+        "mfa_key": SecretStr("x"),
+        "signing_vault_key": SecretStr("x"),
+        "smtp_url": None,
+    }
 
     def give(**changes: Any) -> None:
         made: Environment = environment("user").model_copy(update={**good, **changes})
@@ -48,6 +57,7 @@ P384_PRIVATE, P384_PUBLIC = _pem(ec.generate_private_key(ec.SECP384R1()))
         ({"jwt_private_key": None}, "MUCKARD_JWT_PRIVATE_KEY is missing"),
         ({"jwt_public_key": None}, "MUCKARD_JWT_PUBLIC_KEY is missing"),
         ({"mfa_key": None}, "MUCKARD_MFA_KEY is missing"),
+        ({"signing_vault_key": None}, "MUCKARD_SIGNING_VAULT_KEY is missing"),
         ({"jwt_private_key": SecretStr("not a key")}, "must be keys in PEM"),
         ({"jwt_public_key": OTHER_PUBLIC}, "is not the public half"),
         ({"jwt_private_key": ED_PRIVATE, "jwt_public_key": ED_PUBLIC}, "must be EC keys"),
@@ -93,5 +103,15 @@ def test_without_a_mail_server_each_mail_becomes_a_file(given: Any) -> None:
     given()
     made = account_settings("user")
 
-    assert made["EMAIL_BACKEND"].endswith("filebased.EmailBackend")
+    assert made["EMAIL_BACKEND"].endswith("mail_files.OwnerOnlyEmailBackend")
     assert made["EMAIL_FILE_PATH"].parts[-2:] == (".local", "mail")
+
+
+def test_a_mail_file_can_be_read_by_its_owner_alone(tmp_path: Path) -> None:
+    backend = OwnerOnlyEmailBackend(file_path=str(tmp_path))
+
+    assert backend.send_messages([EmailMessage(subject="Hello", body="A code", to=["ada@example.com"])]) == 1
+
+    [file] = tmp_path.iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert "A code" in file.read_text()

@@ -1,5 +1,7 @@
 """Keys and tokens."""
 
+import base64
+import hashlib
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,10 +12,20 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from apps.accounts import signing_keys
 from apps.accounts.errors import RefreshRefused
-from apps.accounts.tokens import Holder, TokenPair, digest_of, key_id, mint, new_token_id, public_jwks, read_refresh
+from apps.accounts.tokens import Holder, TokenPair, digest_of, mint, new_token_id, public_jwks, read_refresh
+from apps.core.identity import verification_keys
+from apps.core.identity.jwk import key_id
 
 NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+@pytest.fixture(autouse=True)
+def _never_rotated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The keys of the environment are the only ones; no database is asked."""
+    monkeypatch.setattr(verification_keys, "_keys", verification_keys.KeySet(dict))
+    monkeypatch.setattr(signing_keys, "_of_database", lambda: "")
 
 
 @pytest.fixture
@@ -62,9 +74,6 @@ def test_coordinates_with_leading_zeros_keep_their_length(settings: Any) -> None
 
 
 def test_the_key_id_is_the_rfc_7638_thumbprint(key: EllipticCurvePrivateKey) -> None:
-    import base64
-    import hashlib
-
     (jwk,) = public_jwks()["keys"]
     text = json.dumps({name: jwk[name] for name in ("crv", "kty", "x", "y")}, separators=(",", ":"))
     expected = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
@@ -117,7 +126,23 @@ def test_a_signed_token_that_lacks_a_claim_is_refused(
     del claims[without]
 
     with pytest.raises(RefreshRefused):
-        read_refresh(jwt.encode(claims, key, algorithm="ES256"))
+        read_refresh(jwt.encode(claims, key, algorithm="ES256", headers={"kid": key_id(key.public_key())}))
+
+
+@pytest.mark.parametrize("headers", [{}, {"kid": "nobody's"}, {"kid": ""}, {"kid": 7}])
+def test_a_signed_token_without_a_known_key_id_is_refused(
+    key: EllipticCurvePrivateKey, headers: dict[str, Any]
+) -> None:
+    claims = jwt.decode(_mint().refresh, options={"verify_signature": False})
+    token = jwt.api_jws.PyJWS().encode(json.dumps(claims).encode(), key, algorithm="ES256")
+    if headers:
+        header = base64.urlsafe_b64encode(json.dumps({"alg": "ES256", "typ": "JWT", **headers}).encode()).rstrip(b"=")
+        signed = header + b"." + token.split(".")[1].encode()
+        signature = jwt.get_algorithm_by_name("ES256").sign(signed, key)
+        token = (signed + b"." + base64.urlsafe_b64encode(signature).rstrip(b"=")).decode()
+
+    with pytest.raises(RefreshRefused):
+        read_refresh(token)
 
 
 def test_a_pair_does_not_print_its_tokens(key: EllipticCurvePrivateKey) -> None:

@@ -7,6 +7,7 @@ from django.http import QueryDict
 from rest_framework import serializers
 
 from apps.core.api.requests import EmptyBody, QuerySerializer, RequestSerializer, UnknownField, operation, operation_of
+from apps.core.errors import FieldIsImmutable
 
 
 class Leg(RequestSerializer):
@@ -93,6 +94,20 @@ def test_a_field_that_is_only_in_the_answer_cannot_be_changed() -> None:
     answered = refused(Leg(data={"price": 1, "state": "open"}, context={"read_only": lambda: {"state"}}))
     assert [own.message, answered.message] == [sentence.format("id"), sentence.format("state")]
     assert own.details["nearest"] is answered.details["nearest"] is None
+
+
+def test_a_change_of_a_field_that_is_only_in_the_answer_is_understood_and_refused() -> None:
+    context = {"read_only": lambda: {"state", "opened_at"}, "immutable": {"state": "Close it to change it."}}
+    with pytest.raises(FieldIsImmutable) as state:
+        Leg(data={"price": 1, "state": "open"}, context=context).refuse_unknown()
+    with pytest.raises(FieldIsImmutable) as opened_at:
+        Leg(data={"price": 1, "opened_at": "now"}, context=context).refuse_unknown()
+
+    how = "Close it to change it."
+    assert state.value.message == f"The field state cannot be changed by this call. Leave it out. {how}"
+    assert state.value.details == {"field": "state", "how": how}
+    assert opened_at.value.details == {"field": "opened_at"}
+    assert refused(Leg(data={"price": 1, "stat": 2}, context=context)).code == "unknown_field"
 
 
 def test_a_query_names_parameters_and_those_of_pagination() -> None:

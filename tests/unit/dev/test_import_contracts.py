@@ -48,7 +48,7 @@ broken_contract_guidance = "{contract["broken_contract_guidance"]}"
 def test_a_failed_check_shows_whole_what_its_program_printed() -> None:
     script = "print('\\n'.join(map(str, range(500)))); raise SystemExit(3)"
 
-    shown = Check("x", ("python", "-c", script)).run({})
+    passed, shown = Check("x", ("python", "-c", script)).run({})
 
-    assert shown is not None
+    assert not passed
     assert shown.splitlines() == [str(number) for number in range(500)]

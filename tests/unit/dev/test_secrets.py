@@ -76,6 +76,13 @@ def test_the_private_half_stays_with_the_one_that_signs(profile: Profile) -> Non
     assert "PRIVATE" not in "".join(path.read_text() for path in (profile.secrets / "common").iterdir())
     holders = {path.parent.name for path in profile.secrets.rglob("*jwt_private*")}
     assert holders == {"user"}
+    of_services = {
+        secrets.read(profile, service, "muckard_service_private_key"): service for service in secrets.SERVICES
+    }
+    assert len(of_services) == len(secrets.SERVICES)
+    for private, service in of_services.items():
+        known = secrets.read(profile, "common", f"muckard_service_public_key_{service}")
+        assert load_pem_private_key(private.encode(), None).public_key() == load_pem_public_key(known.encode())
 
 
 def test_every_secret_of_an_application_is_one_that_it_knows(profile: Profile) -> None:

@@ -1,18 +1,17 @@
-"""What the documents name exists: pages, files, management commands and make targets."""
+"""What the documents name exists: pages, files, tests, modules, commands, make targets, settings and metrics."""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from django.core.management import get_commands
 
-ROOT = Path(__file__).resolve().parents[3]
-PAGES = sorted(
-    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "apps").rglob("*.md"), *(ROOT / "dev").rglob("*.md")]
-)
-# The changelog also tells of what was.
-PAGES_OF_TODAY = [page for page in PAGES if page.name != "CHANGELOG.md"]
+from apps.ops import metrics_page
+from dev.config.environment import known_variables
+from tests.support.documents import PAGES, PAGES_OF_TODAY, ROOT, relative
+
 CODE = [
     path
     for folder in ("apps", "platform", "dev", "tests", "nginx", "docker")
@@ -23,12 +22,18 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 # A path in backticks that begins in one of our folders; placeholders such as NAME or <name> are examples.
 PATH = re.compile(r"`((?:apps|platform|dev|tests|nginx|docker|docs|requirements)/[\w./*-]*)`")
 CITED_PAGE = re.compile(r"\bdocs/[\w/-]+\.(?:md|json|yaml)\b")
+TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+MODULE = re.compile(r"`((?:apps|dev|tests)(?:\.\w+)+)`")
+SETTING = re.compile(r"(?<![\w…])MUCKARD_[A-Z][A-Z_]*[A-Z](?![\w<]|_…)")
+# In backticks, with labels, or with the ending of a unit
+METRIC = re.compile(r"`([a-z]\w*(?=\{)|[a-z]\w*_(?:total|seconds|bytes|ratio|info))(?:\{[^`]*\})?`")
+# Endings of metrics that other things have too
+# Names with the ending of a metric: fields of the API, and one of the process table.
+API_FIELD = re.compile(r"^ +(\w+):$", re.MULTILINE)
+API_DOCUMENTS = (ROOT / "docs").glob("openapi-*.yaml")
+NO_METRICS = {name for file in API_DOCUMENTS for name in API_FIELD.findall(file.read_text())} | {"stop_seconds"}
 COMMAND = re.compile(r"\bmanage\.py ([a-z_]*[a-z])(?![\w<])")  # not run_<name>
 TARGET = re.compile(r"`make ([a-z-]+)")
-
-
-def relative(page: Path) -> str:
-    return str(page.relative_to(ROOT))
 
 
 def test_there_are_documents_to_look_at() -> None:
@@ -57,6 +62,31 @@ def test_every_anchor_of_a_link_is_a_heading(page: Path) -> None:
 def test_every_path_in_backticks_exists(page: Path) -> None:
     named = {path for path in PATH.findall(page.read_text()) if not path.split("/")[-1].isupper()}
     assert [path for path in sorted(named) if not exists(path)] == []
+
+
+@pytest.mark.parametrize("page", PAGES_OF_TODAY, ids=relative)
+def test_every_test_and_module_that_is_named_exists(page: Path) -> None:
+    text = page.read_text()
+    tests = [(path, name) for path, name in TEST.findall(text) if f"def {name}(" not in (ROOT / path).read_text()]
+    modules = [name for name in MODULE.findall(text) if not any(map(Path.exists, _places_of(name)))]
+    assert (tests, modules) == ([], [])
+
+
+@pytest.mark.parametrize("page", PAGES_OF_TODAY, ids=relative)
+def test_every_setting_exists(page: Path) -> None:
+    in_compose = {name for file in (ROOT / "docker").glob("*.yml") for name in SETTING.findall(file.read_text())}
+    assert sorted(set(SETTING.findall(page.read_text())) - known_variables() - in_compose) == []
+
+
+# The page of the database names columns, which have such endings too.
+@pytest.mark.parametrize("page", [page for page in PAGES_OF_TODAY if page.name != "database.md"], ids=relative)
+def test_every_metric_exists(page: Path) -> None:
+    named = set(METRIC.findall(page.read_text())) - NO_METRICS
+    if not named:
+        return
+    recorded = {rule["record"] for rule in _rules() if "record" in rule}
+    ours = {f"{name}{end}" for name in metrics_page.declarations() for end in ("", "_bucket", "_count", "_sum")}
+    assert sorted(named - ours - recorded - metrics_page.RABBITMQ.keys() - metrics_page.PYTHON.keys()) == []
 
 
 def test_every_page_that_code_cites_exists() -> None:
@@ -93,6 +123,20 @@ def headings(page: Path) -> set[str]:
     """The anchors of a page's headings, as code hosts make them: lower case, spaces as dashes, no punctuation."""
     lines = re.findall(r"^#+ (.+)$", page.read_text(), flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in lines}
+
+
+def _places_of(module: str) -> Iterator[Path]:
+    """Where a dotted name may lead to: a module, a package, or something inside a module."""
+    parts = module.split(".")
+    for used in (parts, parts[:-1]):
+        yield ROOT.joinpath(*used)
+        yield ROOT.joinpath(*used[:-1], f"{used[-1]}.py")
+
+
+def _rules() -> Iterator[dict[str, str]]:
+    for file in (ROOT / "docker" / "prometheus" / "rules").glob("*.yml"):
+        for group in yaml.safe_load(file.read_text())["groups"]:
+            yield from group["rules"]
 
 
 def exists(path: str) -> bool:

@@ -34,6 +34,7 @@ ENVELOPES = st.builds(
     traceparent=st.just("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
     payload=st.binary(max_size=50),
     replay_id=st.none(),
+    actor=st.sampled_from(["", '{"kind":"anonymous"}']),
 )
 
 

@@ -32,6 +32,7 @@ ENVELOPE = Envelope(
     user_id=st.none() | st.uuids(),
     causation_id=st.none() | st.uuids(),
     replay_id=st.none() | st.uuids(),
+    actor=st.sampled_from(["", '{"kind":"anonymous"}']),
     sequence=st.integers(1, 2**63 - 1),
     occurred_at=st.datetimes(min_value=datetime(1970, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
     payload=st.binary(max_size=50),
@@ -40,6 +41,7 @@ def test_a_record_carries_the_whole_envelope(  # noqa: PLR0917 -- what hypothesi
     user_id: UUID | None,
     causation_id: UUID | None,
     replay_id: UUID | None,
+    actor: str,
     sequence: int,
     occurred_at: datetime,
     payload: bytes,
@@ -49,6 +51,7 @@ def test_a_record_carries_the_whole_envelope(  # noqa: PLR0917 -- what hypothesi
         user_id=user_id,
         causation_id=causation_id,
         replay_id=replay_id,
+        actor=actor,
         aggregate_seq=sequence,
         occurred_at=occurred_at,
         payload=payload,

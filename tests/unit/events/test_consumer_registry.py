@@ -3,7 +3,8 @@
 import pytest
 
 from apps.events.consumers import registry
-from apps.events.consumers.registry import DuplicateHandler, consumes, groups, handlers_for, topics_of
+from apps.events.consumers.registry import DuplicateHandler, consumes, consumes_batch, groups, handlers_for, topics_of
+from apps.messages.base import Transport
 from apps.messages.bots import BotStarted, StartBot
 from apps.messages.envelope import Envelope
 from apps.messages.trading import BotTradeExecuted, TradeExecuted
@@ -19,6 +20,9 @@ def _user_created(message: UserCreated, envelope: Envelope) -> None: ...
 
 
 def _anything(message: object, envelope: Envelope) -> None: ...
+
+
+def _batch(batch: object) -> None: ...
 
 
 def test_a_handler_is_found_by_group_name_and_version() -> None:
@@ -45,6 +49,14 @@ def test_a_group_of_status_messages_alone_reads_no_topic() -> None:
     consumes(BotStarted, group="g")(_anything)
 
     assert topics_of("g") == []
+
+
+def test_a_group_that_reads_the_journal_gets_status_messages_from_kafka_and_has_no_queue() -> None:
+    consumes_batch(BotStarted, group="g", from_journal=True)(_batch)
+
+    assert topics_of("g") == ["trading.events"]
+    assert handlers_for("g", transport=Transport.KAFKA) == {("bot.started", 1): _batch}
+    assert handlers_for("g", transport=Transport.RABBITMQ) == {}
 
 
 def test_two_handlers_of_one_message_in_one_group_are_a_mistake() -> None:

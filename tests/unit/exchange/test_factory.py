@@ -1,18 +1,21 @@
 """Paper and live differ in address and credential, and neither reaches the other's."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
 from dataclasses import dataclass
 
 import pytest
+from django.apps import apps
 from pytest_django import Settings
 
 from apps.core.terms import Mode
 from apps.exchange import addresses, factory
 from apps.exchange.errors import LiveExchangeNotConfigured, UnsafeExchangeUrl
 from apps.exchange.kraken.exchange import KrakenExchange
+from service_common.environment import environment
 
 PAPER, LIVE = "http://127.0.0.1:8010", "https://api.kraken.com"
 
@@ -89,18 +92,29 @@ def test_addresses_that_could_mix_them_up_are_refused(settings: Settings, mode: 
         factory.exchange_for(Login(mode))
 
 
-@pytest.mark.parametrize(
-    ("variable", "value", "sentence"),
-    [
-        ("MUCKARD_PAPER_EXCHANGE_URL", "https://api.kraken.com", "names Kraken itself"),
-        ("MUCKARD_MARKET_SOURCE", "live", "needs MUCKARD_KRAKEN_URL"),
-        ("MUCKARD_PAPER_EXCHANGE_URL", "https://futures.kraken.com", "names Kraken itself"),
-        ("MUCKARD_KRAKEN_URL", "http://api.kraken.com", "must begin with https"),
-        ("MUCKARD_MARKET_SOURCE", "Live", "MUCKARD_MARKET_SOURCE is not valid"),
-        ("MUCKARD_KRAKEN_ULR", "https://api.kraken.com", "Did you mean MUCKARD_KRAKEN_URL?"),
-    ],
-)
-def test_a_typo_keeps_the_bot_service_from_starting(variable: str, value: str, sentence: str) -> None:
+TYPOS = [
+    ("MUCKARD_PAPER_EXCHANGE_URL", "https://api.kraken.com", "names Kraken itself"),
+    ("MUCKARD_MARKET_SOURCE", "live", "needs MUCKARD_KRAKEN_URL"),
+    ("MUCKARD_PAPER_EXCHANGE_URL", "https://futures.kraken.com", "names Kraken itself"),
+    ("MUCKARD_KRAKEN_URL", "http://api.kraken.com", "must begin with https"),
+    ("MUCKARD_MARKET_SOURCE", "Live", "MUCKARD_MARKET_SOURCE is not valid"),
+    ("MUCKARD_KRAKEN_ULR", "https://api.kraken.com", "Did you mean MUCKARD_KRAKEN_URL?"),
+]
+
+
+@pytest.mark.parametrize(("variable", "value", "sentence"), TYPOS)
+def test_a_typo_ends_what_starts_the_bot_service(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, sentence: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+
+    with pytest.raises(SystemExit, match=re.escape(sentence)):
+        settings.ENVIRONMENT = environment.__wrapped__("bot")
+        apps.get_app_config("exchange").ready()
+
+
+@pytest.mark.parametrize(("variable", "value", "sentence"), [TYPOS[0], TYPOS[-1]])
+def test_a_process_that_starts_with_a_typo_says_one_sentence(variable: str, value: str, sentence: str) -> None:
     started = subprocess.run(
         [sys.executable, "manage.py", "check"],
         env={**os.environ, "SERVICE": "bot", variable: value},

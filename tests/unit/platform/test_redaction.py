@@ -1,8 +1,9 @@
 """No secret reaches a log line, under whatever name or inside whatever text."""
 
 import pytest
+from django.test import RequestFactory
 
-from apps.core.redaction import MASK, mask_secrets, mask_text
+from apps.core.redaction import MASK, mask_secrets, mask_text, request_line
 
 
 @pytest.mark.parametrize(
@@ -29,3 +30,10 @@ def test_secrets_inside_text_are_masked(text: str, secret: str) -> None:
 def test_other_text_stays_as_it_is() -> None:
     text = "bot.trade.executed price=13798.4 volume=0.01"
     assert mask_text(text) == text
+
+
+def test_a_request_is_shown_without_its_query_string() -> None:
+    request = RequestFactory().get("/api/v1/bot", {"anything": "hunter2"})
+
+    assert request_line(request) == "GET /api/v1/bot"
+    assert mask_secrets(None, "info", {"request": request})["request"] == "GET /api/v1/bot"

@@ -23,6 +23,7 @@ def test_every_strategy_is_known_by_name_and_says_what_it_does() -> None:
         assert strategy_get(each.strategy) is each
         assert each.title
         assert each.description.endswith(".")
+        assert each.loses_when.endswith(".")
 
 
 @pytest.mark.parametrize("strategy", all_strategies(), ids=lambda each: each.strategy)
@@ -76,7 +77,7 @@ def test_a_second_strategy_of_the_same_name_is_refused() -> None:
 
     with pytest.raises(DuplicateStrategy):
 
-        class Other(Strategy, strategy="dca", title="Other"):
+        class Other(Strategy, strategy="dca", title="Other", loses_when="never"):
             """Another."""
 
             def decide(self, snapshot: Snapshot) -> list[OrderPlan]:

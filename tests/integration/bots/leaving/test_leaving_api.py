@@ -17,50 +17,20 @@ from apps.core.errors import PlatformError
 from apps.events.consumers.delivery import deliver
 from apps.events.consumers.registry import load_consumers
 from apps.events.store.publish import publish
-from apps.events.store.selectors import event_get, stream_list
+from apps.events.store.selectors import stream_list
 from apps.messages.base import Event
 from apps.messages.bots import AbandonPosition, StopDeletedBot
 from apps.messages.envelope import Envelope
 from apps.vault.models import Credential
 from apps.vault.services.keys import credential_disconnect
-from tests.factories.bots import BotFactory, Story, TraderClient
-from tests.factories.vault import stored_credential
+from tests.factories.bots import BotFactory, TraderClient
 from tests.integration.bots.conftest import World
 from tests.integration.bots.executions import execution
+from tests.integration.bots.leaving.reports import bought, commands, started, stopped, told
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("kraken_service.urls")]
 
 load_consumers()
-
-
-@pytest.fixture
-def key(trader: TraderClient) -> Credential:
-    return stored_credential(user_id=trader.user_id)
-
-
-@pytest.fixture
-def bot(world: World, trader: TraderClient, key: Credential) -> Bot:
-    return BotFactory.create(user_id=trader.user_id, credential_id=key.id, name="Keeper")
-
-
-def told(bot: Bot, *steps: Any) -> Story:
-    """What the bot reported, as the read models have it."""
-    story = Story(bot_id=bot.id, user_id=bot.user_id)
-    for step in steps:
-        deliver(step(story), group=READ_MODELS)
-    return story
-
-
-def bought(volume: str = "0.25") -> Any:
-    return lambda story: story.traded("buy", volume=volume)
-
-
-def stopped(**options: Any) -> Any:
-    return lambda story: story.stopped(**options)
-
-
-def started(story: Story) -> Any:
-    return story.started()
 
 
 def error_of(response: Any) -> tuple[int, str, dict[str, Any]]:
@@ -72,11 +42,6 @@ def _event(envelope: Envelope) -> Event:
     message = envelope.message()
     assert isinstance(message, Event)
     return message
-
-
-def commands(bot: Bot) -> list[Any]:
-    found = [event_get(event_id=command.id) for command in BotCommand.objects.filter(bot=bot).order_by("requested_at")]
-    return [envelope.message() for envelope in found if envelope is not None]
 
 
 class TestABotThatHoldsCoins:

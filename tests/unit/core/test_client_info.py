@@ -3,7 +3,7 @@
 import pytest
 from django.test import RequestFactory
 
-from apps.accounts.client_info import address_of, client_info_of
+from apps.core.identity.client_info import address_of, client_info_of
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,59 @@
+"""The web services of the platform once more, behind a gateway of their own, with every limit lifted.
+
+They share database, brokers and workers with the platform that `platform_url` starts. Quotas are off, and a caller may
+say from which address it comes, so that what is counted per address can be spread.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from apps.core.process_table import PROCESSES
+from dev.base import profile as profiles
+from dev.base.profile import ROOT
+from tests.support.gateway import Gateway, Gateways, wait_for
+
+SERVICES = ("user", "kraken", "staff")
+_LIMITS = {
+    "MUCKARD_TRUSTED_PROXIES": "127.0.0.1",
+    "MUCKARD_GATEWAY_RATE": "100000",
+    "MUCKARD_GATEWAY_BURST": "100000",
+    "MUCKARD_GATEWAY_AUTH_RATE": "100000",
+    "MUCKARD_GATEWAY_AUTH_BURST": "100000",
+    "MUCKARD_GATEWAY_WORKERS": "1",
+}
+
+
+@pytest.fixture(scope="session")
+def open_gateway(platform_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway in front of gunicorn for each of SERVICES, and of nothing else."""
+    paper = int(os.environ["MUCKARD_PAPER_EXCHANGE_URL"].rpartition(":")[2])
+    gateways = Gateways()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(profiles, "LOCAL", tmp_path_factory.mktemp("open"))
+        gateway = gateways.start("open", _LIMITS, absent=frozenset({*SERVICES, "bot", "flower"}), paper=paper)
+        try:
+            for service in SERVICES:
+                gateways.run(_command(gateway, service), ROOT, _environment(service))
+            for service in SERVICES:
+                wait_for(gateway.profile.ports[service], seconds=60)
+            yield gateway
+        finally:
+            gateways.end()
+
+
+def _command(gateway: Gateway, service: str) -> list[str]:
+    process = PROCESSES[service]
+    program, *arguments = process.command(address="127.0.0.1", port=gateway.profile.ports[service], witness="")
+    return [str(Path(sys.executable).with_name(program)), *arguments]
+
+
+def _environment(service: str) -> dict[str, str]:
+    return os.environ | {
+        **PROCESSES[service].environment(metrics_address="127.0.0.1", metrics_port=0),
+        "MUCKARD_ENVIRONMENT": "development",
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'platform'}",
+    }
