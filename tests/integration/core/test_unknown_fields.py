@@ -122,7 +122,7 @@ def test_a_stop_loss_that_bots_do_not_have_makes_no_bot() -> None:
     ("query", "sentence"),
     [
         ("limitt=1", "There is no query parameter limitt. Did you mean limit?"),
-        ("format=xml", "There is no query parameter format. Known here: credential_id, cursor, limit, pair."),
+        ("format=xml", "There is no query parameter format. Known here: bot_id, credential_id, cursor, limit, mode, pair, side, since, until."),
     ],
 )
 def test_a_list_knows_its_filters_and_its_pages(query: str, sentence: str) -> None:

@@ -55,7 +55,7 @@ def test_each_path_reaches_its_service(running: Gateway, path: str, service: str
 
 
 @pytest.mark.parametrize(
-    "path", ["/metrics", "/", "/api/v1/botany", "/api/v1/nothing", "/health/redis", "/0/public/Time"]
+    "path", ["/metrics", "/other", "/api/v1/botany", "/api/v1/nothing", "/health/redis", "/0/public/Time"]
 )
 def test_what_is_not_routed_is_not_there(running: Gateway, path: str) -> None:
     asked_before = {name: len(service.asked) for name, service in running.services.items()}
@@ -65,6 +65,12 @@ def test_what_is_not_routed_is_not_there(running: Gateway, path: str) -> None:
     assert response.status == 404
     assert error["code"] == "not_found"
     assert {name: len(service.asked) for name, service in running.services.items()} == asked_before
+
+
+def test_the_address_alone_leads_to_the_console(running: Gateway) -> None:
+    response, _ = running.ask("GET", "/")
+
+    assert (response.status, response.headers["Location"]) == (302, "/app/")
 
 
 _UNSAFE_STYLES = "style-src 'self' 'unsafe-inline'"

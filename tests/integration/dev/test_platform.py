@@ -16,11 +16,12 @@ from apps.ops.metrics_page import RABBITMQ, declarations
 from dev.base import ports, processes
 from dev.base import profile as profiles
 from dev.base.profile import PORTS, Profile, metrics_port
-from dev.base.secrets import SERVICES
+from dev.base.secrets import SERVICES, WEB
 from dev.config import circus
 from dev.run import supervisor
 from dev.run.starter import SMOKE_TEST_FAILED
-from tests.integration.dev.test_stack import NAME, OFFSET, begin, heads, stack
+from tests.integration.dev.test_stack import NAME, begin, heads, stack
+from tests.support.ports import free_offset
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(240)
@@ -33,8 +34,8 @@ def profile() -> Iterator[Profile]:
     stack("clean")
     code, output = stack(*UP)
     assert code == 0, output
-    assert "5 services are ready" in output
-    yield profiles.load(NAME, {}, OFFSET)
+    assert f"{len(WEB)} services are ready" in output
+    yield profiles.load(NAME, {}, free_offset(NAME))
     code, output = stack("clean")
     assert code == 0, output
 

@@ -25,9 +25,6 @@ STACK = [sys.executable, str(ROOT / "dev" / "stack.py")]
 pytestmark = pytest.mark.timeout(180)
 
 
-OFFSET = free_offset(NAME)
-
-
 def clean_environment(**more: str) -> dict[str, str]:
     """Ours, less what points the tests at the servers of the profile `test`."""
     ours = set(environment.SERVER_URLS.values())
@@ -37,7 +34,7 @@ def clean_environment(**more: str) -> dict[str, str]:
 
 def begin(command: str, *arguments: str, **more: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [*STACK, command, "--profile", NAME, "--port-offset", str(OFFSET), *arguments],
+        [*STACK, command, "--profile", NAME, "--port-offset", str(free_offset(NAME)), *arguments],
         env=clean_environment(**more),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -56,7 +53,7 @@ def stack(command: str, *arguments: str, **more: str) -> tuple[int, str]:
 def profile() -> Iterator[Profile]:
     code, output = stack("clean")
     assert code == 0, output
-    yield profiles.load(NAME, {}, OFFSET)
+    yield profiles.load(NAME, {}, free_offset(NAME))
     code, output = stack("clean")
     assert code == 0, output
 

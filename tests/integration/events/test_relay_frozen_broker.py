@@ -19,7 +19,7 @@ import pytest
 from apps.events.brokers.kafka.options import REQUEST_TIMEOUT_MS
 from apps.events.models import ProcessHeartbeat
 from dev.base import processes
-from dev.base.profile import Profile, load
+from dev.base.profile import PORTS, Profile, load, variable
 from tests.support.kafka import everything_in, fill_outbox, first_seen, outbox_count, sequences_by_key, topic_of_its_own
 from tests.support.ports import free_offset
 from tests.support.relaying import ROOT, manage
@@ -37,7 +37,8 @@ EVENTS = 8_000
 @pytest.fixture
 def own_kafka(settings: Any) -> Iterator[Profile]:
     """A Kafka for this test alone, on a profile of its own; the other servers are those of all tests."""
-    environment = {name: value for name, value in os.environ.items() if name != "KAFKA_BOOTSTRAP_SERVERS"}
+    others = {"KAFKA_BOOTSTRAP_SERVERS", *map(variable, PORTS)}
+    environment = {name: value for name, value in os.environ.items() if name not in others}
     profile = load(PROFILE, {}, free_offset(PROFILE))
     _stack("servers", profile, environment)
     address = f"127.0.0.1:{profile.ports['kafka']}"
