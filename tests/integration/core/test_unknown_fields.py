@@ -117,12 +117,15 @@ def test_a_stop_loss_that_bots_do_not_have_makes_no_bot() -> None:
     assert "parameters" in error["message"]
 
 
+FILTERS_OF_TRADES = "bot_id, credential_id, cursor, limit, mode, pair, side, since, until"
+
+
 @pytest.mark.urls("kraken_service.urls")
 @pytest.mark.parametrize(
     ("query", "sentence"),
     [
         ("limitt=1", "There is no query parameter limitt. Did you mean limit?"),
-        ("format=xml", "There is no query parameter format. Known here: bot_id, credential_id, cursor, limit, mode, pair, side, since, until."),
+        ("format=xml", f"There is no query parameter format. Known here: {FILTERS_OF_TRADES}."),
     ],
 )
 def test_a_list_knows_its_filters_and_its_pages(query: str, sentence: str) -> None:
