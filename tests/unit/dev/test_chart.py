@@ -289,3 +289,26 @@ def test_every_manifest_says_what_it_is_of(answers: dict[str, Any]) -> None:
     for manifest in rendered(answers, "production"):
         assert manifest["metadata"]["labels"][COMPONENT]
         assert manifest["metadata"]["namespace"] == "trade"
+
+
+def test_the_check_names_copies_that_differ_or_have_no_original(tmp_path: Path) -> None:
+    # Imported by a process of its own alone: the library behind it stays out of this one.
+    script = f"""
+from pathlib import Path
+from dev.config import helm
+helm.COPIES = Path({str(tmp_path)!r})
+helm.copy()
+assert helm.outdated() == [], helm.outdated()
+(helm.COPIES / "processes.toml").write_text("")
+(helm.COPIES / "nginx" / "of_before.conf").write_text("")
+print(*(path.name for path in helm.outdated()))
+helm.copy()
+print(len(helm.outdated()))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.stdout.splitlines() == ["of_before.conf processes.toml", "0"], done.stderr
+
+
+def test_the_chart_carries_its_files_itself() -> None:
+    """A link that leads out of the chart is lost where the chart is packed or copied."""
+    assert [path for path in CHART.rglob("*") if path.is_symlink()] == []
