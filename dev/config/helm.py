@@ -1,8 +1,8 @@
 """Renders the Helm chart by Helm's own library, and checks the result as an API server of Kubernetes would.
 
-Runs in the venv: `python -m dev.config.helm` checks the default and the production values; with `--write` it first brings
-the chart's copies of other files up to date, as Helm reads no file outside a chart. With `--render` it reads a JSON list
-of values and writes what each becomes. The library is a Go runtime, which is kept out of other processes so.
+Runs in the venv: `python -m dev.config.helm` checks the default and the production values; with `--write` it first
+brings the chart's copies of other files up to date, as Helm reads no file outside a chart. With `--render` it reads a
+JSON list of values and writes what each becomes. The library is a Go runtime, which is kept out of other processes so.
 """
 
 import json
