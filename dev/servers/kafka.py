@@ -125,5 +125,5 @@ SERVER = Server(
     launch=launch,
     program="java",
     stop_signal=signal.SIGTERM,
-    start_seconds=60.0,
+    start_seconds=120.0,
 )
