@@ -4,7 +4,7 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from apps.events.commands.delivery import Delivery
+from apps.events.commands.delivery import CommandDropped, Delivery
 from apps.events.commands.registry import executes, on_wake_up
 from apps.events.store.publish import publish
 from apps.messages.bots import (
@@ -18,6 +18,7 @@ from apps.messages.bots import (
     TickBot,
     TriggerTrade,
 )
+from apps.trading.models.resolutions import OrderResolution
 from apps.trading.services.orders.manual_resolution import resolution_carry_out, resolution_refuse
 from apps.trading.services.runs.manual_trade import trade_complete, trade_result_failed, trade_trigger
 from apps.trading.services.runs.start import run_start
@@ -71,6 +72,9 @@ def resolution_failed(command: ResolveOrder, code: str, message: str, now: datet
 
 @executes(ResolveOrder, on_failure=resolution_failed)
 def resolve_order(command: ResolveOrder, delivery: Delivery) -> None:
+    if not OrderResolution.objects.filter(id=command.command_id).exists():
+        # Both are committed together, so this database has lost the entry and will not find it.
+        raise CommandDropped("There is no such entry: enter it again if the order still needs a person.")
     resolution_carry_out(resolution_id=command.command_id)
     delivery.complete(now=timezone.now())
 

@@ -84,10 +84,10 @@ def registered_trader(url: str) -> PlatformClient:
     return client
 
 
-def manage(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def manage(*arguments: str, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
     """One of the platform's own commands, run to its end as the staff site."""
     environment = {**os.environ, "SERVICE": "staff", "MUCKARD_ENVIRONMENT": "development", **variables}
     return subprocess.run(
         [sys.executable, "manage.py", *arguments],
-        cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60,
+        cwd=ROOT, env=environment, input=stdin, capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
