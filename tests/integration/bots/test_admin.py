@@ -22,7 +22,12 @@ pytestmark = [pytest.mark.django_db, pytest.mark.urls("staff_site.urls")]
 
 load_consumers()
 
-MODELS = [model._meta.model_name for model in apps.get_app_config("bots").get_models()]
+# What the live stream keeps for itself has no page: its rows are events again, and short-lived.
+MODELS = [
+    model._meta.model_name
+    for model in apps.get_app_config("bots").get_models()
+    if model.__module__ != "apps.bots.models.stream"
+]
 
 
 @pytest.fixture
