@@ -35,6 +35,11 @@ settings.load_profile("muckard")
 # Whole platforms that tests start: one worker process of each web process comes up sooner, also on many cores.
 os.environ.setdefault("MUCKARD_WEB_WORKERS", "1")
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-pictures", action="store_true", help="write the pictures of the documents anew")
+
+
 MADE_BY_MIGRATING = {"django_content_type", "auth_permission"}
 EVENT_STORE = {"event", "outbox", "stream"}
 

@@ -40,7 +40,8 @@ def browser(platform_url: str) -> Iterator[Browser]:
     program = installer.browser()
     assert program, "No browser is installed: run `python3 dev/stack.py install --tests`."
     # The ports of a profile are free to choose, and Chromium calls some of them unsafe (10080 is one).
-    options = [f"--explicitly-allowed-ports={urlsplit(platform_url).port}"]
+    # Without a graphics card, Chromium would render by an emulated one.
+    options = ["--disable-gpu", f"--explicitly-allowed-ports={urlsplit(platform_url).port}"]
     if os.geteuid() == 0:
         # Chromium's sandbox refuses to run as root.
         options.append("--no-sandbox")

@@ -34,6 +34,7 @@ def test_staff_log_in_and_out(watched: WatchedPage, staff: StaffAccount) -> None
     page = watched.page
 
     _enter(watched, staff)
+    page.locator("nav").get_by_text(staff.email).click()  # opens the menu
     page.get_by_role("button", name="Log out").click()
 
     expect(page.get_by_text("Logged out", exact=False).first).to_be_visible()
@@ -55,7 +56,10 @@ def test_staff_change_a_record(watched: WatchedPage, staff: StaffAccount) -> Non
     page.get_by_role("link", name=staff.email).click()
     page.get_by_label("Name", exact=True).fill("Grace Hopper")
     page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_text("This field is required.")).to_be_visible()
 
+    page.get_by_label("Reason").fill("She was promoted")
+    page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_text("was changed successfully")).to_be_visible()
     page.get_by_role("link", name=staff.email).first.click()
     expect(page.get_by_label("Name", exact=True)).to_have_value("Grace Hopper")

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, ConsoleMessage, Error, Page, Request
 
 # Runs before every document's own scripts, whatever the document's policy allows.
@@ -40,6 +41,20 @@ class WatchedPage:
         response = self.page.goto(f"{self.base_url}{path}")
         assert response is not None
         assert response.status == 200, f"{path}: {response.status}"
+
+    def assert_accessible(self) -> None:
+        """Raises AssertionError with what axe-core finds serious or critical on the page as it is."""
+        found = [
+            f"{each['id']} ({each['impact']}): {each['help']}: {[node['target'] for node in each['nodes'][:3]]}"
+            for each in Axe().run(self.page).response["violations"]
+            if each["impact"] in ("serious", "critical")
+        ]
+        assert found == [], f"{self.page.url}: {found}"
+
+    def assert_fits(self) -> None:
+        """Raises AssertionError where the page is wider than its window."""
+        wide = self.page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+        assert wide[0] <= wide[1], f"{self.page.url} is {wide[0]} px wide in a window of {wide[1]} px"
 
     def assert_clean(self) -> None:
         """Raises AssertionError with everything that the page should not have seen."""

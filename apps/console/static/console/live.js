@@ -28,7 +28,8 @@ class Link {
     this.#source.addEventListener("open", () => this.#opened());
     this.#source.addEventListener("error", () => this.#failed());
     for (const kind of KINDS) this.#source.addEventListener(kind, (event) => this.#take(kind, event));
-    this.#source.addEventListener("ping", () => this.#heard());
+    for (const kind of ["ping", "ready"]) this.#source.addEventListener(kind, () => this.#heard());
+    this.#source.addEventListener("reset", () => this.#fetchAll());
   }
 
   /** Fetches every panel where the stream does not say which. */
@@ -41,9 +42,16 @@ class Link {
   #opened() {
     this.#failures = 0;
     this.#heard();
-    // What happened while there was no stream is on the server: every panel is fetched once.
-    if (this.#wasOpen) for (const panel of panels()) this.#queue.add(panel);
+    // What happened while there was no stream is on the server.
+    if (this.#wasOpen) this.#fetchAll();
     this.#wasOpen = true;
+  }
+
+  /** Every panel once, and the chart's fills: the stream does not say what was missed. */
+  #fetchAll() {
+    this.#heard();
+    document.dispatchEvent(new CustomEvent("console:trade", { detail: {} }));
+    for (const panel of panels()) this.#queue.add(panel);
   }
 
   #take(kind, event) {
