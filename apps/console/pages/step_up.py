@@ -38,8 +38,9 @@ class StepUpPage(FormPage):
 
     def _go_on(self, form: ApiForm) -> HttpResponse:
         kept = held.held_in(form.cleaned_data["held"])
-        answer = kept and held.go_on(self.request, kept, sends=True, failed=answer_to)
-        if isinstance(answer, HttpResponse):
-            return answer
+        # A download too, which is no HttpResponse.
+        answer: Any = held.go_on(self.request, kept, sends=True, failed=answer_to) if kept else None
+        if answer is not None:
+            return answer  # type: ignore[no-any-return]
         where = form.cleaned_data["next"]
         return redirect_to(where if held.is_ours(where) else reverse("home"))
