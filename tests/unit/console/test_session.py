@@ -6,6 +6,7 @@ import threading
 import time
 from typing import Any
 
+import httpx
 import pytest
 from django.test import Client
 
@@ -191,3 +192,15 @@ def test_a_log_out_ends_the_session_of_the_api_and_takes_the_cookie_away(trader:
     assert json.loads(api.calls("POST", "auth/logout")[0].content) == {"refresh": "first-refresh"}
     assert answer.cookies["console"].value == ""
     assert trader.get("/app/account").status_code == 303
+
+
+def test_a_download_that_waited_for_a_proof_comes_right_after_it(trader: Client, api: FakeApi) -> None:
+    api.refuse("GET", "user/me/export", 403, "step_up_required", times=1)
+    api.answers["GET", "user/me/export"].append(lambda _request: httpx.Response(200, content=b"an archive"))
+    asks = trader.post("/app/account/export", {"idempotency_key": "k"}).content.decode()
+    api.on("POST", "auth/step-up", {"access": token(), "expires_in": 600})
+
+    answer = trader.post("/app/step-up", {**held_in(asks), "password": "secret password"})
+
+    assert answer["Content-Disposition"] == 'attachment; filename="muckard-export.zip"'
+    assert b"".join(answer.streaming_content) == b"an archive"  # type: ignore[attr-defined]
