@@ -10,6 +10,7 @@ SENTENCES: dict[str, Promise | str] = {
     "invalid_credentials": gettext_lazy("This e-mail address and password do not belong together."),
     "otp_required": gettext_lazy("Enter the code of your authenticator."),
     "otp_invalid": gettext_lazy("This code is wrong, expired or was used before."),
+    "otp_wrong": gettext_lazy("This code is wrong, expired or was used before."),
 }
 
 

@@ -107,6 +107,6 @@ def fate(ids: dict[str, str]) -> dict[str, dict[str, Any]]:
 
 def main() -> None:
     """Reads `{"send": [title, …]}` or `{"fate": {title: id, …}}` and writes the answer, as JSON."""
-    [(call, argument)] = json.load(sys.stdin).items()
-    answer = {"send": send, "fate": fate}[call](argument)
+    asked = json.load(sys.stdin)
+    answer: Any = send(asked["send"]) if "send" in asked else fate(asked["fate"])
     sys.stdout.write(f"\n{json.dumps(answer)}\n")

@@ -50,7 +50,7 @@ class LogInForm(ApiForm):
     first_step = forms.CharField(widget=forms.HiddenInput, required=False)
     held = forms.CharField(widget=forms.HiddenInput, required=False)
     next = forms.CharField(widget=forms.HiddenInput, required=False)
-    field_of_code = {"otp_invalid": "otp", "otp_required": "otp"}
+    field_of_code = {"otp_required": "otp"}
 
 
 class RegisterForm(ApiForm):
@@ -122,7 +122,6 @@ class StepUpForm(ApiForm):
     password = PasswordField(required=False)
     held = forms.CharField(widget=forms.HiddenInput, required=False)
     next = forms.CharField(widget=forms.HiddenInput, required=False)
-    field_of_code = {"otp_invalid": "otp", "password_wrong": "password"}
 
     def suit(self, *, has_second_factor: bool) -> "StepUpForm":
         """The field that this account's proof needs, and not the other one."""

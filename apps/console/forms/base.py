@@ -14,6 +14,9 @@ from apps.console.texts import sentence_for
 # Refusals that lead somewhere else than back to the form
 _NOT_OF_THE_FORM = frozenset({"step_up_required", "not_found"})
 
+# What is about the same field on every form that has it
+_USUAL_FIELDS = {"otp_invalid": "otp", "otp_wrong": "otp", "password_wrong": "password"}
+
 
 class ApiForm(forms.Form):
     """A form whose sending does one thing once: its hidden key goes to the API as Idempotency-Key.
@@ -50,7 +53,8 @@ class ApiForm(forms.Form):
                 self.add_error(name if known else None, sentence if known else f"{name}: {sentence}")
                 is_shown = True
         if not is_shown:
-            self.add_error(self.field_of_code.get(refused.code), sentence_for(refused))
+            field = (_USUAL_FIELDS | dict(self.field_of_code)).get(refused.code)
+            self.add_error(field if field in self.fields else None, sentence_for(refused))
         return True
 
     def with_new_key(self) -> "ApiForm":

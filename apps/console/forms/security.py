@@ -13,20 +13,19 @@ from apps.console.forms.base import ApiForm
 
 class AuthenticatorForm(ApiForm):
     password = PasswordField()
-    field_of_code = {"password_wrong": "password", "invalid_credentials": "password"}
+    field_of_code = {"invalid_credentials": "password"}
 
 
 class AuthenticatorCodeForm(ApiForm):
     # The set-up between its two steps, encrypted
     set_up = forms.CharField(widget=forms.HiddenInput, required=False)
     otp = CodeField(label=_("Six digits of the app"))
-    field_of_code = {"otp_invalid": "otp"}
 
 
 class DisableForm(ApiForm):
     password = PasswordField()
     otp = CodeField(takes_recovery=True, label=_("Code of your authenticator, or a recovery code"), required=False)
-    field_of_code = {"otp_invalid": "otp", "password_wrong": "password", "invalid_credentials": "password"}
+    field_of_code = {"invalid_credentials": "password"}
 
 
 class PasskeyForm(ApiForm):

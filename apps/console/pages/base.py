@@ -25,6 +25,8 @@ class Page(View):
 
     access: ClassVar[Access] = USERS
     template_name: ClassVar[str] = ""
+    # Whether it shows a form again as it was filled in before a log-in (`asked.draft`)
+    takes_draft: ClassVar[bool] = False
     request: HttpRequest
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -67,6 +69,7 @@ class FormPage(Page):
     """A page with one form, which the API checks: what it refuses stands at the field, with what was typed."""
 
     form_class: ClassVar[type[ApiForm]]
+    takes_draft = True
 
     def initial(self, **kwargs: Any) -> dict[str, Any]:
         """What the form shows first."""

@@ -26,6 +26,7 @@ class StrategiesPage(Page):
 
 class _BotFormPage(Page):
     template_name: ClassVar[str] = "console/bot_form.html"
+    takes_draft = True
     # Fields that this page shows and does not change
     fixed: ClassVar[tuple[str, ...]] = ()
 

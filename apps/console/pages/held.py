@@ -96,7 +96,7 @@ def go_on(
         match = resolve(urlsplit(held.path).path)
     except Resolver404:
         return None
-    if not sends and not hasattr(getattr(match.func, "view_class", None), "form_class"):
+    if not sends and not getattr(getattr(match.func, "view_class", None), "takes_draft", False):
         return None
     again: Any = copy.copy(request)
     again.path = again.path_info = urlsplit(held.path).path

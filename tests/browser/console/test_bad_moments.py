@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page, Route, StorageState, expect
 
 from dev.base import processes
 from dev.base import profile as profiles
+from dev.base.processes import OwnProcess
 from tests.browser.conftest import TIMEOUT_MS
 from tests.browser.console.conftest import Trader, log_in, new_trader
 from tests.browser.watch import WatchedPage
@@ -18,11 +19,16 @@ from tests.support.platform import profile_folder
 pytestmark = pytest.mark.timeout(300)
 
 
+def processes_called(name: str) -> list[OwnProcess]:
+    running = processes.named(profiles.load(profile_folder().name, {}), name)
+    assert running, f"{name} does not run"
+    return running
+
+
 @contextmanager
 def frozen(name: str) -> Iterator[None]:
     """A process of the platform that holds its connections and answers nothing."""
-    running = processes.named(profiles.load(profile_folder().name, {}), name)
-    assert running, f"{name} does not run"
+    running = processes_called(name)
     for each in running:
         each.send(signal.SIGSTOP)
     try:
@@ -47,16 +53,32 @@ def test_a_stream_that_breaks_is_told_and_resumes(mine: WatchedPage, bot: dict[s
     mine.go_to(f"/app/bots/{bot['id']}")
     connection(mine, "live")
 
-    page.context.set_offline(True)
-    connection(mine, "offline")
-    expect(page.get_by_text("You are offline.")).to_be_visible()
+    for each in processes_called("stream"):
+        each.send(signal.SIGKILL)
+    connection(mine, "unavailable")
+    expect(page.get_by_text("A part of the platform does not answer.")).to_be_visible()
 
-    page.context.set_offline(False)
+    # The supervisor starts it again, and the browser connects by itself.
     connection(mine, "live")
-    expect(page.get_by_text("You are offline.")).to_be_hidden()
+    expect(page.get_by_text("A part of the platform does not answer.")).to_be_hidden()
     first = page.locator("#panel-trades tbody tr").first
     shown = first.inner_text()
     expect(first).not_to_have_text(shown, timeout=60_000)
+    mine.console_errors.clear()  # the browser logs what it could not load
+
+
+def test_offline_looks_different(mine: WatchedPage) -> None:
+    page = mine.page
+    mine.go_to("/app/")
+    connection(mine, "live")
+
+    with frozen("stream"):
+        page.context.set_offline(True)
+        connection(mine, "offline")
+        expect(page.get_by_text("You are offline.")).to_be_visible()
+
+        page.context.set_offline(False)
+        connection(mine, "live")
     mine.console_errors.clear()  # the browser logs what it could not load
 
 

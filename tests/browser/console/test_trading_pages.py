@@ -65,8 +65,8 @@ def test_an_order_is_shown_with_its_evidence(mine: WatchedPage, bot: dict[str, A
     mine.page.locator("main tbody a[href*='/app/orders/']").first.click()
 
     main = mine.page.locator("main")
-    expect(main).to_contain_text("Evidence")
-    expect(main).to_contain_text("paper")
+    expect(main).to_contain_text("what was observed")
+    expect(main).to_contain_text("Paper")
     mine.assert_accessible()
     mine.assert_fits()
 

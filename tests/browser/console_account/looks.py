@@ -5,7 +5,6 @@ import os
 from functools import cache
 from pathlib import Path
 
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from dev.base.profile import ROOT
@@ -33,20 +32,9 @@ def assert_looks_right(watched: WatchedPage, name: str) -> None:
     for width in (WIDE, NARROW):
         watched.page.set_viewport_size(width)  # type: ignore[arg-type]
         _picture(watched.page, f"{name}-{width['width']}")
-        assert_fits(watched.page, name)
-        found = Axe().run(watched.page).response["violations"]
-        bad = [
-            f"{each['id']}: {[node['html'][:200] for node in each['nodes']]}"
-            for each in found
-            if each["impact"] in ("serious", "critical")
-        ]
-        assert not bad, (name, width, bad)
+        watched.assert_fits()
+        watched.assert_accessible()
     watched.page.set_viewport_size(WIDE)  # type: ignore[arg-type]
-
-
-def assert_fits(page: Page, name: str) -> None:
-    wide, screen = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
-    assert wide <= screen, f"{name} is {wide} px wide on a screen of {screen} px"
 
 
 def assert_speaks_german(watched: WatchedPage, name: str, *own: str) -> None:
@@ -64,7 +52,7 @@ def assert_speaks_german(watched: WatchedPage, name: str, *own: str) -> None:
     assert not left, (name, left)
     watched.page.set_viewport_size(NARROW)  # type: ignore[arg-type]
     _picture(watched.page, f"{name}-de")
-    assert_fits(watched.page, f"{name} in German")
+    watched.assert_fits()
 
 
 @cache

@@ -1,6 +1,7 @@
 """Every page of the account at both widths and in German."""
 
 import pytest
+import requests
 from playwright.sync_api import expect
 
 from tests.browser.console_account.looks import assert_looks_right, assert_speaks_german
@@ -49,6 +50,7 @@ def test_every_page_of_a_trader_is_accessible_and_speaks_german(logged_in: Watch
         expect(logged_in.page.get_by_role("heading", level=1)).to_be_visible()
 
         assert_looks_right(logged_in, _name(path))
-        assert_speaks_german(logged_in, _name(path), "Ada", "A script", trader.email, "Chrome · Linux")
+        devices = ("Chrome · Linux", f"python-requests/{requests.__version__}")
+        assert_speaks_german(logged_in, _name(path), "Ada", "A script", trader.email, *devices)
         logged_in.page.get_by_role("button", name="English").click()
         expect(logged_in.page.locator("html")).to_have_attribute("lang", "en")

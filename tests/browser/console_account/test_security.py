@@ -35,7 +35,7 @@ def test_an_authenticator_is_set_up_by_a_drawn_code_and_switched_off_again(
 
     page.get_by_role("link", name="Switch it off").click()
     page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_label("Code of your authenticator").fill(pyotp.TOTP(secret).at(int(time.time()), 1))
+    page.get_by_label("Code of your authenticator").fill(pyotp.TOTP(secret).at(int(time.time()), counter_offset=1))
     page.get_by_role("button", name="Switch it off").click()
     expect(page.get_by_text("Two-factor log-in is off.")).to_be_visible()
 
