@@ -260,5 +260,7 @@ def test_the_site_works_behind_tls(browser: Browser, secured_url: str, staff: St
 
     expect(secured.page.get_by_role("heading", name="Site administration")).to_be_visible()
     assert secured.page.url.startswith("https://")
+    for path in ("/admin/dashboard/", "/admin/event-browser/", "/admin/bots/bot/", "/admin/risk/halt/add/"):
+        secured.go_to(path)
     secured.assert_clean()
     context.close()

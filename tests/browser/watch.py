@@ -42,6 +42,10 @@ class WatchedPage:
         assert response is not None
         assert response.status == 200, f"{path}: {response.status}"
 
+    def forgive(self, *parts: str) -> None:
+        """Drops console errors that contain all of these texts: of what the test itself brought about."""
+        self.console_errors[:] = [error for error in self.console_errors if not all(part in error for part in parts)]
+
     def assert_accessible(self) -> None:
         """Raises AssertionError with what axe-core finds serious or critical on the page as it is."""
         found = [

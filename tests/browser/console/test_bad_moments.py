@@ -64,7 +64,7 @@ def test_a_stream_that_breaks_is_told_and_resumes(mine: WatchedPage, bot: dict[s
     first = page.locator("#panel-trades tbody tr").first
     shown = first.inner_text()
     expect(first).not_to_have_text(shown, timeout=60_000)
-    mine.console_errors.clear()  # the browser logs what it could not load
+    mine.forgive("Failed to load resource")
 
 
 def test_offline_looks_different(mine: WatchedPage) -> None:
@@ -79,7 +79,7 @@ def test_offline_looks_different(mine: WatchedPage) -> None:
 
         page.context.set_offline(False)
         connection(mine, "live")
-    mine.console_errors.clear()  # the browser logs what it could not load
+    mine.forgive("Failed to load resource")
 
 
 def test_a_log_out_elsewhere_is_told_and_keeps_what_is_shown(browser: Browser, platform_url: str) -> None:
@@ -188,7 +188,7 @@ def test_a_page_says_that_a_service_is_away(mine: WatchedPage, bot: dict[str, An
 
     mine.go_to("/app/trades")
     expect(mine.page.locator("main")).to_contain_text("Watched bot")
-    mine.console_errors.clear()  # the browser logs the 503
+    mine.forgive("503")
 
 
 def test_reading_and_stop_all_work_without_javascript(browser: Browser, platform_url: str) -> None:

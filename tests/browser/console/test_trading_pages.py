@@ -90,7 +90,7 @@ def test_a_trader_sees_nothing_of_another(mine: WatchedPage, platform_url: str) 
     assert response is not None
     assert response.status == 404
     expect(mine.page.locator("body")).not_to_contain_text("Foreign bot")
-    mine.console_errors.clear()  # the browser logs the 404
+    mine.forgive("404")
 
 
 def test_the_bot_form_shows_what_the_api_refuses_at_its_field(
@@ -108,4 +108,4 @@ def test_the_bot_form_shows_what_the_api_refuses_at_its_field(
     expect(page.get_by_label("Name")).to_have_value("Too fast")
     mine.assert_accessible()
     assert len(trader.client.get("/api/v1/bot")["results"]) == before
-    mine.console_errors.clear()  # the browser logs the 422
+    mine.forgive("422")

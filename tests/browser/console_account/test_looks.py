@@ -43,6 +43,9 @@ def test_a_page_for_anyone_is_accessible_and_speaks_german(watched: WatchedPage,
     assert_speaks_german(watched, _name(path))
 
 
+CLIENT = f"python-requests/{requests.__version__}"
+
+
 def test_every_page_of_a_trader_is_accessible_and_speaks_german(logged_in: WatchedPage, trader: Trader) -> None:
     trader.client.post("/api/v1/auth/api-keys", {"name": "A script", "scopes": ["read"]})
     for path in FOR_TRADERS:
@@ -50,7 +53,8 @@ def test_every_page_of_a_trader_is_accessible_and_speaks_german(logged_in: Watch
         expect(logged_in.page.get_by_role("heading", level=1)).to_be_visible()
 
         assert_looks_right(logged_in, _name(path))
-        devices = ("Chrome · Linux", f"python-requests/{requests.__version__}")
+        # As the API names them
+        devices = ("Chrome · Linux", "Safari · Linux", "Safari on Linux", "Chrome on Linux", "Python", CLIENT)
         assert_speaks_german(logged_in, _name(path), "Ada", "A script", trader.email, *devices)
         logged_in.page.get_by_role("button", name="English").click()
         expect(logged_in.page.locator("html")).to_have_attribute("lang", "en")
