@@ -75,7 +75,7 @@ def test_one_chain_is_a_graph_a_replay_and_a_file(watched_by_staff: WatchedPage,
 
     page.goto(chain)
     with page.expect_download() as downloaded:
-        page.get_by_label("Reason").fill("Asked for by an auditor")
+        page.get_by_label("Export because").fill("Asked for by an auditor")
         page.get_by_role("button", name="Export").click()
     assert "kraken.key.connected" in downloaded.value.path().read_text()
 
@@ -84,7 +84,7 @@ def test_an_export_without_a_reason_is_none(watched_by_staff: WatchedPage) -> No
     page = watched_by_staff.page
     watched_by_staff.go_to("/admin/event-browser/")
     page.locator("#events tbody").get_by_role("link", name="graph").first.click()
-    reason = page.get_by_label("Reason")
+    reason = page.get_by_label("Export because")
     reason.evaluate("field => field.removeAttribute('required')")
 
     page.get_by_role("button", name="Export").click()
