@@ -16,7 +16,7 @@ from dev.base import profile as profiles
 from dev.base.profile import ROOT
 from tests.support.gateway import Gateway, Gateways, wait_for
 
-SERVICES = ("user", "kraken", "staff")
+SERVICES = ("user", "kraken", "stream", "staff")
 _LIMITS = {
     "MUCKARD_TRUSTED_PROXIES": "127.0.0.1",
     "MUCKARD_GATEWAY_RATE": "100000",
@@ -29,7 +29,7 @@ _LIMITS = {
 
 @pytest.fixture(scope="session")
 def open_gateway(platform_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """A gateway in front of gunicorn for each of SERVICES, and of nothing else."""
+    """A gateway in front of each of SERVICES, and of nothing else."""
     paper = int(os.environ["MUCKARD_PAPER_EXCHANGE_URL"].rpartition(":")[2])
     gateways = Gateways()
     with pytest.MonkeyPatch.context() as patch:

@@ -1,6 +1,7 @@
 """Who may call what, through the gateway: one request for each call and caller, compared with docs/roles.md."""
 
 from collections.abc import Iterator
+from io import BytesIO
 
 import pytest
 import requests
@@ -31,7 +32,13 @@ def routed(service: str) -> Iterator[Call]:
 
 def ask(url: str, call: Call, headers: dict[str, str], refresh: str = "") -> requests.Response:
     body = None if call.method == "GET" else {"refresh": refresh} if call.path == LOG_OUT and refresh else {}
-    return requests.request(call.method, url + filled_in(call.path), json=body, headers=headers, timeout=60)
+    answer = requests.request(
+        call.method, url + filled_in(call.path), json=body, headers=headers, timeout=60, stream=True
+    )
+    if answer.headers.get("Content-Type", "").startswith("text/event-stream"):
+        answer.close()
+        answer.raw = BytesIO()  # it has no end, and who may read it is known by now
+    return answer
 
 
 @pytest.mark.parametrize("caller", CALLERS)
