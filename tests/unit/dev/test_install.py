@@ -43,8 +43,8 @@ def test_a_server_that_a_url_names_is_not_installed() -> None:
 
 @pytest.mark.usefixtures("bare_machine")
 def test_a_browser_is_installed_for_tests_only() -> None:
-    assert "chromium" not in installer.missing_packages(SERVERS)
-    assert "chromium" in installer.missing_packages(SERVERS, with_browser=True)
+    assert installer.BROWSER_PACKAGE not in installer.missing_packages(SERVERS)
+    assert installer.BROWSER_PACKAGE in installer.missing_packages(SERVERS, with_browser=True)
 
 
 def test_a_machine_that_has_all_lacks_nothing() -> None:
