@@ -16,7 +16,7 @@ from dev.base import profile as profiles
 from dev.base.profile import ROOT
 from tests.support.gateway import Gateway, Gateways, wait_for
 
-SERVICES = ("user", "kraken", "stream", "staff")
+SERVICES = ("user", "kraken", "staff")
 _LIMITS = {
     "MUCKARD_TRUSTED_PROXIES": "127.0.0.1",
     "MUCKARD_GATEWAY_RATE": "100000",
