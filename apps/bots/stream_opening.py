@@ -10,6 +10,7 @@ from apps.core.identity.principal import MachineKeyPrincipal, Principal
 from apps.core.identity.revocations import RevocationsUnknown, session_is_revoked
 
 # Of a stream of a machine key, which has no token that ends.
+MEDIA_TYPE = "text/event-stream"
 LONGEST = timedelta(hours=1)
 
 

@@ -26,7 +26,7 @@ from django.utils.http import parse_header_parameters
 from apps.bots.stream.documents import event
 from apps.bots.stream.hub import Ending, Hub, Stream
 from apps.bots.stream.reader import Reader
-from apps.bots.stream_opening import Opening
+from apps.bots.stream_opening import MEDIA_TYPE, Opening
 from apps.events.store.wake_up import STREAM, WakeUpListener
 
 log = structlog.get_logger(__name__)
@@ -137,8 +137,9 @@ class Application:
 
     async def _stream(self, opening: Opening, response: HttpResponseBase, receive: Receive, send: Send) -> None:
         stream = Stream(opening)
-        # Django's middleware measures the empty body.
-        headers = [(name, value) for name, value in _headers(response) if name != b"content-length"]
+        # Django's middleware measures the empty body, and REST framework takes its type away.
+        kept = [(name, value) for name, value in _headers(response) if name not in (b"content-length", b"content-type")]
+        headers = [*kept, (b"content-type", MEDIA_TYPE.encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send(_chunk(f"retry: {RECONNECT_MS}\n\n".encode()))
         self.hub.add(stream)

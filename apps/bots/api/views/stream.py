@@ -12,7 +12,7 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.bots.stream_opening import LONGEST, Opening, still_allowed
+from apps.bots.stream_opening import LONGEST, MEDIA_TYPE, Opening, still_allowed
 from apps.core.api.requests import operation
 from apps.core.api.schema import error_responses
 from apps.core.api.views import TraderView
@@ -55,7 +55,7 @@ STREAM = OpenApiResponse(
 class EventStreamRenderer(BaseRenderer):
     """Lets callers accept the stream, which no renderer makes."""
 
-    media_type = "text/event-stream"
+    media_type = MEDIA_TYPE
     format = "events"
 
 

@@ -279,6 +279,10 @@ class TestItsEnd:
 
 
 class TestRefusals:
+    def test_it_says_that_it_is_an_event_stream_and_is_not_to_be_kept(self, open_stream: Open) -> None:
+        headers = open_stream().response.headers
+        assert (headers["Content-Type"], headers["Cache-Control"]) == ("text/event-stream", "no-store")
+
     def test_without_a_token_it_is_401_in_the_one_shape(self, port: int) -> None:
         client = Client(port, "")
         assert (client.response.status, client.response.headers["Content-Type"]) == (401, "application/json")
