@@ -9,8 +9,8 @@ from apps.core.identity.machine_keys import machine_key_still_valid
 from apps.core.identity.principal import MachineKeyPrincipal, Principal
 from apps.core.identity.revocations import RevocationsUnknown, session_is_revoked
 
-# Of a stream of a machine key, which has no token that ends.
 MEDIA_TYPE = "text/event-stream"
+# Of a stream of a machine key, which has no token that ends.
 LONGEST = timedelta(hours=1)
 
 
