@@ -344,4 +344,4 @@ class NoticeAlreadyAcknowledged(Conflict):
     code = "security_notice_acknowledged"
 
     def __init__(self) -> None:
-        super().__init__("Somebody has acknowledged this notice already.")
+        super().__init__("This notice has been acknowledged already.")

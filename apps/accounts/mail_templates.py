@@ -38,23 +38,23 @@ TEMPLATES: Final[dict[OutgoingMail.Kind, tuple[str, str]]] = {
             "This address was registered. If it was you, confirm it here:"
             + _LINK_AND_CODE
             + "It works once, until {until}. If it was not you, there is nothing to do. You can also "
-            "confirm without a password: the address is then yours, and what somebody else set up with it is gone. "
+            "confirm without a password: the address is then yours, and what another person set up with it is deleted. "
             "Programs send the code to POST /api/v1/auth/email/verify."
         ),
     ),
     OutgoingMail.Kind.ADDRESS_TAKEN: (
         "You already have an account",
         _template(
-            "Somebody tried to register with this address on {when}. You already have an account, and nothing has "
-            "changed. If it was you and you have forgotten the password, ask for a new one at {site}/app/forgot. "
+            "There was an attempt to register with this address on {when}. You already have an account, and nothing "
+            "has changed. If it was you and you have forgotten the password, ask for a new one at {site}/app/forgot. "
             "If it was not you, there is nothing to do."
         ),
     ),
     OutgoingMail.Kind.ADDRESS_UNPROVEN: (
         "Confirm that this address is yours",
         _template(
-            "Somebody registered with this address on {when}. It had been registered before, and nobody has confirmed "
-            "it since. To make it yours, set a new password here:"
+            "This address was registered again on {when}. The earlier registration was never confirmed. "
+            "To make it yours, set a new password here:"
             + _LINK_AND_CODE
             + "It works once, until {until}. What was set up with "
             "this address before is then gone. If it was not you, there is nothing to do."
@@ -63,8 +63,8 @@ TEMPLATES: Final[dict[OutgoingMail.Kind, tuple[str, str]]] = {
     OutgoingMail.Kind.CHOOSE_PASSWORD: (
         "Choose a password",
         _template(
-            "You confirmed on {when} that this address is yours. Somebody else may have registered it, so you have a "
-            "new account without anything that was set up before. Choose its password here:"
+            "You confirmed on {when} that this address is yours. Another person may have registered it before, so you "
+            "have a new account without anything that was set up before. Choose its password here:"
             + _LINK_AND_CODE
             + "It works once, until {until}."
         ),
@@ -72,7 +72,7 @@ TEMPLATES: Final[dict[OutgoingMail.Kind, tuple[str, str]]] = {
     OutgoingMail.Kind.RESET_PASSWORD: (
         "A new password",
         _template(
-            "Somebody asked on {when} for a new password for your account. Set it here:"
+            "We received a request on {when} for a new password for your account. Set it here:"
             + _LINK_AND_CODE
             + "It works once, until {until}. If it was not you, "
             "there is nothing to do: your password stays as it is."
@@ -101,8 +101,8 @@ TEMPLATES: Final[dict[OutgoingMail.Kind, tuple[str, str]]] = {
     OutgoingMail.Kind.EMAIL_CHANGE_ASKED: (
         "Your e-mail address is to be changed",
         _template(
-            "Somebody asked on {when} to change the e-mail address of your account, and the new address has to confirm "
-            "it. If it was you, there is nothing to do. If it was not you, stop it here:"
+            "We received a request on {when} to change the e-mail address of your account. The new address has to "
+            "confirm it. If it was you, there is nothing to do. If it was not you, stop it here:"
             + _LINK_AND_CODE
             + "It works once, until {until}. It stops the "
             "change, ends every session and makes the password void: we then mail you a code for a new one."
@@ -127,8 +127,8 @@ TEMPLATES: Final[dict[OutgoingMail.Kind, tuple[str, str]]] = {
     OutgoingMail.Kind.ADDRESS_RESERVED: (
         "This address is reserved",
         _template(
-            "Somebody asked on {when} to use this address for an account. An account that had it was given another "
-            "address, and this one can take that back until {until}: with the code of the mail "
+            "We received a request on {when} to use this address for an account. An account that had it was given "
+            "another address, and this one can take that back until {until}: with the code of the mail "
             '"Your e-mail address was changed". Until then no other account gets it. If it was you, try again after '
             "that time. If it was not you, there is nothing to do."
         ),
@@ -143,7 +143,7 @@ TEMPLATES: Final[dict[OutgoingMail.Kind, tuple[str, str]]] = {
     OutgoingMail.Kind.LOG_INS_FAILED: (
         "Many failed log-ins",
         _template(
-            "Somebody failed to log in to your account many times, up to {when}. Nobody got in by that, and you are "
+            "There were many failed log-ins to your account, up to {when}. None of them succeeded, and you are "
             "told of it at most once a day. If it was you and you have forgotten the password, ask for a new one with "
             "{site}/app/forgot. If it was not you, make sure that two-factor log-in is on."
         ),
@@ -203,7 +203,7 @@ TEMPLATES: Final[dict[OutgoingMail.Kind, tuple[str, str]]] = {
     OutgoingMail.Kind.SESSION_REVOKED: (
         "A session of yours was ended",
         _template(
-            "On {when} a refresh token of one of your sessions was used for a second time. Somebody else may have a "
+            "On {when} a refresh token of one of your sessions was used for a second time. Another person may have a "
             "copy of it, so we ended that session: log in again. " + _ACT
         ),
     ),

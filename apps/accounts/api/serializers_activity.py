@@ -22,7 +22,7 @@ class ActivitySerializer(serializers.Serializer[Any]):
     )
     payload = serializers.SerializerMethodField()
     actor = serializers.ChoiceField(
-        choices=["", *ActorKind], help_text="Who caused it: `anonymous` is somebody who was not logged in."
+        choices=["", *ActorKind], help_text="Actor of the event. `anonymous`: the request had no log-in."
     )
     session_id = serializers.UUIDField(allow_null=True, help_text="As in GET /auth/sessions.")
     machine_key_id = serializers.UUIDField(allow_null=True, help_text="As in GET /auth/api-keys.")

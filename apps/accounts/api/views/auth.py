@@ -149,9 +149,8 @@ class EmailVerifyView(IdempotentMutations, OpenView):
         """Confirm an e-mail address with the code from the mail.
 
         With the password of the registration, or with an access token of the account: 204. The next token has
-        `email_verified`: log in or refresh. With the code alone: 200. The address may have been registered by somebody
-        else, so it gets a new account without anything that was set up before, and a mail brings a code for its
-        password.
+        `email_verified`: log in or refresh. With the code alone: 200. Another person may have registered the address,
+        so it gets a new account without anything that was set up before, and a mail brings a code for its password.
         """
         is_as_registered = email_verify(
             token=self.body["token"],
