@@ -72,10 +72,11 @@ def resolution_failed(command: ResolveOrder, code: str, message: str, now: datet
 
 @executes(ResolveOrder, on_failure=resolution_failed)
 def resolve_order(command: ResolveOrder, delivery: Delivery) -> None:
-    if not OrderResolution.objects.filter(id=command.command_id).exists():
+    try:
+        resolution_carry_out(resolution_id=command.command_id)
+    except OrderResolution.DoesNotExist:
         # Both are committed together, so this database has lost the entry and will not find it.
-        raise CommandDropped("There is no such entry: enter it again if the order still needs a person.")
-    resolution_carry_out(resolution_id=command.command_id)
+        raise CommandDropped("There is no such entry: enter it again if the order still needs a person.") from None
     delivery.complete(now=timezone.now())
 
 

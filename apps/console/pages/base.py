@@ -75,7 +75,7 @@ class FormPage(Page):
         """What the form shows first."""
         return {}
 
-    def send(self, form: ApiForm, **kwargs: Any) -> HttpResponse:
+    def send(self, form: ApiForm, **kwargs: Any) -> HttpResponseBase:
         """Makes the call and says where to go on. Raises ApiRefused, which is shown on the form."""
         raise NotImplementedError
 
@@ -86,7 +86,7 @@ class FormPage(Page):
         form = self.make_form(self.asked.draft, **kwargs)
         return self.render(form=form, is_draft=self.asked.draft is not None, **self.context(**kwargs))
 
-    def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+    def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
         form = self.make_form(request.POST, **kwargs)
         if form.is_valid():
             try:

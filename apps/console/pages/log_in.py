@@ -6,6 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -48,7 +49,7 @@ class LogInPage(FormPage):
             "is_second_step": bool(self.request.POST.get("first_step")),
         }
 
-    def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+    def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
         if self.asked.log_in is not None and request.POST.get("held"):
             # Logged in by a passkey in between.
             return self._resumed(request.POST["held"], "")
@@ -62,7 +63,7 @@ class LogInPage(FormPage):
                 form.take(refused)
         return self.render(form=form, **self.context())
 
-    def send(self, form: ApiForm, **kwargs: Any) -> HttpResponse:
+    def send(self, form: ApiForm, **kwargs: Any) -> HttpResponseBase:
         given = form.cleaned_data
         email, password = given["email"], self._password(form)
         if not password:
@@ -76,15 +77,14 @@ class LogInPage(FormPage):
         remember_device(answer, devices, email, tokens.device_token)
         return answer
 
-    def _entered(self, tokens: accounts.Tokens, sealed: str, where: str) -> HttpResponse:
+    def _entered(self, tokens: accounts.Tokens, sealed: str, where: str) -> HttpResponseBase:
         begin(self.request, tokens)
         return self._resumed(sealed, where)
 
-    def _resumed(self, sealed: str, where: str) -> HttpResponse:
+    def _resumed(self, sealed: str, where: str) -> HttpResponseBase:
         kept = held.held_in(sealed)
         if kept is not None:
-            shown = held.go_on(self.request, kept, sends=False, failed=answer_to)
-            return shown if isinstance(shown, HttpResponse) else redirect_to(kept.page)
+            return held.go_on(self.request, kept, sends=False, failed=answer_to) or redirect_to(kept.page)
         return redirect_to(after(where))
 
     def _password(self, form: ApiForm) -> str:
@@ -146,7 +146,7 @@ def devices_of(request: HttpRequest) -> dict[str, str]:
     return found if isinstance(found, dict) else {}
 
 
-def remember_device(answer: HttpResponse, devices: dict[str, str], email: str, token: str) -> None:
+def remember_device(answer: HttpResponseBase, devices: dict[str, str], email: str, token: str) -> None:
     kept = {name: value for name, value in devices.items() if name != _digest(email)}
     last = dict(list(kept.items())[-(_DEVICES_KEPT - 1) :]) | {_digest(email): token}
     answer.set_cookie(

@@ -40,7 +40,7 @@ class AuthenticatorPage(FormPage):
     form_class = AuthenticatorForm
     template_name = "console/security/authenticator.html"
 
-    def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+    def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
         if request.POST.get("set_up"):
             return self._confirm(request)
         return super().post(request, **kwargs)

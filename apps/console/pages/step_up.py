@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 from django.urls import reverse
 
 from apps.console.api_client import accounts
@@ -28,7 +28,7 @@ class StepUpPage(FormPage):
     def context(self, **kwargs: Any) -> dict[str, Any]:
         return {"is_held": bool(self.request.POST.get("held"))}
 
-    def send(self, form: ApiForm, **kwargs: Any) -> HttpResponse:
+    def send(self, form: ApiForm, **kwargs: Any) -> HttpResponseBase:
         if not any(form.cleaned_data.get(name) for name in ("otp", "password")) and self.log_in.stepped_up_seconds:
             # By a passkey, a moment ago.
             return self._go_on(form)
@@ -36,11 +36,11 @@ class StepUpPage(FormPage):
         accounts.step_up(self.api, **proof)
         return self._go_on(form)
 
-    def _go_on(self, form: ApiForm) -> HttpResponse:
+    def _go_on(self, form: ApiForm) -> HttpResponseBase:
         kept = held.held_in(form.cleaned_data["held"])
-        # A download too, which is no HttpResponse.
-        answer: Any = held.go_on(self.request, kept, sends=True, failed=answer_to) if kept else None
-        if answer is not None:
-            return answer  # type: ignore[no-any-return]
+        if kept is not None:
+            answer = held.go_on(self.request, kept, sends=True, failed=answer_to)
+            if answer is not None:
+                return answer
         where = form.cleaned_data["next"]
         return redirect_to(where if held.is_ours(where) else reverse("home"))

@@ -41,7 +41,6 @@ class Link {
 
   #opened() {
     this.#failures = 0;
-    this.#heard();
     // What happened while there was no stream, since the page was made or since it broke, is on the server.
     this.#fetchAll();
     this.#wasOpen = true;
