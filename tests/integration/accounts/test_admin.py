@@ -17,8 +17,8 @@ from apps.accounts.services.mfa import mfa_confirm, mfa_set_up
 from apps.core.identity.client_info import ClientInfo
 from apps.events.models import StoredEvent
 from service_common.environment import InvalidEnvironment
-from staff_site import settings as staff_settings
 from tests.factories.accounts import PASSWORD, UserServiceClient, make_user
+from tests.support.staff_site import client_of, serve_staff_site
 
 pytestmark = pytest.mark.django_db
 
@@ -28,15 +28,7 @@ SESSIONS = "/admin/accounts/usersession/"
 
 @pytest.fixture(autouse=True)
 def _staff_site(settings: Any, _user_service: None) -> None:
-    settings.ROOT_URLCONF = "staff_site.urls"
-    # Without the static files middleware: its folder exists in a deployment only.
-    settings.MIDDLEWARE = [name for name in vars(staff_settings)["MIDDLEWARE"] if "whitenoise" not in name]
-
-
-def _as(*roles: str) -> Client:
-    client = Client()
-    client.force_login(make_user(roles=list(roles)))
-    return client
+    serve_staff_site(settings)
 
 
 def _log_in(email: str, password: str = PASSWORD, otp: str = "") -> Any:
@@ -93,7 +85,7 @@ def test_every_staff_role_sees_every_list(role: str, page: str) -> None:
     UserServiceClient(user)
     mail_queue(kind=OutgoingMail.Kind.PASSWORD_CHANGED, email=user.email, now=timezone.now())
 
-    answer = _as(role).get(
+    answer = client_of(role).get(
         f"/admin/accounts/{page}/", {"q": "trader"} if page not in ("lockoutcounter", "accountclosure") else {}
     )
 
@@ -106,13 +98,13 @@ def test_staff_see_what_keeps_a_closure_from_its_end() -> None:
         user=make_user(), requested_at=now, abandons=False, remaining={"open_orders": ["mk-1"]}, next_step_at=now
     )
 
-    assert "mk-1" in _as("support").get("/admin/accounts/accountclosure/").content.decode()
+    assert "mk-1" in client_of("support").get("/admin/accounts/accountclosure/").content.decode()
 
 
 def test_no_page_shows_a_hash_a_digest_or_a_sealed_secret() -> None:
     user = make_user()
     session = UserServiceClient(user).session_id
-    admin = _as("admin")
+    admin = client_of("admin")
 
     for page in (USERS, f"{USERS}{user.id}/change/", SESSIONS, f"{SESSIONS}{session}/change/"):
         text = admin.get(page).content.decode()
@@ -124,7 +116,7 @@ def test_no_page_shows_a_hash_a_digest_or_a_sealed_secret() -> None:
 @pytest.mark.parametrize("role", ["support", "auditor", "operator", "admin"])
 def test_sessions_and_mail_are_read_only(role: str) -> None:
     session = UserServiceClient(make_user()).session_id
-    client = _as(role)
+    client = client_of(role)
 
     for path in (f"{SESSIONS}add/", f"{SESSIONS}{session}/delete/", f"{USERS}add/"):
         assert client.get(path).status_code == 403
@@ -136,7 +128,7 @@ def test_an_admins_change_goes_through_the_service() -> None:
     user = make_user()
     theirs = UserServiceClient(user)
 
-    answer = _as("admin").post(f"{USERS}{user.id}/change/", _edit(user, roles=["auditor"]))
+    answer = client_of("admin").post(f"{USERS}{user.id}/change/", _edit(user, roles=["auditor"]))
 
     assert answer.status_code == 302
     user.refresh_from_db()
@@ -148,7 +140,7 @@ def test_an_admins_change_goes_through_the_service() -> None:
 def test_support_changes_a_name_and_nothing_that_gives_access() -> None:
     user = make_user()
 
-    _as("support").post(f"{USERS}{user.id}/change/", _edit(user, name="Ada", roles=["admin"], is_active=False))
+    client_of("support").post(f"{USERS}{user.id}/change/", _edit(user, name="Ada", roles=["admin"], is_active=False))
 
     user.refresh_from_db()
     assert (user.name, user.roles, user.is_active) == ("Ada", ["trader"], True)
@@ -157,7 +149,7 @@ def test_support_changes_a_name_and_nothing_that_gives_access() -> None:
 def test_an_auditor_and_an_operator_change_nothing() -> None:
     user = make_user()
     for role in ("auditor", "operator"):
-        assert _as(role).post(f"{USERS}{user.id}/change/", _edit(user, name="x")).status_code == 403
+        assert client_of(role).post(f"{USERS}{user.id}/change/", _edit(user, name="x")).status_code == 403
     user.refresh_from_db()
     assert user.name == ""
 
@@ -177,7 +169,7 @@ def test_actions_end_sessions_and_lift_a_lock() -> None:
     user = make_user()
     theirs = UserServiceClient(user)
     lockout_count_attempt(email=user.email, client=ClientInfo(None, ""), now=timezone.now())
-    support = _as("support")
+    support = client_of("support")
 
     for action in ("end_sessions", "lift_lock"):
         support.post(USERS, {"action": action, "_selected_action": [str(user.id)], "reason": "asked by phone"})
@@ -191,12 +183,12 @@ def test_support_ends_one_session_for_a_reason() -> None:
     ended, other = UserServiceClient(user).session_id, UserServiceClient(user).session_id
     form = {"action": "end", "_selected_action": [str(ended)]}
 
-    _as("support").post(SESSIONS, form)
+    client_of("support").post(SESSIONS, form)
     assert UserSession.objects.get(pk=ended).revoked_at is None
-    _as("auditor").post(SESSIONS, {**form, "reason": "a stolen laptop"})
+    client_of("auditor").post(SESSIONS, {**form, "reason": "a stolen laptop"})
     assert UserSession.objects.get(pk=ended).revoked_at is None
 
-    _as("support").post(SESSIONS, {**form, "reason": "a stolen laptop"})
+    client_of("support").post(SESSIONS, {**form, "reason": "a stolen laptop"})
     assert UserSession.objects.get(pk=ended).revoked_reason == "ended_by_staff"
     assert UserSession.objects.get(pk=other).revoked_at is None
     acted = StoredEvent.objects.get(event_type="staff.acted")
@@ -206,7 +198,7 @@ def test_support_ends_one_session_for_a_reason() -> None:
 def test_a_change_of_a_user_asks_for_a_reason() -> None:
     user = make_user()
 
-    answer = _as("admin").post(f"{USERS}{user.id}/change/", _edit(user, name="Ada", because=""))
+    answer = client_of("admin").post(f"{USERS}{user.id}/change/", _edit(user, name="Ada", because=""))
 
     assert "This field is required." in answer.content.decode()
     user.refresh_from_db()

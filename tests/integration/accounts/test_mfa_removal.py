@@ -18,8 +18,8 @@ from apps.accounts.services.mail import mail_send_due
 from apps.accounts.services.mfa import mfa_confirm, mfa_is_enabled, mfa_set_up
 from apps.accounts.services.mfa_removal import mfa_removal_consent, mfa_removal_request
 from apps.events.models import StoredEvent
-from staff_site import settings as staff_settings
 from tests.factories.accounts import PASSWORD, UserServiceClient, make_user
+from tests.support.staff_site import serve_staff_site
 
 pytestmark = pytest.mark.django_db
 
@@ -148,8 +148,7 @@ def test_two_consents_at_once_remove_it_once() -> None:
 
 @pytest.fixture
 def _staff_site(settings: Any, _user_service: None) -> None:
-    settings.ROOT_URLCONF = "staff_site.urls"
-    settings.MIDDLEWARE = [name for name in vars(staff_settings)["MIDDLEWARE"] if "whitenoise" not in name]
+    serve_staff_site(settings)
     settings.STAFF_MFA_REQUIRED = False  # has tests of its own
 
 

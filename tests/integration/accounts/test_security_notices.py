@@ -26,9 +26,9 @@ from apps.messages.kraken import KrakenKeyConnected, KrakenKeyUpdated
 from apps.messages.live_trading import LiveTradingSwitched
 from apps.messages.security import UnknownLogInsFailed, UserLockedOut, UserLogInFailed, UserMfaDisabled
 from apps.messages.user import PasskeyAdded
-from staff_site import settings as staff_settings
 from tests.factories.accounts import UserServiceClient, make_user
 from tests.support.envelopes import envelope_of
+from tests.support.staff_site import serve_staff_site
 
 pytestmark = pytest.mark.django_db
 
@@ -200,8 +200,7 @@ def test_what_is_acknowledged_goes_after_a_year_and_what_is_not_stays(user: User
 
 @pytest.fixture
 def _staff_site(settings: Any, _user_service: None) -> None:
-    settings.ROOT_URLCONF = "staff_site.urls"
-    settings.MIDDLEWARE = [name for name in vars(staff_settings)["MIDDLEWARE"] if "whitenoise" not in name]
+    serve_staff_site(settings)
 
 
 def _as(*roles: str) -> tuple[Client, User]:

@@ -18,9 +18,9 @@ from apps.core.models import MachineKey, MachineKeyUse
 from apps.core.staff_actions import RecordsActions, StaffAction, staff_action_record
 from apps.events.models import StoredEvent
 from apps.risk.models import LiveSwitch
-from staff_site import settings as staff_settings
 from tests.factories.accounts import PASSWORD, UserServiceClient, make_user
 from tests.integration.access.callers import script_of
+from tests.support.staff_site import serve_staff_site
 
 pytestmark = pytest.mark.django_db
 
@@ -29,8 +29,7 @@ USERS, KEYS, SWITCH = "/admin/accounts/user/", "/admin/core/machinekey/", "/admi
 
 @pytest.fixture(autouse=True)
 def _staff_site(settings: Any, _user_service: None) -> None:
-    settings.ROOT_URLCONF = "staff_site.urls"
-    settings.MIDDLEWARE = [name for name in vars(staff_settings)["MIDDLEWARE"] if "whitenoise" not in name]
+    serve_staff_site(settings)
 
 
 def staff(*roles: str) -> tuple[User, Client]:

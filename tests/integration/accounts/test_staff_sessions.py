@@ -16,6 +16,7 @@ from apps.accounts.services.mfa import mfa_confirm, mfa_set_up
 from apps.events.models import StoredEvent
 from staff_site import settings as staff_settings
 from tests.factories.accounts import PASSWORD, UserServiceClient, make_user
+from tests.support.staff_site import serve_staff_site
 
 pytestmark = pytest.mark.django_db
 
@@ -24,8 +25,7 @@ SITE, TWO_FACTOR = "/admin/", "/admin/two-factor/"
 
 @pytest.fixture(autouse=True)
 def _staff_site(settings: Any, _user_service: None) -> None:
-    settings.ROOT_URLCONF = "staff_site.urls"
-    settings.MIDDLEWARE = [name for name in vars(staff_settings)["MIDDLEWARE"] if "whitenoise" not in name]
+    serve_staff_site(settings)
     settings.STAFF_MFA_REQUIRED = True
 
 

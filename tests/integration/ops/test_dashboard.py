@@ -27,8 +27,8 @@ from apps.events.process.heartbeats import BROKERS, beat
 from apps.ops.dashboard import panels as dashboard
 from apps.ops.dashboard.history import plots
 from apps.ops.dashboard.panels import Panel, panels
-from staff_site import settings as staff_settings
-from tests.factories.accounts import FAST_HASHERS, make_user
+from tests.factories.accounts import FAST_HASHERS
+from tests.support.staff_site import client_of, serve_staff_site
 
 pytestmark = pytest.mark.django_db
 
@@ -280,27 +280,20 @@ def test_plots_have_a_line_for_each_group_and_null_where_nothing_was_measured() 
 
 @pytest.fixture
 def _staff_site(settings: Any) -> None:
-    settings.ROOT_URLCONF = "staff_site.urls"
+    serve_staff_site(settings)
     settings.PASSWORD_HASHERS = FAST_HASHERS
-    settings.MIDDLEWARE = [name for name in vars(staff_settings)["MIDDLEWARE"] if "whitenoise" not in name]
-
-
-def _as(*roles: str) -> Client:
-    client = Client()
-    client.force_login(make_user(roles=list(roles)))
-    return client
 
 
 @pytest.mark.usefixtures("_staff_site")
 def test_every_member_of_staff_sees_the_dashboard_and_operators_the_way_to_flower() -> None:
     _measured(timezone.now())
 
-    page = _as("auditor").get(PAGE)
+    page = client_of("auditor").get(PAGE)
     assert page.status_code == 200
     assert "1 orders are unknown or need a person." in page.content.decode()
     assert 'href="/flower/"' not in page.content.decode()
-    assert 'href="/flower/"' in _as("operator").get(PAGE).content.decode()
-    answer = _as("support").get(FIGURES).json()
+    assert 'href="/flower/"' in client_of("operator").get(PAGE).content.decode()
+    answer = client_of("support").get(FIGURES).json()
     assert {panel["id"] for panel in answer["panels"]} >= {"processes", "queues", "days"}
 
 
@@ -308,12 +301,12 @@ def test_every_member_of_staff_sees_the_dashboard_and_operators_the_way_to_flowe
 def test_nobody_else_does() -> None:
     for path in (PAGE, FIGURES, HISTORY):
         assert Client().get(path).status_code == 302
-        assert _as("trader").get(path).status_code == 302
+        assert client_of("trader").get(path).status_code == 302
 
 
 @pytest.mark.usefixtures("_staff_site")
 def test_the_span_of_plots_is_bounded() -> None:
-    admin = _as("admin")
+    admin = client_of("admin")
     for hours in ("0", "169", "x", "1.5", "-1", "²"):
         assert admin.get(HISTORY, {"hours": hours}).status_code == 400
     assert admin.get(HISTORY, {"hours": "168"}).status_code == 200

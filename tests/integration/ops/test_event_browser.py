@@ -10,7 +10,6 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection, transaction
-from django.test import Client
 from django.utils import timezone
 
 from apps.bots.models import BotStatus
@@ -25,8 +24,8 @@ from apps.ops.event_browser import export, query, replay
 from apps.ops.event_browser.chain import as_svg, chain_of
 from apps.ops.event_browser.proof import event_proof
 from apps.ops.event_browser.query import EventQuery, event_page
-from staff_site import settings as staff_settings
-from tests.factories.accounts import FAST_HASHERS, make_user
+from tests.factories.accounts import FAST_HASHERS
+from tests.support.staff_site import client_of, serve_staff_site
 
 pytestmark = pytest.mark.django_db
 
@@ -229,15 +228,8 @@ def test_a_replay_shows_the_state_after_each_event_and_touches_nothing(story: St
 
 @pytest.fixture
 def _staff_site(settings: Any) -> None:
-    settings.ROOT_URLCONF = "staff_site.urls"
+    serve_staff_site(settings)
     settings.PASSWORD_HASHERS = FAST_HASHERS
-    settings.MIDDLEWARE = [name for name in vars(staff_settings)["MIDDLEWARE"] if "whitenoise" not in name]
-
-
-def _as(*roles: str) -> Client:
-    client = Client()
-    client.force_login(make_user(roles=list(roles)))
-    return client
 
 
 @pytest.mark.usefixtures("_staff_site")
@@ -250,7 +242,7 @@ def test_an_auditor_reads_every_page_and_a_trader_none(story: Story) -> None:
         f"{SEARCH}replay/?correlation={story.correlation_id}",
         f"{SEARCH}replay/?about={story.bot_id}&states=1",
     )
-    auditor, trader = _as("auditor"), _as("trader")
+    auditor, trader = client_of("auditor"), client_of("trader")
     for page in pages:
         answer = auditor.get(page)
         assert answer.status_code == 200, page
@@ -274,7 +266,7 @@ def test_an_auditor_reads_every_page_and_a_trader_none(story: Story) -> None:
     ],
 )
 def test_a_search_that_cannot_be_made_says_why(story: Story, given: str, told: str) -> None:
-    answer = _as("auditor").get(f"{SEARCH}?{given}")
+    answer = client_of("auditor").get(f"{SEARCH}?{given}")
 
     assert answer.status_code == 200
     assert told in answer.content.decode()
@@ -286,12 +278,12 @@ def test_a_search_that_cannot_be_made_says_why(story: Story, given: str, told: s
     "path", [f"event/{UUID(int=7)}/", f"chain/{UUID(int=7)}/", "replay/", f"replay/?about={UUID(int=7)}"]
 )
 def test_what_is_not_there_is_not_found(path: str) -> None:
-    assert _as("auditor").get(f"{SEARCH}{path}").status_code == 404
+    assert client_of("auditor").get(f"{SEARCH}{path}").status_code == 404
 
 
 @pytest.mark.usefixtures("_staff_site")
 def test_an_export_is_a_download_that_an_event_tells_of(story: Story) -> None:
-    auditor, page = _as("auditor"), f"{SEARCH}export/"
+    auditor, page = client_of("auditor"), f"{SEARCH}export/"
     chain = {"correlation": str(story.correlation_id)}
 
     assert "This field is required" in auditor.post(page, chain).content.decode()
@@ -315,7 +307,7 @@ def test_an_export_is_a_download_that_an_event_tells_of(story: Story) -> None:
 def test_an_export_is_bounded_and_then_records_nothing(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export, "MOST_EVENTS", 2)
 
-    answer = _as("auditor").post(f"{SEARCH}export/", {"about": str(story.bot_id), "reason": "r"})
+    answer = client_of("auditor").post(f"{SEARCH}export/", {"about": str(story.bot_id), "reason": "r"})
 
     assert "use `manage.py audit_export`" in answer.content.decode()
     assert not StoredEvent.objects.filter(event_type="audit.exported").exists()
