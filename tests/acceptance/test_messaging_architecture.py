@@ -5,8 +5,6 @@ Half of them are published while Kafka and RabbitMQ are dead. Nothing is lost by
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,11 +13,9 @@ import pytest
 
 from apps.messages.base import all_messages
 from dev.base import processes
-from dev.base import profile as profiles
-from dev.base.profile import Profile
 from tests.acceptance.catalogue import ELSEWHERE, title, titles
-from tests.support.environment import OUTSIDE
-from tests.support.platform import ROOT, manage, profile_folder
+from tests.support.platform import ROOT, manage, running, stack
+from tests.support.waiting import comes_true
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -46,17 +42,9 @@ def ask(call: str, argument: Any) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def kill_brokers(profile: Profile) -> None:
+def kill_brokers() -> None:
     for name in ("kafka", "rabbitmq"):
-        running = processes.named(profile, name)
-        assert running, f"{name} does not run"
-        processes.stop(running, first=signal.SIGKILL, seconds=10.0)
-
-
-def start_brokers(profile: Profile) -> None:
-    command = [sys.executable, "dev/stack.py", "servers", "--profile", profile.name]
-    environment = {name: value for name, value in OUTSIDE.items() if not name.startswith("MUCKARD_")}
-    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=180, stdout=subprocess.DEVNULL)
+        processes.stop(running(name), first=signal.SIGKILL, seconds=10.0)
 
 
 def has_ended(fate: dict[str, Any]) -> bool:
@@ -76,22 +64,22 @@ def replayed_ids(source: str, since: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def story(platform_url: str) -> Story:
-    profile = profiles.load(profile_folder().name, {})
     told, began = Story(), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 1))
     everything = titles()
     told.ids |= ask("send", everything[::2])
-    kill_brokers(profile)
+    kill_brokers()
     try:
         told.published_without_brokers = everything[1::2]
         told.ids |= ask("send", everything[1::2])
     finally:
-        start_brokers(profile)
-    deadline = time.monotonic() + WITHIN_SECONDS
-    while True:
+        stack("servers")
+
+    def all_have_ended() -> bool:
         told.fates = ask("fate", told.ids)
-        if all(map(has_ended, told.fates.values())) or time.monotonic() > deadline:
-            break
-        time.sleep(2)
+        return all(map(has_ended, told.fates.values()))
+
+    # What has not ended by then fails its own test.
+    comes_true(all_have_ended, seconds=WITHIN_SECONDS)
     for source in ("kafka", "store"):
         found = replayed_ids(source, began)
         told.replayed[source] = {name for name, event_id in told.ids.items() if event_id in found}

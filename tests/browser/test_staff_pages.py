@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from apps.ops.staff_pages import SITE, staff_pages
-from tests.browser.watch import WatchedPage
+from tests.browser.watch import WIDTHS, WatchedPage
 from tests.support.platform import registered_trader
 
 pytestmark = pytest.mark.timeout(300)
@@ -15,7 +15,6 @@ pytestmark = pytest.mark.timeout(300)
 LISTS = [page.path for page in staff_pages() if re.fullmatch(rf"{SITE}\w+/\w+/", page.path)]
 FORMS = [f"{page.path}add/" for page in staff_pages() if page.path in LISTS and page.adds != "–"]
 WORKPLACES = ("/admin/", "/admin/dashboard/", "/admin/event-browser/", "/admin/trading/ordertoresolve/")
-WIDTHS = {"desktop": (1280, 800), "phone": (390, 844)}
 
 
 @pytest.mark.parametrize("path", [*LISTS, *FORMS])
@@ -41,8 +40,7 @@ def test_the_page_of_the_first_object_is_clean(watched_by_staff: WatchedPage, pa
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("path", WORKPLACES)
 def test_where_people_work_is_accessible_and_fits(watched_by_staff: WatchedPage, path: str, width: str) -> None:
-    wide, high = WIDTHS[width]
-    watched_by_staff.page.set_viewport_size({"width": wide, "height": high})
+    watched_by_staff.page.set_viewport_size(WIDTHS[width])
 
     watched_by_staff.go_to(path)
 

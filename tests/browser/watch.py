@@ -5,13 +5,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import BrowserContext, ConsoleMessage, Error, Page, Request
+from playwright.sync_api import BrowserContext, ConsoleMessage, Error, Page, Request, ViewportSize
 
 # Runs before every document's own scripts, whatever the document's policy allows.
 _REPORT_VIOLATIONS = """
 document.addEventListener('securitypolicyviolation', event =>
     window.reportViolation(`${event.effectiveDirective}: ${event.blockedURI} on ${event.documentURI}`));
 """
+DESKTOP: ViewportSize = {"width": 1280, "height": 800}
+PHONE: ViewportSize = {"width": 390, "height": 844}
+WIDTHS = {"desktop": DESKTOP, "phone": PHONE}
 _WITHOUT_A_HOST = frozenset({"data", "blob", "about"})
 
 

@@ -4,8 +4,6 @@ bought after the answer, and the ledger is what the paper exchange says.
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -18,7 +16,7 @@ import pytest
 
 from apps.ops.smoke_test.client import PlatformClient
 from apps.ops.smoke_test.market import PlayedMarket, played_market
-from tests.support.platform import ROOT, profile_folder, registered_trader
+from tests.support.platform import registered_trader, stack
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
@@ -100,11 +98,6 @@ def process_of(name: str) -> psutil.Process:
 def kill(process: psutil.Process) -> None:
     for each in [*process.children(recursive=True), process]:
         each.send_signal(signal.SIGKILL)
-
-
-def stack(command: str) -> str:
-    arguments = [sys.executable, "dev/stack.py", command, "--profile", profile_folder().name]
-    return subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=True, timeout=200).stdout
 
 
 def rows(statement: str, *parameters: Any) -> list[tuple[Any, ...]]:

@@ -9,7 +9,10 @@ from uuid import uuid4
 import pytest
 
 from apps.ops.smoke_test.client import PlatformClient
+from dev.base import profile as profiles
+from dev.base.processes import OwnProcess
 from tests.support.environment import OUTSIDE
+from tests.support.signals import processes_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -50,26 +53,33 @@ def platform_url() -> str:
     return os.environ["MUCKARD_PUBLIC_URL"]
 
 
+def stack(command: str, *options: str) -> str:
+    """What the starter prints, on the profile of the tests. Fails with that where it fails."""
+    whole = [sys.executable, "dev/stack.py", command, "--profile", profile_folder().name, *options]
+    # Not os.environ: a fixture for RabbitMQ may have put a virtual host of its own there.
+    environment = {name: value for name, value in OUTSIDE.items() if not name.startswith("MUCKARD_")}
+    result = subprocess.run(
+        whole, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=STARTS_WITHIN_SECONDS
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def running(name: str) -> list[OwnProcess]:
+    """The processes of the platform or its servers with this name of the starter. Fails where there is none."""
+    return processes_of(profiles.load(profile_folder().name, {}), name)
+
+
 class _Platform:
     is_up = was_stopped = False
 
     def start(self) -> None:
-        self._stack("run", "--detach", "--no-smoke-test")
+        stack("run", "--detach", "--no-smoke-test")
         self.is_up, self.was_stopped = True, False
 
     def stop(self) -> None:
-        self._stack("stop", "--applications")
+        stack("stop", "--applications")
         self.is_up, self.was_stopped = False, True
-
-    @staticmethod
-    def _stack(command: str, *options: str) -> None:
-        whole = [sys.executable, "dev/stack.py", command, "--profile", profile_folder().name, *options]
-        # Not os.environ: a fixture for RabbitMQ may have put a virtual host of its own there.
-        environment = {name: value for name, value in OUTSIDE.items() if not name.startswith("MUCKARD_")}
-        result = subprocess.run(
-            whole, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=STARTS_WITHIN_SECONDS
-        )
-        assert result.returncode == 0, result.stdout + result.stderr
 
 
 _platform = _Platform()

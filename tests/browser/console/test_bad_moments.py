@@ -1,41 +1,18 @@
 """What goes wrong while a page is open: the stream breaks, the session ends, a service is away, a double click."""
 
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, StorageState, expect
 
-from dev.base import processes
-from dev.base import profile as profiles
-from dev.base.processes import OwnProcess
-from tests.browser.conftest import TIMEOUT_MS
-from tests.browser.console.conftest import Trader, log_in, new_trader
+from tests.browser.conftest import PASSWORD, TIMEOUT_MS
+from tests.browser.traders import Trader, fill_log_in, log_in
 from tests.browser.watch import WatchedPage
-from tests.support.platform import profile_folder
+from tests.support.platform import running
+from tests.support.signals import frozen
 
 pytestmark = pytest.mark.timeout(300)
-
-
-def processes_called(name: str) -> list[OwnProcess]:
-    running = processes.named(profiles.load(profile_folder().name, {}), name)
-    assert running, f"{name} does not run"
-    return running
-
-
-@contextmanager
-def frozen(name: str) -> Iterator[None]:
-    """A process of the platform that holds its connections and answers nothing."""
-    running = processes_called(name)
-    for each in running:
-        each.send(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for each in running:
-            each.send(signal.SIGCONT)
 
 
 def fill_form(page: Page, name: str) -> None:
@@ -53,7 +30,7 @@ def test_a_stream_that_breaks_is_told_and_resumes(mine: WatchedPage, bot: dict[s
     mine.go_to(f"/app/bots/{bot['id']}")
     connection(mine, "live")
 
-    for each in processes_called("stream"):
+    for each in running("stream"):
         each.send(signal.SIGKILL)
     connection(mine, "unavailable")
     expect(page.get_by_text("A part of the platform does not answer.")).to_be_visible()
@@ -72,7 +49,7 @@ def test_offline_looks_different(mine: WatchedPage) -> None:
     mine.go_to("/app/")
     connection(mine, "live")
 
-    with frozen("stream"):
+    with frozen(running("stream")):
         page.context.set_offline(True)
         connection(mine, "offline")
         expect(page.get_by_text("You are offline.")).to_be_visible()
@@ -82,18 +59,17 @@ def test_offline_looks_different(mine: WatchedPage) -> None:
     mine.forgive("Failed to load resource")
 
 
-def test_a_log_out_elsewhere_is_told_and_keeps_what_is_shown(browser: Browser, platform_url: str) -> None:
-    trader = new_trader(platform_url)
+def test_a_log_out_in_one_tab_logs_the_other_out(browser: Browser, platform_url: str) -> None:
+    trader = Trader.registered(platform_url)
     context = browser.new_context()
     first, second = (WatchedPage.open(context, platform_url) for _ in range(2))
-    log_in(first, trader)
+    log_in(first, trader.email)
     second.go_to("/app/")
 
     first.page.locator("header summary").click()
     first.page.get_by_role("button", name="Log out").click()
     expect(first.page.get_by_role("button", name="Log in", exact=True)).to_be_visible()
 
-    second.page.evaluate("fetch('/app/session')")
     second.page.reload()
     expect(second.page.get_by_role("button", name="Log in", exact=True)).to_be_visible()
     context.close()
@@ -105,7 +81,7 @@ def test_nothing_typed_is_lost_when_the_session_ends_in_a_form(
     context = browser.new_context()
     context.set_default_timeout(TIMEOUT_MS)
     watched = WatchedPage.open(context, platform_url)
-    log_in(watched, trader)
+    log_in(watched, trader.email)
     watched.go_to("/app/bots/new/sma_cross")
     page = watched.page
     fill_form(page, "Typed before the end")
@@ -114,9 +90,7 @@ def test_nothing_typed_is_lost_when_the_session_ends_in_a_form(
 
     page.get_by_role("button", name="Make the bot").click()
     expect(page.get_by_text("your form comes back as you filled it in")).to_be_visible()
-    page.get_by_label("E-mail").fill(trader.email)
-    page.get_by_label("Password").fill("correct horse battery staple")
-    page.get_by_role("button", name="Log in", exact=True).click()
+    fill_log_in(watched, trader.email)
 
     expect(page.get_by_label("Name")).to_have_value("Typed before the end")
     context.close()
@@ -180,7 +154,7 @@ def test_a_panel_that_cannot_be_had_leaves_the_rest(mine: WatchedPage, bot: dict
 
 def test_a_page_says_that_a_service_is_away(mine: WatchedPage, bot: dict[str, Any]) -> None:
     mine.go_to("/app/")
-    with frozen("kraken"):
+    with frozen(running("kraken")):
         response = mine.page.goto(f"{mine.base_url}/app/trades", timeout=60_000)
         assert response is not None
         assert response.status in (200, 503)
@@ -192,7 +166,7 @@ def test_a_page_says_that_a_service_is_away(mine: WatchedPage, bot: dict[str, An
 
 
 def test_reading_and_stop_all_work_without_javascript(browser: Browser, platform_url: str) -> None:
-    trader = new_trader(platform_url)
+    trader = Trader.registered(platform_url)
     made = trader.bot(trader.paper_key("Account"), name="Stopped bot")
     trader.client.post(f"/api/v1/bot/{made['id']}/start")
     context = browser.new_context(java_script_enabled=False)
@@ -200,7 +174,7 @@ def test_reading_and_stop_all_work_without_javascript(browser: Browser, platform
     page = context.new_page()
     page.goto(f"{platform_url}/app/log-in")
     page.get_by_label("E-mail").fill(trader.email)
-    page.get_by_label("Password").fill("correct horse battery staple")
+    page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Log in", exact=True).click()
     expect(page.locator("main")).to_contain_text("Stopped bot")
 

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from dev.base.profile import ROOT
-from tests.browser.console.conftest import Trader
+from tests.browser.traders import Trader
 from tests.browser.watch import WatchedPage
 
 pytestmark = pytest.mark.timeout(300)
@@ -43,7 +43,7 @@ def test_the_keyboard_scrolls_the_chart_back_through_history(mine: WatchedPage, 
         chart.press("ArrowLeft")
 
     mine.page.wait_for_function(
-        "before => Number(document.querySelector('[data-price-chart]').dataset.candles) >= before", arg=before
+        "before => Number(document.querySelector('[data-price-chart]').dataset.candles) > before", arg=before
     )
 
 

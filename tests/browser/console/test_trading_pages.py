@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.console.conftest import WIDTHS, Trader, new_trader
-from tests.browser.watch import WatchedPage
+from tests.browser.traders import Trader
+from tests.browser.watch import WIDTHS, WatchedPage
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -38,8 +38,7 @@ def test_a_page_is_clean_accessible_and_as_wide_as_its_window(
     mine: WatchedPage, bot: dict[str, Any], paper_key: dict[str, Any], name: str, width: str
 ) -> None:
     path, text = PAGES[name]
-    wide, high = WIDTHS[width]
-    mine.page.set_viewport_size({"width": wide, "height": high})
+    mine.page.set_viewport_size(WIDTHS[width])
 
     mine.go_to(path.format(bot=bot["id"], key=paper_key["id"]))
 
@@ -82,7 +81,7 @@ def test_trades_are_filtered_by_side(mine: WatchedPage, bot: dict[str, Any]) -> 
 
 
 def test_a_trader_sees_nothing_of_another(mine: WatchedPage, platform_url: str) -> None:
-    other = new_trader(platform_url)
+    other = Trader.registered(platform_url)
     foreign = other.bot(other.paper_key("Other account"), name="Foreign bot")
 
     response = mine.page.goto(f"{platform_url}/app/bots/{foreign['id']}")

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.browser.console_account.traders import Trader, log_in
+from tests.browser.traders import Trader, log_in
 from tests.browser.watch import WatchedPage
 
 

@@ -8,9 +8,8 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from dev.base.profile import ROOT
-from tests.browser.watch import WatchedPage
+from tests.browser.watch import DESKTOP, PHONE, WatchedPage
 
-WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 CATALOGUE = ROOT / "apps/console/locale/de/LC_MESSAGES/django.mo"
 # The same in both languages
 NEUTRAL = frozenset({"Muckard", "·", "–", "UTC"})
@@ -29,12 +28,12 @@ _TEXTS = """() => {
 
 def assert_looks_right(watched: WatchedPage, name: str) -> None:
     """At both widths. With SCREENSHOTS a picture of each is kept in that folder."""
-    for width in (WIDE, NARROW):
-        watched.page.set_viewport_size(width)  # type: ignore[arg-type]
+    for width in (DESKTOP, PHONE):
+        watched.page.set_viewport_size(width)
         _picture(watched.page, f"{name}-{width['width']}")
         watched.assert_fits()
         watched.assert_accessible()
-    watched.page.set_viewport_size(WIDE)  # type: ignore[arg-type]
+    watched.page.set_viewport_size(DESKTOP)
 
 
 def assert_speaks_german(watched: WatchedPage, name: str, *own: str) -> None:
@@ -50,7 +49,7 @@ def assert_speaks_german(watched: WatchedPage, name: str, *own: str) -> None:
         if any(map(str.isalpha, text)) and text not in NEUTRAL | set(own) and _translation(text) != text
     }
     assert not left, (name, left)
-    watched.page.set_viewport_size(NARROW)  # type: ignore[arg-type]
+    watched.page.set_viewport_size(PHONE)
     _picture(watched.page, f"{name}-de")
     watched.assert_fits()
 

@@ -5,8 +5,9 @@ import zipfile
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.conftest import PASSWORD
 from tests.browser.console_account.looks import assert_looks_right
-from tests.browser.console_account.traders import PASSWORD, Trader, fill_log_in, log_in, new_address
+from tests.browser.traders import Trader, fill_log_in, log_in, new_address
 from tests.browser.watch import WatchedPage
 from tests.support.mails import mailed_link
 

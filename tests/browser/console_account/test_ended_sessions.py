@@ -3,7 +3,8 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.console_account.traders import Trader, fill_log_in
+from tests.browser.conftest import PASSWORD
+from tests.browser.traders import Trader, fill_log_in
 from tests.browser.watch import WatchedPage
 
 pytestmark = pytest.mark.timeout(300)
@@ -33,7 +34,7 @@ def test_what_was_typed_is_there_again_after_another_ended_the_session(logged_in
     sessions = trader.client.get("/api/v1/auth/sessions")["results"]
     other = next(session for session in sessions if not session["is_current"])
     trader.client._call("DELETE", f"/api/v1/auth/sessions/{other['id']}", accept=(204,))
-    page.get_by_label("Password").fill("correct horse battery staple")
+    page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Send the link").click()
 
     expect(page.get_by_text("Your session has ended, and nothing was sent.")).to_be_visible()

@@ -5,7 +5,7 @@ import requests
 from playwright.sync_api import expect
 
 from tests.browser.console_account.looks import assert_looks_right, assert_speaks_german
-from tests.browser.console_account.traders import Trader
+from tests.browser.traders import Trader
 from tests.browser.watch import WatchedPage
 
 # The first test of a run starts the platform.

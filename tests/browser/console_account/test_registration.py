@@ -8,8 +8,9 @@ from playwright.sync_api import expect
 from apps.ops.smoke_test.client import PlatformClient
 from apps.ops.smoke_test.market import played_market
 from apps.ops.smoke_test.steps import BOT
+from tests.browser.conftest import PASSWORD
 from tests.browser.console_account.looks import assert_looks_right
-from tests.browser.console_account.traders import PASSWORD, expect_overview, fill_log_in, new_address
+from tests.browser.traders import expect_overview, fill_log_in, new_address
 from tests.browser.watch import WatchedPage
 from tests.support.mails import mailed_link, mails_to
 from tests.support.waiting import eventually

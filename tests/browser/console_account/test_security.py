@@ -6,8 +6,9 @@ import pyotp
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.conftest import PASSWORD
 from tests.browser.console_account.looks import assert_looks_right
-from tests.browser.console_account.traders import PASSWORD, Trader
+from tests.browser.traders import Trader
 from tests.browser.watch import WatchedPage
 
 pytestmark = pytest.mark.timeout(300)

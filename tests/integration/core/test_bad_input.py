@@ -55,7 +55,7 @@ PARAMETERS = [
 @pytest.mark.parametrize(("called", "name", "schema"), PARAMETERS)
 def test_a_bad_value_is_400_and_named(called: Called, name: str, schema: dict[str, Any], settings: Settings) -> None:
     settings.ROOT_URLCONF = URLS[called.service]
-    for value in bad_values_of(name, schema_of(called, {"schema": schema})):
+    for value in bad_values_of(name, in_full(called, schema)):
         response = send(called, {name: value})
         assert (value, response.status_code) == (value, 400)
         assert (value, list(response.json()["error"]["details"]["fields"])) == (value, [name])
@@ -68,14 +68,13 @@ def test_a_parameter_that_is_there_twice_is_400(called: Called, name: str, schem
     assert (response.status_code, list(response.json()["error"]["details"]["fields"])) == (400, [name])
 
 
-def schema_of(called: Called, parameter: dict[str, Any]) -> dict[str, Any]:
-    schema = parameter["schema"]
+def in_full(called: Called, schema: dict[str, Any]) -> dict[str, Any]:
     return resolved(called.service, schema.get("allOf", [schema])[0])
 
 
 def send(called: Called, query: dict[str, Any]) -> Any:
     needed = {
-        each["name"]: next(iter(schema_of(called, each).get("enum", ())), "XBTUSD")
+        each["name"]: next(iter(in_full(called, each["schema"]).get("enum", ())), "XBTUSD")
         for each in called.operation["parameters"]
         if each.get("in") == "query" and each.get("required")
     }

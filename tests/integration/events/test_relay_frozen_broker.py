@@ -4,12 +4,10 @@ kafka-python's own defaults never send again after that. The broker is one of a 
 """
 
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,11 +16,11 @@ import pytest
 
 from apps.events.brokers.kafka.options import REQUEST_TIMEOUT_MS
 from apps.events.models import ProcessHeartbeat
-from dev.base import processes
 from dev.base.profile import PORTS, Profile, load, variable
 from tests.support.kafka import everything_in, fill_outbox, first_seen, outbox_count, sequences_by_key, topic_of_its_own
 from tests.support.ports import free_offset
 from tests.support.relaying import ROOT, manage
+from tests.support.signals import frozen, processes_of
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(240)]
@@ -52,26 +50,13 @@ def own_kafka(settings: Any) -> Iterator[Profile]:
         _stack("stop", profile, environment)
 
 
-@contextmanager
-def _frozen(profile: Profile) -> Iterator[None]:
-    brokers = processes.named(profile, "kafka")
-    assert brokers
-    for each in brokers:
-        each.send(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for each in brokers:
-            each.send(signal.SIGCONT)
-
-
 def test_work_goes_on_when_a_frozen_broker_is_back(own_kafka: Profile) -> None:
     keys = [uuid4() for _ in range(20)]
     with topic_of_its_own() as topic, manage("run_relay", MUCKARD_RELAY_BATCH_ROWS="100") as relay:
         fill_outbox(topic, keys, EVENTS)
         eventually(lambda: outbox_count(topic) < EVENTS - 500)
         cpu_before = _cpu_seconds(relay.pid)
-        with _frozen(own_kafka):
+        with frozen(processes_of(own_kafka, "kafka")):
             time.sleep(FROZEN_SECONDS)
             waiting = outbox_count(topic)
             assert waiting > 0
