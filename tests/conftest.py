@@ -1,9 +1,11 @@
 """What every test shares: the database made as in production, and emptied after each test that commits."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
+from django.conf import settings as django_settings
 from django.db import connection
 from django.test import TransactionTestCase
 from hypothesis import settings
@@ -31,6 +33,13 @@ settings.register_profile("muckard", deadline=None)
 # `make unit`: a first look while one writes. `make test` looks with Hypothesis' usual 100 examples.
 settings.register_profile("quick", deadline=None, max_examples=20)
 settings.load_profile("muckard")
+
+# Static files are found when they are asked for: to list them all takes each new test client longer than its request.
+django_settings.WHITENOISE_AUTOREFRESH = True
+
+# A session that a script starts in the background ignores Ctrl-C, and so would the programs at which tests press it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Whole platforms that tests start: one worker process of each web process comes up sooner, also on many cores.
 os.environ.setdefault("MUCKARD_WEB_WORKERS", "1")

@@ -13,11 +13,18 @@ from apps.market.selectors import market_status
 from apps.market.source import MarketSource, SharedMarket
 from apps.trading.models.series import CandleSeries
 from apps.trading.selectors import mode_is_at_work
-from apps.trading.services.runs.candle_watch import runs_wake, series_ensure, series_look, series_take_due
+from apps.trading.services.runs.candle_watch import (
+    runs_wake,
+    series_ensure,
+    series_look,
+    series_next_look,
+    series_take_due,
+)
 
 log = structlog.get_logger(__name__)
 
-POLL_SECONDS = 0.05
+# How long a series that has just become a running run's may wait for its first look.
+POLL_SECONDS = 0.25
 # How often all runs are compared with their series, for those that a wake-up has missed.
 SECONDS_BETWEEN_ROUNDS = 1.0
 # How often the list of pairs is looked at.
@@ -62,11 +69,15 @@ class CandleWatcher:
                 self._shared.keep_listed()
         series = series_take_due(mode=self._mode, now=now)
         if series is None:
-            return POLL_SECONDS
+            return self._until_next_look(now)
         has_new = series_look(series, market=self._market, length=self._length(series), now=now)
         if has_new or series.is_failing:
             runs_wake(now=self._clock())
         return LIVE_LOOKS_APART_SECONDS if self._mode is Mode.LIVE else 0.0
+
+    def _until_next_look(self, now: datetime) -> float:
+        due_at = series_next_look(mode=self._mode)
+        return POLL_SECONDS if due_at is None else min(POLL_SECONDS, max(0.0, (due_at - now).total_seconds()))
 
     def close(self) -> None:
         """Holds nothing between two steps."""

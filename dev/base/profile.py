@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from apps.core.process_table import PROCESSES
@@ -49,10 +49,12 @@ class Profile:
     ports: Mapping[str, int]
     # Added to every port of `run`. profile.json remembers it for profiles other than `run` and `test`
     offset: int = 0
+    # Holds the folders of all profiles
+    home: Path = field(default_factory=lambda: LOCAL)
 
     @property
     def folder(self) -> Path:
-        return LOCAL / self.name
+        return self.home / self.name
 
     @property
     def logs(self) -> Path:

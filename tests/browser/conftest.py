@@ -78,19 +78,16 @@ def _opened(account: StaffAccount) -> StaffAccount:
 @pytest.fixture(scope="package")
 def secured_url(platform_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A second gateway before the same services, with a certificate that signs itself."""
-    patch = pytest.MonkeyPatch()
-    patch.setattr(profiles, "LOCAL", tmp_path_factory.mktemp("secured"))
     ports = {name: int(os.environ.get(profiles.variable(name), port)) for name, port in PORTS.items()}
     ports |= dict(zip(("gateway", "gateway_tls"), free_ports(2), strict=True))
-    beside = Profile(name="secured", ports=ports)
+    beside = Profile(name="secured", ports=ports, home=tmp_path_factory.mktemp("secured"))
     beside.create()
     gateway.write(beside, {"MUCKARD_TLS": "self-signed"})
-    gateways = Gateways()
+    gateways = Gateways(beside.home)
     gateways.run(gateway.command(beside, "-g", "daemon off;"), gateway.folder(beside))
     wait_for(ports["gateway_tls"])
     yield f"https://127.0.0.1:{ports['gateway_tls']}"
     gateways.end()
-    patch.undo()
 
 
 @pytest.fixture(scope="package")

@@ -7,7 +7,8 @@ from playwright.sync_api import expect
 
 from apps.ops.staff_pages import SITE, staff_pages
 from tests.browser.watch import WIDTHS, WatchedPage
-from tests.support.platform import registered_trader
+from tests.support.platform import registered_trader, running
+from tests.support.signals import frozen
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -55,6 +56,19 @@ def test_the_dashboard_draws_its_plots_and_refreshes_itself(watched_by_staff: Wa
 
     assert answered.value.status == 200
     expect(page.locator(".ops-plot canvas").first).to_be_visible()
+
+
+def test_the_dashboard_says_that_a_broker_is_down_while_it_is_open(watched_by_staff: WatchedPage) -> None:
+    page = watched_by_staff.page
+    watched_by_staff.go_to("/admin/dashboard/")
+    queues = page.locator("#panel-queues")
+
+    with frozen(running("rabbitmq")):
+        expect(queues).to_contain_text("rabbitmq is down", timeout=90_000)
+        watched_by_staff.go_to("/admin/dashboard/")
+        expect(queues).to_contain_text("The figures are the last that are known.")
+
+    expect(queues).not_to_contain_text("rabbitmq is down", timeout=90_000)
 
 
 def test_one_chain_is_a_graph_a_replay_and_a_file(watched_by_staff: WatchedPage, platform_url: str) -> None:

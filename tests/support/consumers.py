@@ -34,6 +34,13 @@ class Listener:
         if (error := self.fails(envelope)) is not None:
             raise error
 
+    def count(self) -> int:
+        """How many events the handler did and committed."""
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM seen WHERE listener = %s", [self.group])
+            (found,) = cursor.fetchone()
+            return int(found)
+
     def effects(self, key: UUID) -> list[int]:
         """What the handler did and committed for a key, in order: a rolled-back call leaves nothing here."""
         with connection.cursor() as cursor:

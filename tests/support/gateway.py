@@ -129,13 +129,15 @@ Start = Callable[..., Gateway]
 class Gateways:
     """Starts nginx for a set of variables, with a service behind each upstream unless it is named as absent."""
 
-    def __init__(self) -> None:
+    def __init__(self, home: Path) -> None:
+        """`home` is for the profiles of the gateways."""
+        self.home = home
         self._ended: list[Callable[[], object]] = []
 
     def start(self, name: str, environ: dict[str, str], absent: frozenset[str] = frozenset(), **given: int) -> Gateway:
         """`given` are ports of services that run already; those and the absent ones are not started."""
         ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True)) | given
-        running = Gateway(Profile(name=name, ports=ports), is_secured=tls.is_on(environ))
+        running = Gateway(Profile(name=name, ports=ports, home=self.home), is_secured=tls.is_on(environ))
         running.profile.create()
         for service in (*WEB, "stream", "flower"):
             if service not in absent | given.keys():

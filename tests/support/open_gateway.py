@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 
 from apps.core.process_table import PROCESSES
-from dev.base import profile as profiles
 from dev.base.profile import ROOT
 from tests.support.gateway import Gateway, Gateways, wait_for
 
-SERVICES = ("user", "kraken", "staff")
+SERVICES = ("user", "kraken", "stream", "staff")
 _LIMITS = {
     "MUCKARD_TRUSTED_PROXIES": "127.0.0.1",
     "MUCKARD_GATEWAY_RATE": "100000",
@@ -31,18 +30,16 @@ _LIMITS = {
 def open_gateway(platform_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway in front of each of SERVICES, and of nothing else."""
     paper = int(os.environ["MUCKARD_PAPER_EXCHANGE_URL"].rpartition(":")[2])
-    gateways = Gateways()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(profiles, "LOCAL", tmp_path_factory.mktemp("open"))
+    gateways = Gateways(tmp_path_factory.mktemp("open"))
+    try:
         gateway = gateways.start("open", _LIMITS, absent=frozenset({*SERVICES, "bot", "flower"}), paper=paper)
-        try:
-            for service in SERVICES:
-                gateways.run(_command(gateway, service), ROOT, _environment(service))
-            for service in SERVICES:
-                wait_for(gateway.profile.ports[service], seconds=60)
-            yield gateway
-        finally:
-            gateways.end()
+        for service in SERVICES:
+            gateways.run(_command(gateway, service), ROOT, _environment(service))
+        for service in SERVICES:
+            wait_for(gateway.profile.ports[service], seconds=60)
+        yield gateway
+    finally:
+        gateways.end()
 
 
 def _command(gateway: Gateway, service: str) -> list[str]:

@@ -150,12 +150,12 @@ def _orders(known: _Known) -> Panel:
 
 
 def _drift(known: _Known) -> Panel:
-    count = known.samples.of("account_drifts").get("", 0.0)
-    oldest = known.samples.of("account_drift_oldest_age_seconds").get("", 0.0)
+    count = known.samples.of("account_drifts").get("")
+    oldest = known.samples.of("account_drift_oldest_age_seconds").get("")
     state, detail = known.state_of(["account_drifts"])
     if state == "ok" and count:
         state, detail = "bad", f"{_number(count)} balances are not what the ledger says."
-    rows = [("balances that differ", _number(count)), ("oldest difference", _seconds(oldest))]
+    rows = [("balances that differ", _number(count)), ("oldest difference", _seconds(oldest or 0.0))]
     return Panel("drift", "Drift", ("figure", "value"), rows, state, detail, ("drift",))
 
 
@@ -180,7 +180,7 @@ def _rate(counts: Mapping[tuple[str, str], float], service: str) -> tuple[str, s
 
 def _budget(known: _Known) -> Panel:
     left = known.samples.of("exchange_budget_left_ratio")
-    paused = known.samples.of("exchange_keys_paused").get("", 0.0)
+    paused = known.samples.of("exchange_keys_paused").get("")
     names = {"key": "least left to any key", "pair": "least left to any key and pair"}
     rows = [(names.get(scope, scope), f"{ratio:.0%}") for scope, ratio in sorted(left.items())]
     rows.append(("keys paused by the exchange", _number(paused)))
@@ -227,8 +227,8 @@ def _badly(is_bad: bool) -> str:
     return "bad" if is_bad else "ok"
 
 
-def _number(value: float | Decimal) -> str:
-    return f"{value:,.0f}"
+def _number(value: float | Decimal | None) -> str:
+    return "not measured" if value is None else f"{value:,.0f}"
 
 
 def _seconds(value: float) -> str:

@@ -16,8 +16,6 @@ pytestmark = pytest.mark.timeout(300)
 
 SERVICES = ("user", "kraken")
 LOG_OUT = "/api/v1/auth/logout"
-# Its answer has no end, and it comes from a process that this gateway does not have: tests/integration/bots/stream.
-STREAM = "/api/v1/bot/stream"
 
 
 @pytest.fixture(scope="module")
@@ -27,17 +25,20 @@ def url(open_gateway: Gateway) -> str:
 
 def routed(service: str) -> Iterator[Call]:
     """The calls that the gateway passes on; the one that ends the caller's session comes last."""
-    calls = [
-        call
-        for call in calls_of(service)
-        if call.path.startswith(("/api/v1/", "/.well-known/")) and call.path != STREAM
-    ]
+    calls = [call for call in calls_of(service) if call.path.startswith(("/api/v1/", "/.well-known/"))]
     yield from sorted(calls, key=lambda call: call.path == LOG_OUT)
 
 
 def ask(url: str, call: Call, headers: dict[str, str], refresh: str = "") -> requests.Response:
     body = None if call.method == "GET" else {"refresh": refresh} if call.path == LOG_OUT and refresh else {}
-    return requests.request(call.method, url + filled_in(call.path), json=body, headers=headers, timeout=60)
+    headers = {"Accept": "application/json, text/event-stream", **headers}
+    with requests.request(
+        call.method, url + filled_in(call.path), json=body, headers=headers, timeout=60, stream=True
+    ) as answer:
+        # A stream has no end: its first line is its answer.
+        if not answer.headers.get("Content-Type", "").startswith("text/event-stream"):
+            _ = answer.content  # read before the connection is given back
+        return answer
 
 
 @pytest.mark.parametrize("caller", CALLERS)

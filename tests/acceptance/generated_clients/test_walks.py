@@ -87,10 +87,11 @@ def market() -> PlayedMarket:
     return played_market(os.environ["MUCKARD_PAPER_EXCHANGE_URL"])
 
 
-def mailed_code(email: str) -> str:
-    """The code in the mail that confirms the address, once it is there."""
+def mailed_code(email: str, walk: "subprocess.Popen[str]") -> str:
+    """The code in the mail that confirms the address, once it is there. Fails where the walk ends before."""
 
     def find() -> str:
+        assert walk.poll() is None, walk.communicate()[1]
         lines = [line for text in mails_to(email) for line in text.splitlines()]
         return next((line.strip() for line in lines if line.startswith("    ")), "")
 
@@ -106,7 +107,7 @@ def walked(command: list[object], folder: Path, url: str, market: PlayedMarket) 
         cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
-        printed, errors = process.communicate(f"{mailed_code(email)}\n", timeout=200)
+        printed, errors = process.communicate(f"{mailed_code(email, process)}\n", timeout=200)
     finally:
         process.kill()
     assert process.returncode == 0, errors

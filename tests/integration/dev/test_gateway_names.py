@@ -69,7 +69,8 @@ def names() -> Iterator[NameServer]:
 @pytest.fixture(scope="module")
 def container(gateways: Gateways, names: NameServer, tmp_path_factory: pytest.TempPathFactory) -> Gateway:
     """What the compose file runs, with its variables; no service has an address when it starts."""
-    running = Gateway(Profile(name="container", ports=dict(zip(PORTS, free_ports(len(PORTS)), strict=True))))
+    ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+    running = Gateway(Profile(name="container", ports=ports, home=gateways.home))
     folder: Path = tmp_path_factory.mktemp("container")
     given = {name: _default(text) for name, text in COMPOSE["environment"].items()}
     given |= {name: f"{name.partition('_')[0].lower()}.muckard.test:{running.profile.ports['kraken']}" for name in given

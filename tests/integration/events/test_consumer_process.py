@@ -47,12 +47,8 @@ def _process(listener: Listener, topic: str, seconds: float) -> Iterator["subpro
         process.wait()
 
 
-def _count(listener: Listener, keys: list[UUID]) -> int:
-    return sum(len(listener.effects(key)) for key in keys)
-
-
-def _has_more_than(least: int, listener: Listener, keys: list[UUID]) -> bool:
-    return _count(listener, keys) > least
+def _has_more_than(least: int, listener: Listener) -> bool:
+    return listener.count() > least
 
 
 def _each_once_in_order(listener: Listener, keys: list[UUID]) -> bool:
@@ -62,14 +58,14 @@ def _each_once_in_order(listener: Listener, keys: list[UUID]) -> bool:
 def test_sigterm_ends_a_consumer_soon_and_the_next_one_goes_on(filled: tuple[str, Listener, list[UUID]]) -> None:
     topic, listener, keys = filled
     with _process(listener, topic, 0.02) as first:
-        eventually(lambda: _count(listener, keys) > 5)
+        eventually(lambda: listener.count() > 5)
         first.send_signal(signal.SIGTERM)
         assert first.wait(timeout=20) == 0
-    handled = _count(listener, keys)
+    handled = listener.count()
     assert 5 < handled < EVENTS
 
     with _process(listener, topic, 0.0):
-        eventually(lambda: _count(listener, keys) == EVENTS)
+        eventually(lambda: listener.count() == EVENTS)
 
     assert _each_once_in_order(listener, keys)
 
@@ -77,12 +73,12 @@ def test_sigterm_ends_a_consumer_soon_and_the_next_one_goes_on(filled: tuple[str
 def test_a_consumer_that_is_killed_leaves_nothing_half_done(filled: tuple[str, Listener, list[UUID]]) -> None:
     topic, listener, keys = filled
     with _process(listener, topic, 0.05) as consumer:
-        eventually(lambda: _count(listener, keys) > 3)
+        eventually(lambda: listener.count() > 3)
         consumer.send_signal(signal.SIGKILL)
         consumer.wait()
 
     with _process(listener, topic, 0.0):
-        eventually(lambda: _count(listener, keys) == EVENTS)
+        eventually(lambda: listener.count() == EVENTS)
 
     assert _each_once_in_order(listener, keys)
     assert not DeadLetter.objects.exists()
@@ -96,11 +92,11 @@ def test_a_consumer_that_is_killed_again_and_again_works_off_a_backlog(topic: st
 
     for kill in range(1, 4):
         with _process(listener, topic, 0.0) as consumer:
-            eventually(partial(_has_more_than, kill * 1_500, listener, keys))
+            eventually(partial(_has_more_than, kill * 1_500, listener))
             consumer.send_signal(signal.SIGKILL)
             consumer.wait()
     with _process(listener, topic, 0.0):
-        eventually(lambda: _count(listener, keys) == BACKLOG)
+        eventually(lambda: listener.count() == BACKLOG)
 
     assert all(listener.effects(key) == list(range(1, BACKLOG // 60 + 1)) for key in keys)
     assert not DeadLetter.objects.exists()
@@ -111,12 +107,12 @@ def test_a_frozen_consumer_s_partitions_are_taken_over_and_its_awakening_repeats
 ) -> None:
     topic, listener, keys = filled
     with _process(listener, topic, 0.05) as frozen:
-        eventually(lambda: _count(listener, keys) > 3)
+        eventually(lambda: listener.count() > 3)
         frozen.send_signal(signal.SIGSTOP)
         with _process(listener, topic, 0.0):
-            eventually(lambda: _count(listener, keys) >= EVENTS - 1, seconds=60)
+            eventually(lambda: listener.count() >= EVENTS - 1, seconds=60)
             frozen.send_signal(signal.SIGCONT)
-            eventually(lambda: _count(listener, keys) == EVENTS, seconds=40)
+            eventually(lambda: listener.count() == EVENTS, seconds=40)
             time.sleep(3)
 
     assert _each_once_in_order(listener, keys)

@@ -210,6 +210,11 @@ def test_figures_that_nobody_measures_any_more_are_not_shown_as_present() -> Non
     assert _panel("drift", now + timedelta(hours=1)).detail.startswith("Nothing has been measured")
 
 
+def test_what_was_never_measured_is_no_zero() -> None:
+    assert _panel("drift").rows[0] == ("balances that differ", "not measured")
+    assert _panel("budget").rows == [("keys paused by the exchange", "not measured")]
+
+
 def test_a_queue_that_is_no_more_is_not_shown() -> None:
     now = timezone.now()
     samples_write({("queue_messages", "gone"): 2.0}, now=now - timedelta(minutes=6))

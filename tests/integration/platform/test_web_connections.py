@@ -35,7 +35,7 @@ CONNECTIONS, CLIENTS = 6, 40
 def port(tmp_path: Path) -> Iterator[int]:
     (tmp_path / "asking.py").write_text(APPLICATION)
     (number,) = free_ports(1)
-    processes = Gateways()
+    processes = Gateways(tmp_path)
     processes.run(
         [str(Path(sys.executable).with_name("gunicorn")), "--config", "python:service_common.gunicorn_config",
          "asking:application", "--bind", f"127.0.0.1:{number}"],

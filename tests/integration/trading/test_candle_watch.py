@@ -11,7 +11,7 @@ from apps.core.terms import Mode
 from apps.exchange.errors import ExchangeUnavailable
 from apps.exchange.types import Ohlc
 from apps.market.cache import Snapshot
-from apps.trading.candle_watcher import CandleWatcher
+from apps.trading.candle_watcher import POLL_SECONDS, CandleWatcher
 from apps.trading.models.orders import OrderIntent, OrderKind
 from apps.trading.models.runs import BotRun, RunState
 from apps.trading.models.series import CandleSeries
@@ -105,6 +105,18 @@ def test_an_idle_bot_is_not_woken_and_asks_nothing(platform: Platform, idle_bots
         platform.clock.sleep(1)
         assert platform.work() == []
     assert len(platform.exchange.calls) == asked
+
+
+def test_the_watcher_waits_for_the_next_look_and_no_longer(platform: Platform, idle_bots: list[BotRun]) -> None:
+    series = CandleSeries.objects.get()
+    assert platform.watcher.step() == POLL_SECONDS
+
+    platform.clock.now = series.next_look_at - timedelta(milliseconds=40)
+    assert platform.watcher.step() == pytest.approx(0.04)
+
+    BotRun.objects.update(state=RunState.STOPPED, stopped_at=NOW)
+    platform.clock.now = series.next_look_at + timedelta(seconds=1)
+    assert platform.watcher.step() == POLL_SECONDS
 
 
 def test_a_closed_candle_wakes_all_bots_of_its_series_with_one_call(

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from dev.base import profile as profiles
 from dev.base import secrets
 from dev.base.profile import PORTS, ROOT, Profile
 from service_common.environment import InvalidEnvironment, environment
@@ -19,18 +18,14 @@ SERVICES = ("user", "kraken", "bot", "staff", "paper")
 @pytest.fixture(scope="module")
 def production(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of a new installation behind https://trade.example.com."""
-    patch = pytest.MonkeyPatch()
-    patch.setattr(profiles, "LOCAL", tmp_path_factory.mktemp("production"))
-    made = Profile(name="production", ports=PORTS)
+    made = Profile(name="production", ports=PORTS, home=tmp_path_factory.mktemp("production"))
     made.create()
     secrets.create(made)
     secrets.create_key_pairs(made)
-    folder = made.secrets
-    patch.undo()
     kept = {name: text for name, text in os.environ.items() if not name.startswith("MUCKARD_")}
     return kept | {
         "MUCKARD_ENVIRONMENT": "production",
-        "MUCKARD_SECRETS_DIR": str(folder),
+        "MUCKARD_SECRETS_DIR": str(made.secrets),
         "MUCKARD_PUBLIC_URL": "https://trade.example.com",
         "PYTHONPATH": f"{ROOT}:{ROOT / 'platform'}",
     }

@@ -4,6 +4,7 @@
   const configuration = JSON.parse(document.getElementById("dashboard-configuration").textContent);
   const COLOURS = ["#2563eb", "#dc2626", "#059669", "#d97706", "#7c3aed", "#0891b2", "#db2777", "#65a30d"];
   const HISTORY_SECONDS = 60;
+  const DAY_SECONDS = 86_400;
   const drawn = new Map();
   const hours = document.getElementById("hours");
   const state = document.getElementById("refresh-state");
@@ -37,6 +38,11 @@
     if (rows.length) section.querySelector("tbody").replaceChildren(...rows);
   }
 
+  // ISO 8601 in UTC. Steps of days are labelled by the date, shorter ones by the time.
+  const utc = (seconds) => new Date(seconds * 1000).toISOString();
+  const moment = (seconds) => utc(seconds).slice(0, 16).replace("T", " ");
+  const tick = (seconds, step) => (step < DAY_SECONDS ? utc(seconds).slice(11, 16) : utc(seconds).slice(5, 10));
+
   function draw(plot) {
     const place = document.getElementById(`plot-${plot.id}`);
     if (!place) return;
@@ -52,10 +58,13 @@
       width: Math.max(200, place.clientWidth),
       height: 180,
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
-      axes: [{ ...axis }, { ...axis, size: 64 }],
+      axes: [
+        { ...axis, values: (_, splits, __, ___, step) => splits.map((seconds) => tick(seconds, step)) },
+        { ...axis, size: 64 },
+      ],
       scales: { y: { range: (_, least, most) => [Math.min(0, least || 0), Math.max(1, most || 0)] } },
       series: [
-        { label: "UTC" },
+        { label: "UTC", value: (_, seconds) => (seconds === null ? "–" : moment(seconds)) },
         ...plot.lines.map((line, index) => ({
           label: line.label,
           stroke: COLOURS[index % COLOURS.length],

@@ -29,15 +29,22 @@ SELECT DISTINCT mode, pair, interval_minutes, 0, 0, %(now)s::timestamptz FROM tr
 ON CONFLICT DO NOTHING
 """
 
-_TAKE = """
+# Series of a mode that running runs wait for.
+_WATCHED = """
+mode = %(mode)s AND EXISTS (
+    SELECT FROM trading_bot_run AS run WHERE run.state = 'running' AND run.mode = series.mode
+       AND run.pair = series.pair AND run.interval_minutes = series.interval_minutes)
+"""
+
+_TAKE = f"""
 UPDATE trading_candle_series SET next_look_at = %(until)s
  WHERE id = (SELECT id FROM trading_candle_series AS series
-              WHERE mode = %(mode)s AND (next_look_at <= %(now)s OR looked_at > %(too_far)s) AND EXISTS (
-                    SELECT FROM trading_bot_run AS run WHERE run.state = 'running' AND run.mode = series.mode
-                       AND run.pair = series.pair AND run.interval_minutes = series.interval_minutes)
+              WHERE (next_look_at <= %(now)s OR looked_at > %(too_far)s) AND {_WATCHED}
               ORDER BY next_look_at LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING id
-"""
+"""  # noqa: S608 (constants)  # nosec B608
+
+_NEXT_LOOK = f"SELECT min(next_look_at) FROM trading_candle_series AS series WHERE {_WATCHED}"  # noqa: S608  # nosec B608
 
 # Idle runs only: others are due anyway, or wait for their own reasons.
 _WAKE = """
@@ -65,6 +72,14 @@ def series_take_due(*, mode: str, now: datetime) -> CandleSeries | None:
         cursor.execute(_TAKE, {"mode": mode, "now": now, "until": now + CLAIM, "too_far": now + CLOCKS_DIFFER})
         row = cursor.fetchone()
     return CandleSeries.objects.get(id=row[0]) if row else None
+
+
+def series_next_look(*, mode: str) -> datetime | None:
+    """When the next look at a series of running runs is due. None where there is no such series."""
+    with connection.cursor() as cursor:
+        cursor.execute(_NEXT_LOOK, {"mode": mode})
+        row = cursor.fetchone()
+    return row[0] if row else None
 
 
 def series_look(series: CandleSeries, *, market: MarketSource, length: timedelta | None, now: datetime) -> bool:
