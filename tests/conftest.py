@@ -22,7 +22,6 @@ pytest_plugins = [
     "tests.support.kafka",
     "tests.support.machine_keys",
     "tests.support.market",
-    "tests.support.open_gateway",
     "tests.support.platform",
     "tests.support.rabbitmq",
 ]

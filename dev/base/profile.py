@@ -40,7 +40,8 @@ METRICS_PORTS = {
     metrics_port(name): process.metrics_port for name, process in PROCESSES.items() if process.metrics_port
 }
 PORTS = SERVER_PORTS | APPLICATION_PORTS | METRICS_PORTS
-OFFSETS = {"run": 0, "test": 1000, "test-2": 2000}
+# 2000 would give the gateway port 10080, which browsers and Node refuse (https://fetch.spec.whatwg.org/#port-blocking).
+OFFSETS = {"run": 0, "test": 1000, "test-2": 3000}
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,13 @@ from tests.unit.upgrade.record import ID, MOMENT, sample
 LIFE = timedelta(minutes=10)
 # Texts that tables take few values of
 STATES = {"bot.order.": {"state": "sending"}}
-# It tells every service that the database is another one, and bots wait: tried where a database is really restored.
-ELSEWHERE = {"audit.restored.v1": "tests/integration/audit/test_point_in_time_recovery.py"}
+# What is not published here, and where it is tried
+ELSEWHERE = {
+    # It tells every service that the database is another one, and bots wait.
+    "audit.restored.v1": "tests/integration/audit/test_point_in_time_recovery.py",
+    # The scheduler sends wake-ups itself, and nothing stores them.
+    "bot.tick.v1": "tests/integration/trading/test_scheduler.py",
+}
 
 
 def title(message: type[Message]) -> str:

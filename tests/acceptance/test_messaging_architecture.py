@@ -104,13 +104,9 @@ def test_a_message_arrives_at_everybody_who_is_to_have_it(story: Story, name: st
         assert fate["execution"][0] in ENDED, fate["execution"]
 
 
-# A tick is work that recurs; auditors see what comes of it.
-JOURNALLED = [title(message) for message in all_messages() if message.declaration.topic]
-
-
 @pytest.mark.parametrize("name", titles())
 def test_a_message_is_stored_sealed_and_can_be_replayed(story: Story, name: str) -> None:
     assert story.fates[name]["is_stored"]
     assert story.fates[name]["is_sealed"]
     assert name in story.replayed["store"]
-    assert (name in story.replayed["kafka"]) == (name in JOURNALLED)
+    assert name in story.replayed["kafka"]

@@ -18,16 +18,17 @@ FORMS = [f"{page.path}add/" for page in staff_pages() if page.path in LISTS and 
 WORKPLACES = ("/admin/", "/admin/dashboard/", "/admin/event-browser/", "/admin/trading/ordertoresolve/")
 
 
-@pytest.mark.parametrize("path", [*LISTS, *FORMS])
-def test_a_page_of_a_model_is_clean(watched_by_staff: WatchedPage, path: str) -> None:
+@pytest.mark.parametrize("path", FORMS)
+def test_the_form_of_a_new_object_is_clean(watched_by_staff: WatchedPage, path: str) -> None:
     watched_by_staff.go_to(path)
 
     expect(watched_by_staff.page.locator("#content-main, #content").first).to_be_visible()
 
 
 @pytest.mark.parametrize("path", LISTS)
-def test_the_page_of_the_first_object_is_clean(watched_by_staff: WatchedPage, path: str) -> None:
+def test_a_list_and_the_page_of_its_first_object_are_clean(watched_by_staff: WatchedPage, path: str) -> None:
     watched_by_staff.go_to(path)
+    expect(watched_by_staff.page.locator("#content-main, #content").first).to_be_visible()
     first = watched_by_staff.page.locator(f"#result_list tbody a[href^='{path}']").first
     if not first.count():
         expect(watched_by_staff.page.locator("#result_list tbody tr")).to_have_count(0)

@@ -5,7 +5,7 @@ import pytest
 from tests.chaos.rounds import Tally, has_backlog, play, seeds
 from tests.chaos.stack import Stack
 
-SHORT_RUNS = 3
+SHORT_RUNS = 2
 LONG_RUNS = 200
 ROUNDS_BETWEEN_PROOFS = 25
 

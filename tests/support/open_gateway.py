@@ -7,9 +7,8 @@ say from which address it comes, so that what is counted per address can be spre
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-
-import pytest
 
 from apps.core.process_table import PROCESSES
 from dev.base.profile import ROOT
@@ -26,11 +25,11 @@ _LIMITS = {
 }
 
 
-@pytest.fixture(scope="session")
-def open_gateway(platform_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """A gateway in front of each of SERVICES, and of nothing else."""
+@contextmanager
+def open_gateway(home: Path) -> Iterator[Gateway]:
+    """A gateway in front of each of SERVICES, and of nothing else. Its folders are below `home`."""
     paper = int(os.environ["MUCKARD_PAPER_EXCHANGE_URL"].rpartition(":")[2])
-    gateways = Gateways(tmp_path_factory.mktemp("open"))
+    gateways = Gateways(home)
     try:
         gateway = gateways.start("open", _LIMITS, absent=frozenset({*SERVICES, "bot", "flower"}), paper=paper)
         for service in SERVICES:

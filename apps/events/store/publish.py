@@ -10,7 +10,7 @@ from apps.core.errors import PlatformError
 from apps.core.identity.actor import current_actor, current_client
 from apps.core.ids import new_id
 from apps.events.store.wake_up import wake_after_commit
-from apps.messages.base import Command, Event, Message, Status, Transport, slot_of
+from apps.messages.base import Command, Event, Message, Status, Transport, WakeUp, slot_of
 
 _APPEND = "SELECT events.append_event(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 _KEEP_CLIENT = "SELECT events.keep_client(%s, %s, %s, %s, %s)"
@@ -41,6 +41,8 @@ def dispatch(command: Command, *, now: datetime, user_id: UUID | None = None) ->
 
 def _append(message: Message, *, event_id: UUID, now: datetime, user_id: UUID | None) -> UUID:
     declaration = message.declaration
+    if isinstance(message, WakeUp):
+        raise TypeError(f"{declaration.name} is a wake-up: a WakeUpSender sends it, and nothing stores it.")
     if not connection.in_atomic_block:
         raise PublishedOutsideTransaction(f"{declaration.name} must be published inside transaction.atomic().")
     context, actor, client = current_context(), current_actor(), current_client()

@@ -59,6 +59,36 @@ def test_offline_looks_different(mine: WatchedPage) -> None:
     mine.forgive("Failed to load resource")
 
 
+def test_a_stream_that_falls_silent_is_stale_until_it_speaks_again(mine: WatchedPage) -> None:
+    mine.page.clock.install()
+    with mine.page.expect_response("**/app/stream*"):
+        mine.go_to("/app/")
+    connection(mine, "live")
+
+    with frozen(running("stream")):
+        mine.page.clock.fast_forward(60_000)
+        connection(mine, "stale")
+        expect(mine.page.get_by_text("These figures are old")).to_be_visible()
+
+    connection(mine, "live")
+
+
+def test_a_start_that_another_device_was_quicker_with_is_refused_on_the_page(
+    mine: WatchedPage, trader: Trader, paper_key: dict[str, Any]
+) -> None:
+    made = trader.bot(paper_key, name="Started elsewhere")
+    # Without the stream the page does not learn of the other device by itself.
+    mine.page.route("**/app/stream*", lambda route: route.abort())
+    mine.go_to(f"/app/bots/{made['id']}")
+    trader.client.post(f"/api/v1/bot/{made['id']}/start")
+
+    mine.page.get_by_role("button", name="Start", exact=True).click()
+
+    expect(mine.page.locator("main [role=alert]").first).to_contain_text("running")
+    trader.client.post(f"/api/v1/bot/{made['id']}/stop")
+    mine.forgive("Failed to load resource")
+
+
 def test_a_log_out_in_one_tab_logs_the_other_out(browser: Browser, platform_url: str) -> None:
     trader = Trader.registered(platform_url)
     context = browser.new_context()

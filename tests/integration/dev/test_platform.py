@@ -88,7 +88,7 @@ METRICS = {
 @pytest.mark.parametrize("name", [name for name in PROCESSES if name != "gateway"])
 def test_every_process_of_the_table_serves_its_metrics(profile: Profile, name: str) -> None:
     metric = METRICS[name]
-    eventually(lambda: metric in metrics_of(profile, PROCESSES[name]), seconds=60, what=metric)
+    eventually(lambda: metric in metrics_of(profile, PROCESSES[name]), seconds=150, what=metric)
 
 
 @pytest.mark.parametrize("name", [name for name in PROCESSES if name in EVERY])

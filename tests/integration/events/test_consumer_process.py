@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(180)]
 
 KEYS = 6
 EVENTS = 120
-BACKLOG = 9_000
+BACKLOG = 6_000
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_a_consumer_that_is_killed_again_and_again_works_off_a_backlog(topic: st
     drain(topic)
     listener = Listener()
 
-    for kill in range(1, 4):
+    for kill in range(1, 3):
         with _process(listener, topic, 0.0) as consumer:
             eventually(partial(_has_more_than, kill * 1_500, listener))
             consumer.send_signal(signal.SIGKILL)

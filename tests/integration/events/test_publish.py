@@ -10,7 +10,7 @@ from django.utils import timezone
 from apps.events.models import OutboxRow, StoredEvent
 from apps.events.store.publish import PublishedOutsideTransaction, publish
 from apps.events.store.selectors import stream_list
-from apps.messages.bots import BotStarted
+from apps.messages.bots import BotStarted, TickBot
 from apps.messages.user import UserUpdated
 
 pytestmark = pytest.mark.django_db
@@ -26,6 +26,13 @@ def test_an_event_and_its_outbox_row_are_written_together() -> None:
     row = OutboxRow.objects.get()
     assert (row.event_id, row.transport, row.destination) == (event_id, "kafka", "user.events")
     assert bytes(StoredEvent.objects.get().payload).startswith(b'{"changed":["name"],"user_id":')
+
+
+def test_a_wake_up_is_not_published() -> None:
+    tick = TickBot(bot_id=uuid4(), run_id=uuid4(), due_at=timezone.now())
+
+    with pytest.raises(TypeError, match=r"bot\.tick is a wake-up"):
+        publish(tick, now=timezone.now())  # type: ignore[arg-type]
 
 
 def test_sequence_numbers_of_an_aggregate_have_no_gap() -> None:
