@@ -28,11 +28,13 @@ pytest_plugins = [
 pytest.register_assert_rewrite(*pytest_plugins, "tests.support.transactions", "tests.support.waiting")
 
 # How long an example takes says nothing on a shared machine.
-settings.register_profile("muckard", deadline=None)
-# `make unit`: a first look while one writes. `make test` looks with Hypothesis' usual 100 examples.
+settings.register_profile("muckard", deadline=None, max_examples=50)
+# `make unit`: a first look while one writes.
 settings.register_profile("quick", deadline=None, max_examples=20)
 settings.load_profile("muckard")
 
+# A hash that is safe takes a tenth of a second. Tests of the real one name it.
+django_settings.PASSWORD_HASHERS = ["tests.factories.accounts.QuickArgon2idHasher"]
 # Static files are found when they are asked for: to list them all takes each new test client longer than its request.
 django_settings.WHITENOISE_AUTOREFRESH = True
 

@@ -86,24 +86,23 @@ def _waits_for_a_lock(part: str) -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def test_rebuilds_under_200_events_a_second_end_in_what_consumption_alone_makes(topic: str) -> None:
+def test_a_rebuild_under_200_events_a_second_ends_in_what_consumption_alone_makes(topic: str) -> None:
     traffic = Traffic(topic)
     traffic.publish(500)
     with manage("run_relay"), consumers(topic):
         eventually(lambda: handled() >= 1_500, seconds=90)
         with traffic.running(events_per_second=200):
-            for _ in range(2):
-                _spoil()
-                process = subprocess.run(
-                    [sys.executable, "manage.py", "replay_events", "--into", "bot-read-models"],
-                    cwd=ROOT, env=test_environment(), capture_output=True, text=True, timeout=120, check=False,
-                )  # fmt: skip
-                assert process.returncode == 0, process.stderr
-                assert int(re.findall(r"Replayed (\d+) events", process.stderr)[0]) >= 2_000
+            _spoil()
+            process = subprocess.run(
+                [sys.executable, "manage.py", "replay_events", "--into", "bot-read-models"],
+                cwd=ROOT, env=test_environment(), capture_output=True, text=True, timeout=120, check=False,
+            )  # fmt: skip
+            assert process.returncode == 0, process.stderr
+            assert int(re.findall(r"Replayed (\d+) events", process.stderr)[0]) >= 1_500
         eventually(lambda: handled() == traffic.published, seconds=90)
 
     rebuilt = everything()
-    assert traffic.published > 2_500
+    assert traffic.published > 1_800
     assert DeadLetter.objects.count() == 0
     assert rebuilt == by_consumption_alone()
 

@@ -35,7 +35,7 @@ stories = st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(1, 9)), min_s
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(story=stories, data=st.data())
 def test_any_order_of_arrival_ends_in_the_same_rows(story: Story, data: st.DataObject) -> None:
@@ -50,7 +50,7 @@ def test_any_order_of_arrival_ends_in_the_same_rows(story: Story, data: st.DataO
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(story=stories)
 def test_the_rows_say_what_someone_would_who_read_the_story_aloud(story: Story) -> None:
@@ -211,7 +211,7 @@ def test_a_failed_bot_becomes_an_alert(is_final: bool, severity: str) -> None:
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(story=stories, data=st.data())
 def test_batches_of_any_size_end_in_the_same_rows_as_one_event_at_a_time(story: Story, data: st.DataObject) -> None:

@@ -51,7 +51,7 @@ def _swinging_market(market: Replaying) -> Path:
 
 
 @pytest.mark.usefixtures("_swinging_market")
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(script=steps)
 def test_the_books_balance_after_every_step(open_account: OpenAccount, script: list[tuple[int, str, Any]]) -> None:
     with transaction.atomic():

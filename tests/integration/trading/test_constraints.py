@@ -202,7 +202,7 @@ parts = st.lists(
 class BooksStayTrue(TestCase):
     """However an order is filled, in parts, at any price, asked about at any time."""
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(parts=parts, syncs=st.lists(st.booleans(), min_size=6, max_size=6), is_cancelled=st.booleans())
     def test_position_ledger_order_and_fills_agree(
         self, parts: list[tuple[Decimal, Decimal]], syncs: list[bool], is_cancelled: bool

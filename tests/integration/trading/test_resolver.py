@@ -2,9 +2,11 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from math import ceil
 
 import pytest
 from django.core.management import call_command
+from django.db.models import Min
 
 from apps.core.terms import Side
 from apps.events.store.selectors import stream_list
@@ -42,12 +44,16 @@ class Doubt:
         return (self.clock.now - NOW).total_seconds() - 5
 
     def pass_until(self, seconds_after_deadline: int) -> OrderIntent:
-        """The reconciler's rounds, one a second, up to a moment."""
-        while self.after_deadline < seconds_after_deadline:
-            self.clock.sleep(1)
+        """The reconciler's rounds, one a second, up to a moment. Those before the next look are left out."""
+        while (left := seconds_after_deadline - self.after_deadline) > 0:
+            self.clock.sleep(min(self._until_next_look(), ceil(left)))
             self.exchange.now = self.clock.now
             orders_reconcile(context=self.context)
         return only_intent()
+
+    def _until_next_look(self) -> int:
+        due_at = OrderIntent.objects.aggregate(due_at=Min("next_check_at"))["due_at"]
+        return max(1, ceil((due_at - self.clock.now).total_seconds())) if due_at else 60
 
     def stranger(self, side: Side = Side.BUY, client_order_id: str = "x") -> str:
         """Another order of the account on the pair, filled at once; with `client_order_id` "" it carries none."""
