@@ -35,8 +35,9 @@ def is_in(state: str) -> bool:
 
 def order(processes: Processes, node: str, what: str) -> None:
     """Celery's remote control, by its own command."""
-    celery = [str(BIN / "celery"), "-A", "tests.support.workers.app", "control", "-d", node, what, "bot.trigger_trade"]
-    assert processes.start(what, celery, until="OK").wait(20) == 0
+    celery = [str(BIN / "celery"), "-A", "tests.support.workers.app", "control", "--timeout", "20"]
+    celery += ["-d", node, what, "bot.trigger_trade"]
+    assert processes.start(what, celery, until="OK").wait(60) == 0
 
 
 def test_a_worker_whose_child_is_stopped_is_down_until_it_goes_on(processes: Processes, rabbitmq: RabbitMQ) -> None:
@@ -76,9 +77,9 @@ def test_a_worker_that_no_longer_consumes_is_down(processes: Processes, rabbitmq
 
 def test_a_worker_with_one_long_command_that_renews_its_lease_is_up(processes: Processes, rabbitmq: RabbitMQ) -> None:
     """All slots are busy and more waits: the lease, renewed every ten seconds, is the progress."""
-    processes.worker("bot.stop", progress_limit=13.0)
+    processes.worker("bot.stop", progress_limit=20.0)
     long, behind = command(StopBot), command(StopBot)
-    processes.plan(long.command_id, seconds=18)
+    processes.plan(long.command_id, seconds=25)
     send(long)
     eventually(lambda: processes.attempts(long.command_id), what="the long command")
     send(behind)

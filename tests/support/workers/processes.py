@@ -67,7 +67,7 @@ class Processes:
                 start_new_session=True,
             )
         self._started.append((name, process))
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while until not in log.read_text(errors="replace"):
             assert process.poll() is None, f"{name} ended:\n{log.read_text()[-3000:]}"
             assert time.monotonic() < deadline, f"{name} does not say {until!r}:\n{log.read_text()[-3000:]}"
