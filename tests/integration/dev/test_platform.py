@@ -73,7 +73,7 @@ METRICS = {
     "relay": 'outbox_oldest_age_seconds{transport="kafka"}',
     "dispatcher": 'outbox_oldest_age_seconds{transport="rabbitmq"}',
     "event-consumer": 'consumer_lag{group="kraken.bot-read-models",partition="0",topic="trading.events"}',
-    "user-consumer": 'consumer_lag{group="user.security",partition="0",topic="user.events"}',
+    "user-consumer": 'consumer_lag{group="security",partition="0",topic="user.events"}',
     "status-consumer": "status_messages_rejected_total",
     "retry-router": 'process_stalled{name="retry-router.high"}',
     "housekeeping": 'housekeeping_last_success_timestamp_seconds{task="event_partitions"}',
